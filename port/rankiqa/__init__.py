@@ -1,0 +1,1 @@
+"""RankIQA in PyTorch."""
