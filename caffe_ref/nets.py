@@ -130,7 +130,9 @@ def _body(arch, task, dataset, kind):
             new = task == "ft" or kind == "deploy" or not hidden
             param = {"num_output": out, "weight_filler": weight, "bias_filler": bias}
             layers.append(
-                _layer(name, "InnerProduct", bottom, name, param=_multipliers(10 if new else 1), inner_product_param=param)
+                _layer(
+                    name, "InnerProduct", bottom, name, param=_multipliers(10 if new else 1), inner_product_param=param
+                )
             )
             if hidden:
                 layers.append(_layer("relu" + number, "ReLU", name, name))
@@ -196,8 +198,8 @@ def net(arch, task, dataset, kind, *, layers="ours", data=None):
     ]  # fmt: skip
     ours = layers == "ours"
     if task == "rank":
-        made = {"margin": MARGIN, **RANKED[dataset], **{k: v for k, v in (data or {}).items() if k in RANKED[dataset]}}
-        param = json.dumps({"margin": made["margin"], **{k: made[k] for k in ("groups", "levels", "images")}})
+        made = {**RANKED[dataset], **(data or {})}
+        param = json.dumps({**{key: made[key] for key in ("groups", "levels", "images")}, "margin": MARGIN})
         python = (
             _python("caffe_ref.layers.ranking_loss", "PairRankingLoss", param)
             if ours
@@ -263,6 +265,15 @@ def upstream_files():
     return files
 
 
+def read_upstream(place):
+    """The same {path: message}, read from a checkout of the original, or from a JSON file of its parsed messages."""
+    place = Path(place)
+    if place.is_dir():
+        return {path: prototxt.parse((place / path).read_text()) for path in upstream_files()}
+    facts = json.loads(place.read_text())
+    return {**facts["nets"], **facts["solvers"]}
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -277,11 +288,13 @@ def main(argv=None):
             one.add_argument("--data", type=json.loads, help="JSON: parameters of our data layer to change")
         else:
             one.add_argument("--set", type=json.loads, default={}, help='JSON: fields to change, {"max_iter": 100}')
-    commands.add_parser("digests", help="print the digest of each of upstream's files, as made here")
+    one = commands.add_parser("digests", help="print the digest of each of upstream's files, as made here")
+    one.add_argument("--of", metavar="PATH", help="of a checkout of the original (or its messages as JSON) instead")
     options = parser.parse_args(argv)
     if options.command == "digests":
-        for path, message in sorted(upstream_files().items()):
-            print(prototxt.digest(prototxt.parse(prototxt.to_text(message))), path)
+        made = {path: prototxt.parse(prototxt.to_text(message)) for path, message in upstream_files().items()}
+        for path, message in sorted((read_upstream(options.of) if options.of else made).items()):
+            print(prototxt.digest(message), path)
     elif options.command == "net":
         names = options.arch, options.task, options.dataset, options.kind
         try:

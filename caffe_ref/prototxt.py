@@ -17,7 +17,9 @@ import json
 import re
 import struct
 
-_TOKEN = re.compile(r"""\s+|\#[^\n]*|("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|([A-Za-z_][\w.]*)|([-+]?[\d.][\w.+-]*)|(.)""")
+_TOKEN = re.compile(
+    r"""\s+|\#[^\n]*|("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|([A-Za-z_][\w.]*)|([-+]?[\d.][\w.+-]*)|(.)"""
+)
 
 
 class Quoted(str):
