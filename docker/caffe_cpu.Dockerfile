@@ -12,14 +12,14 @@ RUN if [ -n "$MIRROR" ]; then echo "deb $MIRROR bullseye main" > /etc/apt/source
 # One GEMM kernel on every machine: OpenBLAS 0.3.13 picks wrong ones on some newer processors, and results stay comparable.
 # Only read on x86-64; set it to another core type with `docker run -e`.
 ENV OPENBLAS_CORETYPE=Haswell \
-    PYTHONPATH=/opt/caffe_ref \
+    PYTHONPATH=/opt \
     PYTHONDONTWRITEBYTECODE=1 \
     GLOG_logtostderr=1
 
-COPY caffe_ref /opt/caffe_ref
 RUN useradd --create-home --uid 1000 rankiqa \
  && install -d -o rankiqa -g rankiqa /work \
  && ln -s /opt/caffe_ref/caffe_ref_help /usr/local/bin/caffe_ref_help
+COPY caffe_ref /opt/caffe_ref
 USER rankiqa
 WORKDIR /work
 CMD ["caffe_ref_help"]

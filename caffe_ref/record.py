@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Ask the original Caffe, inside its container: a request file in, one .npz out.
+
+    record.py REQUEST.json ANSWER.npz        (paths in the request are relative to the request's folder)
+
+Request: {"version": 1, "arrays": "arrays.npz" or null, "jobs": [job, ..]}. Every job has "name" and "kind":
+
+forward  net, phase, weights, seed, set {"layer/0": array}, inputs {blob: array}, top_diffs {blob: array},
+         backward (true: from the losses, and from top_diffs where given), return, a list of:
+           tops         NAME/top/LAYER/k      what each layer computed, before a layer in place overwrote it
+           blobs        NAME/blob/BLOB        every blob at the end of the forward pass
+           diffs        NAME/diff/BLOB        its gradient
+           params       NAME/param/LAYER/k
+           param_diffs  NAME/param_diff/LAYER/k
+         and always NAME/loss, the weighted sum of the losses (float32).
+solve    solver, weights, set, steps, return: params, param_diffs (of the last step); always NAME/losses (steps,),
+         the first output of the training net after each step.
+score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], offsets (array (images, crops, 2), top
+         and left), crop, batch (1, as upstream): NAME/scores (images, crops), and NAME/pixels, the SHA-256 of the
+         pixels read (uint8 BGR, row by row), as 32 bytes each.
+
+"weights" (a caffemodel, copied by layer name) and "set" (exact parameters) may both be left out.
+"""
+
+import hashlib
+import json
+import os
+import sys
+
+import numpy as np
+
+FIELDS = {
+    "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "backward", "return"},
+    "solve": {"solver", "weights", "set", "steps", "return"},
+    "score": {"net", "weights", "set", "output", "images", "offsets", "crop", "batch"},
+}
+RETURNS = {"tops", "blobs", "diffs", "params", "param_diffs"}
+
+
+class RequestError(ValueError):
+    """The request is not what this file describes."""
+
+
+def check(request):
+    """RequestError that names the job and the field, unless every job is of the form described above."""
+    if request.get("version") != 1:
+        raise RequestError(f"version: expected 1, got {request.get('version')!r}")
+    for job in request["jobs"]:
+        name, kind = job.get("name"), job.get("kind")
+        if kind not in FIELDS:
+            raise RequestError(f"job {name}: kind: expected one of {sorted(FIELDS)}, got {kind!r}")
+        unknown = set(job) - FIELDS[kind] - {"name", "kind"}
+        if unknown:
+            raise RequestError(f"job {name}: unknown fields {sorted(unknown)}")
+        wrong = set(job.get("return", ())) - RETURNS
+        if wrong:
+            raise RequestError(f"job {name}: return: expected some of {sorted(RETURNS)}, got {sorted(wrong)}")
+
+
+def prepare(net, job, arrays):
+    """Put the job's weights into a net."""
+    if job.get("weights"):
+        net.copy_from(job["weights"])
+    for key, array in job.get("set", {}).items():
+        layer, index = key.rsplit("/", 1)
+        if layer not in net.params:
+            raise RequestError(f"job {job['name']}: set {key}: the net has no parameters of layer {layer!r}")
+        blob = net.params[layer][int(index)]
+        assign(blob.data, arrays[array], f"job {job['name']}: set {key}")
+
+
+def assign(target, values, where):
+    """Copy without numpy's broadcasting, which would hide a wrong shape."""
+    if target.shape != values.shape:
+        raise RequestError(f"{where}: expected shape {target.shape}, got {values.shape}")
+    target[...] = values
+
+
+def parameters(net, what, kind, answer):
+    for layer, blobs in net.params.items():
+        for k, blob in enumerate(blobs):
+            answer[f"{what}/{layer}/{k}"] = np.array(getattr(blob, kind))
+
+
+def forward(caffe, job, arrays):
+    if job.get("seed") is not None:
+        caffe.set_random_seed(job["seed"])
+    net = caffe.Net(job["net"], getattr(caffe, job.get("phase", "TEST")))
+    prepare(net, job, arrays)
+    for blob, key in job.get("inputs", {}).items():
+        net.blobs[blob].reshape(*arrays[key].shape)
+    net.reshape()
+    for blob, key in job.get("inputs", {}).items():
+        assign(net.blobs[blob].data, arrays[key], f"job {job['name']}: input {blob}")
+    name, wanted, answer = job["name"], set(job.get("return", ())), {}
+    loss = np.float32(0)
+    for i, layer in enumerate(net._layer_names):
+        loss += np.float32(net._forward(i, i))
+        if "tops" in wanted:
+            for k, blob in enumerate(net._top_ids(i)):
+                answer[f"{name}/top/{layer}/{k}"] = np.array(net._blobs[blob].data)
+    answer[f"{name}/loss"] = np.float32(loss)
+    if "blobs" in wanted:
+        answer.update((f"{name}/blob/{blob}", np.array(found.data)) for blob, found in net.blobs.items())
+    if job.get("backward"):
+        net.clear_param_diffs()
+        for blob, key in job.get("top_diffs", {}).items():
+            assign(net.blobs[blob].diff, arrays[key], f"job {name}: top_diffs {blob}")
+        net._backward(len(net.layers) - 1, 0)
+        if "diffs" in wanted:
+            answer.update((f"{name}/diff/{blob}", np.array(found.diff)) for blob, found in net.blobs.items())
+        if "param_diffs" in wanted:
+            parameters(net, f"{name}/param_diff", "diff", answer)
+    if "params" in wanted:
+        parameters(net, f"{name}/param", "data", answer)
+    return answer
+
+
+def solve(caffe, job, arrays):
+    solver = caffe.get_solver(job["solver"])
+    prepare(solver.net, job, arrays)
+    losses = []
+    for _ in range(job["steps"]):
+        solver.step(1)
+        losses.append(np.array(solver.net.blobs[solver.net.outputs[0]].data).reshape(-1)[0])
+    name, answer = job["name"], {f"{job['name']}/losses": np.array(losses, np.float32)}
+    if "params" in job.get("return", ()):
+        parameters(solver.net, f"{name}/param", "data", answer)
+    if "param_diffs" in job.get("return", ()):
+        parameters(solver.net, f"{name}/param_diff", "diff", answer)
+    return answer
+
+
+def read_pixels(image, arrays, where):
+    if "array" in image:
+        return arrays[image["array"]]
+    import cv2
+
+    pixels = cv2.imread(image["path"])
+    if pixels is None:
+        raise RequestError(f"{where}: {image['path']}: expected an image that OpenCV reads, got none")
+    return pixels
+
+
+def score(caffe, job, arrays):
+    net = caffe.Net(job["net"], caffe.TEST)
+    prepare(net, job, arrays)
+    crop, offsets, batch = job["crop"], arrays[job["offsets"]], job.get("batch", 1)
+    scores, digests = np.zeros(offsets.shape[:2], np.float32), []
+    for i, image in enumerate(job["images"]):
+        pixels = read_pixels(image, arrays, f"job {job['name']}: image {i}")
+        digests.append(np.frombuffer(hashlib.sha256(np.ascontiguousarray(pixels)).digest(), np.uint8))
+        for first in range(0, offsets.shape[1], batch):
+            crops = [
+                pixels[top : top + crop, left : left + crop].transpose(2, 0, 1)
+                for top, left in offsets[i, first : first + batch]
+            ]
+            net.blobs["data"].reshape(len(crops), 3, crop, crop)
+            net.blobs["data"].data[...] = crops
+            scores[i, first : first + batch] = net.forward()[job["output"]].reshape(-1)
+    return {f"{job['name']}/scores": scores, f"{job['name']}/pixels": np.array(digests)}
+
+
+KINDS = {"forward": forward, "solve": solve, "score": score}
+
+
+def main(argv=None):
+    request_path, answer_path = argv if argv is not None else sys.argv[1:]
+    answer_path = os.path.abspath(answer_path)
+    with open(request_path) as file:
+        request = json.load(file)
+    os.chdir(os.path.dirname(os.path.abspath(request_path)))
+    answer = {}
+    try:
+        check(request)
+        import caffe  # late: a malformed request is told without it
+
+        caffe.set_mode_cpu()
+        arrays = np.load(request["arrays"], allow_pickle=False) if request.get("arrays") else {}
+        for job in request["jobs"]:
+            answer.update(KINDS[job["kind"]](caffe, job, arrays))
+    except (RequestError, KeyError) as error:
+        print(f"record.py: {error}", file=sys.stderr)
+        return 2
+    temporary = f"{answer_path}.{os.getpid()}.tmp"
+    with open(temporary, "wb") as file:
+        np.savez(file, **answer)
+    os.replace(temporary, answer_path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Have a Docker engine: the one that answers, or one installed and started for as long as it is needed.
+
+    engine.py [--no-install] [--optional] -- COMMAND..     run a command with an engine answering
+
+Where none answers, root on Debian or Ubuntu gets docker.io by apt and a dockerd of its own, stopped by its process id
+at the end. `--optional` runs the command all the same where no engine can be had, after a line that says why.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import docker
+
+START_TIMEOUT = 60  # seconds for a fresh dockerd to answer
+STOP_TIMEOUT = 30
+PID_FILE = Path("/var/run/docker.pid")
+
+
+class NoEngine(RuntimeError):
+    """No Docker engine answers and none could be started; the message says why and what would help."""
+
+
+def say(text):
+    print(f"docker: {text}", file=sys.stderr, flush=True)
+
+
+def answering():
+    """A client of the engine that answers, or None."""
+    try:
+        client = docker.from_env()
+        client.ping()
+        return client
+    except docker.errors.DockerException:
+        return None
+
+
+def is_debian(os_release=Path("/etc/os-release")):
+    """Debian, Ubuntu and what descends from them."""
+    text = os_release.read_text() if os_release.exists() else ""
+    ids = [line.split("=", 1)[1].strip('"') for line in text.splitlines() if line.startswith(("ID=", "ID_LIKE="))]
+    return bool({"debian", "ubuntu"} & set(" ".join(ids).split()))
+
+
+def apt_install(*packages):
+    """Install Debian packages; NoEngine with apt's last line when that fails."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", *packages]):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
+            raise NoEngine(f"{' '.join(command)} failed: {last[0]}")
+
+
+def how_to():
+    """The one line that would make an engine answer here."""
+    if is_debian():
+        return "sudo apt-get install -y docker.io && sudo usermod -aG docker $USER   (then log in again)"
+    return "install a Docker engine and see that `docker info` answers for this user"
+
+
+def install_and_start():
+    """Install docker.io if it is missing and start dockerd; returns (client, process or None, log path)."""
+    if os.geteuid() != 0:
+        raise NoEngine(f"no engine answers and this user may not install one; {how_to()}")
+    if shutil.which("dockerd") is None:
+        if not is_debian():
+            raise NoEngine(f"no engine answers and this is not Debian or Ubuntu; {how_to()}")
+        say("no engine answers: installing docker.io")
+        apt_install("docker.io")
+        if client := answering():  # the package started one, which is the system's, not ours to stop
+            return client, None, None
+    forget_dead_pid()
+    with tempfile.NamedTemporaryFile(prefix="rankiqa-dockerd-", suffix=".log", delete=False) as log:
+        process = subprocess.Popen(
+            ["dockerd"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    say(f"started dockerd for this run (process {process.pid}, log {log.name})")
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if client := answering():
+            return client, process, log.name
+        if process.poll() is not None:
+            break
+        time.sleep(0.5)
+    stop(process)
+    last = Path(log.name).read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
+    raise NoEngine(f"dockerd did not answer: {last[0]}; {how_to()}")
+
+
+def forget_dead_pid():
+    """Remove a pid file whose process is gone: dockerd would refuse to start."""
+    try:
+        os.kill(int(PID_FILE.read_text()), 0)
+    except (FileNotFoundError, PermissionError):
+        return
+    except (ProcessLookupError, ValueError):
+        PID_FILE.unlink(missing_ok=True)
+
+
+def stop(process):
+    """End a dockerd of ours by its process id, and wait for it."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    say(f"stopped dockerd (process {process.pid})")
+
+
+@contextlib.contextmanager
+def engine(install=True):
+    """A client of a Docker engine; what had to be started is stopped at the end. Raises NoEngine."""
+    client, process = answering(), None
+    if client is None:
+        if not install:
+            raise NoEngine(f"no engine answers and installing was not allowed; {how_to()}")
+        client, process, _ = install_and_start()
+    try:
+        yield client
+    finally:
+        client.close()
+        if process is not None:
+            stop(process)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--no-install", action="store_true", help="use only an engine that answers already")
+    parser.add_argument("--optional", action="store_true", help="run the command without an engine if need be")
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args(argv)
+
+    def run():
+        return subprocess.run(options.command).returncode
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a started engine is stopped
+    try:
+        with engine(install=not options.no_install):
+            return run()
+    except NoEngine as error:
+        say(str(error))
+        return run() if options.optional else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
