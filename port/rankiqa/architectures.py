@@ -84,7 +84,7 @@ class Architecture:
         if fc is None:
             return (*base[:-1], base[-1] + SUFFIX)
         names = tuple(fc)
-        if len(names) != len(base) or any(n not in (b, b + SUFFIX) for n, b in zip(names, base, strict=False)):
+        if len(names) != len(base) or [name.removesuffix(SUFFIX) for name in names] != base:
             expected = " ".join(f"{name}[{SUFFIX}]" for name in base)
             raise ValueError(f"{self.name} fully-connected layers: expected {expected}, got {' '.join(names)}")
         return names
@@ -106,12 +106,12 @@ class Architecture:
         return shapes
 
 
-def pooled(size: int, kernel: int, stride: int, pad: int = 0) -> int:
-    """Caffe's output size of a pooling layer along one side."""
+def pooled(size: int, kernel: int, stride: int, pad: int = 0, clip: bool = False) -> int:
+    """Caffe's output size of a pooling layer along one side; clip: the other side has padding."""
     # CAFFE: rounds up, where PyTorch rounds down (pooling_layer.cpp)
     out = -(-(size + 2 * pad - kernel) // stride) + 1
-    # CAFFE: with padding, a last window that would start beyond the image is dropped (pooling_layer.cpp)
-    return out - 1 if pad and (out - 1) * stride >= size + pad else out
+    # CAFFE: with padding on any side, a last window that would start beyond the image is dropped (pooling_layer.cpp)
+    return out - 1 if (pad or clip) and (out - 1) * stride >= size + pad else out
 
 
 def _vgg16() -> tuple:

@@ -1,0 +1,148 @@
+"""VGG-16, AlexNet and Shallow with one output, built from the table in `architectures`.
+
+Input (N, 3, crop, crop) float32, BGR, 0..255, neither mean nor scale taken off; output (N, 1).
+State-dict keys are Caffe's layer names: conv1_1.weight, fc8_m.bias.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from rankiqa.architectures import ARCHITECTURES, Architecture, Conv, Linear, Norm, Pool
+from rankiqa.layers import LRN, MaxPool2d
+
+DROPOUT = 0.5
+
+
+class Network(nn.Module):
+    """One of the three networks. Attributes: arch, crop (pixels), fc (names), head (name of the output layer)."""
+
+    def __init__(self, architecture: Architecture, fc: Sequence[str] | None = None):
+        super().__init__()
+        self.arch, self.crop = architecture.name, architecture.crop
+        self.fc = architecture.fc_names(fc)
+        self.head = self.fc[-1]
+        self.steps: list[str] = []  # names of the layers, in order
+        shapes, names = architecture.parameter_shapes(fc), iter(self.fc)
+        for layer in architecture.layers:
+            if isinstance(layer, Conv):
+                channels = shapes[layer.name][0][1] * layer.group
+                geometry = (layer.kernel, layer.stride, layer.pad)
+                self._add(layer.name, nn.Conv2d(channels, layer.out_channels, *geometry, groups=layer.group), layer)
+                if layer.relu:
+                    self._add("relu" + layer.name.removeprefix("conv"), nn.ReLU())
+            elif isinstance(layer, Pool):
+                self._add(layer.name, MaxPool2d(layer.kernel, layer.stride))
+            elif isinstance(layer, Norm):
+                self._add(layer.name, LRN(layer.local_size, layer.alpha, layer.beta))
+            else:
+                name = next(names)
+                self._add(name, nn.Linear(shapes[name][0][1], layer.out_features), layer)
+                if layer.hidden:
+                    number = layer.name.removeprefix("fc")
+                    self._add("relu" + number, nn.ReLU())
+                    self._add("drop" + number, nn.Dropout(DROPOUT))
+
+    def _add(self, name: str, module: nn.Module, filler: Conv | Linear | None = None) -> None:
+        if filler is not None:
+            _fill(module, filler)
+        self.add_module(name, module)
+        self.steps.append(name)
+
+    def _run(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        expected = (3, self.crop, self.crop)
+        if x.dim() != 4 or tuple(x.shape[1:]) != expected:
+            raise ValueError(f"{self.arch} input: expected (N, 3, {self.crop}, {self.crop}), got {tuple(x.shape)}")
+        for name in self.steps:
+            module = self.get_submodule(name)
+            if isinstance(module, nn.Linear):
+                x = x.flatten(1)
+            x = module(x)
+            yield name, x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, 1) of crops (N, 3, crop, crop)."""
+        for _, x in self._run(x):  # noqa: B007, B020
+            pass
+        return x
+
+    def forward_layers(self, x: Tensor) -> dict[str, Tensor]:
+        """What each of Caffe's layers computes, {layer name: output} in Caffe's order, before any layer in place."""
+        return dict(self._run(x))
+
+
+def _fill(module: nn.Conv2d | nn.Linear, layer: Conv | Linear) -> None:
+    """Caffe's fillers by their distributions, drawn from torch's random numbers (so not Caffe's own draws)."""
+    with torch.no_grad():
+        if layer.std is None:
+            # CAFFE: xavier divides by fan_in alone, PyTorch's by the mean of fan_in and fan_out (filler.hpp)
+            fan_in = module.weight[0].numel()
+            bound = math.sqrt(3.0 / fan_in)
+            module.weight.uniform_(-bound, bound)
+        else:
+            module.weight.normal_(0.0, layer.std)
+        module.bias.fill_(layer.bias)
+
+
+def _architecture(arch: str) -> Architecture:
+    if arch not in ARCHITECTURES:
+        raise ValueError(f"arch: expected one of {', '.join(ARCHITECTURES)}, got {arch!r}")
+    return ARCHITECTURES[arch]
+
+
+def build(arch: str, *, fc: Sequence[str] | None = None) -> Network:
+    """A network with fresh weights, drawn from torch's global random state by the distributions of Caffe's fillers.
+
+    arch: "vgg16", "alexnet" or "shallow". fc: names of the fully-connected layers as a caffemodel has them, each the
+    plain name or with `_m`; default: the rank nets' (fc6 fc7 fc8_m, or fc1_m).
+    Raises ValueError for another arch or other names.
+    """
+    return Network(_architecture(arch), fc)
+
+
+def load(path: str | Path) -> Network:
+    """The network in a file that conversion/convert.py wrote (.safetensors), in eval mode, on the CPU.
+
+    Raises ValueError when the file is missing, is no such file, or does not hold exactly the network's parameters, all
+    finite; one message names everything missing, unexpected or of a wrong shape.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: expected converted weights (.safetensors), got no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path}: expected converted weights (.safetensors), got something else ({error}); "
+            "a caffemodel is converted by `python conversion/convert.py MODEL.caffemodel --out W.safetensors`"
+        ) from None
+    if metadata.get("format") != "rankiqa" or not {"arch", "fc"} <= set(metadata):
+        raise ValueError(
+            f"{path}: expected metadata that conversion/convert.py writes (arch, fc), got {sorted(metadata)}"
+        )
+    model = build(metadata["arch"], fc=json.loads(metadata["fc"]))
+    _check(state, model.state_dict(), path)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def _check(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+    wrong = [f"missing {key}" for key in expected if key not in state]
+    wrong += [f"unexpected {key}" for key in state if key not in expected]
+    for key in expected.keys() & state.keys():
+        if state[key].shape != expected[key].shape or state[key].dtype != expected[key].dtype:
+            wanted, got = (f"{tuple(t.shape)} {t.dtype}" for t in (expected[key], state[key]))
+            wrong.append(f"{key}: expected {wanted}, got {got}")
+        elif not torch.isfinite(state[key]).all():
+            wrong.append(f"{key}: expected finite values, got nan or inf")
+    if wrong:
+        raise ValueError(f"{path}: " + "; ".join(sorted(wrong)))
