@@ -25,7 +25,7 @@ _HOME = {
 }
 _MODULES = {"architectures", "layers", "networks", "losses", "images", "crops", "scoring", "metrics", "distortions"}
 
-__all__ = sorted([*_HOME, *_MODULES])  # noqa: PLE0605
+__all__ = sorted([*_HOME, *_MODULES])
 
 
 def __getattr__(name):

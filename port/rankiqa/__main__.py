@@ -1,0 +1,7 @@
+"""`python -m rankiqa`, the same as the command `rankiqa`."""
+
+import sys
+
+from rankiqa.cli import main
+
+sys.exit(main())
