@@ -12,9 +12,11 @@ forward  net, phase, weights, seed, set {"layer/0": array}, inputs {blob: array}
            diffs        NAME/diff/BLOB        its gradient
            params       NAME/param/LAYER/k
            param_diffs  NAME/param_diff/LAYER/k
+           caffemodel   NAME/caffemodel, hdf5 NAME/hdf5: the file Caffe saves of the net, as bytes
          and always NAME/loss, the weighted sum of the losses (float32).
 solve    solver, weights, set, steps, return: params, param_diffs (of the last step); always NAME/losses (steps,),
-         the first output of the training net after each step.
+         the first output of the training net after each step. With "snapshot" in return, the files that Caffe writes
+         at the end: NAME/file/FILENAME, as bytes.
 score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], offsets (array (images, crops, 2), top
          and left), crop, batch (1, as upstream): NAME/scores (images, crops), and NAME/pixels, the SHA-256 of the
          pixels read (uint8 BGR, row by row), as 32 bytes each.
@@ -26,6 +28,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 
 import numpy as np
 
@@ -34,7 +37,11 @@ FIELDS = {
     "solve": {"solver", "weights", "set", "steps", "return"},
     "score": {"net", "weights", "set", "output", "images", "offsets", "crop", "batch"},
 }
-RETURNS = {"tops", "blobs", "diffs", "params", "param_diffs"}
+RETURNS = {
+    "forward": {"tops", "blobs", "diffs", "params", "param_diffs", "caffemodel", "hdf5"},
+    "solve": {"params", "param_diffs", "snapshot"},
+    "score": set(),
+}
 
 
 class RequestError(ValueError):
@@ -52,9 +59,9 @@ def check(request):
         unknown = set(job) - FIELDS[kind] - {"name", "kind"}
         if unknown:
             raise RequestError(f"job {name}: unknown fields {sorted(unknown)}")
-        wrong = set(job.get("return", ())) - RETURNS
+        wrong = set(job.get("return", ())) - RETURNS[kind]
         if wrong:
-            raise RequestError(f"job {name}: return: expected some of {sorted(RETURNS)}, got {sorted(wrong)}")
+            raise RequestError(f"job {name}: return: expected some of {sorted(RETURNS[kind])}, got {sorted(wrong)}")
 
 
 def prepare(net, job, arrays):
@@ -80,6 +87,11 @@ def parameters(net, what, kind, answer):
     for layer, blobs in net.params.items():
         for k, blob in enumerate(blobs):
             answer[f"{what}/{layer}/{k}"] = np.array(getattr(blob, kind))
+
+
+def file_bytes(path):
+    """A file that Caffe wrote, as uint8 (n,)."""
+    return np.fromfile(path, np.uint8)
 
 
 def forward(caffe, job, arrays):
@@ -113,6 +125,11 @@ def forward(caffe, job, arrays):
             parameters(net, f"{name}/param_diff", "diff", answer)
     if "params" in wanted:
         parameters(net, f"{name}/param", "data", answer)
+    for kind, save in (("caffemodel", net.save), ("hdf5", net.save_hdf5)):
+        if kind in wanted:
+            with tempfile.TemporaryDirectory() as folder:
+                save(os.path.join(folder, "saved"))
+                answer[f"{name}/{kind}"] = file_bytes(os.path.join(folder, "saved"))
     return answer
 
 
@@ -128,6 +145,11 @@ def solve(caffe, job, arrays):
         parameters(solver.net, f"{name}/param", "data", answer)
     if "param_diffs" in job.get("return", ()):
         parameters(solver.net, f"{name}/param_diff", "diff", answer)
+    if "snapshot" in job.get("return", ()):
+        before = set(os.listdir("."))
+        solver.snapshot()
+        for file in sorted(set(os.listdir(".")) - before):
+            answer[f"{name}/file/{file}"] = file_bytes(file)
     return answer
 
 

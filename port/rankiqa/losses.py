@@ -83,7 +83,7 @@ def euclidean_loss(prediction: Tensor, target: Tensor) -> Tensor:
     _floating(prediction=prediction, target=target)
     if prediction.shape != target.shape or prediction.dim() == 0 or prediction.shape[0] == 0:
         raise ValueError(
-            f"prediction and target: expected one shape (N, ..), got {tuple(prediction.shape)} and {tuple(target.shape)}"
+            f"prediction, target: expected one shape (N, ..), got {tuple(prediction.shape)} and {tuple(target.shape)}"
         )
     return (prediction - target).square().sum() / (2 * prediction.shape[0])
 
@@ -107,7 +107,7 @@ class _Contrastive(torch.autograd.Function):
 
 
 def contrastive_loss(a: Tensor, b: Tensor, dissimilar: Tensor, *, margin: float) -> Tensor:
-    """Siamese networks' contrastive loss: the mean over N of half of D^2 (similar) or max(0, margin - D)^2 (dissimilar).
+    """Siamese networks' contrastive loss: mean over N of half of D^2 (similar) or max(0, margin - D)^2 (dissimilar).
 
     a, b: (N, C) floating point, the features of the two sides; D is their Euclidean distance, row by row.
     dissimilar: (N,), y of the literature: 1 or True for a dissimilar pair, 0 or False for a similar one.

@@ -1,0 +1,117 @@
+"""Which Caffe the tests ask, and the report of what they measured."""
+
+import json
+import sys
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "parity_tests"), str(ROOT / "docker"), str(ROOT / "conversion")]
+
+import reference as references  # noqa: E402
+
+MEASURED = pytest.StashKey()
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("parity")
+    group.addoption(
+        "--caffe",
+        choices=("live", "recorded", "auto"),
+        default="auto",
+        help="live: the original Caffe in Docker, or fail; recorded: what it once answered; auto: live if it can be had",
+    )
+    group.addoption("--record", action="store_true", help="keep live Caffe's answers under parity_tests/recorded")
+    group.addoption("--parity-report", metavar="FILE", help="write every comparison as JSON")
+
+
+def pytest_configure(config):
+    config.stash[MEASURED] = []
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One comparison with Caffe. A negative control has passed when its error is beyond the tolerance."""
+
+    rung: str
+    case: str
+    error: float
+    tolerance: float
+    reference: str
+    passed: bool
+    negative_control: bool
+
+
+@pytest.fixture(scope="session")
+def caffe(request):
+    """The reference: reference.Live or reference.Recorded, as --caffe says."""
+    wanted, record = request.config.getoption("--caffe"), request.config.getoption("--record")
+    if wanted == "recorded":
+        if record:
+            pytest.exit("--record needs live Caffe", returncode=2)
+        yield references.Recorded()
+        return
+    import build
+    import engine
+
+    client = engine.answering()
+    if client is None and (wanted == "live" or record):
+        pytest.exit(f"--caffe=live: no Docker engine answers; {engine.how_to()}", returncode=2)
+    if client is None:
+        yield references.Recorded()
+        return
+    build.build(client)
+    yield references.Live(client, keep=record)
+    client.close()
+
+
+@pytest.fixture
+def parity(request, caffe):
+    """check(rung, case, error, tolerance) and must_fail(..): assert, and put the number into the report."""
+
+    class Parity:
+        def check(self, rung, case, error, tolerance):
+            passed = error <= tolerance  # a nan is no agreement
+            self._keep(rung, case, error, tolerance, passed, False)
+            assert passed, f"{rung} {case}: error {error:.3g}, tolerance {tolerance:.3g} ({caffe.name} Caffe)"
+
+        def must_fail(self, rung, case, error, tolerance):
+            caught = not error <= tolerance
+            self._keep(rung, case, error, tolerance, caught, True)
+            assert caught, f"{rung} {case}: a wrong variant passes with error {error:.3g}, tolerance {tolerance:.3g}"
+
+        def _keep(self, *row):
+            rung, case, error, tolerance, passed, negative = row
+            found = Measured(rung, case, float(error), float(tolerance), caffe.name, bool(passed), negative)
+            request.config.stash[MEASURED].append(found)
+
+    return Parity()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash[MEASURED]
+    path = config.getoption("--parity-report")
+    if path:
+        temporary = Path(f"{path}.tmp")
+        temporary.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        temporary.replace(path)
+    if not rows:
+        return
+    rungs = defaultdict(list)
+    for row in rows:
+        rungs[row.rung].append(row)
+    write = terminalreporter.write_line
+    terminalreporter.section("parity with Caffe")
+    write(f"{'rung':<12} {'checks':>6} {'largest error':>14} {'tolerance':>10} {'wrong variants caught':>22}  Caffe")
+    for rung, found in rungs.items():
+        positive = [row for row in found if not row.negative_control]
+        controls = [row for row in found if row.negative_control]
+        caught = f"{sum(row.passed for row in controls)} of {len(controls)}"
+        worst = max(positive, key=lambda row: row.error / (row.tolerance or 1e-300), default=None)
+        error, tolerance = (f"{worst.error:.2e}", f"{worst.tolerance:.0e}") if worst else ("-", "-")
+        write(f"{rung:<12} {len(positive):>6} {error:>14} {tolerance:>10} {caught:>22}  {found[0].reference}")
+    if rows[0].reference == "recorded":
+        write("Live Caffe was not asked: these are its recorded answers. `scripts/test --caffe=live` asks it.")
