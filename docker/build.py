@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from engine import NoEngine, apt_install, engine, is_debian
-
 import docker
+
+from engine import NoEngine, apt_install, engine, is_debian
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "docker" / "caffe_cpu.Dockerfile"
@@ -90,7 +90,9 @@ def debootstrap(client, repository, tag, mirror):
         if done.returncode:
             last = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no output"]
             raise BuildError(f"debootstrap {suite}: {last[0]}")
-        subprocess.run(["tar", "-C", str(root), "--exclude=./var/cache/apt/archives/*.deb", "-cf", archive, "."], check=True)
+        subprocess.run(
+            ["tar", "-C", str(root), "--exclude=./var/cache/apt/archives/*.deb", "-cf", archive, "."], check=True
+        )
         client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
 
 

@@ -22,7 +22,7 @@ def pytest_addoption(parser):
         "--caffe",
         choices=("live", "recorded", "auto"),
         default="auto",
-        help="live: the original Caffe in Docker, or fail; recorded: what it once answered; auto: live if it can be had",
+        help="live: the original Caffe in Docker, or fail; recorded: what it once answered; auto: live if possible",
     )
     group.addoption("--record", action="store_true", help="keep live Caffe's answers under parity_tests/recorded")
     group.addoption("--parity-report", metavar="FILE", help="write every comparison as JSON")
@@ -76,7 +76,8 @@ def parity(request, caffe):
         def check(self, rung, case, error, tolerance):
             passed = error <= tolerance  # a nan is no agreement
             self._keep(rung, case, error, tolerance, passed, False)
-            assert passed, f"{rung} {case}: error {error:.3g}, tolerance {tolerance:.3g} ({caffe.name} Caffe)"
+            detail = getattr(error, "detail", "")
+            assert passed, f"{rung} {case}: error {error:.3g} > {tolerance:.3g}; {detail} ({caffe.name} Caffe)"
 
         def must_fail(self, rung, case, error, tolerance):
             caught = not error <= tolerance

@@ -56,16 +56,19 @@ class Array:
         return Array(self.values[at], at, self.shape, self.largest)
 
     def error(self, ours):
-        """max|ours - caffe| / max|caffe| (the plain difference where Caffe has only zeros); shapes must agree."""
+        """max|ours - caffe| / max|caffe| as a Difference (the plain difference where Caffe has only zeros)."""
         ours = np.asarray(ours)
         if ours.shape != self.shape:
-            raise AssertionError(f"expected Caffe's shape {self.shape}, got {ours.shape}")
-        ours = ours.reshape(-1).astype(np.float64)
-        ours = ours if self.at is None else ours[self.at]
+            return Difference(np.inf, f"expected Caffe's shape {self.shape}, got {ours.shape}")
+        at = np.arange(ours.size) if self.at is None else self.at
+        ours, caffe = ours.reshape(-1)[at].astype(np.float64), self.values.astype(np.float64)
         if not ours.size:
-            return 0.0
-        difference = np.abs(ours - self.values.astype(np.float64)).max()
-        return float(difference / self.largest) if self.largest else float(difference)
+            return Difference(0.0, "no values")
+        distance = np.abs(ours - caffe)
+        worst = int(np.argmax(np.where(np.isnan(distance), np.inf, distance)))
+        where = tuple(int(n) for n in np.unravel_index(at[worst], self.shape))
+        detail = f"at {where}: ours {ours[worst]:.9g}, Caffe {caffe[worst]:.9g}, difference {distance[worst]:.3g}"
+        return Difference(distance[worst] / (self.largest or 1.0), detail)
 
     def array(self):
         """The whole array; NotRecorded when only a sample was kept."""
@@ -74,17 +77,28 @@ class Array:
         return self.values.reshape(self.shape)
 
 
+class Difference(float):
+    """An error relative to Caffe's largest value; `detail` says where it is largest and both values there."""
+
+    def __new__(cls, error, detail):
+        found = super().__new__(cls, error)
+        found.detail = detail
+        return found
+
+
 class Answer(dict):
     """{key of record.py: Array}."""
 
     def error(self, key, ours):
-        try:
-            return self[key].error(ours)
-        except AssertionError as error:
-            raise AssertionError(f"{key}: {error}") from None
+        found = self[key].error(ours)
+        return Difference(found, f"{key}: {found.detail}")
 
     def array(self, key):
         return self[key].array()
+
+    def keys_of(self, prefix):
+        """{the rest of the key: key} of the arrays below NAME/kind/."""
+        return {key[len(prefix) :]: key for key in self if key.startswith(prefix)}
 
 
 def question_digest(jobs, arrays, files):

@@ -2,7 +2,6 @@
 
 import caffe
 import numpy as np
-
 from caffe_ref.layers import parameters
 from caffe_ref.layers.images import Crops, read_list
 
