@@ -1,0 +1,89 @@
+"""Caffe's HDF5 form of models and solver states: /data/LAYER/k, and /iter, /learned_net, /current_step, /history/k."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from caffemodel.errors import CaffemodelError
+from caffemodel.net import Blob, Layer, Net, SolverState
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise CaffemodelError(
+            f"{path}: expected an HDF5 file of Caffe, got a corrupt or truncated one ({error})"
+        ) from None
+
+
+def is_solverstate(path: Path) -> bool:
+    """Does an HDF5 file hold a solver's state rather than a net?"""
+    with _open(path) as file:
+        return "history" in file and "iter" in file
+
+
+def _blob(path: Path, dataset: h5py.Dataset) -> Blob:
+    name, dtype = dataset.name, dataset.dtype
+    if dtype not in (np.float32, np.float64):
+        raise CaffemodelError(f"{path}: {name}: expected float or double values, got {dtype}")
+
+    def read():
+        with _open(path) as file:
+            return file[name][()]
+
+    return Blob(dataset.shape, False, str(dtype), read)
+
+
+def _numbered(path: Path, group: h5py.Group) -> list[Blob]:
+    # CAFFE: a layer that shares another's parameter leaves its number out (net.cpp)
+    return [_blob(path, group[key]) for key in sorted(group, key=int)]
+
+
+def read_net(path: Path) -> Net:
+    """A model written with snapshot_format HDF5. It has neither types nor Caffe's order: layers come by name."""
+    with _open(path) as file:
+        if not isinstance(file.get("data"), h5py.Group):
+            raise CaffemodelError(f"{path}: expected a group /data with a group per layer, got {sorted(file)}")
+        layers = []
+        for name, group in file["data"].items():
+            if not isinstance(group, h5py.Group) or not all(key.isdigit() for key in group):
+                raise CaffemodelError(f"{path}: /data/{name}: expected a group of numbered blobs, got something else")
+            layers.append(Layer(name, "", blobs=_numbered(path, group)))
+    return Net("", "hdf5", "V2", layers)
+
+
+def write_net(net: Net, path: Path) -> None:
+    """A net in Caffe's HDF5 form."""
+    with h5py.File(path, "w") as file:
+        data = file.create_group("data")
+        for layer in net.layers:
+            group = data.create_group(layer.name)
+            for k, blob in enumerate(layer.blobs):
+                group.create_dataset(str(k), data=blob.data)
+
+
+def read_solverstate(path: Path) -> SolverState:
+    """A solver's state written with snapshot_format HDF5."""
+    with _open(path) as file:
+        missing = [name for name in ("iter", "learned_net", "current_step", "history") if name not in file]
+        if missing:
+            raise CaffemodelError(f"{path}: expected a solver state, got an HDF5 file without {', '.join(missing)}")
+        learned = file["learned_net"][()]
+        learned = learned.decode() if isinstance(learned, bytes) else str(learned)
+        step, current = (int(np.ravel(file[name][()])[0]) for name in ("iter", "current_step"))
+        return SolverState(step, learned, current, _numbered(path, file["history"]), "hdf5")
+
+
+def write_solverstate(state: SolverState, path: Path) -> None:
+    """A solver's state in Caffe's HDF5 form."""
+    with h5py.File(path, "w") as file:
+        file["iter"] = np.array([state.iter], np.int32)
+        file["current_step"] = np.array([state.current_step], np.int32)
+        file.create_dataset("learned_net", data=np.bytes_(state.learned_net))
+        history = file.create_group("history")
+        for k, blob in enumerate(state.history):
+            history.create_dataset(str(k), data=blob.data)

@@ -1,0 +1,100 @@
+"""The part of Caffe's protobuf schema that model files need, built from one table; nothing is generated or copied.
+
+Every field that Caffe 1.0 can write is declared, because protobuf writes unknown fields after the known ones: only so
+does reading and writing back give the same bytes. What the tool never looks into (a layer's own parameters) is
+declared as `bytes`, and so is a blob's `data`: packed floats are then read without a Python object for each.
+
+Table: message -> "name number kind" per field; kind ends in * when repeated. Source: field numbers of Caffe 1.0.
+"""
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+# parameters of a layer, by type: (name, number in LayerParameter, number in V1LayerParameter or None)
+PARAMETERS = [
+    ("transform_param", 100, 36), ("loss_param", 101, 42), ("accuracy_param", 102, 27), ("argmax_param", 103, 23),
+    ("concat_param", 104, 9), ("contrastive_loss_param", 105, 40), ("convolution_param", 106, 10),
+    ("data_param", 107, 11), ("dropout_param", 108, 12), ("dummy_data_param", 109, 26), ("eltwise_param", 110, 24),
+    ("exp_param", 111, 41), ("hdf5_data_param", 112, 13), ("hdf5_output_param", 113, 14),
+    ("hinge_loss_param", 114, 29), ("image_data_param", 115, 15), ("infogain_loss_param", 116, 16),
+    ("inner_product_param", 117, 17), ("lrn_param", 118, 18), ("memory_data_param", 119, 22), ("mvn_param", 120, 34),
+    ("pooling_param", 121, 19), ("power_param", 122, 21), ("relu_param", 123, 30), ("sigmoid_param", 124, 38),
+    ("softmax_param", 125, 39), ("slice_param", 126, 31), ("tanh_param", 127, 37), ("threshold_param", 128, 25),
+    ("window_data_param", 129, 20), ("python_param", 130, None), ("prelu_param", 131, None), ("spp_param", 132, None),
+    ("reshape_param", 133, None), ("log_param", 134, None), ("flatten_param", 135, None),
+    ("reduction_param", 136, None), ("embed_param", 137, None), ("tile_param", 138, None),
+    ("batch_norm_param", 139, None), ("elu_param", 140, None), ("bias_param", 141, None), ("scale_param", 142, None),
+    ("input_param", 143, None), ("crop_param", 144, None), ("parameter_param", 145, None),
+    ("recurrent_param", 146, None), ("swish_param", 147, None), ("clip_param", 148, None),
+]  # fmt: skip
+
+_TABLE = {
+    "BlobShape": "dim 1 int64*packed",
+    "BlobProto": "num 1 int32, channels 2 int32, height 3 int32, width 4 int32, data 5 {float}, diff 6 {float}, "
+    "shape 7 BlobShape, double_data 8 {double}, double_diff 9 {double}",
+    "ParamSpec": "name 1 string, share_mode 2 int32, lr_mult 3 float, decay_mult 4 float",
+    "LayerParameter": "name 1 string, type 2 string, bottom 3 string*, top 4 string*, loss_weight 5 float*, "
+    "param 6 ParamSpec*, blobs 7 BlobProto*, include 8 bytes*, exclude 9 bytes*, phase 10 int32, "
+    "propagate_down 11 bool*, " + ", ".join(f"{name} {number} bytes" for name, number, _ in PARAMETERS),
+    "V0LayerParameter": "name 1 string, type 2 string, num_output 3 uint32, biasterm 4 bool, weight_filler 5 bytes, "
+    "bias_filler 6 bytes, pad 7 uint32, kernelsize 8 uint32, group 9 uint32, stride 10 uint32, pool 11 int32, "
+    "dropout_ratio 12 float, local_size 13 uint32, alpha 14 float, beta 15 float, source 16 string, scale 17 float, "
+    "meanfile 18 string, batchsize 19 uint32, cropsize 20 uint32, mirror 21 bool, k 22 float, blobs 50 BlobProto*, "
+    "blobs_lr 51 float*, weight_decay 52 float*, rand_skip 53 uint32, det_fg_threshold 54 float, "
+    "det_bg_threshold 55 float, det_fg_fraction 56 float, det_context_pad 58 uint32, det_crop_mode 59 string, "
+    "new_num 60 int32, new_channels 61 int32, new_height 62 int32, new_width 63 int32, shuffle_images 64 bool, "
+    "concat_dim 65 uint32, hdf5_output_param 1001 bytes",
+    "V1LayerParameter": "layer 1 V0LayerParameter, bottom 2 string*, top 3 string*, name 4 string, type 5 int32, "
+    "blobs 6 BlobProto*, blobs_lr 7 float*, weight_decay 8 float*, include 32 bytes*, exclude 33 bytes*, "
+    "loss_weight 35 float*, param 1001 string*, blob_share_mode 1002 int32*, "
+    + ", ".join(f"{name} {number} bytes" for name, _, number in PARAMETERS if number),
+    "NetParameter": "name 1 string, layers 2 V1LayerParameter*, input 3 string*, input_dim 4 int32*, "
+    "force_backward 5 bool, state 6 bytes, debug_info 7 bool, input_shape 8 BlobShape*, layer 100 LayerParameter*",
+    # A layer's own parameters: only what an upgrade of an old file writes or moves.
+    "ConvolutionParameter": "num_output 1 uint32, bias_term 2 bool, pad 3 uint32*, kernel_size 4 uint32*, "
+    "group 5 uint32, stride 6 uint32*, weight_filler 7 bytes, bias_filler 8 bytes",
+    "InnerProductParameter": "num_output 1 uint32, bias_term 2 bool, weight_filler 3 bytes, bias_filler 4 bytes",
+    "PoolingParameter": "pool 1 int32, kernel_size 2 uint32, stride 3 uint32, pad 4 uint32",
+    "DropoutParameter": "dropout_ratio 1 float",
+    "LRNParameter": "local_size 1 uint32, alpha 2 float, beta 3 float, k 5 float",
+    "ConcatParameter": "concat_dim 1 uint32",
+    "InfogainLossParameter": "source 1 string",
+    "HDF5DataParameter": "source 1 string, batch_size 2 uint32",
+    "DataParameter": "source 1 string, scale 2 float, mean_file 3 string, batch_size 4 uint32, crop_size 5 uint32, "
+    "mirror 6 bool, rand_skip 7 uint32",
+    "ImageDataParameter": "source 1 string, scale 2 float, mean_file 3 string, batch_size 4 uint32, "
+    "crop_size 5 uint32, mirror 6 bool, rand_skip 7 uint32, shuffle 8 bool, new_height 9 uint32, new_width 10 uint32",
+    "WindowDataParameter": "source 1 string, scale 2 float, mean_file 3 string, batch_size 4 uint32, "
+    "crop_size 5 uint32, mirror 6 bool, fg_threshold 7 float, bg_threshold 8 float, fg_fraction 9 float, "
+    "context_pad 10 uint32, crop_mode 11 string",
+    "TransformationParameter": "scale 1 float, mirror 2 bool, crop_size 3 uint32, mean_file 4 string",
+    "InputParameter": "shape 1 BlobShape*",
+    "SolverState": "iter 1 int32, learned_net 2 string, history 3 BlobProto*, current_step 4 int32",
+}
+
+
+def _build(package, fast):
+    """Message classes; fast: packed floats as one bytes field, else as repeated numbers in any encoding."""
+    field = descriptor_pb2.FieldDescriptorProto
+    numbers = {"{float}": "bytes" if fast else "float*packed", "{double}": "bytes" if fast else "double*packed"}
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto2")
+    for name, text in _TABLE.items():
+        message = file.message_type.add(name=name)
+        for one in text.split(", "):
+            field_name, number, kind = one.split()
+            kind, repeated, packed = numbers.get(kind, kind).partition("*")
+            added = message.field.add(name=field_name, number=int(number))
+            added.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
+            if kind in _TABLE:
+                added.type, added.type_name = field.TYPE_MESSAGE, f".{package}.{kind}"
+            else:
+                added.type = getattr(field, f"TYPE_{kind.upper()}")
+            added.options.packed = packed == "packed"
+            if not packed:
+                added.ClearField("options")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in _TABLE}
+
+
+FAST = _build("rankiqa.fast", fast=True)
+SLOW = _build("rankiqa.slow", fast=False)

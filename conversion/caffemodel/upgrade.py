@@ -1,0 +1,215 @@
+"""Old network files (V0 nested, V1 enum types) as Caffe upgrades them when it reads them.
+
+Source: behaviour of Caffe 1.0's upgrade_proto; the tests hold it to Caffe's own upgrade_net_proto_binary.
+"""
+
+from caffemodel.errors import CaffemodelError
+from caffemodel.schema import FAST, PARAMETERS
+
+# V1LayerParameter.LayerType -> V2's type
+V1_TYPES = {
+    0: "", 35: "AbsVal", 1: "Accuracy", 30: "ArgMax", 2: "BNLL", 3: "Concat", 37: "ContrastiveLoss",
+    4: "Convolution", 5: "Data", 39: "Deconvolution", 6: "Dropout", 32: "DummyData", 7: "EuclideanLoss",
+    25: "Eltwise", 38: "Exp", 8: "Flatten", 9: "HDF5Data", 10: "HDF5Output", 28: "HingeLoss", 11: "Im2col",
+    12: "ImageData", 13: "InfogainLoss", 14: "InnerProduct", 15: "LRN", 29: "MemoryData",
+    16: "MultinomialLogisticLoss", 34: "MVN", 17: "Pooling", 26: "Power", 18: "ReLU", 19: "Sigmoid",
+    27: "SigmoidCrossEntropyLoss", 36: "Silence", 20: "Softmax", 21: "SoftmaxWithLoss", 22: "Split", 33: "Slice",
+    23: "TanH", 24: "WindowData", 31: "Threshold",
+}  # fmt: skip
+
+# V0LayerParameter.type -> V2's type
+V0_TYPES = {
+    "accuracy": "Accuracy", "bnll": "BNLL", "concat": "Concat", "conv": "Convolution", "data": "Data",
+    "dropout": "Dropout", "euclidean_loss": "EuclideanLoss", "flatten": "Flatten", "hdf5_data": "HDF5Data",
+    "hdf5_output": "HDF5Output", "im2col": "Im2col", "images": "ImageData", "infogain_loss": "InfogainLoss",
+    "innerproduct": "InnerProduct", "lrn": "LRN", "multinomial_logistic_loss": "MultinomialLogisticLoss",
+    "pool": "Pooling", "relu": "ReLU", "sigmoid": "Sigmoid", "softmax": "Softmax",
+    "softmax_loss": "SoftmaxWithLoss", "split": "Split", "tanh": "TanH", "window_data": "WindowData", "": "",
+}  # fmt: skip
+
+# V0's flat settings: field -> {V0 type: (message, layer's field, its field)}
+_V0_SETTINGS = {
+    "num_output": {"conv": "num_output", "innerproduct": "num_output"},
+    "biasterm": {"conv": "bias_term", "innerproduct": "bias_term"},
+    "weight_filler": {"conv": "weight_filler", "innerproduct": "weight_filler"},
+    "bias_filler": {"conv": "bias_filler", "innerproduct": "bias_filler"},
+    "pad": {"conv": "pad", "pool": "pad"},
+    "kernelsize": {"conv": "kernel_size", "pool": "kernel_size"},
+    "group": {"conv": "group"},
+    "stride": {"conv": "stride", "pool": "stride"},
+    "pool": {"pool": "pool"},
+    "dropout_ratio": {"dropout": "dropout_ratio"},
+    "local_size": {"lrn": "local_size"},
+    "alpha": {"lrn": "alpha"},
+    "beta": {"lrn": "beta"},
+    "k": {"lrn": "k"},
+    "source": dict.fromkeys(("data", "images", "window_data", "hdf5_data", "infogain_loss"), "source"),
+    "batchsize": dict.fromkeys(("data", "images", "window_data", "hdf5_data"), "batch_size"),
+    "rand_skip": dict.fromkeys(("data", "images"), "rand_skip"),
+    "shuffle_images": {"images": "shuffle"},
+    "new_height": {"images": "new_height"},
+    "new_width": {"images": "new_width"},
+    "concat_dim": {"concat": "concat_dim"},
+    "det_fg_threshold": {"window_data": "fg_threshold"},
+    "det_bg_threshold": {"window_data": "bg_threshold"},
+    "det_fg_fraction": {"window_data": "fg_fraction"},
+    "det_context_pad": {"window_data": "context_pad"},
+    "det_crop_mode": {"window_data": "crop_mode"},
+}
+_V0_PARAMETERS = {
+    "conv": ("ConvolutionParameter", "convolution_param"),
+    "innerproduct": ("InnerProductParameter", "inner_product_param"),
+    "pool": ("PoolingParameter", "pooling_param"),
+    "dropout": ("DropoutParameter", "dropout_param"),
+    "lrn": ("LRNParameter", "lrn_param"),
+    "concat": ("ConcatParameter", "concat_param"),
+    "infogain_loss": ("InfogainLossParameter", "infogain_loss_param"),
+    "hdf5_data": ("HDF5DataParameter", "hdf5_data_param"),
+    "data": ("DataParameter", "data_param"),
+    "images": ("ImageDataParameter", "image_data_param"),
+    "window_data": ("WindowDataParameter", "window_data_param"),
+}
+_V0_TRANSFORM = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
+_MOVED = ("scale", "mean_file", "crop_size", "mirror")  # from a V1 data layer to its transform_param
+_MOVERS = {5: ("DataParameter", "data_param"), 12: ("ImageDataParameter", "image_data_param"),
+           24: ("WindowDataParameter", "window_data_param")}  # fmt: skip
+
+
+def version_of(message):
+    """ "V0", "V1" or "V2", as Caffe tells them apart."""
+    if any(layer.HasField("layer") for layer in message.layers):
+        return "V0"
+    return "V1" if message.layers else "V2"
+
+
+def layer_type(layer, version):
+    """The V2 type of a layer of any version. Raises CaffemodelError for one that Caffe does not know."""
+    if version == "V2":
+        return layer.type
+    types, kind = (V0_TYPES, layer.layer.type) if version == "V0" else (V1_TYPES, layer.type)
+    if kind not in types:
+        name = layer.layer.name if version == "V0" else layer.name
+        raise CaffemodelError(f"layer {name}: expected a layer type of {version}, got {kind!r}")
+    return types[kind]
+
+
+def padded_convolutions(message):
+    """V0's padding layers folded into what reads them: [(layer, bottoms, pad or None)], padding layers left out."""
+    made_by, found = {}, []
+    for layer in message.layers:
+        bottoms, pad = list(layer.bottom), None
+        for j, blob in enumerate(bottoms):
+            source = made_by.get(blob)
+            if source is not None and source.layer.type == "padding":
+                if layer.layer.type not in ("conv", "pool") or len(bottoms) != 1 or len(source.bottom) != 1:
+                    raise CaffemodelError(f"layer {layer.layer.name}: a padding layer may only feed one conv or pool")
+                bottoms[j], pad = source.bottom[0], source.layer.pad
+        if layer.layer.type != "padding":
+            found.append((layer, bottoms, pad))
+        made_by.update(dict.fromkeys(layer.top, layer))
+    return found
+
+
+def to_v2(message):
+    """A V2 NetParameter of the FAST schema with the same content, as Caffe's upgrade makes it (blobs are copied)."""
+    version = version_of(message)
+    net = FAST["NetParameter"]()
+    for name in ("name", "force_backward", "state", "debug_info"):
+        if message.HasField(name):
+            setattr(net, name, getattr(message, name))
+    _inputs(message, net)
+    if version == "V2":
+        net.layer.extend(message.layer)
+    elif version == "V1":
+        for layer in message.layers:
+            _from_v1(layer, net.layer.add())
+    else:
+        for layer, bottoms, pad in padded_convolutions(message):
+            _from_v0(layer, bottoms, pad, net.layer.add())
+    for layer in net.layer:
+        if layer.type == "BatchNorm" and len(layer.param) == 3:
+            for spec in layer.param:
+                spec.lr_mult = spec.decay_mult = 0.0
+    return net
+
+
+def _inputs(message, net):
+    """`input` fields become an Input layer; without sizes (an old caffemodel) they are dropped."""
+    if not message.input or not (message.input_shape or message.input_dim):
+        return
+    shapes = FAST["InputParameter"]()
+    for i in range(len(message.input)):
+        dims = message.input_shape[i].dim if message.input_shape else message.input_dim[4 * i : 4 * i + 4]
+        shapes.shape.add().dim.extend(dims)
+    net.layer.add(name="input", type="Input", top=list(message.input), input_param=shapes.SerializeToString())
+
+
+def _specs(target, rates, decays, names=(), modes=()):
+    for i in range(max(len(rates), len(decays), len(names))):
+        spec = target.param.add()
+        if i < len(names) and names[i]:
+            spec.name = names[i]
+        if i < len(modes):
+            spec.share_mode = modes[i]
+        if i < len(rates):
+            spec.lr_mult = rates[i]
+        if i < len(decays):
+            spec.decay_mult = decays[i]
+
+
+def _from_v1(layer, target):
+    target.type = layer_type(layer, "V1")
+    if layer.HasField("name"):
+        target.name = layer.name
+    for name in ("bottom", "top", "blobs", "include", "exclude", "loss_weight"):
+        getattr(target, name).extend(getattr(layer, name))
+    _specs(target, layer.blobs_lr, layer.weight_decay, layer.param, layer.blob_share_mode)
+    for name, _, number in PARAMETERS:
+        if number and layer.HasField(name):
+            setattr(target, name, getattr(layer, name))
+    if layer.type in _MOVERS:
+        _move_transform(target, *_MOVERS[layer.type])
+
+
+def _move_transform(target, message, field):
+    """scale, mean_file, crop_size and mirror of a data layer belong to its transform_param."""
+    data, transform = FAST[message](), FAST["TransformationParameter"]()
+    data.ParseFromString(getattr(target, field))
+    moved = [name for name in _MOVED if data.HasField(name)]
+    if not moved:
+        return
+    transform.ParseFromString(target.transform_param)
+    for name in moved:
+        setattr(transform, name, getattr(data, name))
+        data.ClearField(name)
+    target.transform_param = transform.SerializeToString()
+    setattr(target, field, data.SerializeToString())
+
+
+def _from_v0(layer, bottoms, pad, target):
+    old = layer.layer
+    target.name, target.type = old.name, layer_type(layer, "V0")
+    target.bottom.extend(bottoms)
+    target.top.extend(layer.top)
+    target.blobs.extend(old.blobs)
+    _specs(target, old.blobs_lr, old.weight_decay)
+    values = {field.name: value for field, value in old.ListFields()}
+    if pad is not None:
+        values["pad"] = pad
+    transform = {new: values[name] for name, new in _V0_TRANSFORM.items() if name in values}
+    if transform:
+        target.transform_param = FAST["TransformationParameter"](**transform).SerializeToString()
+    if "hdf5_output_param" in values and old.type == "hdf5_output":
+        target.hdf5_output_param = values["hdf5_output_param"]
+    if old.type in _V0_PARAMETERS:
+        message, field = _V0_PARAMETERS[old.type]
+        made = FAST[message]()
+        for name, homes in _V0_SETTINGS.items():
+            if name in values and old.type in homes:
+                kind = made.DESCRIPTOR.fields_by_name[homes[old.type]]
+                if kind.is_repeated:
+                    getattr(made, kind.name).append(values[name])
+                else:
+                    setattr(made, kind.name, values[name])
+        if made.ListFields():
+            setattr(target, field, made.SerializeToString())

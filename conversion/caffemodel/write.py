@@ -1,0 +1,46 @@
+"""Writing model files and solver states."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from caffemodel import hdf5
+from caffemodel.errors import CaffemodelError
+from caffemodel.files import replacing
+from caffemodel.net import Net, fill
+from caffemodel.read import from_message
+from caffemodel.schema import FAST
+from caffemodel.upgrade import to_v2
+
+
+def write(net: Net, path: str | os.PathLike) -> None:
+    """Write a net: HDF5 where the name ends in .h5, else a caffemodel of the net's own version.
+
+    A net that was read and not changed comes out byte for byte, fields that Caffe does not know included (files of
+    old writers that did not pack their numbers come out packed). The file appears whole or not at all.
+    Raises CaffemodelError when it cannot be written.
+    """
+    with replacing(path) as temporary:
+        if Path(path).suffix == ".h5":
+            hdf5.write_net(net, temporary)
+        else:
+            temporary.write_bytes(_message(net).SerializeToString())
+
+
+def _message(net: Net):
+    if net.message is not None:
+        return net.message
+    message = FAST["NetParameter"](name=net.name)
+    for layer in net.layers:
+        if layer.blobs and not layer.type:
+            raise CaffemodelError(f"layer {layer.name}: an HDF5 file says no layer types, which a caffemodel needs")
+        added = message.layer.add(name=layer.name, type=layer.type, bottom=layer.bottoms, top=layer.tops)
+        for blob in layer.blobs:
+            fill(added.blobs.add(), blob.data)
+    return message
+
+
+def upgrade(net: Net) -> Net:
+    """The net as a V2 caffemodel, as Caffe upgrades it."""
+    return from_message(to_v2(_message(net)), net.name)
