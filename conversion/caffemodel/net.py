@@ -83,7 +83,7 @@ class Net:
 
 @dataclass
 class SolverState:
-    """A solver's state: iteration, the model file it belongs to, the step of the learning rate, history per parameter."""
+    """A solver's state: iteration, the model file it belongs to, the learning rate's step, history per parameter."""
 
     iter: int
     learned_net: str

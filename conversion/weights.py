@@ -1,0 +1,148 @@
+"""Converted weights: the .safetensors files that the port loads, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from caffemodel import CaffemodelError, Net, from_arrays, read
+from caffemodel.files import head
+from rankiqa.architectures import ARCHITECTURES, known_nets
+from recognise import Match, layer_types
+
+FORMAT, VERSION = "rankiqa", "1"
+PARTS = ("weight", "bias")
+CHUNK = 1 << 22  # values looked at together
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        view = memoryview(data)
+        for first in range(0, len(view), 1 << 24):
+            digest.update(view[first : first + (1 << 24)])
+        view.release()
+    return digest.hexdigest()
+
+
+def _finite(values: np.ndarray) -> bool:
+    flat = values.reshape(-1)
+    return all(np.isfinite(flat[i : i + CHUNK]).all() for i in range(0, flat.size, CHUNK))
+
+
+def write_safetensors(match: Match, source: Path, target: Path) -> dict:
+    """Write a recognised model's weights to `target`, blob by blob; returns what --json prints.
+
+    Raises CaffemodelError that lists every blob with values that are not finite.
+    """
+    types, shapes = layer_types(match.arch, match.fc), match.arch.parameter_shapes(match.fc)
+    summary = {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), "source_sha256": "0" * 64}
+    summary["layers"] = [
+        {
+            "name": name,
+            "type": types[name],
+            "blobs": [{"shape": list(shape), "dtype": "float32", "sha256": "0" * 64} for shape in shapes[name]],
+        }
+        for name in match.blobs
+    ]
+    broken = []
+    with ThreadPoolExecutor(max_workers=1) as beside, open(target, "wb") as file:
+        source_digest = beside.submit(file_sha256, source)
+        size = file.write(_header(summary, source))
+        for layer in summary["layers"]:
+            for k, blob in enumerate(match.blobs[layer["name"]]):
+                values = blob.float32()
+                if not _finite(values):
+                    broken.append(f"{layer['name']} blob {k}")
+                layer["blobs"][k]["sha256"] = hashlib.sha256(values.data).hexdigest()
+                file.write(values.data)
+                del values
+        summary["source_sha256"] = source_digest.result()
+        final = _header(summary, source)  # the digests are known only now; their length was from the start
+        assert len(final) == size
+        file.seek(0)
+        file.write(final)
+    if broken:
+        raise CaffemodelError(f"{source}: expected finite values, got nan or inf in {', '.join(broken)}")
+    return summary
+
+
+def _header(summary: dict, source: Path) -> bytes:
+    """A safetensors header: 8 bytes of length, then JSON, padded by spaces to a multiple of 8."""
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "arch": summary["arch"],
+        "head": summary["head"],
+        "fc": json.dumps(summary["fc"]),
+        "source_name": source.name,
+        "source_sha256": summary["source_sha256"],
+        "layers": json.dumps(summary["layers"]),
+    }
+    header, at = {"__metadata__": metadata}, 0
+    for layer in summary["layers"]:
+        for part, blob in zip(PARTS, layer["blobs"], strict=True):
+            end = at + 4 * int(np.prod(blob["shape"]))
+            header[f"{layer['name']}.{part}"] = {"dtype": "F32", "shape": blob["shape"], "data_offsets": [at, end]}
+            at = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """(metadata, {name: array}) of a safetensors file. Raises CaffemodelError when it is none, or cut off."""
+    head(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise CaffemodelError(f"{path}: expected a safetensors file, got something else ({error})") from None
+
+
+def to_net(path: Path, like: str) -> Net:
+    """The caffemodel of converted weights: of a net of the original (`like` live-rank, tid2013-rank, live-ft,
+    tid2013-ft), or with the structure of an existing model file (`like` a path).
+
+    Raises CaffemodelError that lists every layer that one side has and the other lacks, and every wrong shape.
+    """
+    metadata, arrays = read_safetensors(path)
+    if metadata.get("format") != FORMAT or metadata.get("arch") not in ARCHITECTURES:
+        raise CaffemodelError(f"{path}: expected weights that convert.py wrote, got other metadata: {sorted(metadata)}")
+    architecture = ARCHITECTURES[metadata["arch"]]
+    nets = known_nets(architecture)
+    if like not in nets and not Path(like).exists():
+        raise CaffemodelError(f"--like: expected one of {', '.join(nets)}, or a model file, got {like}")
+    net = read(like) if like not in nets else None
+    if net is None:
+        types = layer_types(architecture, nets[like])
+        shapes = architecture.parameter_shapes(nets[like])
+        expected = {f"{name}.{part}": shapes[name][k] for name in types for k, part in enumerate(PARTS)}
+    else:
+        blobs = {
+            f"{layer.name}.{PARTS[k] if k < 2 else k}": blob
+            for layer in net.layers
+            for k, blob in enumerate(layer.blobs)
+        }
+        expected = {name: blob.shape for name, blob in blobs.items()}
+    problems = [f"missing {name}" for name in expected if name not in arrays]
+    problems += [f"unexpected {name}" for name in arrays if name not in expected]
+    for name in expected.keys() & arrays.keys():
+        fits = arrays[name].shape == expected[name] if net is None else blobs[name].fits(arrays[name].shape)
+        if not fits:
+            problems.append(f"{name}: expected {expected[name]}, got {arrays[name].shape}")
+    if problems:
+        raise CaffemodelError(f"{path}: expected the layers of {like}, got: " + "; ".join(sorted(problems)))
+    if net is None:
+        parts = [(name, kind, [arrays[f"{name}.{part}"] for part in PARTS]) for name, kind in types.items()]
+        return from_arrays(f"rankiqa-{architecture.name}-{like}", parts)
+    for name, blob in blobs.items():
+        blob.assign(arrays[name])
+    return net
