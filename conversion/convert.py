@@ -59,20 +59,18 @@ def _to_port(options: argparse.Namespace) -> dict:
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(replacing(target))
         onnx = stack.enter_context(replacing(options.onnx)) if options.onnx and options.out else out
-        plain = out.with_suffix(".safetensors.tmp") if not _is_safetensors(target) else out
-        stack.callback(plain.unlink, missing_ok=True)
+        plain = out
+        if target.suffix in (".pt", ".pth", ".onnx"):
+            plain = out.with_suffix(".weights.tmp")
+            stack.callback(plain.unlink, missing_ok=True)
         summary = write_safetensors(match, options.model, plain)
-        if options.out and plain is not out:
+        if target.suffix in (".pt", ".pth"):
             _state_dict(plain, out)
         if options.onnx:
             from onnx_export import export
 
             export(match, onnx)
     return summary
-
-
-def _is_safetensors(path: Path) -> bool:
-    return path.suffix not in (".pt", ".pth", ".onnx")
 
 
 def _state_dict(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which of the three networks a model file holds, under which names: exactly, or an error that lists every difference."""
+"""Which of the three networks a model file holds, under which names; or an error that lists every difference."""
 
 from __future__ import annotations
 
