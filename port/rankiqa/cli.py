@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
+import math
 import os
 import sys
 
@@ -13,18 +15,23 @@ from rankiqa import __version__
 COLUMNS = ("path", "score", "median", "crops", "seed", "error")
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
+def _whole(text: str, least: int, most: float) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = None
+    if value is None or not least <= value <= most:
+        limits = f"{least} or more" if math.isinf(most) else f"{least}..{most}"
+        raise argparse.ArgumentTypeError(f"expected a whole number, {limits}, got {text!r}")
     return value
+
+
+def _crops(text: str) -> int:
+    return _whole(text, 1, math.inf)
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"expected 0..{2**32 - 1}, got {value}")
-    return value
+    return _whole(text, 0, 2**32 - 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder of images")
     one.add_argument("--weights", required=True, metavar="W", help="a .safetensors from conversion/convert.py")
-    one.add_argument("--crops", type=_count, default=30, help="random crops an image (default 30, the original's)")
+    one.add_argument("--crops", type=_crops, default=30, help="random crops an image (default 30, the original's)")
     one.add_argument("--seed", type=_seed, default=0, help="of the crops, anew for each image (default 0)")
     one.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
     one.add_argument(
@@ -62,7 +69,7 @@ class _Printer:
 
     def __call__(self, row: dict) -> None:
         if self.json:
-            print(json.dumps(row, ensure_ascii=False))
+            print(json.dumps(row))  # ASCII: any file name survives any encoding of stdout
         elif self.csv:
             self.csv.writerow(row)
         elif "error" in row:
@@ -83,28 +90,40 @@ def _score(options: argparse.Namespace) -> int:
         paths = find_images(options.paths)
         model = rankiqa.load(options.weights).to(torch.device(options.device))
     except (ValueError, RuntimeError, AssertionError) as error:  # torch's own words for a device it lacks
-        print(f"rankiqa: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"rankiqa: {_line(error)}", file=sys.stderr)
         return 2
     show, failed = _Printer(options), 0
-    for path in tqdm(paths, unit="image", disable=not sys.stderr.isatty() or len(paths) == 1):
+    bar = tqdm(paths, unit="image", disable=not sys.stderr.isatty() or len(paths) == 1)
+    for path in bar:
         try:
-            found = rankiqa.score(
-                model, rankiqa.read_image(path, convert=options.convert), crops=options.crops, seed=options.seed
-            )
-        except ValueError as error:
+            image = rankiqa.read_image(path, convert=options.convert)
+            found = rankiqa.score(model, image, crops=options.crops, seed=options.seed)
+        except (ValueError, MemoryError, RuntimeError) as error:  # torch's own when memory or the device fails
             failed += 1
-            show({"path": str(path), "error": str(error)})
-            continue
-        row = {"path": str(path), "score": found.score, "median": found.median}
-        show({**row, "crops": found.crops, "seed": found.seed})
+            row = {"path": str(path), "error": _line(error)}
+        else:
+            row = {"path": str(path), "score": found.score, "median": found.median}
+            row |= {"crops": found.crops, "seed": found.seed}
+        bar.clear()
+        show(row)
     return 1 if failed else 0
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error's text."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
         return _score(options)
     except BrokenPipeError:  # `rankiqa score .. | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except KeyboardInterrupt:
+        return 130

@@ -21,14 +21,21 @@ def crop_offsets(height: int, width: int, crop: int, n: int, rng: np.random.Rand
     return np.array([(rng.randint(height - crop), rng.randint(width - crop)) for _ in range(n)], np.int64).reshape(n, 2)
 
 
+def check_image(image: np.ndarray) -> None:
+    """Raises ValueError unless the image is an array, uint8 (H, W, 3), as `read_image` gives it."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image: expected an array from rankiqa.read_image, got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image: expected uint8 (H, W, 3), BGR, 0..255, got {image.dtype} {image.shape}")
+
+
 def take_crops(image: np.ndarray, offsets: np.ndarray, crop: int) -> Tensor:
     """Crops of an image as a network takes them: float32 (n, 3, crop, crop), BGR, 0..255.
 
     image: uint8 (H, W, 3) BGR; offsets: int (n, 2) top, left. Neither mean nor scale is taken off.
     Raises ValueError for an image of another form or an offset outside it.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"image: expected uint8 (H, W, 3), got {image.dtype} {image.shape}")
+    check_image(image)
     height, width = image.shape[:2]
     top, left = offsets[:, 0], offsets[:, 1]
     if len(offsets) and (min(top.min(), left.min()) < 0 or top.max() + crop > height or left.max() + crop > width):

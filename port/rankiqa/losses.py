@@ -6,7 +6,9 @@ Shapes: D distortions, L levels, B images per level; N = D * L * B scores.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def _floating(**tensors: Tensor) -> None:
@@ -15,36 +17,57 @@ def _floating(**tensors: Tensor) -> None:
             raise ValueError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
 
 
+def _active(one: Tensor, others: Tensor, margin: Tensor) -> Tensor:
+    """For each score of `one`: how many of `others` it forms a pair with that has a loss. R n, R m -> R n, int64.
+
+    Such pairs are those with margin - (one - other) > 0. Rounding included, that never turns false again as `other`
+    grows, so a binary search among the sorted others finds where it begins.
+    """
+    others = others.sort(dim=1).values
+    last = others.shape[1] - 1
+    low = torch.zeros_like(one, dtype=torch.int64)
+    high = torch.full_like(low, last + 1)
+    for _ in range((last + 1).bit_length()):
+        middle = (low + high) // 2
+        # CAFFE: a pair exactly at the margin has no gradient (upstream's netloss: loss > 0)
+        loses = margin - (one - others.gather(1, middle.clamp_max(last))) > 0
+        low, high = torch.where(loses | (low == high), low, middle + 1), torch.where(loses, middle, high)
+    return last + 1 - low
+
+
 class _PairRanking(torch.autograd.Function):
-    """One step per pair of levels, so that memory grows with the scores times B, never with all the pairs."""
+    """n log n log L in time and linear in memory: a score's gradient is a count of pairs, and the loss follows from it.
+
+    The levels are halved again and again; each halving takes the pairs between an earlier and a later half at once.
+    """
 
     @staticmethod
     def forward(ctx, scores: Tensor, margin: float) -> Tensor:  # scores: D L B
-        groups, levels, images = scores.shape
-        counts = torch.zeros_like(scores)  # D L B, what each score's gradient is times N
-        total = scores.new_zeros((), dtype=torch.float64)
-        step = max(1, images and MOST_PAIRS // (groups * images))
-        for i in range(levels - 1):
-            for j in range(i + 1, levels):
-                for first in range(0, images, step):
-                    part = slice(first, first + step)
-                    loss = margin - (scores[:, i, part, None] - scores[:, j, None, :])  # D step B
-                    total += loss.clamp_min(0).sum(dtype=torch.float64)
-                    # CAFFE: a pair exactly at the margin has no gradient (upstream's netloss: loss > 0)
-                    active = (loss > 0).to(scores.dtype)
-                    counts[:, i, part] -= active.sum(2)
-                    counts[:, j] += active.sum(1)
-        ctx.save_for_backward(counts)
+        _, levels, images = scores.shape
+        margin = scores.new_tensor(margin)
+        span = 1 << (levels - 1).bit_length()  # L rounded up to a power of 2; a score of -inf has no loss in any pair
+        filled = F.pad(scores, (0, 0, 0, span - levels), value=-torch.inf)
+        counts = torch.zeros_like(filled, dtype=torch.int64)  # each score's gradient, times N
+        pairs = counts.new_zeros(())
+        while span > 1:
+            span //= 2
+            earlier, later = filled.view(-1, 2, span * images).unbind(1)
+            # The loss falls with s_i and rises with s_j; negated, a later score stands as an earlier one does
+            falls, rises = _active(earlier, later, margin), _active(-later, -earlier, margin)
+            counts.view(-1, 2, span * images).add_(torch.stack((-falls, rises), 1))
+            pairs += falls.sum()
+        counts = counts[:, :levels].double()
+        # The sum of margin - (s_i - s_j) over the pairs, collected by score
+        total = pairs * margin.double() + (counts * scores.double()).sum()
         # CAFFE: divided by the number of images, not of pairs (upstream's netloss: bottom[0].num)
+        ctx.save_for_backward((counts / scores.numel()).to(scores.dtype))
         return (total / scores.numel()).to(scores.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad: Tensor):
-        (counts,) = ctx.saved_tensors
-        return grad * (counts / counts.numel()), None
-
-
-MOST_PAIRS = 1 << 22  # pairs held at once: 16 MiB of float32
+        (slope,) = ctx.saved_tensors
+        return grad * slope, None
 
 
 def pair_ranking_loss(scores: Tensor, *, distortions: int, levels: int, images: int, margin: float = 10.0) -> Tensor:
@@ -54,8 +77,8 @@ def pair_ranking_loss(scores: Tensor, *, distortions: int, levels: int, images: 
     of the ranking (the score should fall from one level to the next), the images of that level. A pair is a score of
     an earlier level i and one of a later level j of the same distortion: max(0, margin - (s_i - s_j)).
     margin: in units of the scores; the paper's epsilon.
-    The pairs' losses are added in float64; the gradient, a whole number over N, is exact. Unlike upstream's layer it
-    follows the gradient of what comes after, so a loss weight works.
+    The sum is taken in float64; the gradient, a whole number over N, is exact. Unlike upstream's layer it follows the
+    gradient of what comes after, so a loss weight works. A nan or an infinite score makes the loss nan or infinite.
     Raises ValueError for another shape, an integer dtype, fewer than 2 levels, or distortions or images below 1.
     Source: paper eq. 4-6; upstream src/MyLossLayer/netloss_{live,tid2013}.py.
     """

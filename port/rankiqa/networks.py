@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,10 +20,14 @@ from rankiqa.architectures import ARCHITECTURES, Architecture, Conv, Linear, Nor
 from rankiqa.layers import LRN, MaxPool2d
 
 DROPOUT = 0.5
+VERSION = "1"  # of the files that conversion/convert.py writes
 
 
 class Network(nn.Module):
-    """One of the three networks. Attributes: arch, crop (pixels), fc (names), head (name of the output layer)."""
+    """One of the three networks, its parameters not yet set: see `build` and `load`.
+
+    Attributes: arch (name), crop (pixels), fc (names of the fully-connected layers), head (name of the output layer).
+    """
 
     def __init__(self, architecture: Architecture, fc: Sequence[str] | None = None):
         super().__init__()
@@ -31,11 +36,13 @@ class Network(nn.Module):
         self.head = self.fc[-1]
         self.steps: list[str] = []  # names of the layers, in order
         shapes, names = architecture.parameter_shapes(fc), iter(self.fc)
+        unset = {"device": "meta", "dtype": torch.float32}  # PyTorch's own initial values would be thrown away
         for layer in architecture.layers:
             if isinstance(layer, Conv):
                 channels = shapes[layer.name][0][1] * layer.group
                 geometry = (layer.kernel, layer.stride, layer.pad)
-                self._add(layer.name, nn.Conv2d(channels, layer.out_channels, *geometry, groups=layer.group), layer)
+                conv = nn.Conv2d(channels, layer.out_channels, *geometry, groups=layer.group, **unset)
+                self._add(layer.name, conv)
                 if layer.relu:
                     self._add("relu" + layer.name.removeprefix("conv"), nn.ReLU())
             elif isinstance(layer, Pool):
@@ -44,15 +51,13 @@ class Network(nn.Module):
                 self._add(layer.name, LRN(layer.local_size, layer.alpha, layer.beta))
             else:
                 name = next(names)
-                self._add(name, nn.Linear(shapes[name][0][1], layer.out_features), layer)
+                self._add(name, nn.Linear(shapes[name][0][1], layer.out_features, **unset))
                 if layer.hidden:
                     number = layer.name.removeprefix("fc")
                     self._add("relu" + number, nn.ReLU())
                     self._add("drop" + number, nn.Dropout(DROPOUT))
 
-    def _add(self, name: str, module: nn.Module, filler: Conv | Linear | None = None) -> None:
-        if filler is not None:
-            _fill(module, filler)
+    def _add(self, name: str, module: nn.Module) -> None:
         self.add_module(name, module)
         self.steps.append(name)
 
@@ -60,6 +65,8 @@ class Network(nn.Module):
         expected = (3, self.crop, self.crop)
         if x.dim() != 4 or tuple(x.shape[1:]) != expected:
             raise ValueError(f"{self.arch} input: expected (N, 3, {self.crop}, {self.crop}), got {tuple(x.shape)}")
+        if not x.is_floating_point():
+            raise ValueError(f"{self.arch} input: expected floating point, BGR 0..255, got {x.dtype}")
         for name in self.steps:
             module = self.get_submodule(name)
             if isinstance(module, nn.Linear):
@@ -78,19 +85,6 @@ class Network(nn.Module):
         return dict(self._run(x))
 
 
-def _fill(module: nn.Conv2d | nn.Linear, layer: Conv | Linear) -> None:
-    """Caffe's fillers by their distributions, drawn from torch's random numbers (so not Caffe's own draws)."""
-    with torch.no_grad():
-        if layer.std is None:
-            # CAFFE: xavier divides by fan_in alone, PyTorch's by the mean of fan_in and fan_out (filler.hpp)
-            fan_in = module.weight[0].numel()
-            bound = math.sqrt(3.0 / fan_in)
-            module.weight.uniform_(-bound, bound)
-        else:
-            module.weight.normal_(0.0, layer.std)
-        module.bias.fill_(layer.bias)
-
-
 def _architecture(arch: str) -> Architecture:
     if arch not in ARCHITECTURES:
         raise ValueError(f"arch: expected one of {', '.join(ARCHITECTURES)}, got {arch!r}")
@@ -98,41 +92,79 @@ def _architecture(arch: str) -> Architecture:
 
 
 def build(arch: str, *, fc: Sequence[str] | None = None) -> Network:
-    """A network with fresh weights, drawn from torch's global random state by the distributions of Caffe's fillers.
+    """A network with fresh weights by the distributions of Caffe's fillers, on torch's default device.
 
     arch: "vgg16", "alexnet" or "shallow". fc: names of the fully-connected layers as a caffemodel has them, each the
     plain name or with `_m`; default: the rank nets' (fc6 fc7 fc8_m, or fc1_m).
+    The values come from torch's global random numbers, so they are not those that Caffe would draw from the same seed.
     Raises ValueError for another arch or other names.
+    Source: upstream's fillers (xavier, zero bias); BVLC's AlexNet; for Shallow, where none are given, xavier.
     """
-    return Network(_architecture(arch), fc)
+    architecture = _architecture(arch)
+    model = Network(architecture, fc).to_empty(device=torch.get_default_device())
+    parameters = [layer for layer in architecture.layers if isinstance(layer, (Conv, Linear))]
+    for layer, name in zip(parameters, architecture.parameter_shapes(fc), strict=True):
+        _fill(model.get_submodule(name), layer)
+    return model
 
 
-def load(path: str | Path) -> Network:
+def _fill(module: nn.Conv2d | nn.Linear, layer: Conv | Linear) -> None:
+    with torch.no_grad():
+        if layer.std is None:
+            # CAFFE: xavier divides by fan_in alone, PyTorch's by the mean of fan_in and fan_out (filler.hpp)
+            bound = math.sqrt(3.0 / module.weight[0].numel())
+            module.weight.uniform_(-bound, bound)
+        else:
+            module.weight.normal_(0.0, layer.std)
+        module.bias.fill_(layer.bias)
+
+
+def load(path: str | os.PathLike) -> Network:
     """The network in a file that conversion/convert.py wrote (.safetensors), in eval mode, on the CPU.
 
     Raises ValueError when the file is missing, is no such file, or does not hold exactly the network's parameters, all
     finite; one message names everything missing, unexpected or of a wrong shape.
     """
     path = Path(path)
-    if not path.is_file():
+    metadata, state = _read(path)
+    model = _described(metadata, path)
+    _check(state, model.state_dict(), path)
+    model.load_state_dict(state, assign=True)
+    return model.requires_grad_().eval()
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if path.is_dir():
+        raise ValueError(f"{path}: expected converted weights (.safetensors), got a folder")
+    if not path.exists():
         raise ValueError(f"{path}: expected converted weights (.safetensors), got no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            # A copy: the parameters must outlive the file and whatever is written to it later
+            return file.metadata() or {}, {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"{path}: expected converted weights (.safetensors), got something else ({error}); "
+            f"{path}: expected converted weights (.safetensors), got a truncated file or another kind ({error}); "
             "a caffemodel is converted by `python conversion/convert.py MODEL.caffemodel --out W.safetensors`"
         ) from None
+
+
+def _described(metadata: dict[str, str], path: Path) -> Network:
+    """The network that a file's metadata names, its parameters not yet set."""
     if metadata.get("format") != "rankiqa" or not {"arch", "fc"} <= set(metadata):
         raise ValueError(
-            f"{path}: expected metadata that conversion/convert.py writes (arch, fc), got {sorted(metadata)}"
+            f"{path}: expected the metadata that conversion/convert.py writes (format rankiqa, arch, fc), "
+            f"got {sorted(metadata) or 'none'}: convert the original's caffemodel"
         )
-    model = build(metadata["arch"], fc=json.loads(metadata["fc"]))
-    _check(state, model.state_dict(), path)
-    model.load_state_dict(state)
-    return model.eval()
+    if metadata.get("version") != VERSION:
+        raise ValueError(f"{path}: expected format version {VERSION}, got {metadata.get('version')}")
+    try:
+        fc = json.loads(metadata["fc"])
+        if not isinstance(fc, list) or not all(isinstance(name, str) for name in fc):
+            raise ValueError(f"fc: expected a list of names, got {metadata['fc']}")
+        return Network(_architecture(metadata["arch"]), fc)
+    except ValueError as error:
+        raise ValueError(f"{path}: metadata: {error}") from None
 
 
 def _check(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from rankiqa.crops import crop_offsets, take_crops
+from rankiqa.crops import check_image, crop_offsets, take_crops
 from rankiqa.networks import Network
 
 CROPS = 30  # upstream's Num_Patch
@@ -29,16 +30,25 @@ class Score:
     values: np.ndarray
 
 
-def score(model: Network, image: np.ndarray, *, crops: int = CROPS, seed: int = 0) -> Score:
-    """Score one image, uint8 (H, W, 3) BGR (`read_image`), on the device the model is on.
+def score(
+    model: Network, image: np.ndarray, *, crops: int = CROPS, seed: int = 0, device: torch.device | str | None = None
+) -> Score:
+    """Score one image, uint8 (H, W, 3) BGR (`read_image`).
 
     The crops come from numpy's RandomState(seed), fresh for each image: the score depends on nothing but the weights,
-    the image, `crops` and `seed`. Dropout is off for the call, whatever mode the model is in.
-    Raises ValueError for crops < 1 or a result that is not finite, ImageError for an image no larger than the crop.
+    the image, `crops`, `seed` (0..2^32 - 1) and the machine. Dropout is off and float32 is full for the call, whatever
+    mode the model and the process are in. device: where the model is moved first; None: it stays where it is.
+    Raises ValueError for crops < 1, another seed, an image of another form or a result that is not finite, ImageError
+    for an image no larger than the crop.
     Source: upstream src/eval.
     """
     if crops < 1:
         raise ValueError(f"crops: expected 1 or more, got {crops}")
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed: expected a whole number in 0..{2**32 - 1}, got {seed!r}")
+    check_image(image)
+    if device is not None:
+        model.to(device)
     height, width = image.shape[:2]
     values = score_crops(model, image, crop_offsets(height, width, model.crop, crops, np.random.RandomState(seed)))
     if not np.isfinite(values).all():
@@ -49,14 +59,35 @@ def score(model: Network, image: np.ndarray, *, crops: int = CROPS, seed: int = 
 def score_crops(model: Network, image: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """The network's output for given crops: float32 (n,). image as in `score`; offsets int (n, 2) top, left."""
     device = next(model.parameters()).device
-    training = model.training
+    with torch.inference_mode(), _evaluating(model), _full_float32():
+        parts = [
+            model(take_crops(image, offsets[i : i + CHUNK], model.crop).to(device)).squeeze(1)
+            for i in range(0, len(offsets), CHUNK)
+        ]
+        return torch.cat(parts).cpu().numpy()
+
+
+@contextlib.contextmanager
+def _evaluating(model: Network):
+    """Every layer in eval mode for a while, then each as it was."""
+    training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.inference_mode():
-            parts = [
-                model(take_crops(image, offsets[i : i + CHUNK], model.crop).to(device)).squeeze(1)
-                for i in range(0, len(offsets), CHUNK)
-            ]
+        yield
     finally:
-        model.train(training)
-    return torch.cat(parts).cpu().numpy()
+        for module, mode in training.items():
+            module.training = mode
+
+
+@contextlib.contextmanager
+def _full_float32():
+    """TF32, which PyTorch allows for convolutions on a GPU, is off for a while."""
+    operators = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [operator.fp32_precision for operator in operators]
+    try:
+        for operator in operators:
+            operator.fp32_precision = "ieee"
+        yield
+    finally:
+        for operator, precision in zip(operators, before, strict=True):
+            operator.fp32_precision = precision
