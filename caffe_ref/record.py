@@ -20,6 +20,7 @@ solve    solver, weights, set, steps, return: params, param_diffs (of the last s
 score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], offsets (array (images, crops, 2), top
          and left), crop, batch (1, as upstream): NAME/scores (images, crops), and NAME/pixels, the SHA-256 of the
          pixels read (uint8 BGR, row by row), as 32 bytes each.
+upgrade  file (a caffemodel of any version): NAME/upgraded, what Caffe's upgrade_net_proto_binary makes of it, as bytes.
 
 "weights" (a caffemodel, copied by layer name) and "set" (exact parameters) may both be left out.
 """
@@ -27,6 +28,7 @@ score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], o
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -36,11 +38,13 @@ FIELDS = {
     "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "backward", "return"},
     "solve": {"solver", "weights", "set", "steps", "return"},
     "score": {"net", "weights", "set", "output", "images", "offsets", "crop", "batch"},
+    "upgrade": {"file"},
 }
 RETURNS = {
     "forward": {"tops", "blobs", "diffs", "params", "param_diffs", "caffemodel", "hdf5"},
     "solve": {"params", "param_diffs", "snapshot"},
     "score": set(),
+    "upgrade": set(),
 }
 
 
@@ -183,7 +187,14 @@ def score(caffe, job, arrays):
     return {f"{job['name']}/scores": scores, f"{job['name']}/pixels": np.array(digests)}
 
 
-KINDS = {"forward": forward, "solve": solve, "score": score}
+def upgrade(_, job, __):
+    with tempfile.TemporaryDirectory() as folder:
+        target = os.path.join(folder, "upgraded")
+        subprocess.run(["upgrade_net_proto_binary", job["file"], target], check=True)
+        return {f"{job['name']}/upgraded": file_bytes(target)}
+
+
+KINDS = {"forward": forward, "solve": solve, "score": score, "upgrade": upgrade}
 
 
 def main(argv=None):
@@ -201,7 +212,7 @@ def main(argv=None):
         arrays = np.load(request["arrays"], allow_pickle=False) if request.get("arrays") else {}
         for job in request["jobs"]:
             answer.update(KINDS[job["kind"]](caffe, job, arrays))
-    except (RequestError, KeyError) as error:
+    except (RequestError, KeyError, subprocess.CalledProcessError) as error:
         print(f"record.py: {error}", file=sys.stderr)
         return 2
     temporary = f"{answer_path}.{os.getpid()}.tmp"
