@@ -21,6 +21,7 @@ score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], o
          and left), crop, batch (1, as upstream): NAME/scores (images, crops), and NAME/pixels, the SHA-256 of the
          pixels read (uint8 BGR, row by row), as 32 bytes each.
 upgrade  file (a caffemodel of any version): NAME/upgraded, what Caffe's upgrade_net_proto_binary makes of it, as bytes.
+parse    file (a prototxt), solver (true for a solver): NAME/digest, its digest by prototxt.py, read by Caffe's parser.
 
 "weights" (a caffemodel, copied by layer name) and "set" (exact parameters) may both be left out.
 """
@@ -34,17 +35,21 @@ import tempfile
 
 import numpy as np
 
+import prototxt
+
 FIELDS = {
     "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "backward", "return"},
     "solve": {"solver", "weights", "set", "steps", "return"},
     "score": {"net", "weights", "set", "output", "images", "offsets", "crop", "batch"},
     "upgrade": {"file"},
+    "parse": {"file", "solver"},
 }
 RETURNS = {
     "forward": {"tops", "blobs", "diffs", "params", "param_diffs", "caffemodel", "hdf5"},
     "solve": {"params", "param_diffs", "snapshot"},
     "score": set(),
     "upgrade": set(),
+    "parse": set(),
 }
 
 
@@ -194,7 +199,18 @@ def upgrade(_, job, __):
         return {f"{job['name']}/upgraded": file_bytes(target)}
 
 
-KINDS = {"forward": forward, "solve": solve, "score": score, "upgrade": upgrade}
+def parse(_, job, __):
+    from caffe.proto import caffe_pb2
+    from google.protobuf import json_format, text_format
+
+    message = caffe_pb2.SolverParameter() if job.get("solver") else caffe_pb2.NetParameter()
+    with open(job["file"]) as file:
+        text_format.Parse(file.read(), message)
+    found = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return {f"{job['name']}/digest": np.frombuffer(bytes.fromhex(prototxt.digest(found)), np.uint8)}
+
+
+KINDS = {"forward": forward, "solve": solve, "score": score, "upgrade": upgrade, "parse": parse}
 
 
 def main(argv=None):
