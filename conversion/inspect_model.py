@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 
-from caffemodel import Blob, read, read_solverstate
+from caffemodel import Blob, array_blob, read, read_solverstate
 from caffemodel.files import kind_of
-from caffemodel.hdf5 import is_solverstate
 from weights import PARTS, read_safetensors
 
 
@@ -22,7 +21,7 @@ def inspect(path: Path) -> dict:
     kind = kind_of(path)
     if kind == "safetensors":
         return _safetensors(path)
-    if kind == "solverstate" or (kind == "hdf5" and is_solverstate(path)):
+    if kind == "solverstate" or (kind == "hdf5" and _is_solverstate(path)):
         state = read_solverstate(path)
         layers = [{"name": f"history {k}", "type": "", "blobs": [_blob(b)]} for k, b in enumerate(state.history)]
         more = {"iter": state.iter, "learned_net": state.learned_net, "current_step": state.current_step}
@@ -37,14 +36,15 @@ def _hdf5(kind: str) -> str:
     return "-hdf5" if kind == "hdf5" else ""
 
 
+def _is_solverstate(path: Path) -> bool:
+    from caffemodel.hdf5 import is_solverstate  # late: h5py takes its time
+
+    return is_solverstate(path)
+
+
 def _blob(blob: Blob) -> dict:
-    values = blob.float32()
-    return _row(blob.shape, blob.dtype, values)
-
-
-def _row(shape, dtype: str, values: np.ndarray) -> dict:
-    digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
-    return {"shape": list(shape), "dtype": dtype, "sha256": digest, "finite": bool(np.isfinite(values).all())}
+    digest, finite = blob.summary()
+    return {"shape": list(blob.shape), "dtype": blob.dtype, "sha256": digest, "finite": finite}
 
 
 def _safetensors(path: Path) -> dict:
@@ -54,19 +54,21 @@ def _safetensors(path: Path) -> dict:
     order = {part: k for k, part in enumerate(PARTS)}
     for key in sorted(arrays, key=lambda key: (key.rpartition(".")[0], order.get(key.rpartition(".")[2], 2), key)):
         name, _, part = key.rpartition(".")
-        values = arrays[key]
-        row = _row(values.shape, str(values.dtype), values.astype("<f4", copy=False))
+        row = _row(arrays[key])
         layers.setdefault(name if part in PARTS else key, []).append(row)
     types = {}
     if metadata.get("format") == "rankiqa":
-        import json
-
         types = {layer["name"]: layer["type"] for layer in json.loads(metadata["layers"])}
         layers = {name: layers[name] for name in types if name in layers}
     found = [{"name": name, "type": types.get(name, ""), "blobs": blobs} for name, blobs in layers.items()]
     kept = {key: value for key, value in metadata.items() if key not in ("layers", "format", "version")}
     version = metadata.get("version", "")
     return {"format": "safetensors", "version": version, "layers": found, "metadata": kept}
+
+
+def _row(values: np.ndarray) -> dict:
+    digest, finite = array_blob(values).summary()
+    return {"shape": list(values.shape), "dtype": str(values.dtype), "sha256": digest, "finite": finite}
 
 
 def table(found: dict) -> str:

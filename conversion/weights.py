@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from caffemodel import CaffemodelError, Net, from_arrays, read
 from caffemodel.files import head
@@ -18,23 +16,16 @@ from recognise import Match, layer_types
 
 FORMAT, VERSION = "rankiqa", "1"
 PARTS = ("weight", "bias")
-CHUNK = 1 << 22  # values looked at together
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 (hex) of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        view = memoryview(data)
-        for first in range(0, len(view), 1 << 24):
-            digest.update(view[first : first + (1 << 24)])
-        view.release()
+    digest, buffer = hashlib.sha256(), bytearray(1 << 20)
+    view = memoryview(buffer)
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(view[:count])
     return digest.hexdigest()
-
-
-def _finite(values: np.ndarray) -> bool:
-    flat = values.reshape(-1)
-    return all(np.isfinite(flat[i : i + CHUNK]).all() for i in range(0, flat.size, CHUNK))
 
 
 def write_safetensors(match: Match, source: Path, target: Path) -> dict:
@@ -54,16 +45,13 @@ def write_safetensors(match: Match, source: Path, target: Path) -> dict:
     ]
     broken = []
     with ThreadPoolExecutor(max_workers=1) as beside, open(target, "wb") as file:
-        source_digest = beside.submit(file_sha256, source)
+        source_digest = beside.submit(file_sha256, source)  # hashing leaves the interpreter to the others
         size = file.write(_header(summary, source))
         for layer in summary["layers"]:
             for k, blob in enumerate(match.blobs[layer["name"]]):
-                values = blob.float32()
-                if not _finite(values):
+                layer["blobs"][k]["sha256"], finite = blob.summary(file.write)
+                if not finite:
                     broken.append(f"{layer['name']} blob {k}")
-                layer["blobs"][k]["sha256"] = hashlib.sha256(values.data).hexdigest()
-                file.write(values.data)
-                del values
         summary["source_sha256"] = source_digest.result()
         final = _header(summary, source)  # the digests are known only now; their length was from the start
         assert len(final) == size
@@ -99,6 +87,8 @@ def _header(summary: dict, source: Path) -> bytes:
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """(metadata, {name: array}) of a safetensors file. Raises CaffemodelError when it is none, or cut off."""
+    from safetensors import SafetensorError, safe_open  # late: the way from Caffe does without
+
     head(path)
     try:
         with safe_open(path, framework="numpy") as file:

@@ -11,7 +11,8 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from caffemodel.errors import CaffemodelError
-from caffemodel.schema import FAST, SLOW
+from caffemodel.schema import FAST
+from caffemodel.wire import Runs, lift
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _MAGIC = {
@@ -75,29 +76,19 @@ def _expected(path: Path, what: str) -> str:
     return f"{path}: expected {what}, got something else or a truncated one ({size} bytes)"
 
 
-def parse(path: Path, message: str, what: str, schema=FAST):
-    """A protobuf file as a message of the schema. CaffemodelError says what the file is instead."""
+def parse(path: Path, message: str, what: str):
+    """A protobuf file as (message, its numbers). CaffemodelError says what the file is instead."""
     start = head(path)
     if kind_of(path) in ("hdf5", "safetensors", "text") or any(start.startswith(magic) for magic in _MAGIC):
         raise CaffemodelError(_expected(path, what))
-    found = schema[message]()
+    found, runs = FAST[message](), Runs()
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            view = memoryview(data)
-            try:
-                found.ParseFromString(view)
-            finally:
-                view.release()
+        with open(path, "rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # stays open as long as the runs do
+        found.ParseFromString(lift(memoryview(data), message, runs))
     except (DecodeError, OSError, ValueError):
         raise CaffemodelError(_expected(path, what)) from None
-    return found
-
-
-def parse_slowly(path: Path, message: str, what: str):
-    """The same for files whose numbers are not one packed run each: any encoding, at the price of time and memory."""
-    again = FAST[message]()
-    again.ParseFromString(parse(path, message, what, SLOW).SerializeToString())
-    return again
+    return found, runs
 
 
 def wrong(path: Path, what: str) -> CaffemodelError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,9 @@ import numpy as np
 
 from caffemodel.errors import CaffemodelError
 from caffemodel.schema import FAST
+from caffemodel.wire import Runs
+
+CHUNK = 1 << 18  # values handled at a time: a mebibyte, which stays in the cache
 
 
 class Blob:
@@ -20,22 +23,53 @@ class Blob:
     shape: as the file has it; legacy: it was written as num, channels, height, width; dtype: "float32" or "float64".
     """
 
-    def __init__(self, shape: Sequence[int], legacy: bool, dtype: str, read: Callable[[], np.ndarray], message=None):
+    def __init__(self, shape: Sequence[int], legacy: bool, dtype: str, read: Callable[[], Any], keep=None):
+        """read: gives the values, as an array or as little-endian bytes; keep: takes other values, as an array."""
         self.shape, self.legacy, self.dtype = tuple(int(n) for n in shape), legacy, dtype
-        self._read, self.message = read, message
+        self._read, self._keep = read, keep
+
+    def _kind(self) -> np.dtype:
+        return np.dtype(self.dtype).newbyteorder("<")
+
+    def _bytes(self) -> memoryview:
+        values = self._read()
+        if isinstance(values, np.ndarray):
+            values = np.ascontiguousarray(values, self._kind()).reshape(-1).view(np.uint8).data
+        return values
 
     @property
     def data(self) -> np.ndarray:
-        """The values in the file's precision, of the file's shape; read-only, a fresh copy each time."""
-        return self._read().reshape(self.shape)
+        """The values in the file's precision, of the file's shape; a copy of its own, to do with as one likes."""
+        values = np.empty(self.shape, self._kind())
+        values.reshape(-1).view(np.uint8)[:] = np.frombuffer(self._bytes(), np.uint8)
+        return values
 
     def float32(self) -> np.ndarray:
         """The values as Caffe's float nets load them: little-endian float32, doubles rounded."""
-        return self.data.astype("<f4", copy=False)
+        with np.errstate(over="ignore"):  # beyond float32: inf, as Caffe casts it
+            return self.data.astype("<f4", copy=False)
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        """`float32` in order, flat, in pieces of some megabytes: for large files."""
+        view, step = self._bytes(), CHUNK * self._kind().itemsize
+        for first in range(0, len(view), step):
+            values = np.frombuffer(bytes(view[first : first + step]), self._kind())  # numbers need not be aligned
+            with np.errstate(over="ignore"):
+                yield values.astype("<f4", copy=False)
 
     def sha256(self) -> str:
         """SHA-256 (hex) of the little-endian float32 values."""
-        return hashlib.sha256(np.ascontiguousarray(self.float32()).data).hexdigest()
+        return self.summary()[0]
+
+    def summary(self, write: Callable[[memoryview], Any] | None = None) -> tuple[str, bool]:
+        """(SHA-256 (hex) of the little-endian float32 values, are all finite); `write` gets the bytes, in order."""
+        digest, finite = hashlib.sha256(), True
+        for values in self.chunks():
+            finite = finite and bool(np.isfinite(values).all())
+            digest.update(values.data)
+            if write:
+                write(values.data)
+        return digest.hexdigest(), finite
 
     def fits(self, shape: Sequence[int]) -> bool:
         """Would Caffe load it into a blob of this shape? A legacy blob compares with the shape padded by ones to 4."""
@@ -45,13 +79,17 @@ class Blob:
         return self.shape == shape
 
     def assign(self, values: np.ndarray) -> None:
-        """Put other values of the same shape in its place, in the file's own encoding (binary files only)."""
-        if self.message is None:
-            raise CaffemodelError("expected a blob of a binary file, got one that cannot be changed in place")
+        """Put other values of the same number in its place, in the file's own encoding and shape; they are copied.
+
+        Raises CaffemodelError for another number of values.
+        """
+        values = np.array(values, self._kind())
         if values.size != math.prod(self.shape):
             raise CaffemodelError(f"expected {math.prod(self.shape)} values for shape {self.shape}, got {values.size}")
-        name, kind = ("data", "<f4") if self.dtype == "float32" else ("double_data", "<f8")
-        setattr(self.message, name, np.ascontiguousarray(values, kind).tobytes())
+        if self._keep:
+            self._keep(values)
+        else:
+            self._read = lambda: values
 
 
 @dataclass
@@ -69,8 +107,8 @@ class Layer:
 class Net:
     """A model file. format: "caffemodel" or "hdf5"; version: "V0", "V1" or "V2" as written; layers as upgraded to V2.
 
-    unknown: fields that Caffe 1.0 does not have, as text; they are kept when the net is written back.
-    message: the protobuf message as read (None for HDF5).
+    unknown: what Caffe 1.0 does not know, as text; it is kept when the net is written back.
+    message, runs: the protobuf message as read, with references to the numbers (None for HDF5).
     """
 
     name: str
@@ -79,6 +117,7 @@ class Net:
     layers: list[Layer]
     unknown: list[str] = field(default_factory=list)
     message: Any = None
+    runs: Runs = field(default_factory=Runs)
 
 
 @dataclass
@@ -95,26 +134,26 @@ class SolverState:
 def array_blob(array: np.ndarray) -> Blob:
     """A blob of an array in memory."""
     dtype = "float64" if array.dtype == np.float64 else "float32"
-    kept = np.ascontiguousarray(array, dtype)
+    kept = np.asarray(array, dtype)
     return Blob(kept.shape, False, dtype, lambda: kept)
 
 
-def fill(message, array: np.ndarray) -> None:
-    """Write an array into a BlobProto of the FAST schema, as Caffe writes one (shape, packed float or double)."""
-    message.shape.dim.extend(array.shape)
-    if array.dtype == np.float64:
-        message.double_data = np.ascontiguousarray(array, "<f8").tobytes()
-    else:
-        message.data = np.ascontiguousarray(array, "<f4").tobytes()
+def fill(message, blob: Blob, runs: Runs) -> None:
+    """Write a blob into a BlobProto, as Caffe writes one (shape, packed float or double)."""
+    message.shape.dim.extend(blob.shape)
+    setattr(message, "data" if blob.dtype == "float32" else "double_data", runs.add(blob._bytes()))
 
 
 def from_arrays(name: str, layers: Sequence[tuple[str, str, Sequence[np.ndarray]]]) -> Net:
-    """A V2 net of [(layer name, type, arrays)], float64 arrays as double_data, all others as float32."""
+    """A V2 net of [(layer name, type, arrays)], float64 arrays as double_data, all others as float32.
+
+    The arrays are not copied.
+    """
     from caffemodel.read import from_message
 
-    message = FAST["NetParameter"](name=name)
+    message, runs = FAST["NetParameter"](name=name), Runs()
     for layer_name, kind, arrays in layers:
         layer = message.layer.add(name=layer_name, type=kind)
         for array in arrays:
-            fill(layer.blobs.add(), np.asarray(array))
-    return from_message(message, name)
+            fill(layer.blobs.add(), array_blob(np.asarray(array)), runs)
+    return from_message(message, runs, name)

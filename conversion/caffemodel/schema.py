@@ -72,14 +72,13 @@ _TABLE = {
 }
 
 
-def _build(package, fast):
-    """Message classes; fast: packed floats as one bytes field, else as repeated numbers in any encoding."""
+def _build(package, names, numbers):
+    """Message classes; numbers: how the runs of a blob are declared."""
     field = descriptor_pb2.FieldDescriptorProto
-    numbers = {"{float}": "bytes" if fast else "float*packed", "{double}": "bytes" if fast else "double*packed"}
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto2")
-    for name, text in _TABLE.items():
+    for name in names:
         message = file.message_type.add(name=name)
-        for one in text.split(", "):
+        for one in _TABLE[name].split(", "):
             field_name, number, kind = one.split()
             kind, repeated, packed = numbers.get(kind, kind).partition("*")
             added = message.field.add(name=field_name, number=int(number))
@@ -88,13 +87,16 @@ def _build(package, fast):
                 added.type, added.type_name = field.TYPE_MESSAGE, f".{package}.{kind}"
             else:
                 added.type = getattr(field, f"TYPE_{kind.upper()}")
-            added.options.packed = packed == "packed"
-            if not packed:
-                added.ClearField("options")
+            if packed:
+                added.options.packed = True
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in _TABLE}
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in names}
 
 
-FAST = _build("rankiqa.fast", fast=True)
-SLOW = _build("rankiqa.slow", fast=False)
+# `data` and its like as one bytes field: what a packed run is on disk
+FAST = _build("rankiqa.caffe", _TABLE, {"{float}": "bytes", "{double}": "bytes"})
+# numbers in any encoding, packed again when written; a Python object for each, so for the rare file that needs it
+ANY_ENCODING = _build(
+    "rankiqa.any", ["BlobShape", "BlobProto"], {"{float}": "float*packed", "{double}": "double*packed"}
+)

@@ -83,14 +83,19 @@ def version_of(message):
 
 
 def layer_type(layer, version):
-    """The V2 type of a layer of any version. Raises CaffemodelError for one that Caffe does not know."""
+    """(V2 type of a layer of any version, does Caffe 1.0 know it). An unknown one keeps its own name or number."""
     if version == "V2":
-        return layer.type
+        return layer.type, True
     types, kind = (V0_TYPES, layer.layer.type) if version == "V0" else (V1_TYPES, layer.type)
-    if kind not in types:
+    return types.get(kind, str(kind)), kind in types
+
+
+def _known_type(layer, version):
+    kind, known = layer_type(layer, version)
+    if not known:
         name = layer.layer.name if version == "V0" else layer.name
-        raise CaffemodelError(f"layer {name}: expected a layer type of {version}, got {kind!r}")
-    return types[kind]
+        raise CaffemodelError(f"layer {name}: expected a layer type of {version}, got {kind}: it cannot be upgraded")
+    return kind
 
 
 def padded_convolutions(message):
@@ -158,7 +163,7 @@ def _specs(target, rates, decays, names=(), modes=()):
 
 
 def _from_v1(layer, target):
-    target.type = layer_type(layer, "V1")
+    target.type = _known_type(layer, "V1")
     if layer.HasField("name"):
         target.name = layer.name
     for name in ("bottom", "top", "blobs", "include", "exclude", "loss_weight"):
@@ -188,7 +193,7 @@ def _move_transform(target, message, field):
 
 def _from_v0(layer, bottoms, pad, target):
     old = layer.layer
-    target.name, target.type = old.name, layer_type(layer, "V0")
+    target.name, target.type = old.name, _known_type(layer, "V0")
     target.bottom.extend(bottoms)
     target.top.extend(layer.top)
     target.blobs.extend(old.blobs)

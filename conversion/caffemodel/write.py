@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from caffemodel import hdf5
 from caffemodel.errors import CaffemodelError
 from caffemodel.files import replacing
 from caffemodel.net import Net, fill
 from caffemodel.read import from_message
 from caffemodel.schema import FAST
 from caffemodel.upgrade import to_v2
+from caffemodel.wire import Runs, lay
+
+STEP = 1 << 20  # bytes written at a time
 
 
 def write(net: Net, path: str | os.PathLike) -> None:
@@ -23,24 +25,36 @@ def write(net: Net, path: str | os.PathLike) -> None:
     """
     with replacing(path) as temporary:
         if Path(path).suffix == ".h5":
+            from caffemodel import hdf5  # late, as in `read`
+
             hdf5.write_net(net, temporary)
         else:
-            temporary.write_bytes(_message(net).SerializeToString())
+            message, runs = _message(net)
+            put(message, runs, temporary)
+
+
+def put(message, runs: Runs, path: Path) -> None:
+    """Encode a message into a file, its numbers straight from where they are."""
+    with open(path, "wb") as file:
+        for piece in lay(message.SerializeToString(), message.DESCRIPTOR.name, runs):
+            for first in range(0, len(piece), STEP):
+                file.write(piece[first : first + STEP])
 
 
 def _message(net: Net):
     if net.message is not None:
-        return net.message
-    message = FAST["NetParameter"](name=net.name)
+        return net.message, net.runs
+    message, runs = FAST["NetParameter"](name=net.name), Runs()
     for layer in net.layers:
         if layer.blobs and not layer.type:
             raise CaffemodelError(f"layer {layer.name}: an HDF5 file says no layer types, which a caffemodel needs")
         added = message.layer.add(name=layer.name, type=layer.type, bottom=layer.bottoms, top=layer.tops)
         for blob in layer.blobs:
-            fill(added.blobs.add(), blob.data)
-    return message
+            fill(added.blobs.add(), blob, runs)
+    return message, runs
 
 
 def upgrade(net: Net) -> Net:
     """The net as a V2 caffemodel, as Caffe upgrades it."""
-    return from_message(to_v2(_message(net)), net.name)
+    message, runs = _message(net)
+    return from_message(to_v2(message), runs, net.name)
