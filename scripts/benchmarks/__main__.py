@@ -1,0 +1,53 @@
+"""`scripts/bench NAME [--json]`: {"ratios", "medians", "machine"} of one benchmark. Ratios travel, seconds don't."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from importlib import import_module
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "parity_tests"), str(HERE.parents[1] / "docker"),
+                str(HERE.parents[1] / "conversion")]  # fmt: skip
+
+NAMES = ("convert", "score")
+
+
+def machine():
+    """What it ran on, as far as it matters to a time."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements that the medians are of (default 5)")
+    options = parser.parse_args(argv)
+    try:
+        ratios, medians = import_module(f"bench_{options.name}").measure(options.rounds)
+    except RuntimeError as error:  # no engine, or Caffe's own words
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    found = {"ratios": ratios, "medians": medians, "machine": machine()}
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    for kind, values in found.items():
+        for name, value in values.items():
+            print(f"{kind:<8} {name:<24} {value:.3g}" if isinstance(value, float) else f"{kind:<8} {name:<24} {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

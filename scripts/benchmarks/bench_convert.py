@@ -1,0 +1,44 @@
+"""Converting a VGG-16 caffemodel (537 MB) against copying the file: time, and memory against its size.
+
+Each round copies (cp), then converts in a process of its own, Python's start included; both from a warm page cache.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from models import ROOT, random_caffemodel
+
+
+def _timed(command):
+    """(seconds, peak resident memory in bytes) of a command."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(map(str, command))}: exit status {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - start, usage.ru_maxrss * 1024
+
+
+def measure(rounds):
+    with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
+        model = random_caffemodel(Path(folder, "vgg16.caffemodel"), "vgg16")
+        size, copies, conversions, memories = model.stat().st_size, [], [], []
+        for _ in range(rounds):
+            copy = Path(folder, "copy")
+            copies.append(_timed(["cp", model, copy])[0])
+            copy.unlink()
+            out = Path(folder, "vgg16.safetensors")
+            seconds, memory = _timed([sys.executable, ROOT / "conversion" / "convert.py", model, "--out", out])
+            out.unlink()
+            conversions.append(seconds)
+            memories.append(memory / size)
+    ratios = {
+        "time_over_cp": median(b / a for a, b in zip(copies, conversions, strict=True)),
+        "memory_over_size": median(memories),
+    }
+    return ratios, {"cp_s": median(copies), "convert_s": median(conversions), "size_bytes": float(size)}
