@@ -105,8 +105,7 @@ def _unusual(stored: np.ndarray, mode: str) -> str | None:
         return depth + "grey"
     if stored.dtype != np.uint8:
         return depth + "colour"
-    # OpenCV drops the alpha of a BMP at once, so Pillow is asked as well
-    return depth + "colour with alpha" if stored.shape[2] == 4 or mode in ("RGBA", "PA") else None
+    return depth + "colour with alpha" if stored.shape[2] == 4 else None
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ Source: Caffe 1.0 pooling_layer.cpp, lrn_layer.cpp (behaviour, not code).
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,10 +19,10 @@ EMPTY = -torch.finfo(torch.float32).max
 
 
 def _pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or any(not isinstance(n, int) or n < least for n in pair):
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or any(not isinstance(n, Integral) or n < least for n in pair):
         raise ValueError(f"{name}: expected a whole number >= {least} or a (height, width) pair, got {value!r}")
-    return pair
+    return int(pair[0]), int(pair[1])
 
 
 class MaxPool2d(nn.Module):
@@ -68,8 +70,8 @@ class LRN(nn.Module):
 
     def __init__(self, local_size: int, alpha: float, beta: float, k: float = 1.0):
         super().__init__()
-        if local_size < 1 or local_size % 2 == 0:
-            raise ValueError(f"local_size: expected an odd number >= 1, got {local_size}")
+        if not isinstance(local_size, Integral) or local_size < 1 or local_size % 2 == 0:
+            raise ValueError(f"local_size: expected an odd whole number >= 1, got {local_size!r}")
         self.local_size, self.alpha, self.beta, self.k = local_size, alpha, beta, k
 
     def extra_repr(self) -> str:

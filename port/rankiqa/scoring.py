@@ -15,7 +15,7 @@ CROPS = 30  # upstream's Num_Patch
 CHUNK = 10  # crops in one forward pass: bounds the memory, and is fixed so that a score does not depend on it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Score:
     """score: the mean over the crops (what the original reports), median; crops, seed; values: (crops,) float32.
 

@@ -1,0 +1,44 @@
+"""What several unit tests use: photographs, and a small network's weights as convert.py would write them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import rankiqa
+
+PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """A path: 450 x 300, 8-bit colour."""
+    return PHOTOGRAPHS / "cat.jpg"
+
+
+def write_weights(path, *, state=None, **metadata):
+    """A file of Shallow's weights with the metadata that the port reads; keywords change it, None removes an entry."""
+    torch.manual_seed(0)
+    model = rankiqa.build("shallow")
+    entries = {"format": "rankiqa", "version": "1", "arch": "shallow", "head": model.head, "fc": json.dumps(model.fc)}
+    entries = {key: value for key, value in (entries | metadata).items() if value is not None}
+    save_file(model.state_dict() if state is None else state, path, metadata=entries)
+    return path
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A path: Shallow with fixed random weights."""
+    return write_weights(tmp_path_factory.mktemp("weights") / "shallow.safetensors")
+
+
+@pytest.fixture
+def model(weights):
+    return rankiqa.load(weights)
+
+
+@pytest.fixture
+def write():
+    return write_weights
