@@ -50,6 +50,14 @@ def _inspect(argv: list[str]) -> int:
     return 0
 
 
+def _keep_the_model(options: argparse.Namespace) -> None:
+    for path in (options.out, options.onnx):
+        if path and path.exists() and options.model.exists() and path.samefile(options.model):
+            raise CaffemodelError(f"{path}: expected another file to write than the model to read")
+    if options.out and options.onnx and options.out.absolute() == options.onnx.absolute():
+        raise CaffemodelError(f"{options.out}: expected two files to write, got the same for --out and --onnx")
+
+
 def _to_port(options: argparse.Namespace) -> dict:
     """caffemodel -> safetensors (or state dict) and ONNX; all of the files or none."""
     if kind_of(options.model) == "safetensors":
@@ -100,10 +108,13 @@ def main(argv: list[str] | None = None) -> int:
             parser.error("--to caffemodel needs --like and --out")
         if not options.to and (options.like or not (options.out or options.onnx)):
             parser.error("--out or --onnx is needed, and --like only with --to caffemodel")
+        _keep_the_model(options)
         summary = _to_caffe(options) if options.to else _to_port(options)
     except CaffemodelError as error:
         print(f"convert.py: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     if options.json:
         print(json.dumps(summary))
     elif not options.to:

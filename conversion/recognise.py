@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from caffemodel import Blob, CaffemodelError, Net
@@ -26,7 +27,7 @@ def recognise(net: Net, path: str, arch: str | None = None) -> Match:
     """Tell the network and take its weights; `arch` names the one to expect.
 
     Layers without blobs (data, ReLU, loss ..) are passed over. Raises CaffemodelError that lists every missing and
-    every unexpected layer, every wrong shape and every value that is not finite.
+    every unexpected layer and every wrong shape.
     """
     layers, problems = {}, []
     for layer in net.layers:
@@ -50,6 +51,9 @@ def recognise(net: Net, path: str, arch: str | None = None) -> Match:
                 if not blob.fits(shape)
             ]
     problems += [f"unexpected {name}" for name in layers if name not in shapes]
+    outputs = math.prod(layers[fc[-1]][-1].shape) if fc[-1] in layers else 1
+    if outputs != 1:
+        problems.insert(0, f"{outputs} outputs at {fc[-1]} where RankIQA has 1 (a classifier?)")
     if problems:
         raise CaffemodelError(f"{path}: expected a {architecture.name} of RankIQA, got: " + "; ".join(problems))
     return Match(architecture, fc, {name: tuple(layers[name]) for name in shapes})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -11,13 +13,15 @@ from caffemodel.errors import CaffemodelError
 from caffemodel.net import Blob, Layer, Net, SolverState
 
 
-def _open(path: Path) -> h5py.File:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
     try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise CaffemodelError(
-            f"{path}: expected an HDF5 file of Caffe, got a corrupt or truncated one ({error})"
-        ) from None
+        with h5py.File(path, "r") as file:
+            yield file
+    except CaffemodelError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError) as error:  # what h5py raises for damage of all kinds
+        raise CaffemodelError(f"{path}: expected an HDF5 file of Caffe, got a damaged one ({error})") from None
 
 
 def is_solverstate(path: Path) -> bool:
@@ -56,14 +60,26 @@ def read_net(path: Path) -> Net:
     return Net("", "hdf5", "V2", layers)
 
 
+def _shape(layer: Layer, k: int) -> tuple[int, ...]:
+    """A blob's shape as Caffe's HDF5 reader wants it: exact, while legacy blobs are padded by ones to 4."""
+    shape = layer.blobs[k].shape
+    if not layer.blobs[k].legacy or layer.type not in ("Convolution", "Deconvolution", "InnerProduct"):
+        return shape
+    return shape[3:] if k else shape[2:] if layer.type == "InnerProduct" else shape
+
+
 def write_net(net: Net, path: Path) -> None:
-    """A net in Caffe's HDF5 form."""
+    """A net in Caffe's HDF5 form. CaffemodelError for layer names that this form cannot have."""
+    names = [layer.name for layer in net.layers]
+    bad = sorted({name for name in names if "/" in name or not name or names.count(name) > 1})
+    if bad:
+        raise CaffemodelError(f"HDF5: expected distinct layer names without /, got {', '.join(bad)}")
     with h5py.File(path, "w") as file:
         data = file.create_group("data")
         for layer in net.layers:
             group = data.create_group(layer.name)
             for k, blob in enumerate(layer.blobs):
-                group.create_dataset(str(k), data=blob.data)
+                group.create_dataset(str(k), data=blob.data.reshape(_shape(layer, k)))
 
 
 def read_solverstate(path: Path) -> SolverState:

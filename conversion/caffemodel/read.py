@@ -34,10 +34,7 @@ def read(path: str | os.PathLike) -> Net:
     message, runs = parse(path, "NetParameter", WHAT)
     if not (message.layer or message.layers):
         raise wrong(path, WHAT)
-    try:
-        return from_message(message, runs, str(path))
-    except UnicodeDecodeError:
-        raise CaffemodelError(f"{path}: expected names in UTF-8, got other bytes") from None
+    return from_message(message, runs, str(path))
 
 
 def blob_shape(message) -> tuple[tuple[int, ...], bool]:
@@ -68,6 +65,11 @@ def make_blob(message, runs: Runs, where: str) -> Blob:
     )
 
 
+def _text(name: str | bytes) -> str:
+    """A name as text; protobuf gives one that is not UTF-8, which Caffe does not mind, as bytes."""
+    return name if isinstance(name, str) else name.decode(errors="backslashreplace")
+
+
 def _unknown(message, where: str) -> list[str]:
     fields = unknown_fields.UnknownFieldSet(message)
     return [f"{where} field {number}" for number in sorted({one.field_number for one in fields})]
@@ -86,12 +88,13 @@ def from_message(message, runs: Runs, path: str) -> Net:
         found = [(layer, bottoms, layer.layer) for layer, bottoms, _ in padded_convolutions(message)]
     for layer, bottoms, home in found:
         kind, known = layer_type(layer, version)
-        unknown += _unknown(layer, f"layer {home.name}") + ([] if known else [f"layer {home.name} type {kind}"])
+        name = _text(home.name)
+        unknown += _unknown(layer, f"layer {name}") + ([] if known else [f"layer {name} type {kind}"])
         if version == "V0":
-            unknown += _unknown(home, f"layer {home.name} (V0)")
+            unknown += _unknown(home, f"layer {name} (V0)")
         blobs = []
         for k, blob in enumerate(home.blobs):
-            blobs.append(make_blob(blob, runs, f"{path}: {home.name} blob {k}"))
-            unknown += _unknown(blob, f"layer {home.name} blob {k}")
-        layers.append(Layer(home.name, kind, list(bottoms), list(layer.top), blobs))
-    return Net(message.name, "caffemodel", version, layers, unknown, message, runs)
+            blobs.append(make_blob(blob, runs, f"{path}: {name} blob {k}"))
+            unknown += _unknown(blob, f"layer {name} blob {k}")
+        layers.append(Layer(name, _text(kind), [_text(b) for b in bottoms], [_text(top) for top in layer.top], blobs))
+    return Net(_text(message.name), "caffemodel", version, layers, unknown, message, runs)
