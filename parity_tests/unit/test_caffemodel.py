@@ -174,7 +174,7 @@ def test_wrong_counts_and_cut_files(tmp_path):
     content = v2(PACKED + SHAPE)
     with pytest.raises(CaffemodelError, match=r"conv blob 0: expected 6 values for shape \(2, 3\), got 5"):
         read(tmp_path, v2(tagged(5, VALUES[:5].tobytes()) + SHAPE))
-    with pytest.raises(CaffemodelError, match="expected 6 values .* got 0 .*does not know: field 12"):
+    with pytest.raises(CaffemodelError, match=r"expected 6 values .* got 0 .*does not know: field 12"):
         read(tmp_path, v2(SHAPE + tagged(12, b"half precision")))
     for size in range(1, len(content)):
         with pytest.raises(CaffemodelError):

@@ -1,0 +1,310 @@
+"""convert.py: there, back, inspect, ONNX; and everything that it must refuse."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+from PIL import Image
+
+import caffemodel
+import convert
+from caffemodel.schema import FAST
+from rankiqa.architectures import ARCHITECTURES, known_nets
+
+ROOT = Path(__file__).resolve().parents[2]
+NETS = ("live-rank", "live-ft", "tid2013-rank", "tid2013-ft")
+
+
+def arrays_of(arch="shallow", like="live-rank"):
+    rng = np.random.default_rng(0)
+    table = ARCHITECTURES[arch].parameter_shapes(known_nets(ARCHITECTURES[arch])[like])
+    return {name: [rng.standard_normal(shape, np.float32) / 20 for shape in shapes] for name, shapes in table.items()}
+
+
+def model(path, arrays, extra=()):
+    layers = [(name, "Convolution" if name.startswith("conv") else "InnerProduct", a) for name, a in arrays.items()]
+    caffemodel.write(caffemodel.from_arrays("net", [*layers, *extra]), path)
+    return path
+
+
+def run(capsys, *args):
+    """(exit status, stdout, stderr)"""
+    try:
+        status = convert.main([str(arg) for arg in args])
+    except SystemExit as stop:
+        status = stop.code
+    return status, *capsys.readouterr()
+
+
+@pytest.fixture
+def shallow(tmp_path):
+    return model(tmp_path / "m.caffemodel", arrays_of(), [("data", "Input", []), ("relu1", "ReLU", [])])
+
+
+def refused(capsys, tmp_path, path, *args, out="W.safetensors"):
+    """The one line that convert.py says; nothing written, what stood there untouched."""
+    (tmp_path / out).write_text("old")
+    before = sorted(tmp_path.rglob("*"))
+    status, text, error = run(capsys, path, *args, "--out", tmp_path / out)
+    assert (status, text, error.count("\n")) == (2, "", 1) and error.startswith("convert.py: ")
+    assert (tmp_path / out).read_text() == "old" and sorted(tmp_path.rglob("*")) == before
+    return error
+
+
+@pytest.mark.parametrize("like", NETS)
+def test_there(tmp_path, capsys, like):
+    arrays = arrays_of(like=like)
+    source = model(tmp_path / "m.caffemodel", arrays)
+    status, text, _ = run(capsys, source, "--out", tmp_path / "w.safetensors", "--json")
+    summary = json.loads(text)
+    fc = list(known_nets(ARCHITECTURES["shallow"])[like])
+    assert (status, summary["arch"], summary["head"], summary["fc"]) == (0, "shallow", fc[-1], fc)
+    assert summary["source_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert [layer["name"] for layer in summary["layers"]] == list(arrays)
+    for layer in summary["layers"]:
+        assert layer["type"] == ("InnerProduct" if layer["name"] in fc else "Convolution")
+        assert layer["blobs"] == [
+            {"shape": list(a.shape), "dtype": "float32", "sha256": hashlib.sha256(a.tobytes()).hexdigest()}
+            for a in arrays[layer["name"]]
+        ]
+    with safetensors.safe_open(tmp_path / "w.safetensors", framework="numpy") as file:
+        metadata = file.metadata()
+        assert sorted(file.keys()) == sorted(f"{name}.{part}" for name in arrays for part in ("weight", "bias"))
+        for name, (weight, bias) in arrays.items():
+            for part, array in (("weight", weight), ("bias", bias)):
+                found = file.get_tensor(f"{name}.{part}")
+                assert (found.shape, found.dtype, found.tobytes()) == (array.shape, np.float32, array.tobytes())
+    assert {key: metadata[key] for key in ("format", "version", "arch", "head", "source_name", "source_sha256")} == {
+        "format": "rankiqa", "version": "1", "arch": "shallow", "head": fc[-1], "source_name": "m.caffemodel",
+        "source_sha256": summary["source_sha256"],
+    }  # fmt: skip
+    assert (json.loads(metadata["fc"]), json.loads(metadata["layers"])) == (fc, summary["layers"])
+
+
+@pytest.mark.parametrize("suffix", ["caffemodel", "h5"])
+def test_and_back(tmp_path, capsys, shallow, suffix):
+    weights, back = tmp_path / "w.safetensors", tmp_path / f"back.{suffix}"
+    assert run(capsys, shallow, "--out", weights)[0] == 0
+    for like in ("live-rank", shallow):
+        assert run(capsys, weights, "--to", "caffemodel", "--like", like, "--out", back)[0] == 0
+        found = {layer.name: layer for layer in caffemodel.read(back).layers}
+        for name, arrays in arrays_of().items():
+            assert [blob.data.tobytes() for blob in found[name].blobs] == [a.tobytes() for a in arrays]
+            assert [blob.shape for blob in found[name].blobs] == [a.shape for a in arrays]
+    assert suffix == "h5" or back.read_bytes() == shallow.read_bytes()
+    again = tmp_path / "again.safetensors"
+    assert run(capsys, back, "--out", again)[0] == 0
+    with safetensors.safe_open(weights, framework="numpy") as a, safetensors.safe_open(again, framework="numpy") as b:
+        assert all(a.get_tensor(key).tobytes() == b.get_tensor(key).tobytes() for key in a.keys())  # noqa: SIM118
+
+
+def test_old_files_and_doubles(tmp_path, capsys):
+    """V1 with four-number shapes and V2 with doubles give the weights that Caffe would load."""
+    arrays = arrays_of()
+    message = FAST["NetParameter"](name="old")
+    for name, pair in arrays.items():
+        layer = message.layers.add(name=name, type=4 if name.startswith("conv") else 14)
+        for a in pair:
+            blob = layer.blobs.add(data=a.tobytes())
+            blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - a.ndim) + a.shape
+    (tmp_path / "v1.caffemodel").write_bytes(message.SerializeToString())
+    model(tmp_path / "double.caffemodel", {n: [a.astype(float) * 1.1 for a in pair] for n, pair in arrays.items()})
+    for name, factor in (("v1", None), ("double", 1.1)):
+        weights, source = tmp_path / f"{name}.safetensors", tmp_path / f"{name}.caffemodel"
+        assert run(capsys, source, "--out", weights)[0] == 0
+        with safetensors.safe_open(weights, framework="numpy") as file:
+            for layer, pair in arrays.items():
+                for part, a in zip(("weight", "bias"), pair, strict=True):
+                    expected = a if factor is None else (a.astype(float) * factor).astype(np.float32)
+                    found = file.get_tensor(f"{layer}.{part}")
+                    assert (found.shape, found.tobytes()) == (a.shape, expected.tobytes())
+    back = tmp_path / "back.caffemodel"
+    assert run(capsys, tmp_path / "v1.safetensors", "--to", "caffemodel", "--like", tmp_path / "v1.caffemodel",
+               "--out", back)[0] == 0  # fmt: skip
+    assert back.read_bytes() == (tmp_path / "v1.caffemodel").read_bytes()
+
+
+def test_every_difference_in_one_error(tmp_path, capsys):
+    arrays = arrays_of()
+    arrays["conv9"] = arrays.pop("conv2")
+    arrays["conv1"] = arrays["conv1"][:1]
+    arrays["conv3"] = [arrays["conv3"][0][:, :, :2], arrays["conv3"][1]]
+    error = refused(capsys, tmp_path, model(tmp_path / "m.caffemodel", arrays))
+    for part in ("conv1: expected 2 blobs (weight, bias), got 1", "missing conv2", "unexpected conv9",
+                 "conv3 blob 0: expected (32, 32, 3, 3), got (32, 32, 2, 3)"):  # fmt: skip
+        assert part in error
+    arrays = arrays_of()
+    del arrays["fc1_m"]
+    assert "missing fc1 (or fc1_m)" in refused(capsys, tmp_path, model(tmp_path / "m.caffemodel", arrays))
+    both = arrays_of() | {"fc1": arrays_of()["fc1_m"]}
+    assert "unexpected fc1_m" in refused(capsys, tmp_path, model(tmp_path / "m.caffemodel", both))
+
+
+def test_an_imagenet_classifier_is_refused_by_name(tmp_path, capsys):
+    fc8 = {"fc8": [np.zeros((1000, 4096), "f4"), np.zeros(1000, "f4")]}
+    small = {name: [np.zeros((1,) * len(s), "f4") for s in shapes]
+             for name, shapes in ARCHITECTURES["vgg16"].parameter_shapes().items() if name != "fc8_m"}  # fmt: skip
+    error = refused(capsys, tmp_path, model(tmp_path / "m.caffemodel", small | fc8))
+    assert "expected a vgg16 of RankIQA, got: 1000 outputs at fc8 where RankIQA has 1" in error
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite(tmp_path, capsys, value):
+    arrays = arrays_of()
+    arrays["conv2"][0][3, 1, 2, 0] = arrays["fc1_m"][1][0] = value
+    path = model(tmp_path / "m.caffemodel", arrays)
+    assert "nan or inf in conv2 blob 0, fc1_m blob 1" in refused(capsys, tmp_path, path)
+    status, text, _ = run(capsys, "inspect", path)
+    assert status == 0 and text.count("NOT FINITE") == 2
+    layers = json.loads(run(capsys, "inspect", path, "--json")[1])["layers"]
+    assert [blob["finite"] for layer in layers for blob in layer["blobs"]].count(False) == 2
+
+
+def _bad_files(folder, good):
+    content = good.read_bytes()
+    doubled = caffemodel.read(good)
+    doubled.message.layer.add().CopyFrom(doubled.message.layer[0])
+    caffemodel.write(doubled, folder / "doubled")
+    count = caffemodel.read(good)
+    count.message.layer[0].blobs[0].shape.dim[0] = 31
+    caffemodel.write(count, folder / "count")
+    Image.new("RGB", (8, 8)).save(folder / "image.png")
+    zipfile.ZipFile(folder / "zip", "w").writestr("a", "b")
+    (folder / "empty").touch()
+    (folder / "text").write_text("no model at all\n")
+    (folder / "net.prototxt").write_text('name: "VGG"\nlayer { name: "conv1" type: "Convolution" }\n')
+    (folder / "cut").write_bytes(content[:-7])
+    (folder / "start").write_bytes(content[:3])
+    (folder / "noise").write_bytes(b"\xff" + np.random.default_rng(0).bytes(999))
+    (folder / "folder").mkdir()
+    caffemodel.write(caffemodel.read(good), folder / "whole.h5")
+    (folder / "cut.h5").write_bytes((folder / "whole.h5").read_bytes()[:2000])
+    caffemodel.write_solverstate(caffemodel.SolverState(1, "m", 0, []), folder / "solverstate")
+    assert convert.main([str(good), "--out", str(folder / "safetensors")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("image.png", "a PNG image"), ("zip", "a ZIP archive"), ("empty", "an empty one"), ("text", "got text"),
+     ("net.prototxt", "a prototxt: it describes a network, it holds no weights"), ("cut", "a truncated or damaged one"),
+     ("start", "a truncated or damaged one"), ("noise", "something else"), ("folder", "a folder"),
+     ("missing", "no such file"), ("cut.h5", "a damaged one"), ("solverstate", "got a solverstate"),
+     ("safetensors", "got a safetensors file"), ("doubled", "layer conv1 stands there twice"),
+     ("count", "conv1 blob 0: expected 837 values for shape (31, 3, 3, 3), got 864")],
+)  # fmt: skip
+def test_files_that_are_no_model(tmp_path, capsys, shallow, name, says):
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    _bad_files(folder, shallow)
+    capsys.readouterr()
+    assert says in refused(capsys, tmp_path, folder / name)
+    assert run(capsys, "inspect", folder / name)[0] == (0 if name in ("doubled", "solverstate", "safetensors") else 2)
+
+
+def test_outputs_that_cannot_be(tmp_path, capsys, shallow):
+    content = shallow.read_bytes()
+    onnx = ("--onnx", tmp_path / "w.safetensors")
+    for out, more, says in (
+        (tmp_path / "no" / "w.safetensors", (), "an existing folder"),
+        (tmp_path, (), "got a folder"),
+        (Path("/proc/w.safetensors"), (), "could not be written"),
+        (shallow, (), "another file to write"),
+        (tmp_path / "w.safetensors", onnx, "two files"),
+    ):
+        status, _, error = run(capsys, shallow, "--out", out, *more)
+        assert (status, error.count("\n")) == (2, 1) and says in error
+    assert shallow.read_bytes() == content and list(tmp_path.iterdir()) == [shallow]
+
+
+def test_the_way_back_is_strict(tmp_path, capsys, shallow):
+    weights = tmp_path / "w.safetensors"
+    run(capsys, shallow, "--out", weights)
+    back = ("--to", "caffemodel", "--like")
+    error = refused(capsys, tmp_path, weights, *back, "live-ft", out="m2.caffemodel")
+    assert all(part in error for part in ("missing fc1.weight", "unexpected fc1_m.bias"))
+    assert "expected one of live-rank" in refused(capsys, tmp_path, weights, *back, "kadid", out="m2.caffemodel")
+    assert "expected a safetensors" in refused(capsys, tmp_path, shallow, *back, "live-rank", out="m2.caffemodel")
+    alexnet = refused(capsys, tmp_path, shallow, "--arch", "alexnet")
+    assert all(part in alexnet for part in ("a alexnet", "missing fc7", "unexpected fc1_m"))
+
+
+def test_inspect(tmp_path, capsys, shallow):
+    weights, state = tmp_path / "w.safetensors", tmp_path / "s.solverstate"
+    run(capsys, shallow, "--out", weights)
+    caffemodel.write(caffemodel.read(shallow), tmp_path / "m.h5")
+    history = [caffemodel.array_blob(np.arange(6.0).reshape(2, 3))]
+    caffemodel.write_solverstate(caffemodel.SolverState(7, "m.caffemodel", 1, history), state)
+    found = json.loads(run(capsys, "inspect", shallow, "--json")[1])
+    assert (found["format"], found["version"], found["unknown"]) == ("caffemodel", "V2", [])
+    assert [layer["name"] for layer in found["layers"]] == [*arrays_of(), "data", "relu1"]
+    assert found["layers"][-1] == {"name": "relu1", "type": "ReLU", "blobs": []}
+    digests = {layer["name"]: [blob["sha256"] for blob in layer["blobs"]] for layer in found["layers"]}
+    for name, arrays in arrays_of().items():
+        assert digests[name] == [hashlib.sha256(a.tobytes()).hexdigest() for a in arrays]
+    for other in (weights, tmp_path / "m.h5"):
+        layers = json.loads(run(capsys, "inspect", other, "--json")[1])["layers"]
+        assert {one["name"]: [b["sha256"] for b in one["blobs"]] for one in layers if one["blobs"]} == {
+            name: digest for name, digest in digests.items() if digest
+        }
+    found = json.loads(run(capsys, "inspect", state, "--json")[1])
+    assert (found["format"], found["iter"], found["learned_net"]) == ("solverstate", 7, "m.caffemodel")
+    digest = hashlib.sha256(np.arange(6, dtype="<f4").tobytes()).hexdigest()
+    expected = {"shape": [2, 3], "dtype": "float64", "sha256": digest, "finite": True}
+    assert found["layers"] == [{"name": "history 0", "type": "", "blobs": [expected]}]
+
+
+def test_from_any_folder_and_without_torch(tmp_path, shallow):
+    code = "import sys, convert; s = convert.main(sys.argv[1:]); sys.exit(s or 3 * ('torch' in sys.modules))"
+    args = [str(shallow), "--out", "w.safetensors"]
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'conversion')!r}); {code}", *args]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+    bare = [sys.executable, "-S", "-I", str(ROOT / "conversion" / "convert.py"), *args]
+    said = subprocess.run(bare, cwd="/", check=False, capture_output=True, text=True)
+    assert said.returncode and said.stderr.count("\n") == 1 and "scripts/env" in said.stderr
+
+
+@pytest.mark.parametrize("arch", ["shallow", "alexnet"])
+def test_onnx_computes_what_the_port_computes(tmp_path, capsys, arch):
+    torch, runtime = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
+    import rankiqa
+
+    model(tmp_path / "m.caffemodel", arrays_of(arch))
+    weights, graph = tmp_path / "w.safetensors", tmp_path / "m.onnx"
+    assert run(capsys, tmp_path / "m.caffemodel", "--out", weights, "--onnx", graph)[0] == 0
+    port, session = rankiqa.load(weights), runtime.InferenceSession(str(graph))
+    for batch in (1, 3):
+        x = np.random.default_rng(batch).integers(0, 256, (batch, 3, port.crop, port.crop)).astype(np.float32)
+        (found,) = session.run([port.head], {"data": x})
+        with torch.no_grad():
+            expected = port(torch.from_numpy(x)).numpy()
+        assert found.shape == (batch, 1)
+        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()  # summation order
+
+
+def test_memory_stays_near_the_files_size(tmp_path):
+    """AlexNet, 227 MB: the numbers are never copied as a whole."""
+    source = model(tmp_path / "m.caffemodel", arrays_of("alexnet"))
+    code = (
+        "import resource, sys, convert; s = convert.main(sys.argv[1:]); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024); sys.exit(s)"
+    )
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'conversion')!r}); {code}"]
+    command += [str(source), "--out", str(tmp_path / "w.safetensors")]
+    peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert peak <= 1.6 * source.stat().st_size
+
+
+def test_a_terminated_conversion_leaves_nothing(tmp_path, shallow):
+    code = (
+        "import os, signal, sys, convert, weights; from caffemodel import Blob; "
+        "Blob.summary = lambda *_: os.kill(os.getpid(), signal.SIGTERM); sys.exit(convert.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'conversion')!r}); {code}"]
+    done = subprocess.run([*command, str(shallow), "--out", str(tmp_path / "w.safetensors")], check=False)
+    assert done.returncode == 143 and list(tmp_path.iterdir()) == [shallow]
