@@ -126,8 +126,13 @@ def to_v2(message):
     if version == "V2":
         net.layer.extend(message.layer)
     elif version == "V1":
+        move = any(_settings_to_move(layer) for layer in message.layers)
         for layer in message.layers:
-            _from_v1(layer, net.layer.add())
+            target = net.layer.add()
+            _from_v1(layer, target)
+            # CAFFE: once one data layer needs it, all get both messages, be they empty (upgrade_proto.cpp)
+            if move and layer.type in _MOVERS:
+                _move_transform(target, *_MOVERS[layer.type])
     else:
         for layer, bottoms, pad in padded_convolutions(message):
             _from_v0(layer, bottoms, pad, net.layer.add())
@@ -150,9 +155,9 @@ def _inputs(message, net):
 
 
 def _specs(target, rates, decays, names=(), modes=()):
-    for i in range(max(len(rates), len(decays), len(names))):
+    for i in range(max(map(len, (rates, decays, names, modes)))):
         spec = target.param.add()
-        if i < len(names) and names[i]:
+        if i < len(names):
             spec.name = names[i]
         if i < len(modes):
             spec.share_mode = modes[i]
@@ -172,19 +177,22 @@ def _from_v1(layer, target):
     for name, _, number in PARAMETERS:
         if number and layer.HasField(name):
             setattr(target, name, getattr(layer, name))
-    if layer.type in _MOVERS:
-        _move_transform(target, *_MOVERS[layer.type])
+
+
+def _settings_to_move(layer):
+    if layer.type not in _MOVERS:
+        return []
+    message, field = _MOVERS[layer.type]
+    data = FAST[message].FromString(getattr(layer, field))
+    return [name for name in _MOVED if data.HasField(name)]
 
 
 def _move_transform(target, message, field):
     """scale, mean_file, crop_size and mirror of a data layer belong to its transform_param."""
     data, transform = FAST[message](), FAST["TransformationParameter"]()
     data.ParseFromString(getattr(target, field))
-    moved = [name for name in _MOVED if data.HasField(name)]
-    if not moved:
-        return
     transform.ParseFromString(target.transform_param)
-    for name in moved:
+    for name in filter(data.HasField, _MOVED):
         setattr(transform, name, getattr(data, name))
         data.ClearField(name)
     target.transform_param = transform.SerializeToString()
