@@ -3,6 +3,6 @@
 EXACT = 0.0  # bytes, weights, indices: nothing is computed
 LAYER = 1e-5  # float32 sums taken in another order (GEMM, LRN), of max|Caffe's blob|
 GRADIENT = 1e-4  # the same through a whole backward pass, of max|Caffe's gradient|
-UNAIDED = 1e-3  # the median of a gradient where rounding chooses between near-equal values (test_gradients.py)
+UNAIDED = 1e-2  # median error of a gradient over its mean size, with rounding's own choices (test_gradients.py)
 SCORE = 1e-5  # of the range of the scores
 CORRELATION = 1e-6  # SROCC and LCC
