@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from caffemodel import CaffemodelError, Net, from_arrays, read
 from caffemodel.files import head
+from digest import FileDigest
 from rankiqa.architectures import ARCHITECTURES, known_nets
 from recognise import Match, layer_types
 
@@ -18,19 +17,10 @@ FORMAT, VERSION = "rankiqa", "1"
 PARTS = ("weight", "bias")
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
-    digest, buffer = hashlib.sha256(), bytearray(1 << 20)
-    view = memoryview(buffer)
-    with open(path, "rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(view[:count])
-    return digest.hexdigest()
-
-
-def write_safetensors(match: Match, source: Path, target: Path) -> dict:
+def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Path) -> dict:
     """Write a recognised model's weights to `target`, blob by blob; returns what --json prints.
 
+    digest: of the file `source`, under way.
     Raises CaffemodelError that lists every blob with values that are not finite.
     """
     types, shapes = layer_types(match.arch, match.fc), match.arch.parameter_shapes(match.fc)
@@ -44,15 +34,14 @@ def write_safetensors(match: Match, source: Path, target: Path) -> dict:
         for name in match.blobs
     ]
     broken = []
-    with ThreadPoolExecutor(max_workers=1) as beside, open(target, "wb") as file:
-        source_digest = beside.submit(file_sha256, source)  # hashing leaves the interpreter to the others
+    with open(target, "wb") as file:
         size = file.write(_header(summary, source))
         for layer in summary["layers"]:
             for k, blob in enumerate(match.blobs[layer["name"]]):
                 layer["blobs"][k]["sha256"], finite = blob.summary(file.write)
                 if not finite:
                     broken.append(f"{layer['name']} blob {k}")
-        summary["source_sha256"] = source_digest.result()
+        summary["source_sha256"] = digest.hexdigest()
         final = _header(summary, source)  # the digests are known only now; their length was from the start
         assert len(final) == size
         file.seek(0)
