@@ -6,7 +6,8 @@
 Request: {"version": 1, "arrays": "arrays.npz" or null, "jobs": [job, ..]}. Every job has "name" and "kind":
 
 forward  net, phase, weights, seed, set {"layer/0": array}, inputs {blob: array}, top_diffs {blob: array},
-         backward (true: from the losses, and from top_diffs where given), return, a list of:
+         forwards (1: so many forward passes, the last is told), backward (true: from the losses, and from top_diffs
+         where given), return, a list of:
            tops         NAME/top/LAYER/k      what each layer computed, before a layer in place overwrote it
            blobs        NAME/blob/BLOB        every blob at the end of the forward pass
            diffs        NAME/diff/BLOB        its gradient
@@ -38,7 +39,7 @@ import numpy as np
 import prototxt
 
 FIELDS = {
-    "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "backward", "return"},
+    "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "forwards", "backward", "return"},
     "solve": {"solver", "weights", "set", "steps", "return"},
     "score": {"net", "weights", "set", "output", "images", "offsets", "crop", "batch"},
     "upgrade": {"file"},
@@ -113,6 +114,8 @@ def forward(caffe, job, arrays):
     net.reshape()
     for blob, key in job.get("inputs", {}).items():
         assign(net.blobs[blob].data, arrays[key], f"job {job['name']}: input {blob}")
+    for _ in range(job.get("forwards", 1) - 1):
+        net.forward()
     name, wanted, answer = job["name"], set(job.get("return", ())), {}
     loss = np.float32(0)
     for i, layer in enumerate(net._layer_names):

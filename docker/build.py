@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import docker
 
-from engine import NoEngine, apt_install, engine, is_debian
+from engine import NoEngine, apt_install, engine, is_debian, say
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "docker" / "caffe_cpu.Dockerfile"
@@ -30,10 +30,6 @@ PULL_TIMEOUT = 60  # seconds without a byte from the registry
 
 class BuildError(RuntimeError):
     """The image could not be built; the message is the engine's or apt's own."""
-
-
-def say(text):
-    print(f"docker: {text}", file=sys.stderr, flush=True)
 
 
 def sources():
