@@ -44,6 +44,9 @@ def _blob(path: Path, dataset: h5py.Dataset) -> Blob:
 
 def _numbered(path: Path, group: h5py.Group) -> list[Blob]:
     # CAFFE: a layer that shares another's parameter leaves its number out (net.cpp)
+    if sorted(map(int, group)) != list(range(len(group))):
+        got = ", ".join(sorted(group, key=int))
+        raise CaffemodelError(f"{path}: {group.name}: expected all blobs or none, got number {got}: the rest is shared")
     return [_blob(path, group[key]) for key in sorted(group, key=int)]
 
 

@@ -222,6 +222,10 @@ def test_hdf5_that_is_not_caffes(tmp_path):
         caffemodel.read(tmp_path / "m.h5")
     with pytest.raises(CaffemodelError, match="without iter, learned_net, current_step, history"):
         caffemodel.read_solverstate(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "shared.h5", "w") as file:
+        file["data/a/1"] = np.zeros(3, "f4")
+    with pytest.raises(CaffemodelError, match="/data/a: expected all blobs or none, got number 1"):
+        caffemodel.read(tmp_path / "shared.h5")
     for layers in ([("a/b", "T", [])], [("a", "T", []), ("a", "T", [])]):
         with pytest.raises(CaffemodelError, match="distinct layer names"):
             caffemodel.write(caffemodel.from_arrays("n", layers), tmp_path / "new.h5")
