@@ -64,7 +64,7 @@ def caffe(request):
         yield references.Recorded()
         return
     build.build(client)
-    yield references.Live(client, keep=record)
+    yield references.Live(client, keep=record, verify=True)
     client.close()
 
 

@@ -43,6 +43,18 @@ def test_a_recording_answers_the_same_question(tmp_path, monkeypatch):
         reference.Recorded().ask("folder/none", jobs, arrays)
 
 
+def test_a_recording_that_live_caffe_contradicts_is_named():
+    arrays, answer = _answer()
+    same = reference.Answer((key, array.sampled()) for key, array in answer.items())
+    assert reference.disagreements(answer, same) == []
+    for key, change in (("n/small", 1e-3), ("n/file", 1)):
+        other = dict(arrays, **{key: arrays[key] + arrays[key].dtype.type(change)})
+        other = reference.Answer((k, reference.Array.whole(array)) for k, array in other.items())
+        assert reference.disagreements(other, same) == [key]
+    del same["n/small"]
+    assert reference.disagreements(answer, same) == ["n/small"]
+
+
 def test_an_error_says_where():
     caffe = reference.Array.whole(np.array([[1.0, 2.0], [3.0, -4.0]], np.float32))
     error = caffe.error(np.array([[1.0, 2.0], [3.0, -3.0]], np.float32))
