@@ -26,6 +26,10 @@ def _check_outputs(options: argparse.Namespace) -> None:
     for path in (options.out, options.onnx):
         if path and path.exists() and options.model.exists() and path.samefile(options.model):
             raise CaffemodelError(f"{path}: expected another file to write than the model to read")
+    ways = [(".safetensors", ".pt", ".pth"), (".caffemodel", ".h5")]
+    wanted, others = reversed(ways) if options.to else ways
+    if options.out and options.out.suffix in (*others, ".onnx", ".npz", ".prototxt"):
+        raise CaffemodelError(f"{options.out}: expected a name that ends in {' or '.join(wanted)} (ONNX: --onnx)")
     if options.out and options.onnx and options.out.absolute() == options.onnx.absolute():
         raise CaffemodelError(f"{options.out}: expected two files to write, got the same for --out and --onnx")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -57,9 +58,9 @@ def _safetensors(path: Path) -> dict:
         row = _row(arrays[key])
         layers.setdefault(name if part in PARTS else key, []).append(row)
     types = {}
-    if metadata.get("format") == "rankiqa":
+    with contextlib.suppress(KeyError, TypeError, ValueError):  # another writer's, or none: then there are no types
         types = {layer["name"]: layer["type"] for layer in json.loads(metadata["layers"])}
-        layers = {name: layers[name] for name in types if name in layers}
+        layers = {name: layers[name] for name in [*types, *layers] if name in layers}  # Caffe's order first
     found = [{"name": name, "type": types.get(name, ""), "blobs": blobs} for name, blobs in layers.items()]
     kept = {key: value for key, value in metadata.items() if key not in ("layers", "format", "version")}
     version = metadata.get("version", "")

@@ -71,8 +71,9 @@ def _expected(path: Path, what: str) -> str:
     if kind == "safetensors":
         return f"{path}: expected {what}, got a safetensors file"
     if kind == "solverstate":
-        again = " that is truncated or damaged" if what == "a solverstate" else ""
-        return f"{path}: expected {what}, got a solverstate{again}"
+        if what == "a solverstate":
+            return f"{path}: expected {what}, got a truncated or damaged one, or something else"
+        return f"{path}: expected {what}, got something else (a solverstate?)"
     size = path.stat().st_size
     if start[0] in (0x0A, 0x12, 0x1A) or start.startswith(b"\xa2\x06"):  # how a NetParameter begins
         return f"{path}: expected {what}, got a truncated or damaged one ({size} bytes)"

@@ -72,7 +72,10 @@ def _shape(layer: Layer, k: int) -> tuple[int, ...]:
 
 
 def write_net(net: Net, path: Path) -> None:
-    """A net in Caffe's HDF5 form. CaffemodelError for layer names that this form cannot have."""
+    """A net in Caffe's HDF5 form, without gradients (a snapshot made with snapshot_diff has them under /diff).
+
+    CaffemodelError for layer names that this form cannot have.
+    """
     names = [layer.name for layer in net.layers]
     bad = sorted({name for name in names if "/" in name or not name or names.count(name) > 1})
     if bad:
@@ -97,12 +100,21 @@ def read_solverstate(path: Path) -> SolverState:
         return SolverState(step, learned, current, _numbered(path, file["history"]), "hdf5")
 
 
+def _write_text(file: h5py.File, name: str, text: bytes) -> None:
+    # CAFFE: reads up to the terminating zero, which h5py's own fixed-length strings leave out (hdf5.cpp)
+    kind = h5py.h5t.C_S1.copy()
+    kind.set_size(len(text) + 1)
+    kind.set_strpad(h5py.h5t.STR_NULLTERM)
+    dataset = h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create(h5py.h5s.SCALAR))
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array(text, f"S{len(text) + 1}"), kind)
+
+
 def write_solverstate(state: SolverState, path: Path) -> None:
     """A solver's state in Caffe's HDF5 form."""
     with h5py.File(path, "w") as file:
         file["iter"] = np.array([state.iter], np.int32)
         file["current_step"] = np.array([state.current_step], np.int32)
-        file.create_dataset("learned_net", data=np.bytes_(state.learned_net))
+        _write_text(file, "learned_net", state.learned_net.encode())
         history = file.create_group("history")
         for k, blob in enumerate(state.history):
             history.create_dataset(str(k), data=blob.data)

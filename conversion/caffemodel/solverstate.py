@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from google.protobuf import unknown_fields
+
+from caffemodel.errors import CaffemodelError
 from caffemodel.files import kind_of, parse, replacing, wrong
 from caffemodel.net import SolverState, fill
 from caffemodel.read import make_blob
@@ -26,6 +29,8 @@ def read_solverstate(path: str | os.PathLike) -> SolverState:
     if kind != "solverstate":
         raise wrong(path, WHAT)
     message, runs = parse(path, "SolverState", WHAT)
+    if len(unknown_fields.UnknownFieldSet(message)) or not message.HasField("iter"):
+        raise CaffemodelError(f"{path}: expected {WHAT}, got something else: it has fields that no solverstate has")
     history = [make_blob(blob, runs, f"{path}: history {k}") for k, blob in enumerate(message.history)]
     return SolverState(message.iter, message.learned_net, message.current_step, history)
 

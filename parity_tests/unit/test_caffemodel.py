@@ -197,7 +197,7 @@ def test_solverstate_of_every_encoding(tmp_path):
     for size in (1, 5, 30, 61):
         with pytest.raises(CaffemodelError, match="solverstate"):
             caffemodel.read_solverstate(saved(tmp_path / "cut", path.read_bytes()[:-size]))
-    with pytest.raises(CaffemodelError, match="expected a caffemodel, got a solverstate"):
+    with pytest.raises(CaffemodelError, match=r"expected a caffemodel, got .*a solverstate"):
         caffemodel.read(path)
     with pytest.raises(CaffemodelError, match="expected a solverstate"):
         caffemodel.read_solverstate(saved(tmp_path / "m", v2(PACKED + SHAPE)))

@@ -183,7 +183,7 @@ def _bad_files(folder, good):
     caffemodel.write(caffemodel.read(good), folder / "whole.h5")
     (folder / "cut.h5").write_bytes((folder / "whole.h5").read_bytes()[:2000])
     caffemodel.write_solverstate(caffemodel.SolverState(1, "m", 0, []), folder / "solverstate")
-    assert convert.main([str(good), "--out", str(folder / "safetensors")]) == 0
+    assert convert.main([str(good), "--out", str(folder / "w.safetensors")]) == 0
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def _bad_files(folder, good):
     [("image.png", "a PNG image"), ("zip", "a ZIP archive"), ("empty", "an empty one"), ("text", "got text"),
      ("net.prototxt", "a prototxt: it describes a network, it holds no weights"), ("cut", "a truncated or damaged one"),
      ("start", "a truncated or damaged one"), ("noise", "something else"), ("folder", "a folder"),
-     ("missing", "no such file"), ("cut.h5", "a damaged one"), ("solverstate", "got a solverstate"),
-     ("safetensors", "got a safetensors file"), ("doubled", "layer conv1 stands there twice"),
+     ("missing", "no such file"), ("cut.h5", "a damaged one"), ("solverstate", "a solverstate"),
+     ("w.safetensors", "got a safetensors file"), ("doubled", "layer conv1 stands there twice"),
      ("count", "conv1 blob 0: expected 837 values for shape (31, 3, 3, 3), got 864")],
 )  # fmt: skip
 def test_files_that_are_no_model(tmp_path, capsys, shallow, name, says):
@@ -201,22 +201,23 @@ def test_files_that_are_no_model(tmp_path, capsys, shallow, name, says):
     _bad_files(folder, shallow)
     capsys.readouterr()
     assert says in refused(capsys, tmp_path, folder / name)
-    assert run(capsys, "inspect", folder / name)[0] == (0 if name in ("doubled", "solverstate", "safetensors") else 2)
+    assert run(capsys, "inspect", folder / name)[0] == (0 if name in ("doubled", "solverstate", "w.safetensors") else 2)
 
 
 def test_outputs_that_cannot_be(tmp_path, capsys, shallow):
     content = shallow.read_bytes()
-    onnx = ("--onnx", tmp_path / "w.safetensors")
+    onnx, folder = ("--onnx", tmp_path / "w.safetensors"), tmp_path / "folder.safetensors"
+    folder.mkdir()
     for out, more, says in (
         (tmp_path / "no" / "w.safetensors", (), "an existing folder"),
-        (tmp_path, (), "got a folder"),
+        (folder, (), "got a folder"),
         (Path("/proc/w.safetensors"), (), "could not be written"),
         (shallow, (), "another file to write"),
         (tmp_path / "w.safetensors", onnx, "two files"),
     ):
         status, _, error = run(capsys, shallow, "--out", out, *more)
         assert (status, error.count("\n")) == (2, 1) and says in error
-    assert shallow.read_bytes() == content and list(tmp_path.iterdir()) == [shallow]
+    assert shallow.read_bytes() == content and sorted(tmp_path.iterdir()) == sorted([shallow, folder])
 
 
 def test_the_way_back_is_strict(tmp_path, capsys, shallow):

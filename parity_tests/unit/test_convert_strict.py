@@ -1,0 +1,79 @@
+"""convert.py on what only looks right: names of other formats, weights that a caffemodel cannot hold, foreign files."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from test_convert import arrays_of, model, run
+
+import caffemodel
+
+
+@pytest.fixture
+def shallow(tmp_path):
+    return model(tmp_path / "m.caffemodel", arrays_of())
+
+
+def test_names_of_another_format_are_refused(capsys, shallow, tmp_path):
+    for name in ("w.caffemodel", "w.npz", "w.onnx"):
+        status, _, error = run(capsys, shallow, "--out", tmp_path / name)
+        assert status == 2 and "expected a name that ends in .safetensors" in error
+    assert not list(tmp_path.glob("w.*"))
+
+
+@pytest.mark.parametrize("spoil", ["nan", "half", "integers"])
+def test_the_way_back_takes_finite_float32_only(capsys, shallow, tmp_path, spoil):
+    weights = tmp_path / "w.safetensors"
+    assert run(capsys, shallow, "--out", weights)[0] == 0
+    with safe_open(weights, framework="numpy") as file:
+        metadata, arrays = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    bias = arrays["conv2.bias"]
+    arrays["conv2.bias"] = {
+        "nan": bias * np.float32(np.nan),
+        "half": bias.astype(np.float16),
+        "integers": bias.astype(int),
+    }[spoil]
+    save_file(arrays, weights, metadata=metadata)
+    back = tmp_path / "back.caffemodel"
+    status, _, error = run(capsys, weights, "--to", "caffemodel", "--like", "live-rank", "--out", back)
+    assert status == 2 and "expected finite float32 values, got others in conv2.bias" in error
+    assert not back.exists()
+
+
+def test_inspect_lists_what_foreign_metadata_hides(capsys, tmp_path):
+    arrays = {"conv1.weight": np.zeros((2, 3), np.float32), "extra": np.ones(2, np.float32)}
+    for layers in (None, "no json", "3", '[{"name": "conv1", "type": "Convolution"}]'):
+        metadata = {"format": "rankiqa"} | ({} if layers is None else {"layers": layers})
+        save_file(arrays, tmp_path / "w.safetensors", metadata=metadata)
+        status, text, _ = run(capsys, "inspect", tmp_path / "w.safetensors", "--json")
+        assert status == 0 and {layer["name"] for layer in json.loads(text)["layers"]} == {"conv1", "extra"}
+
+
+def test_an_onnx_file_is_no_solverstate(capsys, shallow, tmp_path):
+    assert run(capsys, shallow, "--onnx", tmp_path / "net.onnx")[0] == 0
+    for arguments in (["inspect", tmp_path / "net.onnx"], [tmp_path / "net.onnx", "--out", tmp_path / "w.safetensors"]):
+        status, text, error = run(capsys, *arguments)
+        assert (status, text) == (2, "") and "got something else" in error
+
+
+def test_a_layer_of_which_there_are_two_is_no_structure_to_follow(capsys, tmp_path, shallow):
+    weights, twice = tmp_path / "w.safetensors", tmp_path / "twice.caffemodel"
+    assert run(capsys, shallow, "--out", weights)[0] == 0
+    model(twice, arrays_of(), [("conv1", "Convolution", arrays_of()["conv1"])])
+    back = tmp_path / "back.caffemodel"
+    status, _, error = run(capsys, weights, "--to", "caffemodel", "--like", twice, "--out", back)
+    assert status == 2 and "two with weights under one name" in error and not back.exists()
+
+
+def test_text_in_a_solverstate_ends_with_a_zero(tmp_path):
+    """Caffe's reader goes on until it finds one."""
+    state = caffemodel.SolverState(3, "snap_iter_3.caffemodel", 1, [caffemodel.array_blob(np.zeros(2, np.float32))])
+    caffemodel.write_solverstate(state, tmp_path / "s.solverstate.h5")
+    with h5py.File(tmp_path / "s.solverstate.h5") as file:
+        kind = file["learned_net"].id.get_type()
+        assert (kind.get_size(), kind.get_strpad()) == (len(state.learned_net) + 1, h5py.h5t.STR_NULLTERM)
+    again = caffemodel.read_solverstate(tmp_path / "s.solverstate.h5")
+    assert (again.iter, again.learned_net, again.current_step) == (3, "snap_iter_3.caffemodel", 1)
