@@ -90,11 +90,15 @@ def to_net(path: Path, like: str) -> Net:
     """The caffemodel of converted weights: of a net of the original (`like` live-rank, tid2013-rank, live-ft,
     tid2013-ft), or with the structure of an existing model file (`like` a path).
 
-    Raises CaffemodelError that lists every layer that one side has and the other lacks, and every wrong shape.
+    Raises CaffemodelError that lists every layer that one side has and the other lacks, and every wrong shape; or the
+    values that are not finite float32.
     """
     metadata, arrays = read_safetensors(path)
     if metadata.get("format") != FORMAT or metadata.get("arch") not in ARCHITECTURES:
         raise CaffemodelError(f"{path}: expected weights that convert.py wrote, got other metadata: {sorted(metadata)}")
+    spoiled = [name for name, a in arrays.items() if a.dtype != np.float32 or not np.isfinite(a).all()]
+    if spoiled:
+        raise CaffemodelError(f"{path}: expected finite float32 values, got others in {', '.join(spoiled)}")
     architecture = ARCHITECTURES[metadata["arch"]]
     nets = known_nets(architecture)
     if like not in nets and not Path(like).exists():
@@ -105,6 +109,10 @@ def to_net(path: Path, like: str) -> Net:
         shapes = architecture.parameter_shapes(nets[like])
         expected = {f"{name}.{part}": shapes[name][k] for name in types for k, part in enumerate(PARTS)}
     else:
+        names = [layer.name for layer in net.layers if layer.blobs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise CaffemodelError(f"{like}: expected distinct layers, got two with weights under one name: {twice}")
         blobs = {
             f"{layer.name}.{PARTS[k] if k < 2 else k}": blob
             for layer in net.layers
