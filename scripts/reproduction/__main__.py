@@ -1,0 +1,179 @@
+"""scripts/reproduce: RankIQA trained and scored by the original Caffe, converted, scored by the port, compared."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "parity_tests"), str(ROOT / "docker")]
+
+import chain  # noqa: E402
+import compare  # noqa: E402
+import page  # noqa: E402
+import recording  # noqa: E402
+import report  # noqa: E402
+import train  # noqa: E402
+
+import build  # noqa: E402
+import engine  # noqa: E402
+import photographs  # noqa: E402
+from reference import CaffeError, Live  # noqa: E402
+
+LEAST_RECORDED = 0.5  # of the recorded images must come out the same here, or nothing is compared
+
+
+class CannotRun(RuntimeError):
+    """One line for the user; exit status 2."""
+
+
+def say(text: str) -> None:
+    print(f"reproduce: {text}", file=sys.stderr, flush=True)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/reproduce", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("--images", type=Path, metavar="DIR", help="your photographs instead of the default ones")
+    parser.add_argument("--out", type=Path, metavar="DIR", default=ROOT / "results" / "reproduce")
+    parser.add_argument("--no-install", action="store_true", help="do not install or start a Docker engine")
+    parser.add_argument("--caffe", choices=("live", "recorded", "auto"), default="auto", help="auto: live if possible")
+    parser.add_argument("--seed", type=int, help=f"of the noise, the crops and the training (default {train.SEED})")
+    parser.add_argument("--record", action="store_true", help="for maintainers: keep live Caffe's answers")
+    options = parser.parse_args(argv)
+    if options.seed is not None and not 0 <= options.seed < 2**31:
+        parser.error(f"--seed: expected 0 to {2**31 - 1}, got {options.seed}")
+    if options.record and (options.caffe == "recorded" or options.images):
+        parser.error("--record needs live Caffe and the default photographs")
+    if options.out.exists() and not options.out.is_dir():
+        parser.error(f"--out {options.out}: expected a folder, got a file")
+    return options
+
+
+def fresh_folder(out: Path) -> None:
+    """DIR without what an earlier run left there; other files stay."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(out / "caffe", ignore_errors=True)
+        for name in ("report.json", "report.html", "rank.safetensors", "ft.safetensors"):
+            (out / name).unlink(missing_ok=True)
+        (out / "caffe").mkdir(exist_ok=True)
+    except OSError as error:
+        raise CannotRun(f"--out {out}: {error.strerror}") from None
+
+
+def run_live(client, options, chosen, out: Path, progress: chain.Progress) -> dict:
+    caffe = Live(client)
+    recipe = train.Recipe()
+    seed = train.SEED if options.seed is None else options.seed
+    found = chain.live(caffe, chosen, out, recipe, seed, progress)
+    with progress.step("report", "comparing"):
+        about = {"caffe": caffe_version(caffe, out / "caffe"), "image": client.images.get(build.IMAGE).id}
+        made = report.build(found, out, "live", about, recipe, seed, {"timings": progress.timings})
+    finish(made, found, out)
+    if options.record:
+        recording.save(found.side, recipe, seed, {**about, "timings": dict(progress.timings)})
+        say(f"recorded under {recording.FOLDER.relative_to(ROOT)}")
+    return made
+
+
+def run_recorded(options, chosen, out: Path, progress: chain.Progress, why: str, live_line: str) -> dict:
+    side, recipe, seed, about = recording.load()
+    if options.seed not in (None, seed):
+        raise CannotRun(
+            f"--seed {options.seed} needs live Caffe (recorded: seed {seed}; {why}). To have it: {live_line}"
+        )
+    fresh_folder(out)
+    recorded = len(side.images)
+    found = chain.recorded(chosen, out, side, seed, progress)
+    if len(found.side.images) < LEAST_RECORDED * recorded:
+        raise CannotRun(
+            f"only {len(found.side.images)} of the {recorded} recorded images come out the same on this machine "
+            f"(other versions of the image codecs); nothing is compared. To run live: {live_line}"
+        )
+    if found.left_out:
+        say(f"{len(found.left_out)} of {recorded} recorded images come out differently here and are left out")
+    with progress.step("report", "comparing"):
+        more = {"timings": progress.timings, "why_recorded": why, "to_run_live": live_line}
+        made = report.build(found, out, "recorded", about, recipe, seed, more)
+    finish(made, found, out)
+    return made
+
+
+def finish(made: dict, found: compare.Compared, out: Path) -> None:
+    report.replace(out / "report.html", page.render(made, found))
+    report.replace(out / "report.json", report.as_json(made))
+
+
+def caffe_version(caffe: Live, folder: Path) -> str:
+    found = re.search(r"caffe version (\S+)", caffe.run(["caffe", "--version"], folder))
+    return found[1] if found else "unknown"
+
+
+def last_lines(made: dict, out: Path) -> None:
+    for check in made["checks"]:
+        if not check["passed"]:
+            say(f"{check['name']}: {check['value']} (limit {check['limit']})")
+    srocc, score = made["srocc"], made["score"]
+    numbers = (
+        "undefined" if srocc["caffe"] is None else f"{srocc['caffe']:.4f} in Caffe, {srocc['port']:.4f} in the port"
+    )
+    say(f"held-out SROCC against the true level: {numbers}; untrained {made['untrained_srocc']:.3f}")
+    say(f"largest score difference {score['max_abs_diff']:.3g} on a range of {score['range']:.4g}")
+    say(f"report: {out / 'report.html'}")
+    say(f"verdict: {made['verdict']} ({made['reference']} Caffe)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parse(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that an engine of ours is stopped
+    progress = chain.Progress()
+    try:
+        chosen, skipped = photographs.load(options.images)
+        for line in skipped:
+            say(f"left out: {line}")
+        return compared(options, chosen, progress)
+    except (photographs.PhotographError, CannotRun, recording.NoRecording) as error:
+        say(str(error))
+        return 2
+    except (CaffeError, compare.ConversionError, build.BuildError, engine.NoEngine) as error:
+        say(f"failed: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+def compared(options, chosen, progress: chain.Progress) -> int:
+    """Live if it can be had (or must be), else from the recording; the exit status."""
+    why = "--caffe recorded was given"
+    live_line = "scripts/reproduce --caffe live"
+    if options.caffe != "recorded":
+        try:
+            with contextlib.ExitStack() as stack:
+                client = stack.enter_context(engine.engine(install=not options.no_install))
+                say("live Caffe: the original 1.0 in Docker trains and scores, the port converts and scores")
+                build.build(client)
+                fresh_folder(options.out)
+                made = run_live(client, options, chosen, options.out, progress)
+            last_lines(made, options.out)
+            return 0 if made["verdict"] == "agree" else 1
+        except (engine.NoEngine, build.BuildError) as error:
+            if options.caffe == "live" or options.record:
+                raise
+            why, live_line = str(error).splitlines()[0], engine.how_to()
+    if options.images:
+        raise CannotRun(f"--images needs live Caffe ({why}). To have it: {live_line}")
+    say(f"no live Caffe ({why}): comparing with what live Caffe recorded")
+    made = run_recorded(options, chosen, options.out, progress, why, live_line)
+    last_lines(made, options.out)
+    say(f"compared with recorded, not live, Caffe; to run it live: {live_line}")
+    return 0 if made["verdict"] == "agree" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The two ways to Caffe's side of the comparison: run it now, or take what it recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import compare
+import numpy as np
+import recording
+import sets
+import train
+from compare import CaffeSide, Compared
+
+from photographs import Photograph
+from reference import Live
+
+
+class Progress:
+    """Lines on stderr with the time since the start, and how long each step took."""
+
+    def __init__(self):
+        self.began, self.timings = time.monotonic(), {}
+
+    def say(self, text: str) -> None:
+        print(f"reproduce: {time.monotonic() - self.began:4.0f} s  {text}", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def step(self, name: str, text: str):
+        self.say(text)
+        start = time.monotonic()
+        yield
+        self.timings[name] = round(time.monotonic() - start, 1)
+
+
+def live(
+    caffe: Live, photographs: list[Photograph], folder: Path, recipe: train.Recipe, seed: int, progress: Progress
+) -> Compared:
+    """Distort, train and score in Caffe, convert, score in the port.
+
+    While Caffe trains (on one thread, so that a run can be repeated), scores are computed on the other cores.
+    """
+    job = folder / "caffe"
+    with progress.step("distort", f"distorting {len(photographs)} photographs: GB GN JPEG JP2K at five levels"):
+        images = sets.make(photographs, job, seed)
+        sets.write_lists(images, job)
+    held = [image for image in images if image.held_out]
+    pixels = [compare.rankiqa.read_image(job / image.file) for image in held]
+    offsets = compare.draw_offsets(pixels, recipe.crops, seed)
+    crops = compare.layer_input(held, pixels, offsets)
+    with progress.step(
+        "networks", "writing networks, solvers and starting weights (caffe_ref/nets.py, Caffe's fillers)"
+    ):
+        train.write_networks(caffe, job, recipe, seed)
+        train.write_start(caffe, job, seed)
+    scores, layers, port, equal, read, curves = {}, {}, {}, {}, [], {}
+
+    def ask(name: str, model: Path) -> None:
+        at = offsets if name in compare.TRAINED else offsets[:, : compare.UNTRAINED_CROPS]
+        scores[name], digests, found = compare.ask_caffe(caffe, job, name, model, held, at, crops)
+        if name in compare.TRAINED:
+            layers[name] = found
+            read[:] = digests
+
+    def baselines() -> None:
+        ask("untrained", job / train.UNTRAINED)
+        ask("start", job / train.START)
+
+    def both(name: str, model: Path) -> None:
+        ask(name, model)
+        port[name] = score_in_port(name, model)
+
+    def score_in_port(name: str, model: Path) -> np.ndarray:
+        weights = folder / f"{name}.safetensors"
+        equal[name] = compare.convert(model, weights)
+        return compare.score_port(weights, pixels, offsets)
+
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        waiting: list[Future] = [beside.submit(baselines)]
+        with progress.step("rank_training", f"rank training in Caffe: {recipe.rank_iterations} iterations of 48 crops"):
+            rank, curves["rank"] = train.train(caffe, job, "rank", train.START, recipe, progress.say)
+        waiting.append(beside.submit(both, "rank", rank))
+        with progress.step(
+            "fine_tuning", f"fine-tuning in Caffe: {recipe.ft_iterations} iterations of {recipe.ft_batch} crops"
+        ):
+            ft, curves["ft"] = train.train(caffe, job, "ft", rank.name, recipe, progress.say)
+        with progress.step(
+            "scoring", f"scoring {len(held)} held-out images, {recipe.crops} crops each, in Caffe and the port"
+        ):
+            waiting.append(beside.submit(ask, "ft", ft))
+            port["ft"] = score_in_port("ft", ft)
+            for future in waiting:
+                future.result()
+    side = CaffeSide(held, read, offsets, crops, {"rank": rank, "ft": ft}, scores, layers, curves)
+    return Compared(side, pixels, port, equal, [])
+
+
+def recorded(photographs: list[Photograph], folder: Path, side: CaffeSide, seed: int, progress: Progress) -> Compared:
+    """The same from the recording: only the held-out images are made, and those kept that match it pixel for pixel."""
+    job = folder / "caffe"
+    with progress.step("distort", "distorting the held-out photographs: GB GN JPEG JP2K at five levels"):
+        images = sets.make([one for one in photographs if one.held_out], job, seed)
+        side, left_out = recording.only(side, {image.name: image.digest for image in images})
+    pixels = [compare.rankiqa.read_image(job / image.file) for image in side.images]
+    port, equal = {}, {}
+    with progress.step("scoring", f"scoring {len(side.images)} held-out images in the port, on the recorded crops"):
+        for name in compare.TRAINED:
+            weights = folder / f"{name}.safetensors"
+            equal[name] = compare.convert(side.models[name], weights)
+            port[name] = compare.score_port(weights, pixels, side.offsets)
+    return Compared(side, pixels, port, equal, left_out)

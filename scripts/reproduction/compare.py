@@ -1,0 +1,164 @@
+"""Caffe's answers beside the port's: weights, layers, scores, correlations."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+from sets import LEVELS, PRISTINE, Image
+
+import rankiqa
+from photographs import CROP
+from rankiqa.scoring import score_crops
+from reference import Answer, Live
+
+ROOT = Path(__file__).resolve().parents[2]
+CONVERT = ROOT / "conversion" / "convert.py"
+# untrained: as Caffe fills it; start: what `caffe train` starts from (train.py)
+OUTPUT = {"untrained": "fc1_m", "start": "fc1_m", "rank": "fc1_m", "ft": "fc1"}
+TRAINED = ("rank", "ft")
+UNTRAINED_CROPS = 3  # of the crops of an image, for the two networks that only serve as a baseline
+# Scores and layers: what float32 sums in another order differ by; correlations: what such scores can move a rank by
+SCORE_TOLERANCE, LAYER_TOLERANCE, CORRELATION_TOLERANCE = 1e-5, 1e-5, 1e-6
+
+
+class ConversionError(RuntimeError):
+    """convert.py failed; the message is its own."""
+
+
+@dataclass
+class CaffeSide:
+    """What Caffe made and answered, live or from the recording.
+
+    images: the held-out ones; pixels: SHA-256 (hex) of each as Caffe read it; offsets: int (images, crops, 2);
+    layer_crops: uint8 (n, 3, 227, 227); models: {"rank", "ft": caffemodel}; scores: {each of OUTPUT: float32 (images,
+    crops)}; layers: {"rank", "ft": Answer with LAYER/k}; curves: {"rank", "ft": of train.curves}.
+    """
+
+    images: list[Image]
+    pixels: list[str]
+    offsets: np.ndarray
+    layer_crops: np.ndarray
+    models: dict[str, Path]
+    scores: dict[str, np.ndarray]
+    layers: dict[str, Answer]
+    curves: dict[str, dict]
+
+
+@dataclass
+class Compared:
+    """Both sides. pixels: of the held-out images as the port reads them; port: its scores, of the TRAINED networks;
+    weights_equal: whether each came through the conversion bit for bit; left_out: recorded images that this machine's
+    codecs make differently.
+    """
+
+    side: CaffeSide
+    pixels: list[np.ndarray]
+    port: dict[str, np.ndarray]
+    weights_equal: dict[str, bool]
+    left_out: list[str]
+
+
+def draw_offsets(pixels: list[np.ndarray], crops: int, seed: int) -> np.ndarray:
+    """Where the crops are taken, int (images, crops, 2): drawn once, as rankiqa.score does for each image."""
+    return np.stack(
+        [rankiqa.crop_offsets(*image.shape[:2], CROP, crops, np.random.RandomState(seed)) for image in pixels]
+    )
+
+
+def layer_input(images: list[Image], pixels: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
+    """The crops on which every layer is compared: a strongly distorted one of each kind and a pristine one."""
+    wanted = [(PRISTINE, 0), *((name, LEVELS[2]) for name in ("GB", "GN", "JPEG", "JP2K"))]
+    first = {(image.distortion, image.level): i for i, image in reversed(list(enumerate(images)))}
+    picked = [first[kind] for kind in wanted if kind in first]
+    return np.concatenate([rankiqa.take_crops(pixels[i], offsets[i, :1], CROP).numpy() for i in picked]).astype(
+        np.uint8
+    )
+
+
+def ask_caffe(
+    caffe: Live, folder: Path, name: str, model: Path, images: list[Image], offsets: np.ndarray, crops: np.ndarray
+) -> tuple[np.ndarray, list[str], Answer]:
+    """Caffe's score of each crop, the digest of each image as Caffe read it, every layer's output for `crops`."""
+    deploy = "ft_deploy.prototxt" if name == "ft" else "rank_deploy.prototxt"
+    files = {Path(image.file).name: folder / image.file for image in images}
+    files |= {deploy: folder / deploy, model.name: model}
+    net = {"net": deploy, "weights": model.name}
+    paths = [{"path": Path(image.file).name} for image in images]
+    score = {"name": "score", "kind": "score", "output": OUTPUT[name], "images": paths, "offsets": "offsets"}
+    layers = {"name": "layers", "kind": "forward", "inputs": {"data": "crops"}, "return": ["tops"]}
+    jobs = [{**score, **net, "crop": CROP}, {**layers, **net}]
+    answer = caffe.ask(f"reproduce/{name}", jobs, {"offsets": offsets, "crops": crops.astype(np.float32)}, files)
+    pixels = [bytes(digest).hex() for digest in answer.array("score/pixels")]
+    tops = Answer((layer, answer[key]) for layer, key in answer.keys_of("layers/top/").items())
+    return answer.array("score/scores"), pixels, tops
+
+
+def convert(model: Path, out: Path) -> bool:
+    """conversion/convert.py on a caffemodel; returns whether every blob came out bit for bit."""
+
+    def run(*arguments: str) -> dict:
+        done = subprocess.run([sys.executable, CONVERT, *arguments, "--json"], capture_output=True, text=True)
+        if done.returncode:
+            raise ConversionError(done.stderr.strip() or f"convert.py: exit status {done.returncode}")
+        return json.loads(done.stdout)
+
+    run(str(model), "--out", str(out))
+    theirs = {
+        f"{layer['name']}.{kind}": blob["sha256"]
+        for layer in run("inspect", str(model))["layers"]
+        for kind, blob in zip(("weight", "bias"), layer["blobs"], strict=False)
+    }
+    ours = {
+        name: hashlib.sha256(np.ascontiguousarray(array, "<f4")).hexdigest() for name, array in load_file(out).items()
+    }
+    return ours == theirs
+
+
+def score_port(weights: Path, pixels: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
+    """The port's output for each crop, float32 (images, crops)."""
+    model = rankiqa.load(weights)
+    return np.stack([score_crops(model, image, at) for image, at in zip(pixels, offsets, strict=True)])
+
+
+def layer_errors(weights: Path, crops: np.ndarray, caffe: Answer) -> dict[str, float]:
+    """{layer: max|port - caffe| / max|caffe|}, in the network's order."""
+    with torch.inference_mode():
+        ours = rankiqa.load(weights).forward_layers(torch.from_numpy(crops.astype(np.float32)))
+    return {name: float(caffe.error(f"{name}/0", output.numpy())) for name, output in ours.items()}
+
+
+def score_difference(port: np.ndarray, caffe: np.ndarray) -> dict[str, float]:
+    """Of the images' scores (means over crops) and of the single crops; range is that of Caffe's image scores."""
+    ours, theirs = (scores.mean(1, dtype=np.float64) for scores in (port, caffe))
+    return {
+        "max_abs_diff": float(np.abs(ours - theirs).max()),
+        "range": float(theirs.max() - theirs.min()),
+        "max_abs_diff_of_a_crop": float(np.abs(port.astype(np.float64) - caffe).max()),
+    }
+
+
+def correlations(scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """SROCC and LCC of the images' scores (images, crops) with a truth (images,); None where neither is defined."""
+    means = scores.mean(1, dtype=np.float64)
+    try:
+        return {"srocc": rankiqa.srocc(means, truth), "lcc": rankiqa.lcc(means, truth)}
+    except ValueError:
+        return {"srocc": None, "lcc": None}
+
+
+def by_distortion(images: list[Image], scores: dict[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
+    """SROCC against the true level, for each distortion with its pristine images, of each of the given scores."""
+    found = {}
+    for distortion in ("GB", "GN", "JPEG", "JP2K"):
+        mine = [i for i, image in enumerate(images) if image.distortion in (distortion, PRISTINE)]
+        levels = np.array([images[i].level for i in mine], np.float64)
+        found[distortion] = {name: correlations(one[mine], levels)["srocc"] for name, one in scores.items()}
+    return found

@@ -1,0 +1,97 @@
+"""Which photographs are used, and what is done to them first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rankiqa.images import ImageError, find_images, read_image
+
+DEFAULT = Path(__file__).resolve().parents[2] / "parity_tests" / "photographs"
+CROP = 227  # what Shallow takes
+SHORT_SIDE, LONG_SIDE = 300, 450  # larger photographs are reduced to this and cut in the middle
+FEWEST, MOST = 6, 60
+HELD_OUT_EVERY = 3  # by sorted name, every third photograph is never trained on
+
+
+class PhotographError(ValueError):
+    """The folder cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """number: its place by sorted file name; name: unique and fit for a list file; pixels: uint8 (H, W, 3), BGR."""
+
+    number: int
+    name: str
+    pixels: np.ndarray
+    held_out: bool
+
+
+def reduced(pixels: np.ndarray) -> np.ndarray:
+    """At most SHORT_SIDE x LONG_SIDE: by area averaging, then the middle of the longer side."""
+    scale = SHORT_SIDE / min(pixels.shape[:2])
+    if scale < 1:
+        height, width = (max(SHORT_SIDE, round(side * scale)) for side in pixels.shape[:2])
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    top, left = (max(0, side - LONG_SIDE) // 2 for side in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + LONG_SIDE, left : left + LONG_SIDE])
+
+
+def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
+    """The photographs of a folder (None: the default set), and a line for each file that is left out.
+
+    Raises PhotographError where fewer than FEWEST can be used.
+    """
+    if folder is not None and not folder.is_dir():
+        raise PhotographError(f"{folder}: expected a folder of photographs, got {_what(folder)}")
+    try:
+        paths = find_images([folder or DEFAULT])
+    except ImageError as error:
+        raise PhotographError(str(error)) from None
+    usable, skipped = [], []
+    for path in paths:
+        try:
+            pixels = read_image(path)
+            if min(pixels.shape[:2]) <= CROP:
+                height, width = pixels.shape[:2]
+                raise ImageError(f"expected both sides above {CROP} pixels (the crop), got {height} x {width} (H x W)")
+        except ImageError as error:
+            skipped.append(f"{path.name}: {error}")
+            continue
+        if len(usable) == MOST:
+            skipped.append(f"{path.name}: {MOST} photographs are enough")
+            continue
+        usable.append((path, reduced(pixels)))
+    if len(usable) < FEWEST:
+        raise PhotographError(
+            "\n".join(
+                [f"{folder}: expected at least {FEWEST} usable photographs, got {len(usable)}", *(skipped)][:12],
+            )
+        )
+    names = _names([path for path, _ in usable])
+    return [
+        Photograph(i, name, pixels, i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1)
+        for i, (name, (_, pixels)) in enumerate(zip(names, usable, strict=True))
+    ], skipped
+
+
+def _what(path: Path) -> str:
+    return "a file" if path.exists() else "nothing there"
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """File names without suffix and without what a list file cannot hold; numbered where two are the same."""
+    names: list[str] = []
+    for path in paths:
+        name = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem) or "photograph"
+        same, number = name, 1
+        while name in names:
+            number += 1
+            name = f"{same}_{number}"
+        names.append(name)
+    return names

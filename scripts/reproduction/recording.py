@@ -1,0 +1,109 @@
+"""What live Caffe did and answered, kept small in the repository, for machines without Docker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from compare import CaffeSide
+from sets import Image
+from train import Recipe
+
+from reference import RECORDED, Answer, Array, places
+
+FOLDER = RECORDED / "reproduce"
+
+
+class NoRecording(RuntimeError):
+    """Nothing was recorded, or it does not fit."""
+
+
+def save(side: CaffeSide, recipe: Recipe, seed: int, about: dict) -> None:
+    """Replace the recording. about: versions and timings, kept as they are."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    arrays = {"offsets": side.offsets.astype(np.int16), "layer_crops": side.layer_crops}
+    arrays |= {f"scores|{name}": scores for name, scores in side.scores.items()}
+    for name, layers in side.layers.items():
+        for key, array in layers.items():
+            arrays[f"layers|{name}|{key}|values"] = array.sampled().values
+            arrays[f"layers|{name}|{key}|shape"] = np.array(array.shape)
+            arrays[f"layers|{name}|{key}|largest"] = np.array(array.largest)
+    text = {"recipe": asdict(recipe), "seed": seed, "curves": side.curves, "about": about}
+    text["images"] = [
+        {**asdict(image), "digest": digest} for image, digest in zip(side.images, side.pixels, strict=True)
+    ]
+    for name, model in side.models.items():
+        _replace(f"{name}.caffemodel", lambda path, model=model: shutil.copyfile(model, path))
+    _replace("answers.npz", lambda path: _savez(path, arrays))
+    _replace("recording.json", lambda path: path.write_text(json.dumps(text, indent=1)))
+
+
+def load() -> tuple[CaffeSide, Recipe, int, dict]:
+    """(Caffe's side, recipe, seed, about) as recorded. Raises NoRecording."""
+    try:
+        text = json.loads((FOLDER / "recording.json").read_text())
+        with np.load(FOLDER / "answers.npz", allow_pickle=False) as found:
+            arrays = {key: found[key] for key in found.files}
+    except FileNotFoundError:
+        raise NoRecording("what live Caffe answered was never recorded") from None
+    layers: dict[str, Answer] = {}
+    for key, values in arrays.items():
+        if key.startswith("layers|") and key.endswith("|values"):
+            _, name, layer, _ = key.split("|")
+            shape = arrays[f"layers|{name}|{layer}|shape"]
+            at = None if values.size == np.prod(shape) else places(int(np.prod(shape)))
+            largest = arrays[f"layers|{name}|{layer}|largest"]
+            layers.setdefault(name, Answer())[layer] = Array(values, at, shape, largest)
+    images = [Image(**one) for one in text["images"]]
+    scores = {key.split("|")[1]: values for key, values in arrays.items() if key.startswith("scores|")}
+    side = CaffeSide(
+        images,
+        [image.digest for image in images],
+        arrays["offsets"].astype(np.int64),
+        arrays["layer_crops"],
+        {name: FOLDER / f"{name}.caffemodel" for name in layers},
+        scores,
+        layers,
+        text["curves"],
+    )
+    return side, Recipe(**text["recipe"]), text["seed"], text["about"]
+
+
+def only(side: CaffeSide, digests: dict[str, str]) -> tuple[CaffeSide, list[str]]:
+    """The images whose pixels are the recorded ones, and the names of the others.
+
+    digests: {image name: SHA-256 of its pixels as made here}. A codec of another version may decode differently.
+    """
+    same = [i for i, image in enumerate(side.images) if digests.get(image.name) == side.pixels[i]]
+    kept = set(same)
+    return (
+        CaffeSide(
+            [side.images[i] for i in same],
+            [side.pixels[i] for i in same],
+            side.offsets[same],
+            side.layer_crops,
+            side.models,
+            {name: scores[same] for name, scores in side.scores.items()},
+            side.layers,
+            side.curves,
+        ),
+        [image.name for i, image in enumerate(side.images) if i not in kept],
+    )
+
+
+def _savez(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _replace(name: str, write) -> None:
+    temporary = FOLDER / f".{name}.{os.getpid()}"
+    try:
+        write(temporary)
+        os.replace(temporary, FOLDER / name)
+    finally:
+        temporary.unlink(missing_ok=True)
