@@ -105,7 +105,8 @@ def test_weights_are_caffes_own(written, parity, key):
     for name, param in params.items():
         parity.check("bytes", f"{key} {name}", answer.error(param, found[name].data), EXACT)
         one_ulp = found[name].data.copy()
-        one_ulp.flat[0] = np.nextafter(one_ulp.flat[0], np.float32(np.inf))
+        at = 0 if answer[param].at is None else answer[param].at[0]  # a recording holds some of the values only
+        one_ulp.flat[at] = np.nextafter(one_ulp.flat[at], np.float32(np.inf))
         parity.must_fail("bytes", f"wrong: one ulp in {key} {name}", answer.error(param, one_ulp), EXACT)
 
 
