@@ -68,10 +68,10 @@ def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
             continue
         usable.append((path, reduced(pixels)))
     if len(usable) < FEWEST:
+        shown = "; ".join(skipped[:5]) + (f"; and {len(skipped) - 5} more" if len(skipped) > 5 else "")
         raise PhotographError(
-            "\n".join(
-                [f"{folder}: expected at least {FEWEST} usable photographs, got {len(usable)}", *(skipped)][:12],
-            )
+            f"{folder}: expected at least {FEWEST} usable photographs, got {len(usable)}"
+            + (f" (left out: {shown})" if skipped else "")
         )
     names = _names([path for path, _ in usable])
     return [
