@@ -1,12 +1,10 @@
 """Minibatches of ranked images, in upstream's order (rank_layer_live, rank_layer_tid2013 in one)."""
 
-import caffe
-import numpy as np
 from caffe_ref.layers import parameters
-from caffe_ref.layers.images import Crops, read_list
+from caffe_ref.layers.minibatch import Minibatches
 
 
-class RankData(caffe.Layer):
+class RankData(Minibatches):
     """Tops: data (N, 3, crop, crop), label (N,), N = groups x levels x images.
 
     The list is in blocks: for each distortion, for each level, all images. param_str, JSON: list, crop, seed;
@@ -20,7 +18,7 @@ class RankData(caffe.Layer):
         self.list_groups, self.groups, self.levels, self.images = (
             p[k] for k in ("list_groups", "groups", "levels", "images")
         )
-        self.paths, self.labels = read_list(p["list"], p["root"])
+        self.start(p, self.groups * self.levels * self.images, top)
         self.per_level = len(self.paths) // self.list_groups // self.levels
         if len(self.paths) % (self.list_groups * self.levels) or self.per_level < self.images:
             raise ValueError(
@@ -29,12 +27,7 @@ class RankData(caffe.Layer):
             )
         if self.groups > self.list_groups:
             raise ValueError(f"groups: expected at most list_groups = {self.list_groups}, got {self.groups}")
-        self.crops = Crops(p["crop"], p["seed"], p["cache_mb"])
-        self.order = np.random.RandomState(p["seed"])
         self.first = 0  # the first image of the next minibatch
-        n = self.groups * self.levels * self.images
-        top[0].reshape(n, 3, p["crop"], p["crop"])
-        top[1].reshape(n)
 
     def next_indices(self):
         """Line numbers of the next minibatch: for each group, for each level, `images` images."""
@@ -52,14 +45,3 @@ class RankData(caffe.Layer):
         if self.per_level - self.first < self.images:  # upstream: what is left over at the end is never seen
             self.first = 0
         return indices
-
-    def reshape(self, bottom, top):
-        pass
-
-    def forward(self, bottom, top):
-        indices = self.next_indices()
-        top[0].data[...] = self.crops.take([self.paths[i] for i in indices])
-        top[1].data[...] = [self.labels[i] for i in indices]
-
-    def backward(self, top, propagate_down, bottom):
-        pass

@@ -1,0 +1,66 @@
+"""The layers of the three networks, from the image to the output.
+
+A layer is a tuple: ("conv", name, geometry, weight filler, bias filler, relu), ("pool", name, parameters),
+("norm", name, parameters) or ("fc", name, outputs, weight filler, bias filler, hidden).
+Source: paper section 3 and supplement table 5; BVLC's AlexNet; upstream's prototxts.
+"""
+
+XAVIER = {"type": "xavier"}
+ZERO = {"type": "constant"}
+
+
+def _gaussian(std):
+    return {"type": "gaussian", "std": std}
+
+
+def _constant(value):
+    return {"type": "constant", "value": value}
+
+
+def _conv(name, out, kernel, stride=1, pad=0, group=1, weight=XAVIER, bias=ZERO, relu=True):
+    return ("conv", name, dict(out=out, kernel=kernel, stride=stride, pad=pad, group=group), weight, bias, relu)
+
+
+def _pool(name, kernel, stride):
+    return ("pool", name, {"pool": "MAX", "kernel_size": kernel, "stride": stride})
+
+
+def _norm(name):
+    return ("norm", name, {"local_size": 5, "alpha": 1e-4, "beta": 0.75})
+
+
+def _fc(name, out, weight=XAVIER, bias=ZERO, hidden=True):
+    return ("fc", name, out, weight, bias, hidden)
+
+
+def _vgg16():
+    table = []
+    for block, (width, convs) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], start=1):
+        table += [_conv(f"conv{block}_{i}", width, 3, pad=1) for i in range(1, convs + 1)]
+        table.append(_pool(f"pool{block}", 2, 2))
+    return [*table, _fc("fc6", 4096), _fc("fc7", 4096), _fc("fc8", 1, hidden=False)]
+
+
+def _alexnet():
+    g, g5, one = _gaussian(0.01), _gaussian(0.005), _constant(0.1)
+    return [
+        _conv("conv1", 96, 11, stride=4, weight=g), _norm("norm1"), _pool("pool1", 3, 2),
+        _conv("conv2", 256, 5, pad=2, group=2, weight=g, bias=one), _norm("norm2"), _pool("pool2", 3, 2),
+        _conv("conv3", 384, 3, pad=1, weight=g),
+        _conv("conv4", 384, 3, pad=1, group=2, weight=g, bias=one),
+        _conv("conv5", 256, 3, pad=1, group=2, weight=g, bias=one), _pool("pool5", 3, 2),
+        _fc("fc6", 4096, g5, one), _fc("fc7", 4096, g5, one), _fc("fc8", 1, g, hidden=False),
+    ]  # fmt: skip
+
+
+def _shallow():
+    return [
+        _conv("conv1", 32, 3), _pool("pool1", 4, 4),
+        _conv("conv2", 32, 3), _pool("pool2", 4, 4),
+        _conv("conv3", 32, 3), _conv("conv4", 32, 12, relu=False),
+        _fc("fc1", 1, hidden=False),
+    ]  # fmt: skip
+
+
+TABLE = {"vgg16": _vgg16(), "alexnet": _alexnet(), "shallow": _shallow()}
+CROP = {"vgg16": 224, "alexnet": 227, "shallow": 227}
