@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
 import shutil
 import signal
 import sys
 from pathlib import Path
+
+from docker.errors import DockerException
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "parity_tests"), str(ROOT / "docker")]
@@ -73,7 +74,8 @@ def run_live(client, options, chosen, out: Path, progress: chain.Progress) -> di
     found = chain.live(caffe, chosen, out, recipe, seed, progress)
     with progress.step("report", "comparing"):
         about = {"caffe": caffe_version(caffe, out / "caffe"), "image": client.images.get(build.IMAGE).id}
-        made = report.build(found, out, "live", about, recipe, seed, {"timings": progress.timings})
+        more = {"timings": progress.timings, "own_images": options.images is not None}
+        made = report.build(found, out, "live", about, recipe, seed, more)
     finish(made, found, out)
     if options.record:
         recording.save(found.side, recipe, seed, {**about, "timings": dict(progress.timings)})
@@ -119,10 +121,9 @@ def last_lines(made: dict, out: Path) -> None:
         if not check["passed"]:
             say(f"{check['name']}: {check['value']} (limit {check['limit']})")
     srocc, score = made["srocc"], made["score"]
-    numbers = (
-        "undefined" if srocc["caffe"] is None else f"{srocc['caffe']:.4f} in Caffe, {srocc['port']:.4f} in the port"
-    )
-    say(f"held-out SROCC against the true level: {numbers}; untrained {made['untrained_srocc']:.3f}")
+    numbers = [srocc["caffe"], srocc["port"], made["untrained_srocc"]]
+    caffe, port, untrained = ("undefined" if one is None else f"{one:.4f}" for one in numbers)
+    say(f"held-out SROCC with the true level: {caffe} in Caffe, {port} in the port; untrained {untrained}")
     say(f"largest score difference {score['max_abs_diff']:.3g} on a range of {score['range']:.4g}")
     say(f"report: {out / 'report.html'}")
     say(f"verdict: {made['verdict']} ({made['reference']} Caffe)")
@@ -140,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     except (photographs.PhotographError, CannotRun, recording.NoRecording) as error:
         say(str(error))
         return 2
-    except (CaffeError, compare.ConversionError, build.BuildError, engine.NoEngine) as error:
+    except (CaffeError, compare.ConversionError, build.BuildError, engine.NoEngine, DockerException) as error:
         say(f"failed: {error}")
         return 1
     except KeyboardInterrupt:
@@ -154,9 +155,8 @@ def compared(options, chosen, progress: chain.Progress) -> int:
     live_line = "scripts/reproduce --caffe live"
     if options.caffe != "recorded":
         try:
-            with contextlib.ExitStack() as stack:
-                client = stack.enter_context(engine.engine(install=not options.no_install))
-                say("live Caffe: the original 1.0 in Docker trains and scores, the port converts and scores")
+            with engine.engine(install=not options.no_install) as client:
+                say("a Docker engine answers: the original Caffe will train and score, the port convert and score")
                 build.build(client)
                 fresh_folder(options.out)
                 made = run_live(client, options, chosen, options.out, progress)
@@ -165,7 +165,7 @@ def compared(options, chosen, progress: chain.Progress) -> int:
         except (engine.NoEngine, build.BuildError) as error:
             if options.caffe == "live" or options.record:
                 raise
-            why, live_line = str(error).splitlines()[0], engine.how_to()
+            why, live_line = str(error).splitlines()[0].split("; ")[0], engine.how_to()
     if options.images:
         raise CannotRun(f"--images needs live Caffe ({why}). To have it: {live_line}")
     say(f"no live Caffe ({why}): comparing with what live Caffe recorded")

@@ -62,7 +62,10 @@ class _Frame:
     def axes(self, x_title: str, y_title: str) -> str:
         parts = []
         if self.log_y:
-            ys = [10.0**n for n in range(math.ceil(self.y_range[0]), math.floor(self.y_range[1]) + 1)]
+            low, high = self.y_range
+            powers = range(math.floor(low), math.floor(high) + 1)
+            steps = (1, 2, 5) if high - low < 2 else (1,)
+            ys = [step * 10.0**n for n in powers for step in steps if low <= math.log10(step) + n <= high]
         else:
             ys = _ticks(*self.y_range)
         for value in ys:

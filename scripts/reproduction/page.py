@@ -222,9 +222,10 @@ def _label(report: dict) -> str:
     return (
         f"<section><h2>What the label of the fine-tuning stands for</h2><p><b>{html.escape(tuned['label'])}</b>. "
         f"{html.escape(tuned['label_note'])}</p><table><tr><th>against this label, held out</th>"
-        f"<th class='n'>SROCC</th><th class='n'>LCC</th></tr>{row}</table><p class='note'>As in the original, the output "
-        f"layer is drawn anew for the fine-tuning. It has {report['settings']['ft_iterations']} iterations here to find its way "
-        "back, the original's 20,000: it shows that the step runs and converts, not what fine-tuning can do.</p></section>"
+        f"<th class='n'>SROCC</th><th class='n'>LCC</th></tr>{row}</table>"
+        "<p class='note'>As in the original, the output layer is drawn anew for the fine-tuning. It has "
+        f"{report['settings']['ft_iterations']} iterations here, 20,000 in the original: this shows "
+        "that the step runs and converts, not what fine-tuning can do.</p></section>"
     )
 
 

@@ -61,7 +61,7 @@ def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
                 height, width = pixels.shape[:2]
                 raise ImageError(f"expected both sides above {CROP} pixels (the crop), got {height} x {width} (H x W)")
         except ImageError as error:
-            skipped.append(f"{path.name}: {error}")
+            skipped.append(f"{path.name}: {str(error).split(';')[0]}")
             continue
         if len(usable) == MOST:
             skipped.append(f"{path.name}: {MOST} photographs are enough")

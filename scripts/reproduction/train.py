@@ -25,13 +25,14 @@ class Recipe:
 
     rank_iterations: int = 120
     rank_base_lr: float = 2e-5
-    rank_stepsize: int = 100  # x 0.1 from here on
+    rank_stepsize: int = 60
     rank_clip_gradients: float = 300  # the raw 0..255 input makes the first gradients large
     ft_iterations: int = 120
     ft_batch: int = 12  # the original takes 30
     ft_base_lr: float = 3e-6
-    ft_stepsize: int = 90
+    ft_stepsize: int = 40
     ft_clip_gradients: float = 1000
+    gamma: float = 0.5  # a sharper drop leaves Caffe's momentum, which holds the old rate, without a counterweight
     momentum: float = 0.9
     weight_decay: float = 5e-4
     crops: int = 10  # per scored image (the original takes 30)
@@ -49,7 +50,7 @@ def write_networks(caffe: Live, folder: Path, recipe: Recipe, seed: int) -> None
             "net": f"{task}_train.prototxt",
             "base_lr": getattr(recipe, f"{task}_base_lr"),
             "stepsize": getattr(recipe, f"{task}_stepsize"),
-            "gamma": 0.1,
+            "gamma": recipe.gamma,
             "max_iter": getattr(recipe, f"{task}_iterations"),
             "clip_gradients": getattr(recipe, f"{task}_clip_gradients"),
             "momentum": recipe.momentum,
