@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import requests
 from docker.errors import DockerException
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,6 +144,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except (CaffeError, compare.ConversionError, build.BuildError, engine.NoEngine, DockerException) as error:
         say(f"failed: {error}")
+        return 1
+    except requests.RequestException as error:  # what the SDK lets through when the engine goes away
+        say(f"failed: the Docker engine stopped answering ({str(error).splitlines()[0]})")
         return 1
     except KeyboardInterrupt:
         say("interrupted")
