@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "parity_tests"), str(ROOT / "docker"), str(ROOT / "conversion")]
 
 import reference as references  # noqa: E402
+from caffemodel.files import replacing  # noqa: E402
 
 MEASURED = pytest.StashKey()
 
@@ -96,9 +97,8 @@ def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash[MEASURED]
     path = config.getoption("--parity-report")
     if path:
-        temporary = Path(f"{path}.tmp")
-        temporary.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     if not rows:
         return
     rungs = defaultdict(list)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from caffemodel.files import replacing
+
 IMAGE = "caffe_ref"
 IMAGE_USER = 1000  # who runs inside when the caller is root
 RECORDED_RTOL = 1e-5  # float32 sums in the order of another processor
@@ -126,10 +128,8 @@ def save_recording(case, digest, answer):
         kept[f"{key}|values"] = array.sampled().values
         kept[f"{key}|shape"] = np.array(array.shape, np.int64)
         kept[f"{key}|largest"] = np.array(array.largest)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    with open(temporary, "wb") as file:
+    with replacing(target) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **kept)
-    os.replace(temporary, target)
 
 
 def load_recording(case, digest):

@@ -25,6 +25,7 @@ import train  # noqa: E402
 import build  # noqa: E402
 import engine  # noqa: E402
 import photographs  # noqa: E402
+from caffemodel.files import replacing  # noqa: E402
 from reference import CaffeError, Live  # noqa: E402
 
 LEAST_RECORDED = 0.5  # of the recorded images must come out the same here, or nothing is compared
@@ -108,8 +109,9 @@ def run_recorded(options, chosen, out: Path, progress: chain.Progress, why: str,
 
 
 def finish(made: dict, found: compare.Compared, out: Path) -> None:
-    report.replace(out / "report.html", page.render(made, found))
-    report.replace(out / "report.json", report.as_json(made))
+    for name, text in (("report.html", page.render(made, found)), ("report.json", report.as_json(made))):
+        with replacing(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def caffe_version(caffe: Live, folder: Path) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 from compare import CaffeSide
 from sets import Image
 from train import Recipe
 
+from caffemodel.files import replacing
 from reference import RECORDED, Answer, Array, places
 
 FOLDER = RECORDED / "reproduce"
@@ -37,9 +36,12 @@ def save(side: CaffeSide, recipe: Recipe, seed: int, about: dict) -> None:
         {**asdict(image), "digest": digest} for image, digest in zip(side.images, side.pixels, strict=True)
     ]
     for name, model in side.models.items():
-        _replace(f"{name}.caffemodel", lambda path, model=model: shutil.copyfile(model, path))
-    _replace("answers.npz", lambda path: _savez(path, arrays))
-    _replace("recording.json", lambda path: path.write_text(json.dumps(text, indent=1)))
+        with replacing(FOLDER / f"{name}.caffemodel") as temporary:
+            shutil.copyfile(model, temporary)
+    with replacing(FOLDER / "answers.npz") as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+    with replacing(FOLDER / "recording.json") as temporary:
+        temporary.write_text(json.dumps(text, indent=1))
 
 
 def load() -> tuple[CaffeSide, Recipe, int, dict]:
@@ -93,17 +95,3 @@ def only(side: CaffeSide, digests: dict[str, str]) -> tuple[CaffeSide, list[str]
         ),
         [image.name for i, image in enumerate(side.images) if i not in kept],
     )
-
-
-def _savez(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with open(path, "wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def _replace(name: str, write) -> None:
-    temporary = FOLDER / f".{name}.{os.getpid()}"
-    try:
-        write(temporary)
-        os.replace(temporary, FOLDER / name)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -120,16 +120,6 @@ def _checks(found: Compared, both: dict, layers: dict, pixels_equal: bool) -> li
     return checks
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def as_json(report: dict) -> str:
     """JSON proper: what is not a number becomes null."""
 

@@ -42,7 +42,7 @@ def distort(image: np.ndarray, name: str, level: int, rng) -> np.ndarray:
 
     name: GB, GN, JPEG or JP2K. level: 1 (mildest) to 5. rng: numpy RandomState or Generator (only GN draws from it).
     Raises ValueError for another shape or type, an unknown name, or a level that the distortion lacks.
-    Source: RankIQA, section 4.1 (the LIVE set), and upstream's data/rank_live MATLAB scripts.
+    Source: RankIQA, section 4.1 (the LIVE set), and upstream's data/data_generator (MATLAB).
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
