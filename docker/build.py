@@ -1,5 +1,10 @@
 #!/usr/bin/env python3
-"""Build the image caffe_ref (the original Caffe 1.0, CPU); nothing happens when it is there and up to date.
+"""Build the image caffe_ref (the original Caffe 1.0 and RankIQA); nothing happens when it is there and up to date.
+
+    build.py                     clone the original RankIQA at its pinned commit
+    build.py --from PATH         take it from a checkout, bare mirror or archive
+    build.py --without-upstream  Caffe and our layers only, for a machine without network
+    build.py --gpu               caffe_ref:gpu, compiled with CUDA (long)
 
 The base image is pulled; where no image registry is reached it is made by debootstrap, under the name that the
 Dockerfile asks for. Needs a Docker engine (docker/engine.py gets one).
@@ -16,15 +21,21 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "docker"), str(ROOT / "caffe_ref")]
 import docker
+import get_upstream
 
 from engine import NoEngine, apt_install, engine, is_debian, say
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCKERFILE = ROOT / "docker" / "caffe_cpu.Dockerfile"
+DOCKERFILES = {
+    "caffe_ref": ROOT / "docker" / "caffe_cpu.Dockerfile",
+    "caffe_ref:gpu": ROOT / "docker" / "caffe_gpu.Dockerfile",
+}
 IMAGE = "caffe_ref"
-LABEL = "rankiqa.source"  # digest of what the image was made from
+SOURCE = "rankiqa.source"  # label: digest of what the image was made from
+UPSTREAM = "rankiqa.upstream"  # label: commit of the original inside, or "none"
+AUTO, WITHOUT = "auto", "without"  # of upstream: clone it if that works; leave it out
 PULL_TIMEOUT = 60  # seconds without a byte from the registry
 
 
@@ -32,32 +43,40 @@ class BuildError(RuntimeError):
     """The image could not be built; the message is the engine's or apt's own."""
 
 
-def sources():
-    """Every file that goes into the image, sorted."""
+def sources(image):
+    """Every file of ours that goes into an image, sorted."""
     inside = [p for p in (ROOT / "caffe_ref").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    return sorted([DOCKERFILE, *inside])
+    return sorted([DOCKERFILES[image], *inside])
 
 
-def source_digest():
+def source_digest(image):
     """SHA-256 over the names, modes and bytes of what the image is made from."""
     digest = hashlib.sha256()
-    for path in sources():
+    for path in sources(image):
         head = f"{path.relative_to(ROOT)} {os.access(path, os.X_OK)} {path.stat().st_size}\n"
         digest.update(head.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def up_to_date(client):
-    """Is the image there, made from these very files?"""
+def labels(client, image):
+    """The labels of an image; empty where it does not exist."""
     try:
-        return client.images.get(IMAGE).labels.get(LABEL) == source_digest()
+        return client.images.get(image).labels
     except docker.errors.ImageNotFound:
-        return False
+        return {}
 
 
-def base_name():
+def up_to_date(client, image, upstream):
+    """Is the image there, made from these very files, with the original in it or out of it as wanted?"""
+    found = labels(client, image)
+    inside = found.get(UPSTREAM) == get_upstream.pins()[""]["commit"]
+    wanted = upstream == AUTO or inside != (upstream == WITHOUT)
+    return found.get(SOURCE) == source_digest(image) and wanted
+
+
+def base_name(image):
     """(repository, tag) that the Dockerfile starts from."""
-    return re.search(r"^FROM (\S+):(\S+)", DOCKERFILE.read_text(), re.MULTILINE).groups()
+    return re.search(r"^FROM (\S+):(\S+)", DOCKERFILES[image].read_text(), re.MULTILINE).groups()
 
 
 def pull(repository, tag):
@@ -92,8 +111,8 @@ def debootstrap(client, repository, tag, mirror):
         client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
 
 
-def ensure_base(client, mirror):
-    repository, tag = base_name()
+def ensure_base(client, image, mirror):
+    repository, tag = base_name(image)
     try:
         client.images.get(f"{repository}:{tag}")
     except docker.errors.ImageNotFound:
@@ -101,42 +120,76 @@ def ensure_base(client, mirror):
             debootstrap(client, repository, tag, mirror)
 
 
-def build(client, mirror=None):
-    """Build caffe_ref unless it is up to date. Raises BuildError."""
-    if up_to_date(client):
+def stage(folder, image, upstream):
+    """Fill a build context; returns the commit of the original in it, or "none"."""
+    for path in sources(image):
+        target = Path(folder, path.relative_to(ROOT))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    commit = get_upstream.pins()[""]["commit"]
+    place = None if upstream in (None, AUTO) else upstream
+    if upstream != WITHOUT:
+        try:
+            number = get_upstream.get(Path(folder, "upstream"), place)
+            say(f"{number} files of RankIQA at {commit[:12]}, verified")
+            return commit
+        except get_upstream.UpstreamError as error:
+            if upstream != AUTO or not isinstance(error, get_upstream.NotReached):
+                raise BuildError(f"{error} (--without-upstream builds without the original's files)") from None
+            say(f"building without the original's files: {error}")
+    for name in ("data", "models", "results"):
+        Path(folder, "upstream", name).mkdir(parents=True)
+    return "none"
+
+
+def build(client, mirror=None, upstream=AUTO, image=IMAGE):
+    """Build an image unless it is up to date. Raises BuildError.
+
+    upstream: None clones the original, a path adopts it, WITHOUT leaves it out, AUTO clones it where that works.
+    """
+    if up_to_date(client, image, upstream):
         return
     start = time.monotonic()
-    ensure_base(client, mirror)
-    say(f"building {IMAGE} (about two minutes the first time)")
-    steps = client.api.build(
-        path=str(ROOT),
-        dockerfile=str(DOCKERFILE.relative_to(ROOT)),
-        tag=IMAGE,
-        rm=True,
-        decode=True,
-        buildargs={"MIRROR": mirror or ""},
-        labels={LABEL: source_digest()},
-    )
-    tail = []
-    for step in steps:
-        if "error" in step:
-            raise BuildError("\n".join([*tail[-5:], step["error"].strip()]))
-        text = step.get("stream", "").strip()
-        tail += text.splitlines()
-        if text.startswith("Step "):
-            say(text.splitlines()[0][:100])
-    say(f"{IMAGE} built in {time.monotonic() - start:.0f} s")
+    with tempfile.TemporaryDirectory(prefix="rankiqa-context-") as folder:
+        commit = stage(folder, image, upstream)
+        ensure_base(client, image, mirror)
+        say(f"building {image} ({'half an hour' if image.endswith('gpu') else 'about two minutes'} the first time)")
+        steps = client.api.build(
+            path=folder,
+            dockerfile=str(DOCKERFILES[image].relative_to(ROOT)),
+            tag=image,
+            rm=True,
+            decode=True,
+            buildargs={"MIRROR": mirror or ""},
+            labels={SOURCE: source_digest(image), UPSTREAM: commit},
+        )
+        tail = []
+        for step in steps:
+            if "error" in step:
+                raise BuildError("\n".join([*tail[-5:], step["error"].strip()]))
+            text = step.get("stream", "").strip()
+            tail += text.splitlines()
+            if text.startswith("Step "):
+                say(text.splitlines()[0][:100])
+    say(f"{image} built in {time.monotonic() - start:.0f} s")
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mirror", help="Debian mirror to take bullseye from, once it has moved to the archive")
+    origin = parser.add_mutually_exclusive_group()
+    origin.add_argument("--from", dest="place", metavar="PATH", help="checkout, bare mirror or archive of the original")
+    origin.add_argument("--without-upstream", action="store_true", help="leave the original's files out")
+    parser.add_argument("--gpu", action="store_true", help="build caffe_ref:gpu, with CUDA")
     parser.add_argument("--no-install", action="store_true", help="do not install or start a Docker engine")
     options = parser.parse_args(argv)
+    image = "caffe_ref:gpu" if options.gpu else IMAGE
+    upstream = WITHOUT if options.without_upstream else options.place
     try:
         with engine(install=not options.no_install) as client:
-            build(client, options.mirror)
-            say(f"{IMAGE} is ready: docker run {IMAGE}")
+            build(client, options.mirror, upstream, image)
+            inside = labels(client, image)[UPSTREAM]
+            say(f"{image} is ready, {'without the original' if inside == 'none' else 'RankIQA ' + inside[:12]} inside")
     except (BuildError, NoEngine) as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,5 @@
-# The original Caffe 1.0 (Debian's own build, Python layers on), CPU only.
+# The original Caffe 1.0 (Debian's own build, Python layers on), CPU only, and the original RankIQA repository.
+# docker/build.py makes the build context: caffe_ref/ and upstream/ (verified files of the original, or none).
 FROM debian:bullseye-slim
 
 # Another Debian mirror, for the day when bullseye has moved to the archive; empty: what the base image uses.
@@ -6,20 +7,27 @@ ARG MIRROR=
 RUN if [ -n "$MIRROR" ]; then echo "deb $MIRROR bullseye main" > /etc/apt/sources.list; fi \
  && apt-get -o Acquire::Check-Valid-Until=false update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      caffe python3-caffe python3-opencv python3-scipy libopenblas0-pthread \
+      caffe python3-caffe python3-opencv python3-scipy python3-lib2to3 libopenblas0-pthread \
  && rm -rf /var/lib/apt/lists/*
 
 # One GEMM kernel on every machine: OpenBLAS 0.3.13 picks wrong ones on some newer processors, and results stay comparable.
 # Only read on x86-64; set it to another core type with `docker run -e`.
 ENV OPENBLAS_CORETYPE=Haswell \
-    PYTHONPATH=/opt \
+    PYTHONPATH=/opt:/opt/caffe_ref/python2/site:/opt/RankIQA \
     PYTHONDONTWRITEBYTECODE=1 \
     GLOG_logtostderr=1
 
+# Paths that the original's files name: its author's Caffe and checkout.
 RUN useradd --create-home --uid 1000 rankiqa \
  && install -d -o rankiqa -g rankiqa /work \
- && ln -s /opt/caffe_ref/caffe_ref_help /usr/local/bin/caffe_ref_help
+ && install -d /home/xialei/caffe/distribute/bin /home/xialei/Project/CleanProject \
+ && ln -s /opt/caffe_ref/bin/caffe.bin /home/xialei/caffe/distribute/bin/caffe.bin \
+ && ln -s /opt/RankIQA /home/xialei/Project/CleanProject/Camera-ready-code \
+ && ln -s /opt/caffe_ref/bin/python /opt/caffe_ref/bin/caffe_ref_help /opt/caffe_ref/bin/upstream_data /usr/local/bin/
+COPY upstream /opt/RankIQA
+COPY upstream/data /opt/upstream_data
 COPY caffe_ref /opt/caffe_ref
 USER rankiqa
-WORKDIR /work
+WORKDIR /opt/RankIQA
+ENTRYPOINT ["/opt/caffe_ref/bin/entry"]
 CMD ["caffe_ref_help"]

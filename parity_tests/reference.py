@@ -186,6 +186,7 @@ class Live:
             IMAGE,
             command,
             detach=True,
+            working_dir="/work",
             network_mode="none",
             user=user,
             cap_drop=["ALL"],

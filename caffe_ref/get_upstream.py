@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Get the original RankIQA repository at its pinned commit, every file verified.
+
+    get_upstream.py OUT                       clone it
+    get_upstream.py OUT --from PATH           adopt a checkout, a bare mirror, or an archive (.tar, .tar.gz, .zip)
+    get_upstream.py --check DIR               verify files that are already there
+
+What is used, and the SHA-256 of each file, is listed in upstream.toml. A file that differs or is missing is named, and
+nothing is written. Runs under Python 3.9 with nothing installed but git (for a clone or a mirror).
+"""
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+PINS = Path(__file__).resolve().with_name("upstream.toml")
+CLONE_TIMEOUT = 300  # seconds
+
+
+class UpstreamError(RuntimeError):
+    """The original could not be had, or differs from what is pinned; the message says where."""
+
+
+class NotReached(UpstreamError):
+    """The repository could not be cloned: no network, most likely."""
+
+
+def pins():
+    """upstream.toml as {section: {name: value}}; top-level names are in section "". (Python 3.9 has no TOML reader.)"""
+    found, section = {"": {}}, ""
+    for line in PINS.read_text().splitlines():
+        if header := re.fullmatch(r"\[(\w+)\]", line):
+            section = header[1]
+            found[section] = {}
+        elif pair := re.fullmatch(r'"?([^"=]+?)"? = "(.*)"', line):
+            found[section][pair[1]] = pair[2]
+    return found
+
+
+def _run_git(folder, *arguments):
+    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, stdin=subprocess.DEVNULL)
+
+
+def _from_folder(folder):
+    def read(name):
+        path = Path(folder, name)
+        return path.read_bytes() if path.is_file() else None
+
+    return read
+
+
+def _from_git(folder, commit):
+    """Files of a commit in a git directory; of the pinned one, whatever its branch points at."""
+    if _run_git(folder, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
+        raise UpstreamError(f"{folder}: expected a repository that has commit {commit}")
+
+    def read(name):
+        shown = _run_git(folder, "show", f"{commit}:{name}")
+        return shown.stdout if shown.returncode == 0 else None
+
+    return read
+
+
+def _from_archive(path):
+    """Files of an archive, below its one top folder or at its root. Members are read, never unpacked."""
+    if zipfile.is_zipfile(path):
+        archive = zipfile.ZipFile(path)
+        members = {m.filename: m for m in archive.infolist() if not m.is_dir()}
+        content = archive.read
+    else:
+        archive = tarfile.open(path)
+        members = {m.name: m for m in archive.getmembers() if m.isfile()}
+
+        def content(member):
+            return archive.extractfile(member).read()
+
+    tops = {name[: -len("src/README.md")] for name in members if name.endswith("src/README.md")}
+    top = min(tops, key=len, default="")
+
+    def read(name):
+        return content(members[top + name]) if top + name in members else None
+
+    return read
+
+
+def _clone(repository, commit, folder):
+    for command in (["init", "-q"], ["remote", "add", "origin", repository]):
+        _run_git(folder, *command).check_returncode()
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    command = ["git", "-C", folder, "fetch", "-q", "--depth", "1", "origin", commit]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=CLONE_TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        raise NotReached(f"{repository}: no answer in {CLONE_TIMEOUT} s") from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise NotReached(f"{repository} could not be cloned ({last}); give a checkout or archive by --from")
+    return _from_git(folder, commit)
+
+
+def opened(place, commit):
+    """A function name -> bytes or None over a checkout, a git directory or an archive."""
+    place = Path(place)
+    if place.is_dir():
+        is_git = (place / "objects").is_dir() and (place / "HEAD").is_file()
+        return _from_git(place, commit) if is_git else _from_folder(place)
+    try:
+        return _from_archive(place)
+    except FileNotFoundError:
+        raise UpstreamError(f"{place}: expected a checkout, bare mirror or archive of the original, got nothing") from None
+    except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
+        raise UpstreamError(f"{place}: expected a .tar, .tar.gz or .zip archive ({error})") from None
+
+
+def git_blob(data):
+    """Git's name of a file: SHA-1 over a header and its bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def verified(read):
+    """{name: bytes} of every pinned file. UpstreamError lists every file that differs or is missing."""
+    pinned, found, wrong = pins(), {}, []
+    for name, expected in pinned["sha256"].items():
+        data = read(name)
+        got = "no such file" if data is None else hashlib.sha256(data).hexdigest()
+        if got == expected:
+            found[name] = data
+        else:
+            wrong.append(f"{name}: expected SHA-256 {expected}, got {got}")
+    for name, expected in pinned["git_blob"].items():  # may be missing
+        data = read(name)
+        if data is not None and git_blob(data) == expected:
+            found[name] = data
+        elif data is not None:
+            wrong.append(f"{name}: expected git blob {expected}, got {git_blob(data)}")
+    if wrong:
+        commit = pinned[""]["commit"]
+        raise UpstreamError(f"{len(wrong)} files are not those of commit {commit}:\n  " + "\n  ".join(wrong))
+    return found
+
+
+def write(files, out):
+    """Write {name: bytes} as a folder: beside it first, then renamed. An existing folder is an error."""
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UpstreamError(f"{out}: expected a new or empty folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        for name, data in files.items():
+            path = made / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            path.chmod(0o755 if name.endswith(".sh") else 0o644)
+        for folder in [made, *(p for p in made.rglob("*") if p.is_dir())]:
+            folder.chmod(0o755)
+        os.rename(made, out)  # onto an empty folder too
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def get(out, place=None):
+    """Verified files of the original in folder `out`; place: checkout, mirror or archive (None: clone).
+
+    Returns how many files. Raises UpstreamError, NotReached where the clone fails.
+    """
+    pinned = pins()[""]
+    with tempfile.TemporaryDirectory(prefix="rankiqa-upstream-") as folder:
+        if place is None:
+            read = _clone(pinned["repository"], pinned["commit"], folder)
+        else:
+            read = opened(place, pinned["commit"])
+        files = verified(read)
+    write(files, out)
+    return len(files)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", nargs="?", help="a new folder for the files")
+    parser.add_argument("--from", dest="place", metavar="PATH", help="a checkout, bare mirror or archive of the original")
+    parser.add_argument("--check", metavar="DIR", help="verify the files of a folder, write nothing")
+    options = parser.parse_args(argv)
+    if (options.out is None) == (options.check is None):
+        parser.error("expected OUT, or --check DIR")
+    try:
+        if options.check:
+            number = len(verified(_from_folder(options.check)))
+        else:
+            number = get(options.out, options.place)
+    except UpstreamError as error:
+        print(f"get_upstream.py: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.check or options.out}: {number} files of RankIQA at {pins()['']['commit']}, verified")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""What upstream's training would trip over, found before Caffe starts."""
+
+import ast
+import os
+import sys
+
+from caffe_ref.launcher import advice, solver
+from caffe_ref.nets import RANKED
+
+DATA_LAYERS = "src.data_layer."
+
+
+class BadInput(ValueError):
+    """The run cannot work; the message says what is missing and what to mount where."""
+
+
+def require(path, what):
+    """BadInput unless the file is there."""
+    problem = advice.missing(path, what)
+    if problem:
+        raise BadInput(problem)
+
+
+def read_list(path):
+    """A list of upstream (`path label` a line) -> (paths, labels). BadInput names the line."""
+    require(path, "list")
+    paths, labels = [], []
+    with open(path, errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, start=1):
+            parts = line.split()
+            try:
+                labels.append(float(parts[1]))
+            except (IndexError, ValueError):
+                raise BadInput(f"{path} line {number}: expected `path label`, got {line.rstrip()!r}") from None
+            paths.append(parts[0])
+    return paths, labels
+
+
+def _images_there(path, images):
+    first = {}
+    for number, image in enumerate(images, start=1):
+        first.setdefault(image, number)
+    absent = [image for image in first if not os.path.exists(image)]
+    if absent:
+        raise BadInput(
+            f"{path} line {first[absent[0]]}: {advice.missing(absent[0], 'image')} "
+            f"({len(absent)} of {len(first)} images are missing)"
+        )
+
+
+def _ranked(path, labels, ranked):
+    """A rank list must fill a minibatch; returns what is doubtful about it."""
+    groups, levels, images = ranked["list_groups"], ranked["levels"], ranked["images"]
+    per_level = len(labels) // groups // levels
+    if per_level < images:
+        raise BadInput(
+            f"{path}: expected at least {groups} distortions x {levels} levels x {images} images = "
+            f"{groups * levels * images} lines, got {len(labels)}"
+        )
+    for group in range(groups):
+        for level in range(levels):
+            start = len(labels) // groups * group + level * per_level
+            if len(set(labels[start : start + per_level])) > 1:
+                return (
+                    f"{path}: the layer takes lines {start + 1} to {start + per_level} for one level, but they have several "
+                    f"labels: the list is not {groups} distortions x {levels} levels, and pairs will be ranked wrongly"
+                )
+    return None
+
+
+def _data_layer(layer):
+    """Check the list of one of upstream's data layers; returns what is doubtful about it, or None."""
+    try:
+        param = ast.literal_eval(layer.python_param.param_str.strip())
+        path, batch = os.path.join(param["pascal_root"], param["split"] + ".txt"), param["batch_size"]
+    except (ValueError, SyntaxError, KeyError, TypeError):
+        raise BadInput(f"layer {layer.name}: expected upstream's parameters, got {layer.python_param.param_str!r}") from None
+    images, labels = read_list(path)
+    _images_there(path, images)
+    if len(images) < batch:
+        raise BadInput(f"{path}: expected at least {batch} lines (a batch), got {len(images)}")
+    task, _, dataset = layer.python_param.module[len(DATA_LAYERS) :].partition("_layer_")
+    return _ranked(path, labels, RANKED[dataset]) if task == "rank" and dataset in RANKED else None
+
+
+def before_training(found, weights, snapshot):
+    """BadInput unless files, lists, images and folders are there. Says on stderr what is doubtful.
+
+    found: SolverParameter; weights: files to start from; snapshot: the solver state to resume from, or "".
+    """
+    for name in weights:
+        require(name, "weights")
+    if snapshot:
+        require(snapshot, "solver state")
+    if found.snapshot_prefix:
+        problem = advice.unwritable(os.path.dirname(found.snapshot_prefix) or ".")
+        if problem:
+            raise BadInput(problem)
+    if not found.net:
+        return
+    require(found.net, "network")
+    for layer in solver.read(found.net, solver.schema().NetParameter()).layer:
+        if layer.type == "Python" and layer.python_param.module.startswith(DATA_LAYERS):
+            doubt = _data_layer(layer)
+            if doubt:
+                print(f"caffe.bin: warning: {doubt}", file=sys.stderr, flush=True)

@@ -1,0 +1,62 @@
+"""The image's entry point: folders that upstream's scripts write to, and the exit status that their `| tee` loses."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from caffe_ref.launcher.caffe_bin import FORWARDED, STATUS
+
+UPSTREAM = Path("/opt/RankIQA")
+# As in upstream's checkout (models/) and as its evaluation expects (results/).
+FOLDERS = {"models": ("rank_live", "ft_live", "rank_tid2013", "ft_rank_tid2013"), "results": ("live", "tid2013")}
+
+
+def make_folders():
+    """Below what is mounted, where the user may."""
+    for top, names in FOLDERS.items():
+        for name in names:
+            if os.access(top, os.W_OK):
+                Path(top, name).mkdir(exist_ok=True)
+
+
+def supervise(command):
+    """Run one of upstream's shell scripts; the status of the caffe in it where the script's own says nothing."""
+    with tempfile.NamedTemporaryFile(prefix="caffe_ref-status-") as file:
+        process = subprocess.Popen(command, env={**os.environ, STATUS: file.name}, start_new_session=not sys.stdin.isatty())
+
+        def forward(number, _frame):
+            try:
+                os.killpg(process.pid, number) if not sys.stdin.isatty() else process.send_signal(number)
+            except ProcessLookupError:
+                return
+
+        for number in FORWARDED:
+            signal.signal(number, forward)
+        status = process.wait()
+        status = 128 - status if status < 0 else status
+        return status or int(Path(file.name).read_text() or 0)
+
+
+def main(command):
+    """Returns the exit status, or becomes the command."""
+    here = Path.cwd() == UPSTREAM
+    if here and command[0].startswith(("./src/", "src/")) and not Path("src").is_dir():
+        print(
+            "entry: this image was built without the original's files: docker/build.py --from CHECKOUT puts them in",
+            file=sys.stderr,
+        )
+        return 1
+    if here:
+        make_folders()
+    try:
+        if command[0].endswith(".sh"):
+            return supervise(command)
+        os.execvp(command[0], command)
+    except OSError as error:
+        print(f"entry: {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127
+
+

@@ -1,0 +1,78 @@
+"""What is done inside a Python that runs upstream's code, just before its first module: in `caffe train`, in scripts."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from caffe_ref.launcher import advice, gpus
+
+FAILURE = "CAFFE_REF_FAILURE"
+_last_image = None
+
+
+def _remember_images():
+    """Keep the path of the last image read, for the explanation of a failure."""
+    import cv2
+
+    read = cv2.imread
+
+    def imread(path, *flags):
+        global _last_image
+        _last_image = path
+        return read(path, *flags)
+
+    cv2.imread = imread
+
+
+def _seed():
+    seed = os.environ.get("CAFFE_SEED")
+    if seed:
+        import numpy
+
+        numpy.random.seed(int(seed))
+        print(f"CAFFE_SEED: numpy's seed is {seed} (upstream never seeds)", file=sys.stderr, flush=True)
+
+
+def explain(kind, error, trace):
+    """sys.excepthook: the traceback as ever, then what it is about: for the launcher's last line, or at once."""
+    traceback.print_exception(kind, error, trace)
+    said = advice.of_error(error, _last_image) if isinstance(error, Exception) else None
+    if said is None:
+        return
+    if os.environ.get(FAILURE):
+        Path(os.environ[FAILURE]).write_text(said)
+    else:
+        print(f"python: {said}", file=sys.stderr, flush=True)
+
+
+def prepare():
+    """Seed, explanations. Called once, before the first of upstream's modules runs."""
+    from caffe_ref.python2 import pool
+
+    pool.explain = advice.of_argument
+    _remember_images()
+    _seed()
+    sys.excepthook = explain
+
+
+def prepare_script():
+    """The same for an evaluation or list script, where GPU numbers are asked for through pycaffe."""
+    prepare()
+    import caffe
+
+    number, why = gpus.count()
+    set_device = caffe.set_device
+
+    def on_gpu(asked):
+        found = asked % number
+        if found != asked:
+            print(f"GPU {asked} asked for, running on GPU {found}: this machine has {number}", file=sys.stderr, flush=True)
+        set_device(found)
+
+    def on_cpu(asked):
+        print(f"GPU {asked} asked for, running on the CPU: {why}", file=sys.stderr, flush=True)
+
+    caffe.set_device = on_gpu if number else on_cpu
+    if not number:
+        caffe.set_mode_gpu = caffe.set_mode_cpu
