@@ -76,7 +76,7 @@ def _from_archive(path):
         members = {m.filename: m for m in archive.infolist() if not m.is_dir()}
         content = archive.read
     else:
-        archive = tarfile.open(path)
+        archive = tarfile.open(path)  # noqa: SIM115 (read by the function that is returned)
         members = {m.name: m for m in archive.getmembers() if m.isfile()}
 
         def content(member):
@@ -117,7 +117,9 @@ def opened(place, commit):
     try:
         return _from_archive(place)
     except FileNotFoundError:
-        raise UpstreamError(f"{place}: expected a checkout, bare mirror or archive of the original, got nothing") from None
+        raise UpstreamError(
+            f"{place}: expected a checkout, bare mirror or archive of the original, got nothing"
+        ) from None
     except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
         raise UpstreamError(f"{place}: expected a .tar, .tar.gz or .zip archive ({error})") from None
 
@@ -189,16 +191,15 @@ def get(out, place=None):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", nargs="?", help="a new folder for the files")
-    parser.add_argument("--from", dest="place", metavar="PATH", help="a checkout, bare mirror or archive of the original")
+    parser.add_argument(
+        "--from", dest="place", metavar="PATH", help="a checkout, bare mirror or archive of the original"
+    )
     parser.add_argument("--check", metavar="DIR", help="verify the files of a folder, write nothing")
     options = parser.parse_args(argv)
     if (options.out is None) == (options.check is None):
         parser.error("expected OUT, or --check DIR")
     try:
-        if options.check:
-            number = len(verified(_from_folder(options.check)))
-        else:
-            number = get(options.out, options.place)
+        number = len(verified(_from_folder(options.check))) if options.check else get(options.out, options.place)
     except UpstreamError as error:
         print(f"get_upstream.py: {error}", file=sys.stderr)
         return 1

@@ -21,12 +21,13 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "docker"), str(ROOT / "caffe_ref")]
+sys.path[:0] = [str(Path(__file__).resolve().parents[n] / folder) for n, folder in ((0, "."), (1, "caffe_ref"))]
 import docker
-import get_upstream
 
+import get_upstream
 from engine import NoEngine, apt_install, engine, is_debian, say
+
+ROOT = Path(__file__).resolve().parent.parent
 
 DOCKERFILES = {
     "caffe_ref": ROOT / "docker" / "caffe_cpu.Dockerfile",

@@ -15,7 +15,8 @@ RUN if [ -n "$MIRROR" ]; then echo "deb $MIRROR bullseye main" > /etc/apt/source
 ENV OPENBLAS_CORETYPE=Haswell \
     PYTHONPATH=/opt:/opt/caffe_ref/python2/site:/opt/RankIQA \
     PYTHONDONTWRITEBYTECODE=1 \
-    GLOG_logtostderr=1
+    GLOG_logtostderr=1 \
+    MPLCONFIGDIR=/tmp
 
 # Paths that the original's files name: its author's Caffe and checkout.
 RUN useradd --create-home --uid 1000 rankiqa \

@@ -1,6 +1,7 @@
 """Which Caffe the tests ask, and the report of what they measured."""
 
 import json
+import os
 import sys
 from collections import defaultdict
 from dataclasses import asdict, dataclass
@@ -64,7 +65,7 @@ def caffe(request):
     if client is None:
         yield references.Recorded()
         return
-    build.build(client)
+    build.build(client, upstream=os.environ.get("RANKIQA_UPSTREAM") or build.AUTO)
     yield references.Live(client, keep=record, verify=True)
     client.close()
 

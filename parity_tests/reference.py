@@ -165,10 +165,12 @@ class Live:
 
     name = "live"
 
-    def __init__(self, client, keep=False, verify=False):
+    def __init__(self, client, keep=False, verify=False, environment=None):
         """client: docker SDK client. keep: save every answer under parity_tests/recorded; verify: hold it to what is
-        recorded there, so that no recording outlives what it says."""
+        recorded there, so that no recording outlives what it says. environment: variables of every container."""
         self.client, self.keep, self.verify = client, keep, verify
+        core = os.environ.get("OPENBLAS_CORETYPE")
+        self.environment = {**({"OPENBLAS_CORETYPE": core} if core else {}), **(environment or {})}
 
     def run(self, command, folder, on_line=None):
         """Run a command in the image with `folder` as /work; returns its output. Raises CaffeError with its own words.
@@ -181,7 +183,6 @@ class Live:
             user = f"{IMAGE_USER}:{IMAGE_USER}"
             for path in [folder, *folder.rglob("*")]:
                 os.chown(path, IMAGE_USER, IMAGE_USER, follow_symlinks=False)
-        core = os.environ.get("OPENBLAS_CORETYPE")
         container = self.client.containers.run(
             IMAGE,
             command,
@@ -192,7 +193,7 @@ class Live:
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             volumes={str(folder): {"bind": "/work", "mode": "rw"}},
-            environment={"OPENBLAS_CORETYPE": core} if core else {},
+            environment=self.environment,
         )
         try:
             lines, rest = [], b""

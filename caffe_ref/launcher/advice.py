@@ -29,7 +29,9 @@ def missing(path, what="file"):
         folder = os.path.dirname(path) or "."
         like = os.path.splitext(path)[1]
         there = sorted(n for n in os.listdir(folder) if n.endswith(like)) if like and os.path.isdir(folder) else []
-        others = f" (there: {', '.join(there[:5])}{' ..' if len(there) > 5 else ''})" if there and what != "image" else ""
+        others = (
+            f" (there: {', '.join(there[:5])}{' ..' if len(there) > 5 else ''})" if there and what != "image" else ""
+        )
         return f"{shown}: no such {what}{others}{mount(path)}"
     if not os.path.isfile(path):
         return f"{shown}: expected a {what}, got a folder"
@@ -61,7 +63,8 @@ def image(path):
         return f"{_below_root(path)}: expected an image that OpenCV reads, got none"
     height, width = pixels.shape[:2]
     if min(height, width) <= CROP:
-        return f"{_below_root(path)}: expected an image with both sides above {CROP} pixels, got {height} x {width} (H x W)"
+        size = f"{height} x {width} (H x W)"
+        return f"{_below_root(path)}: expected an image with both sides above {CROP} pixels, got {size}"
     return None
 
 

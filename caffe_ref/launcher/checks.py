@@ -62,8 +62,8 @@ def _ranked(path, labels, ranked):
             start = len(labels) // groups * group + level * per_level
             if len(set(labels[start : start + per_level])) > 1:
                 return (
-                    f"{path}: the layer takes lines {start + 1} to {start + per_level} for one level, but they have several "
-                    f"labels: the list is not {groups} distortions x {levels} levels, and pairs will be ranked wrongly"
+                    f"{path}: the layer takes lines {start + 1} to {start + per_level} for one level, but they have "
+                    f"several labels: the list is not {groups} distortions x {levels} levels; pairs will be ranked wrongly"
                 )
     return None
 
@@ -74,7 +74,9 @@ def _data_layer(layer):
         param = ast.literal_eval(layer.python_param.param_str.strip())
         path, batch = os.path.join(param["pascal_root"], param["split"] + ".txt"), param["batch_size"]
     except (ValueError, SyntaxError, KeyError, TypeError):
-        raise BadInput(f"layer {layer.name}: expected upstream's parameters, got {layer.python_param.param_str!r}") from None
+        raise BadInput(
+            f"layer {layer.name}: expected upstream's parameters, got {layer.python_param.param_str!r}"
+        ) from None
     images, labels = read_list(path)
     _images_there(path, images)
     if len(images) < batch:

@@ -25,7 +25,9 @@ def make_folders():
 def supervise(command):
     """Run one of upstream's shell scripts; the status of the caffe in it where the script's own says nothing."""
     with tempfile.NamedTemporaryFile(prefix="caffe_ref-status-") as file:
-        process = subprocess.Popen(command, env={**os.environ, STATUS: file.name}, start_new_session=not sys.stdin.isatty())
+        process = subprocess.Popen(
+            command, env={**os.environ, STATUS: file.name}, start_new_session=not sys.stdin.isatty()
+        )
 
         def forward(number, _frame):
             try:
@@ -58,5 +60,3 @@ def main(command):
     except OSError as error:
         print(f"entry: {command[0]}: {error.strerror}", file=sys.stderr)
         return 127
-
-

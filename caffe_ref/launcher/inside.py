@@ -1,4 +1,4 @@
-"""What is done inside a Python that runs upstream's code, just before its first module: in `caffe train`, in scripts."""
+"""What is done inside a Python that runs upstream's code, in `caffe train` and in scripts, before its first module."""
 
 import os
 import sys
@@ -67,7 +67,9 @@ def prepare_script():
     def on_gpu(asked):
         found = asked % number
         if found != asked:
-            print(f"GPU {asked} asked for, running on GPU {found}: this machine has {number}", file=sys.stderr, flush=True)
+            print(
+                f"GPU {asked} asked for, running on GPU {found}: this machine has {number}", file=sys.stderr, flush=True
+            )
         set_device(found)
 
     def on_cpu(asked):

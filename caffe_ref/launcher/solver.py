@@ -1,7 +1,7 @@
 """The solver that Caffe gets: upstream's, with what the user and the machine ask for, each change named."""
 
 import importlib.util
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -11,7 +11,7 @@ class BadSolver(ValueError):
     """A solver, net or override that Caffe's schema does not allow; the message says where."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def schema():
     """caffe_pb2, without importing Caffe itself."""
     caffe = Path(importlib.util.find_spec("caffe").origin).parent
@@ -53,7 +53,9 @@ def changed(solver, overrides="", seed="", cpu=False):
         try:
             change = text_format.Merge(text, schema().SolverParameter())
         except text_format.ParseError as error:
-            raise BadSolver(f"{source}: expected fields of Caffe's solver, like 'max_iter: 2', got {text!r} ({error})") from None
+            raise BadSolver(
+                f"{source}: expected fields of Caffe's solver, like 'max_iter: 2', got {text!r} ({error})"
+            ) from None
         for field, _ in change.ListFields():
             was, now = _shown(solver, field), _shown(change, field)
             solver.ClearField(field.name)

@@ -1,0 +1,75 @@
+"""Imports of Python 2 modules below some folders: translated in memory, the files untouched."""
+
+import os
+import sys
+from importlib.machinery import PathFinder, SourceFileLoader
+
+UPSTREAM = "/opt/RankIQA"
+
+
+def default_roots():
+    """The image's copy of the original, and the current folder where it looks like a checkout."""
+    roots = [os.environ.get("RANKIQA_ROOT", UPSTREAM)]
+    if os.path.isfile(os.path.join("src", "__init__.py")):
+        roots.append(os.getcwd())
+    return roots
+
+
+class Loader(SourceFileLoader):
+    """Translates a module instead of compiling it; writes no bytecode."""
+
+    def get_code(self, fullname):
+        from caffe_ref.python2.translate import translate
+
+        return translate(self.get_data(self.path), self.path, package=True)
+
+    def exec_module(self, module):
+        from caffe_ref.python2.translate import names
+
+        Finder.prepare_once()
+        vars(module).update(names())
+        super().exec_module(module)
+
+
+class Finder:
+    """Finds what PathFinder finds; a source file below one of the roots gets our loader."""
+
+    before_first = None  # called once, before the first module
+    roots = ()
+
+    @classmethod
+    def prepare_once(cls):
+        before, cls.before_first = cls.before_first, None
+        if before:
+            before()
+
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or type(spec.loader) is not SourceFileLoader:
+            return None
+        place = os.path.realpath(spec.origin)
+        if not place.startswith(cls.roots):
+            return None
+        spec.loader = Loader(fullname, spec.origin)
+        spec.cached = None
+        return spec
+
+
+def prepare(more=None):
+    """What translated code needs around it: breakpoints that pass without a terminal, pools that do not hang."""
+    from caffe_ref.python2 import breakpoint, pool
+
+    breakpoint.install()
+    pool.install()
+    if more:
+        more()
+
+
+def install(roots=None, before_first=None):
+    """Translate modules below `roots` from now on; before_first() is called once, before the first of them runs."""
+    found = default_roots() if roots is None else roots
+    Finder.roots = tuple(os.path.join(os.path.realpath(root), "") for root in found)
+    Finder.before_first = lambda: prepare(before_first)
+    if Finder not in sys.meta_path:
+        sys.meta_path.insert(0, Finder)

@@ -1,0 +1,66 @@
+"""multiprocessing.Pool for upstream's data layers: the same workers and chunks, but a dead worker ends the wait."""
+
+import multiprocessing
+import multiprocessing.pool
+import signal
+
+TICK = 0.5  # seconds between looks at the workers
+explain = None  # (argument, exception) -> what is wrong with the argument, or None; asked in the worker
+
+
+class BadInput(ValueError):
+    """What a worker was given cannot be used; the message says why."""
+
+
+def _ignore_interrupts():
+    """Ctrl-C is Caffe's: it finishes the iteration and snapshots, for which it needs the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _Explained:
+    """Calls a function; where it fails and the reason is known, says so."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, argument):
+        try:
+            return self.function(argument)
+        except Exception as error:
+            said = explain(argument, error) if explain else None
+            if said:
+                raise BadInput(said) from error
+            raise
+
+
+class Pool(multiprocessing.pool.Pool):
+    """Forks at once, as ever; map() raises RuntimeError when a worker has ended before its work."""
+
+    def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
+        context = multiprocessing.get_context("fork")
+        super().__init__(processes, initializer or _ignore_interrupts, initargs, maxtasksperchild, context)
+        self._first = list(self._pool)  # the pool replaces the dead in its own list
+        self._replaces = maxtasksperchild is not None
+
+    def map(self, func, iterable, chunksize=None):
+        waiting = self.map_async(_Explained(func), iterable, chunksize)
+        while True:
+            waiting.wait(TICK)
+            if waiting.ready():
+                return waiting.get()
+            ended = [worker for worker in self._first if worker.exitcode is not None]
+            if ended and not self._replaces:
+                self.terminate()
+                raise RuntimeError(f"a worker process of the data layer {_how(ended[0].exitcode)}")
+
+
+def _how(exitcode):
+    if exitcode >= 0:
+        return f"ended with status {exitcode}"
+    name = signal.Signals(-exitcode).name
+    often = ", most often for want of memory" if exitcode == -signal.SIGKILL else ""
+    return f"died ({name}{often})"
+
+
+def install():
+    multiprocessing.Pool = Pool
