@@ -21,7 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[n] / folder) for n, folder in ((0, "."), (1, "caffe_ref"))]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "caffe_ref"))
 import docker
 
 import get_upstream

@@ -63,7 +63,7 @@ def _ranked(path, labels, ranked):
             if len(set(labels[start : start + per_level])) > 1:
                 return (
                     f"{path}: the layer takes lines {start + 1} to {start + per_level} for one level, but they have "
-                    f"several labels: the list is not {groups} distortions x {levels} levels; pairs will be ranked wrongly"
+                    f"several labels: it is not {groups} distortions x {levels} levels, pairs will be ranked wrongly"
                 )
     return None
 
