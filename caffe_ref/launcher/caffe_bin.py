@@ -8,6 +8,7 @@
 The working directory must be the root of upstream's repository, as for the original.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -86,10 +87,13 @@ def run(arguments, folder):
     root = os.getcwd()
     environment = {**os.environ, FAILURE: str(failure)}
     environment["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen([CAFFE, *arguments], env=environment)
+    # a group of its own: Ctrl-C comes through us and is Caffe's alone, and workers that outlive it can be ended
+    process = subprocess.Popen([CAFFE, *arguments], env=environment, start_new_session=True)
     for number in FORWARDED:
         signal.signal(number, lambda got, _frame: process.send_signal(got))
     status = process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     said = failure.read_text().strip() if failure.exists() else ""
     if status < 0:
         if -status == signal.SIGKILL:

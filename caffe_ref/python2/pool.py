@@ -42,6 +42,14 @@ class Pool(multiprocessing.pool.Pool):
         self._first = list(self._pool)  # the pool replaces the dead in its own list
         self._replaces = maxtasksperchild is not None
 
+    def _abandon(self):
+        """End what is left. terminate() would wait for a lock that the dead worker may hold."""
+        self._terminate.cancel()
+        self._worker_handler._state = multiprocessing.pool.TERMINATE
+        for worker in [*self._first, *self._pool]:
+            if worker.exitcode is None:
+                worker.kill()
+
     def map(self, func, iterable, chunksize=None):
         waiting = self.map_async(_Explained(func), iterable, chunksize)
         while True:
@@ -50,7 +58,7 @@ class Pool(multiprocessing.pool.Pool):
                 return waiting.get()
             ended = [worker for worker in self._first if worker.exitcode is not None]
             if ended and not self._replaces:
-                self.terminate()
+                self._abandon()
                 raise RuntimeError(f"a worker process of the data layer {_how(ended[0].exitcode)}")
 
 

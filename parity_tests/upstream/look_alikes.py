@@ -42,7 +42,7 @@ def degraded(image, level, seed):
     return np.clip(blurred + noise, 0, 255).astype(np.uint8)
 
 
-def _save(path, image):
+def save(path, image):
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), image)
 
@@ -51,22 +51,22 @@ def rank_live(data, images, side=SIDE):
     """data/rank_live: pristine_images and <T>/<T><level>, levels 1 to 5."""
     for n in range(images):
         pristine = photograph(n, side)
-        _save(data / "rank_live" / "pristine_images" / f"{n:05}.bmp", pristine)
+        save(data / "rank_live" / "pristine_images" / f"{n:05}.bmp", pristine)
         for kind in RANK_LIVE:
             for level in range(1, 6):
                 path = data / "rank_live" / kind / f"{kind}{level}" / f"{n:05}.bmp"
-                _save(path, degraded(pristine, level, [n, level]))
+                save(path, degraded(pristine, level, [n, level]))
 
 
 def rank_tid2013(data, images, side=SIDE):
     """data/rank_tid2013: pristine_images and 18 types of four levels."""
     for n in range(images):
         pristine = photograph(n, side)
-        _save(data / "rank_tid2013" / "pristine_images" / f"{n:05}.bmp", pristine)
+        save(data / "rank_tid2013" / "pristine_images" / f"{n:05}.bmp", pristine)
         for kind in RANK_TID:
             for level in range(1, 5):
                 path = data / "rank_tid2013" / kind / f"{kind}{level}" / f"{n:05}.bmp"
-                _save(path, degraded(pristine, level, [n, level]))
+                save(path, degraded(pristine, level, [n, level]))
 
 
 def tid2013(data, side=SIDE):
@@ -77,7 +77,7 @@ def tid2013(data, side=SIDE):
         for kind in range(1, 25):
             name = f"{'I' if reference % 2 else 'i'}{reference:02}_{kind:02}_1.{'BMP' if kind % 5 == 0 else 'bmp'}"
             level = 1 + (reference + kind) % 5
-            _save(data / "tid2013" / "distorted_images" / name, degraded(image, level, [reference, kind]))
+            save(data / "tid2013" / "distorted_images" / name, degraded(image, level, [reference, kind]))
             lines.append(f"{7 - level - kind / 100:.5f} {name}\n")
     (data / "tid2013" / "mos_with_names.txt").write_text("".join(lines))
 
@@ -93,7 +93,7 @@ def live(data, side=SIDE, padded=True):
         for n in range(1, number + 1):
             name = f"img{n}.bmp"
             stored = f"img{n:03}.bmp" if padded else name
-            _save(data / "live" / folder / stored, degraded(photograph(n, side), n % 5, [n]))
+            save(data / "live" / folder / stored, degraded(photograph(n, side), n % 5, [n]))
             lines.append(f"{references[n % len(references)]} {name} {n / 10:.4f}\n")
         (data / "live" / folder / "info.txt").write_text("".join(lines))
         if not padded:

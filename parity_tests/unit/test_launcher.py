@@ -1,0 +1,66 @@
+"""caffe_ref/launcher: what it makes of arguments, GPU numbers and lists. Its runs are in parity_tests/upstream."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from caffe_ref.launcher import caffe_bin, checks, gpus
+from caffe_ref.nets import RANKED
+
+UPSTREAM = [
+    ["-gpu", "2", "train", "-solver", "s.prototxt", "--weights", "w"],
+    ["train", "--gpu", "2", "--solver=s.prototxt", "--weights", "w"],
+    ["train", "-gpu=2", "-solver", "s.prototxt", "-weights=w"],
+]
+
+
+@pytest.mark.parametrize("arguments", UPSTREAM)
+def test_flags_in_every_spelling(arguments):
+    for name, value in (("gpu", "2"), ("solver", "s.prototxt"), ("weights", "w")):
+        found, at, places = caffe_bin.flag(arguments, name)
+        assert found == value
+        assert arguments[at].lstrip("-").startswith(name)
+        assert places == (1 if "=" in arguments[at] else 2)
+    assert caffe_bin.flag(arguments, "snapshot") == (None, None, 0)
+
+
+@pytest.mark.parametrize("arguments", UPSTREAM)
+def test_gpu_to_what_there_is(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(gpus, "count", lambda: (0, "no driver"))
+    left, cpu = caffe_bin.on_this_machine(arguments)
+    assert cpu
+    assert caffe_bin.flag(left, "gpu") == (None, None, 0)
+    assert "train" in left
+    assert capsys.readouterr().err == "caffe.bin: GPU 2 asked for, running on the CPU: no driver\n"
+    monkeypatch.setattr(gpus, "count", lambda: (1, ""))
+    left, cpu = caffe_bin.on_this_machine(arguments)
+    assert not cpu
+    assert caffe_bin.flag(left, "gpu")[0] == "0"
+    assert "GPU 2 asked for, running on GPU 0: this machine has 1" in capsys.readouterr().err
+    monkeypatch.setattr(gpus, "count", lambda: (3, ""))
+    assert caffe_bin.flag(caffe_bin.on_this_machine(arguments)[0], "gpu")[0] == "2"
+    assert capsys.readouterr().err == ""
+
+
+def test_gpu_numbers():
+    assert gpus.mapped("4", 2) == "0"
+    assert gpus.mapped("0,1,2", 2) == "0,1"
+    assert gpus.mapped("all", 2) == "all"
+    with pytest.raises(ValueError, match="expected numbers or all, got 'first'"):
+        gpus.mapped("first", 2)
+
+
+def test_the_committed_list_of_six_levels_is_doubtful():
+    """18 types x 6 levels x 949 images, read by a layer of five levels; the generator's own lists are not."""
+    committed = [float(level) for _ in range(18) for level in range(6) for _ in range(949)]
+    doubt = checks._ranked("data/tid2013_train.txt", committed, RANKED["tid2013"])
+    assert "lines 1 to 1138 for one level" in doubt
+    generated = [float(level) for _ in range(18) for level in range(5) for _ in range(949)]
+    assert checks._ranked("data/tid2013_train.txt", generated, RANKED["tid2013"]) is None
+    live = [float(level) for _ in range(4) for level in range(6) for _ in range(7)]
+    assert checks._ranked("data/live_train.txt", live, RANKED["live"]) is None
+    with pytest.raises(checks.BadInput, match="= 48 lines, got 47"):
+        checks._ranked("data/live_train.txt", live[:47], RANKED["live"])
