@@ -1,7 +1,10 @@
 """What is wrong with an input, in one line, and what to mount where."""
 
+import errno
 import os
 import re
+
+from caffe_ref.python2.pool import BadInput
 
 CROP = 224
 ROOT = "/opt/RankIQA"
@@ -77,9 +80,11 @@ def of_error(error, last_image=None):
     """What an exception of upstream's code is about, or None. last_image: what it read last."""
     name = getattr(error, "filename", None)
     if isinstance(error, OSError) and name:
-        if isinstance(error, PermissionError) or not os.path.isdir(os.path.dirname(name) or "."):
+        if error.errno in (errno.EACCES, errno.EROFS) or not os.path.isdir(os.path.dirname(name) or "."):
             return unwritable(os.path.dirname(name) or ".") or missing(name)
         return missing(name)
+    if isinstance(error, BadInput):
+        return str(error)
     refused = re.match(r"Could not open file (.+)", str(error))  # pycaffe
     if refused:
         return missing(refused[1].strip(), "network or weights")

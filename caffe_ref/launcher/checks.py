@@ -42,8 +42,9 @@ def _images_there(path, images):
         first.setdefault(image, number)
     absent = [image for image in first if not os.path.exists(image)]
     if absent:
+        hint = "" if advice.mount(absent[0]) else advice.mount(path)  # some lists name images below data/
         raise BadInput(
-            f"{path} line {first[absent[0]]}: {advice.missing(absent[0], 'image')} "
+            f"{path} line {first[absent[0]]}: {advice.missing(absent[0], 'image')}{hint} "
             f"({len(absent)} of {len(first)} images are missing)"
         )
 
@@ -78,11 +79,12 @@ def _data_layer(layer):
             f"layer {layer.name}: expected upstream's parameters, got {layer.python_param.param_str!r}"
         ) from None
     images, labels = read_list(path)
-    _images_there(path, images)
+    task, _, dataset = layer.python_param.module[len(DATA_LAYERS) :].partition("_layer_")
+    doubt = _ranked(path, labels, RANKED[dataset]) if task == "rank" and dataset in RANKED else None
     if len(images) < batch:
         raise BadInput(f"{path}: expected at least {batch} lines (a batch), got {len(images)}")
-    task, _, dataset = layer.python_param.module[len(DATA_LAYERS) :].partition("_layer_")
-    return _ranked(path, labels, RANKED[dataset]) if task == "rank" and dataset in RANKED else None
+    _images_there(path, images)
+    return doubt
 
 
 def before_training(found, weights, snapshot):

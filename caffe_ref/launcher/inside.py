@@ -1,5 +1,6 @@
 """What is done inside a Python that runs upstream's code, in `caffe train` and in scripts, before its first module."""
 
+import functools
 import os
 import sys
 import traceback
@@ -35,25 +36,47 @@ def _seed():
 
 
 def explain(kind, error, trace):
-    """sys.excepthook: the traceback as ever, then what it is about: for the launcher's last line, or at once."""
+    """The traceback as ever (a sys.excepthook), then what it is about: for the launcher's last line, or at once."""
     traceback.print_exception(kind, error, trace)
     said = advice.of_error(error, _last_image) if isinstance(error, Exception) else None
-    if said is None:
-        return
     if os.environ.get(FAILURE):
-        Path(os.environ[FAILURE]).write_text(said)
-    else:
+        Path(os.environ[FAILURE]).write_text(said or traceback.format_exception_only(kind, error)[-1].strip())
+    elif said:
         print(f"python: {said}", file=sys.stderr, flush=True)
+
+
+def _reporting(method):
+    @functools.wraps(method)
+    def run(*arguments):
+        try:
+            return method(*arguments)
+        except Exception:
+            explain(*sys.exc_info())
+            raise
+
+    return run
+
+
+def report_layers(module):
+    """Let a module's layers show their exceptions: Caffe of 2018 ends in a native stack without a word of them."""
+    import caffe
+
+    for kind in vars(module).values():
+        if isinstance(kind, type) and issubclass(kind, caffe.Layer) and kind.__module__ == module.__name__:
+            for name in ("setup", "reshape", "forward", "backward"):
+                setattr(kind, name, _reporting(getattr(kind, name)))
 
 
 def prepare():
     """Seed, explanations. Called once, before the first of upstream's modules runs."""
-    from caffe_ref.python2 import pool
+    from caffe_ref.python2 import hook, pool
 
     pool.explain = advice.of_argument
     _remember_images()
     _seed()
     sys.excepthook = explain
+    if os.environ.get(FAILURE):  # inside `caffe train`
+        hook.Finder.after_each = report_layers
 
 
 def prepare_script():

@@ -29,12 +29,15 @@ class Loader(SourceFileLoader):
         Finder.prepare_once()
         vars(module).update(names())
         super().exec_module(module)
+        if Finder.after_each:
+            Finder.after_each(module)
 
 
 class Finder:
     """Finds what PathFinder finds; a source file below one of the roots gets our loader."""
 
     before_first = None  # called once, before the first module
+    after_each = None  # called with every module that was translated
     roots = ()
 
     @classmethod

@@ -106,8 +106,8 @@ def test_rename_image_names(run, checkout, tmp_path):
     data = look_alikes.layout(tmp_path, checkout)
     look_alikes.live(data, padded=False)
     found = run(tmp_path, "python", "rename_image_names.py", folder="data", timeout=300)
-    assert found.status == 0, found
-    assert found.output.count("rename_image_names.py line 19: breakpoint passed: no terminal") == 5
+    assert found.status == 0, str(found)
+    assert found.output.count("rename_image_names.py line 21: breakpoint passed: no terminal") == 5
     for folder, number in look_alikes.LIVE_FOLDERS.items():
         names = sorted(path.name for path in (data / "live" / folder).glob("*.bmp"))
         assert names == [f"img{n:03}.bmp" for n in range(1, number + 1)]
@@ -123,7 +123,7 @@ LOOK = "max_iter: 2 display: 1 average_loss: 1 test_iter: 1"
 def test_train(run, ready, checkout, script):
     """Two iterations of VGG-16 in each; the loss is printed, the snapshot and the log are there and the user's."""
     found = run(ready, script, CAFFE_SOLVER=LOOK, CAFFE_SEED=5)
-    assert found.status == 0, found
+    assert found.status == 0, str(found)
     assert found.last_line.endswith("Optimization Done.")
     for line in (
         "max_iter: 2 (was",
@@ -179,7 +179,7 @@ def test_eval(run, ready, tmp_path, script):
     path.parent.mkdir(parents=True)
     random_caffemodel(path, "vgg16", like)
     found = run(tmp_path, "python", f"src/eval/{script}.py", timeout=7200)
-    assert found.status == 0, found
+    assert found.status == 0, str(found)
     assert "running on the CPU" in found.output
     model = converted(path)
     expected = {"srocc": [], "lcc": []}
