@@ -3,7 +3,8 @@
 
     record.py REQUEST.json ANSWER.npz        (paths in the request are relative to the request's folder)
 
-Request: {"version": 1, "arrays": "arrays.npz" or null, "jobs": [job, ..]}. Every job has "name" and "kind":
+Request: {"version": 1, "arrays": "arrays.npz" or null, "jobs": [job, ..]}, and "device": "gpu" to compute on the first
+GPU. Every job has "name" and "kind":
 
 forward  net, phase, weights, seed, set {"layer/0": array}, inputs {blob: array}, top_diffs {blob: array},
          forwards (1: so many forward passes, the last is told), backward (true: from the losses, and from top_diffs
@@ -62,6 +63,8 @@ def check(request):
     """RequestError that names the job and the field, unless every job is of the form described above."""
     if request.get("version") != 1:
         raise RequestError(f"version: expected 1, got {request.get('version')!r}")
+    if request.get("device", "cpu") not in ("cpu", "gpu"):
+        raise RequestError(f"device: expected cpu or gpu, got {request['device']!r}")
     for job in request["jobs"]:
         name, kind = job.get("name"), job.get("kind")
         if kind not in FIELDS:
@@ -227,7 +230,11 @@ def main(argv=None):
         check(request)
         import caffe  # late: a malformed request is told without it
 
-        caffe.set_mode_cpu()
+        if request.get("device") == "gpu":
+            caffe.set_device(0)
+            caffe.set_mode_gpu()
+        else:
+            caffe.set_mode_cpu()
         arrays = np.load(request["arrays"], allow_pickle=False) if request.get("arrays") else {}
         for job in request["jobs"]:
             answer.update(KINDS[job["kind"]](caffe, job, arrays))

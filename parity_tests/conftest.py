@@ -26,6 +26,11 @@ def pytest_addoption(parser):
         default="auto",
         help="live: the original Caffe in Docker, or fail; recorded: what it once answered; auto: live if possible",
     )
+    group.addoption(
+        "--caffe-image",
+        default=references.IMAGE,
+        help="the image to ask (caffe_ref:gpu: the CPU path of the CUDA build); another than the default is not built",
+    )
     group.addoption("--record", action="store_true", help="keep live Caffe's answers under parity_tests/recorded")
     group.addoption("--parity-report", metavar="FILE", help="write every comparison as JSON")
 
@@ -65,8 +70,10 @@ def caffe(request):
     if client is None:
         yield references.Recorded()
         return
-    build.build(client, upstream=os.environ.get("RANKIQA_UPSTREAM") or build.AUTO)
-    yield references.Live(client, keep=record, verify=True)
+    image = request.config.getoption("--caffe-image")
+    if image == references.IMAGE:
+        build.build(client, upstream=os.environ.get("RANKIQA_UPSTREAM") or build.AUTO)
+    yield references.Live(client, keep=record, verify=True, image=image)
     client.close()
 
 

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import docker
 import numpy as np
 
 from caffemodel.files import replacing
@@ -165,10 +166,11 @@ class Live:
 
     name = "live"
 
-    def __init__(self, client, keep=False, verify=False, environment=None):
+    def __init__(self, client, keep=False, verify=False, environment=None, image=IMAGE, gpu=False):
         """client: docker SDK client. keep: save every answer under parity_tests/recorded; verify: hold it to what is
-        recorded there, so that no recording outlives what it says. environment: variables of every container."""
-        self.client, self.keep, self.verify = client, keep, verify
+        recorded there, so that no recording outlives what it says. environment: variables of every container.
+        gpu: give the container the machine's GPUs, and compute on the first."""
+        self.client, self.keep, self.verify, self.image, self.gpu = client, keep, verify, image, gpu
         core = os.environ.get("OPENBLAS_CORETYPE")
         self.environment = {**({"OPENBLAS_CORETYPE": core} if core else {}), **(environment or {})}
 
@@ -183,10 +185,10 @@ class Live:
             user = f"{IMAGE_USER}:{IMAGE_USER}"
             for path in [folder, *folder.rglob("*")]:
                 os.chown(path, IMAGE_USER, IMAGE_USER, follow_symlinks=False)
-        container = self.client.containers.run(
-            IMAGE,
+        gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if self.gpu else None
+        container = self.client.containers.create(
+            self.image,
             command,
-            detach=True,
             working_dir="/work",
             network_mode="none",
             user=user,
@@ -194,8 +196,10 @@ class Live:
             security_opt=["no-new-privileges"],
             volumes={str(folder): {"bind": "/work", "mode": "rw"}},
             environment=self.environment,
+            device_requests=gpus,
         )
         try:
+            container.start()
             lines, rest = [], b""
             for piece in container.logs(stream=True, follow=True):
                 *whole, rest = (rest + piece).split(b"\n")
@@ -225,7 +229,8 @@ class Live:
                     shutil.copyfile(content, Path(folder, name))
             if arrays:
                 np.savez(Path(folder, "arrays.npz"), **arrays)
-            request = {"version": 1, "arrays": "arrays.npz" if arrays else None, "jobs": jobs}
+            device = {"device": "gpu"} if self.gpu else {}
+            request = {"version": 1, **device, "arrays": "arrays.npz" if arrays else None, "jobs": jobs}
             Path(folder, "request.json").write_text(json.dumps(request))
             self.run(["python3", "/opt/caffe_ref/record.py", "request.json", "answer.npz"], folder)
             with np.load(Path(folder, "answer.npz"), allow_pickle=False) as found:

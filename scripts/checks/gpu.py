@@ -1,0 +1,88 @@
+"""Caffe on the GPU against the same binary on the CPU: every layer of Shallow and VGG-16, and their gradients.
+
+Expected: layers within FORWARD of the largest value (float32 sums in another order, TF32 off), gradients within
+BACKWARD in the median (a single one may differ more: rounding decides a pooling tie, parity_tests/test_gradients.py).
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import docker
+import numpy as np
+
+import engine
+from models import deploy_text, photograph_crops, random_caffemodel, with_batch
+from reference import CaffeError, Live
+
+IMAGE = "caffe_ref:gpu"
+FORWARD, BACKWARD = 1e-4, 1e-2
+NETS = {"shallow": (8, 227, "fc1_m"), "vgg16": (4, 224, "fc8_m")}  # crops, their size, the output
+
+
+def show(passed, text):
+    print(f"{'ok  ' if passed else 'FAIL'} {text}", flush=True)
+    return passed
+
+
+def sees_gpu(gpu):
+    """Does Caffe see a GPU? Its own words otherwise, and what to install."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            said = gpu.run(["caffe", "device_query", "-gpu", "0"], folder)
+    except (docker.errors.APIError, CaffeError) as error:
+        why = getattr(error, "explanation", None) or str(error)
+        show(False, f"a GPU in the container: {why.strip().splitlines()[-1]}")
+        print("     needs an NVIDIA driver (nvidia-smi shows it) and nvidia-container-toolkit (docker run --gpus all)")
+        return False
+    name = next((line.split(":")[-1].strip() for line in said.splitlines() if "Name:" in line), "unknown")
+    return show(True, f"a GPU in the container: {name}")
+
+
+def compare(arch, cpu, gpu, folder):
+    """One net on both: every layer's output, every parameter's gradient."""
+    number, side, output = NETS[arch]
+    path = random_caffemodel(Path(folder, f"{arch}.caffemodel"), arch)
+    files = {"deploy.prototxt": with_batch(deploy_text(arch), number), "w.caffemodel": path}
+    arrays = {"data": photograph_crops(number, side), "ones": np.ones((number, 1), np.float32)}
+    job = {"name": "net", "kind": "forward", "net": "deploy.prototxt", "weights": "w.caffemodel"}
+    job.update(inputs={"data": "data"}, top_diffs={output: "ones"}, backward=True)
+    job["return"] = ["tops", "param_diffs"]
+    one, other = (who.ask(f"gpu_check/{arch}", [job], arrays, files) for who in (cpu, gpu))
+    layers = {key: one.error(key, other.array(key)) for key in one if "/top/" in key}
+    worst = max(layers, key=layers.get)
+    text = f"{arch}: {len(layers)} layers, largest error {layers[worst]:.1e} (tolerance {FORWARD:.0e}) in {worst}"
+    passed = show(layers[worst] <= FORWARD, text)
+    medians = []
+    for key in one:
+        if "/param_diff/" in key:
+            a, b = one.array(key).astype(np.float64), other.array(key)
+            medians.append(np.median(np.abs(a - b)) / (np.abs(a).mean() or 1))
+    text = f"{arch}: {len(medians)} gradients, median error {max(medians):.1e} (tolerance {BACKWARD:.0e})"
+    return show(max(medians) <= BACKWARD, text) and passed
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cpu", action="store_true", help="the CPU against itself, to see what is checked")
+    options = parser.parse_args(argv)
+    client = engine.answering()
+    if client is None:
+        show(False, f"a Docker engine: none answers; {engine.how_to()}")
+        return 1
+    try:
+        client.images.get(IMAGE)
+    except docker.errors.ImageNotFound:
+        show(False, f"the image {IMAGE}: not there; .venv/bin/python docker/build.py --gpu makes it")
+        return 1
+    cpu, gpu = Live(client, image=IMAGE), Live(client, image=IMAGE, gpu=not options.cpu)
+    if not options.cpu and not sees_gpu(gpu):
+        return 1
+    with tempfile.TemporaryDirectory(prefix="rankiqa-gpu-") as folder:
+        passed = [compare(arch, cpu, gpu, folder) for arch in NETS]
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
