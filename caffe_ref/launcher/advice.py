@@ -12,9 +12,12 @@ MOUNTS = ("data", "models", "results")
 
 
 def _below_root(path):
-    """The path below the working directory, with links followed: upstream writes some as /home/xialei/.."""
-    full, root = os.path.realpath(path), os.path.realpath(os.curdir)
-    return os.path.relpath(full, root) if full.startswith(root + os.sep) else str(path)
+    """The path below the original's root, with links followed: upstream writes some as /home/xialei/.."""
+    full = os.path.realpath(path)
+    for root in (ROOT, os.path.realpath(os.curdir)):
+        if full.startswith(root + os.sep):
+            return os.path.relpath(full, root)
+    return str(path)
 
 
 def mount(path):

@@ -1,5 +1,6 @@
 """The image's entry point: folders that upstream's scripts write to, and the exit status that their `| tee` loses."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -25,15 +26,12 @@ def make_folders():
 def supervise(command):
     """Run one of upstream's shell scripts; the status of the caffe in it where the script's own says nothing."""
     with tempfile.NamedTemporaryFile(prefix="caffe_ref-status-") as file:
-        process = subprocess.Popen(
-            command, env={**os.environ, STATUS: file.name}, start_new_session=not sys.stdin.isatty()
-        )
+        terminal = sys.stdin.isatty()  # its Ctrl-C reaches the script by itself, and a new session would lose it
+        process = subprocess.Popen(command, env={**os.environ, STATUS: file.name}, start_new_session=not terminal)
 
         def forward(number, _frame):
-            try:
-                os.killpg(process.pid, number) if not sys.stdin.isatty() else process.send_signal(number)
-            except ProcessLookupError:
-                return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid if terminal else -process.pid, number)
 
         for number in FORWARDED:
             signal.signal(number, forward)
@@ -45,7 +43,7 @@ def supervise(command):
 def main(command):
     """Returns the exit status, or becomes the command."""
     here = Path.cwd() == UPSTREAM
-    if here and command[0].startswith(("./src/", "src/")) and not Path("src").is_dir():
+    if here and any(word.startswith(("./src/", "src/")) for word in command) and not Path("src").is_dir():
         print(
             "entry: this image was built without the original's files: docker/build.py --from CHECKOUT puts them in",
             file=sys.stderr,
