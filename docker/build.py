@@ -155,7 +155,9 @@ def build(client, mirror=None, upstream=AUTO, image=IMAGE):
     with tempfile.TemporaryDirectory(prefix="rankiqa-context-") as folder:
         commit = stage(folder, image, upstream)
         ensure_base(client, image, mirror)
-        say(f"building {image} ({'half an hour' if image.endswith('gpu') else 'about two minutes'} the first time)")
+        say(
+            f"building {image} ({'a quarter of an hour' if image.endswith('gpu') else 'about two minutes'} the first time)"
+        )
         steps = client.api.build(
             path=folder,
             dockerfile=str(DOCKERFILES[image].relative_to(ROOT)),

@@ -8,9 +8,9 @@ UPSTREAM = "/opt/RankIQA"
 
 
 def default_roots():
-    """The image's copy of the original, and the current folder where it looks like a checkout."""
+    """The image's copy of the original, and the current folder where it is a checkout of it."""
     roots = [os.environ.get("RANKIQA_ROOT", UPSTREAM)]
-    if os.path.isfile(os.path.join("src", "__init__.py")):
+    if os.path.isfile(os.path.join("src", "MyLossLayer", "__init__.py")):
         roots.append(os.getcwd())
     return roots
 
