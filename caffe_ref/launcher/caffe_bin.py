@@ -20,7 +20,7 @@ from caffe_ref.launcher import checks, gpus, solver
 
 CAFFE = "/usr/bin/caffe"
 FAILURE = "CAFFE_REF_FAILURE"  # a file in which Python inside Caffe says what went wrong
-STATUS = "CAFFE_REF_STATUS"  # a file for the exit status, which upstream's `| tee` loses
+RUN = "CAFFE_REF_RUN"  # a folder: `pid`, ours, for signals; `status`, the exit status, which upstream's `| tee` loses
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -106,6 +106,9 @@ def run(arguments, folder):
 
 def main(arguments):
     """Returns caffe's exit status (128 + n for signal n); 1 where the run was refused."""
+    run_folder = os.environ.get(RUN)
+    if run_folder:
+        Path(run_folder, "pid").write_text(str(os.getpid()))
     with tempfile.TemporaryDirectory(prefix="caffe_ref-") as folder:
         try:
             status, said = run(prepared(list(arguments), folder), folder)
@@ -113,6 +116,6 @@ def main(arguments):
             status, said = 1, str(error)
     if said:
         say(said)
-    if os.environ.get(STATUS):
-        Path(os.environ[STATUS]).write_text(str(status))
+    if run_folder:
+        Path(run_folder, "status").write_text(str(status))
     return status

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from caffe_ref.launcher.caffe_bin import FORWARDED, STATUS
+from caffe_ref.launcher.caffe_bin import FORWARDED, RUN
 
 UPSTREAM = Path("/opt/RankIQA")
 # As in upstream's checkout (models/) and as its evaluation expects (results/).
@@ -24,20 +24,23 @@ def make_folders():
 
 
 def supervise(command):
-    """Run one of upstream's shell scripts; the status of the caffe in it where the script's own says nothing."""
-    with tempfile.NamedTemporaryFile(prefix="caffe_ref-status-") as file:
-        terminal = sys.stdin.isatty()  # its Ctrl-C reaches the script by itself, and a new session would lose it
-        process = subprocess.Popen(command, env={**os.environ, STATUS: file.name}, start_new_session=not terminal)
+    """Run one of upstream's shell scripts; the status of the caffe in it where the script's own says nothing.
+
+    Signals go to caffe, which snapshots on SIGINT and ends; the script and its `tee` then end by themselves.
+    """
+    with tempfile.TemporaryDirectory(prefix="caffe_ref-run-") as folder:
+        pid, status = Path(folder, "pid"), Path(folder, "status")
+        process = subprocess.Popen(command, env={**os.environ, RUN: folder})
 
         def forward(number, _frame):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid if terminal else -process.pid, number)
+                os.kill(int(pid.read_text()) if pid.exists() else process.pid, number)
 
         for number in FORWARDED:
             signal.signal(number, forward)
-        status = process.wait()
-        status = 128 - status if status < 0 else status
-        return status or int(Path(file.name).read_text() or 0)
+        ended = process.wait()
+        ended = 128 - ended if ended < 0 else ended
+        return ended or (int(status.read_text()) if status.exists() else 0)
 
 
 def main(command):

@@ -6,6 +6,8 @@ What is written belongs to the calling user; a read-only root is why the origina
 import os
 import re
 import shutil
+import subprocess
+from pathlib import Path
 
 import look_alikes
 import numpy as np
@@ -144,6 +146,29 @@ def test_train(run, ready, checkout, script):
     assert sum(bool(layer.blobs) for layer in net.layers) == 16
     (ready / f"{prefix}_iter_2.caffemodel").unlink()
     (ready / f"{prefix}_iter_2.solverstate").unlink()
+
+
+@pytest.mark.slow
+def test_interrupt(ready):
+    """SIGINT to the container: Caffe finishes its iteration, snapshots and ends; the log is whole."""
+    name, log = "rankiqa-interrupt", ready / "models" / "ft_live" / "log_live"
+    environment = {"CAFFE_SOLVER": LOOK.replace("max_iter: 2", "max_iter: 1000")}
+    words = ["./src/FT/live/train_live.sh"]
+    command = original.command(IMAGE, ready, words, limits=("--name", name), environment=environment)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if "Iteration 1 " in line:
+                subprocess.run(["docker", "kill", "-s", "INT", name], check=True, capture_output=True)
+    found = original.Run(process.returncode, "".join(lines))
+    assert found.status == 0, str(found)
+    assert "Optimization stopped early" in found.output
+    assert log.read_text() == found.output
+    snapshots = sorted(path.name for path in log.parent.glob("my_siamese_iter_*"))
+    assert [Path(one).suffix for one in snapshots] == [".caffemodel", ".solverstate"]
+    for one in snapshots:
+        (log.parent / one).unlink()
 
 
 # script: (weights it loads, their net, the list it reads, tag of its results)
