@@ -5,6 +5,7 @@ BACKWARD in the median (a single one may differ more: rounding decides a pooling
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import docker
 import numpy as np
 
+import build
 import engine
 from models import deploy_text, photograph_crops, random_caffemodel, with_batch
 from reference import CaffeError, Live
@@ -26,15 +28,35 @@ def show(passed, text):
     return passed
 
 
+def last_words(error):
+    """The last line of the engine's or Caffe's own message."""
+    return (getattr(error, "explanation", None) or str(error)).strip().splitlines()[-1]
+
+
+def missing():
+    """What to install where no container gets a GPU: the driver, or else what gives it to containers."""
+    if shutil.which("nvidia-smi") is None:
+        return "no NVIDIA driver here (no nvidia-smi): install one, 460 or newer, and nvidia-container-toolkit"
+    return (
+        "nvidia-smi is here: see that it lists a GPU, install nvidia-container-toolkit, then"
+        " `sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker`"
+    )
+
+
+def largest(errors):
+    """(largest error, its key); a nan is the largest."""
+    key = max(errors, key=lambda one: np.inf if np.isnan(errors[one]) else errors[one])
+    return errors[key], key
+
+
 def sees_gpu(gpu):
     """Does Caffe see a GPU? Its own words otherwise, and what to install."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             said = gpu.run(["caffe", "device_query", "-gpu", "0"], folder)
     except (docker.errors.APIError, CaffeError) as error:
-        why = getattr(error, "explanation", None) or str(error)
-        show(False, f"a GPU in the container: {why.strip().splitlines()[-1]}")
-        print("     needs an NVIDIA driver (nvidia-smi shows it) and nvidia-container-toolkit (docker run --gpus all)")
+        show(False, f"a GPU in the container: {last_words(error)}")
+        print(f"     {missing()}")
         return False
     name = next((line.split(":")[-1].strip() for line in said.splitlines() if "Name:" in line), "unknown")
     return show(True, f"a GPU in the container: {name}")
@@ -51,16 +73,25 @@ def compare(arch, cpu, gpu, folder):
     job["return"] = ["tops", "param_diffs"]
     one, other = (who.ask(f"gpu_check/{arch}", [job], arrays, files) for who in (cpu, gpu))
     layers = {key: one.error(key, other.array(key)) for key in one if "/top/" in key}
-    worst = max(layers, key=layers.get)
-    text = f"{arch}: {len(layers)} layers, largest error {layers[worst]:.1e} (tolerance {FORWARD:.0e}) in {worst}"
-    passed = show(layers[worst] <= FORWARD, text)
-    medians = []
+    error, where = largest(layers)
+    text = f"{arch}: {len(layers)} layers, largest error {error:.1e} (tolerance {FORWARD:.0e}) in {where}"
+    passed = show(error <= FORWARD, text)
+    medians = {}
     for key in one:
         if "/param_diff/" in key:
             a, b = one.array(key).astype(np.float64), other.array(key)
-            medians.append(np.median(np.abs(a - b)) / (np.abs(a).mean() or 1))
-    text = f"{arch}: {len(medians)} gradients, median error {max(medians):.1e} (tolerance {BACKWARD:.0e})"
-    return show(max(medians) <= BACKWARD, text) and passed
+            medians[key] = np.median(np.abs(a - b)) / (np.abs(a).mean() or 1)
+    error, where = largest(medians)
+    text = f"{arch}: {len(medians)} gradients, largest median error {error:.1e} (tolerance {BACKWARD:.0e}) in {where}"
+    return show(error <= BACKWARD, text) and passed
+
+
+def compared(arch, cpu, gpu, folder):
+    """compare(), where a run that Caffe ends is a check that failed."""
+    try:
+        return compare(arch, cpu, gpu, folder)
+    except (docker.errors.APIError, CaffeError) as error:
+        return show(False, f"{arch}: {last_words(error)}")
 
 
 def main(argv=None):
@@ -71,16 +102,17 @@ def main(argv=None):
     if client is None:
         show(False, f"a Docker engine: none answers; {engine.how_to()}")
         return 1
-    try:
-        client.images.get(IMAGE)
-    except docker.errors.ImageNotFound:
-        show(False, f"the image {IMAGE}: not there; .venv/bin/python docker/build.py --gpu makes it")
+    if not build.up_to_date(client, IMAGE, build.AUTO):
+        found = "made from other files than these" if build.labels(client, IMAGE) else "not there"
+        show(False, f"the image {IMAGE}: {found}; .venv/bin/python docker/build.py --gpu makes it")
+        if not options.cpu:
+            print(f"     and then: {missing()}")
         return 1
     cpu, gpu = Live(client, image=IMAGE), Live(client, image=IMAGE, gpu=not options.cpu)
     if not options.cpu and not sees_gpu(gpu):
         return 1
     with tempfile.TemporaryDirectory(prefix="rankiqa-gpu-") as folder:
-        passed = [compare(arch, cpu, gpu, folder) for arch in NETS]
+        passed = [compared(arch, cpu, gpu, folder) for arch in NETS]
     return 0 if all(passed) else 1
 
 
