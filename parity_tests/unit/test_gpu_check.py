@@ -86,7 +86,7 @@ def test_caffe_that_ends_is_a_line(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("smi", "advice"),
-    [(None, "no NVIDIA driver here"), ("/usr/bin/nvidia-smi", "nvidia-container-toolkit")],
+    [(None, "no NVIDIA driver here"), ("/usr/bin/nvidia-smi", "nvidia-ctk runtime configure")],
 )
 def test_no_gpu_says_what_to_install(smi, advice, monkeypatch, capsys):
     monkeypatch.setattr(gpu.shutil, "which", lambda _: smi)
