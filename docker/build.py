@@ -133,7 +133,29 @@ def stage(folder, image, upstream):
     if upstream != WITHOUT:
         try:
             number = get_upstream.get(Path(folder, "upstream"), place)
-            minutes = 15 if image.endswith(":gpu") else 2
+            say(f"{number} files of RankIQA at {commit[:12]}, verified")
+            return commit
+        except get_upstream.UpstreamError as error:
+            if upstream != AUTO or not isinstance(error, get_upstream.NotReached):
+                raise BuildError(f"{error} (--without-upstream builds without the original's files)") from None
+            say(f"building without the original's files: {error}")
+    for name in ("data", "models", "results"):
+        Path(folder, "upstream", name).mkdir(parents=True)
+    return "none"
+
+
+def build(client, mirror=None, upstream=AUTO, image=IMAGE):
+    """Build an image unless it is up to date. Raises BuildError.
+
+    upstream: None clones the original, a path adopts it, WITHOUT leaves it out, AUTO clones it where that works.
+    """
+    if up_to_date(client, image, upstream):
+        return
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="rankiqa-context-") as folder:
+        commit = stage(folder, image, upstream)
+        ensure_base(client, image, mirror)
+        minutes = 15 if image.endswith(":gpu") else 2
         say(f"building {image} (about {minutes} minutes the first time)")
         steps = client.api.build(
             path=folder,

@@ -19,6 +19,7 @@ from scipy.io import loadmat
 import caffemodel
 import rankiqa
 from models import ROOT, converted, random_caffemodel
+from reference import IMAGE
 
 AUTHOR = "/home/xialei/Project/CleanProject/Camera-ready-code/data/live"
 
