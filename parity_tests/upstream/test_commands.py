@@ -194,8 +194,11 @@ def test_eval(run, ready, tmp_path, script):
         (tmp_path / name).mkdir()
     shutil.copytree(ready / "data" / dataset, tmp_path / "data" / dataset)
     lines = (ready / "data" / f"ft_{dataset}_test.txt").read_text().splitlines()
-    if each:  # two images of each of the 24 types
-        kinds = [[line for line in lines if line.split()[0][-8:-6] == f"{kind:02}"][:2] for kind in range(1, 25)]
+    if each:  # two images of each of the 24 types, of different labels: else no correlation is defined
+        kinds = []
+        for kind in range(1, 25):
+            by_label = {line.split()[1]: line for line in lines if line.split()[0][-8:-6] == f"{kind:02}"}
+            kinds.append(list(by_label.values())[:2])
         lines = [line for kind in kinds for line in kind]
     else:
         lines = lines[:: len(lines) // 5]
