@@ -51,7 +51,11 @@ class Pool(multiprocessing.pool.Pool):
                 worker.kill()
 
     def map(self, func, iterable, chunksize=None):
-        waiting = self.map_async(_Explained(func), iterable, chunksize)
+        items = list(iterable)
+        if chunksize is None:  # Pool's own rule, which counts the living: none, for a moment after all have died
+            chunksize, rest = divmod(len(items), self._processes * 4)
+            chunksize += bool(rest)
+        waiting = self.map_async(_Explained(func), items, chunksize)
         while True:
             waiting.wait(TICK)
             if waiting.ready():
