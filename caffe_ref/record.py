@@ -16,9 +16,11 @@ forward  net, phase, weights, seed, set {"layer/0": array}, inputs {blob: array}
            param_diffs  NAME/param_diff/LAYER/k
            caffemodel   NAME/caffemodel, hdf5 NAME/hdf5: the file Caffe saves of the net, as bytes
          and always NAME/loss, the weighted sum of the losses (float32).
-solve    solver, weights, set, steps, return: params, param_diffs (of the last step); always NAME/losses (steps,),
-         the first output of the training net after each step. With "snapshot" in return, the files that Caffe writes
-         at the end: NAME/file/FILENAME, as bytes.
+solve    solver, weights, set, inputs {blob of the training net: array}, restore (a .solverstate), steps, trace
+         ([steps at which params and param_diffs are also told, as NAME/at/STEP/param/LAYER/k ..]), return: params,
+         param_diffs (of the last step: what was taken off the parameters), blobs; always NAME/losses (steps,), the
+         first output of the training net after each step. With "snapshot" in return, the files that Caffe writes at
+         the end: NAME/file/FILENAME, as bytes.
 score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], offsets (array (images, crops, 2), top
          and left), crop, batch (1, as upstream): NAME/scores (images, crops), and NAME/pixels, the SHA-256 of the
          pixels read (uint8 BGR, row by row), as 32 bytes each.
@@ -41,14 +43,14 @@ import prototxt
 
 FIELDS = {
     "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "forwards", "backward", "return"},
-    "solve": {"solver", "weights", "set", "steps", "return"},
+    "solve": {"solver", "weights", "set", "inputs", "restore", "steps", "trace", "return"},
     "score": {"net", "weights", "set", "output", "images", "offsets", "crop", "batch"},
     "upgrade": {"file"},
     "parse": {"file", "solver"},
 }
 RETURNS = {
     "forward": {"tops", "blobs", "diffs", "params", "param_diffs", "caffemodel", "hdf5"},
-    "solve": {"params", "param_diffs", "snapshot"},
+    "solve": {"params", "param_diffs", "blobs", "snapshot"},
     "score": set(),
     "upgrade": set(),
     "parse": set(),
@@ -151,11 +153,20 @@ def forward(caffe, job, arrays):
 def solve(caffe, job, arrays):
     solver = caffe.get_solver(job["solver"])
     prepare(solver.net, job, arrays)
-    losses = []
-    for _ in range(job["steps"]):
+    for blob, key in job.get("inputs", {}).items():
+        assign(solver.net.blobs[blob].data, arrays[key], f"job {job['name']}: input {blob}")
+    if job.get("restore"):
+        solver.restore(job["restore"])
+    name, answer, losses = job["name"], {}, []
+    for step in range(1, job["steps"] + 1):
         solver.step(1)
         losses.append(np.array(solver.net.blobs[solver.net.outputs[0]].data).reshape(-1)[0])
-    name, answer = job["name"], {f"{job['name']}/losses": np.array(losses, np.float32)}
+        if step in job.get("trace", ()):
+            parameters(solver.net, f"{name}/at/{step}/param", "data", answer)
+            parameters(solver.net, f"{name}/at/{step}/param_diff", "diff", answer)
+    answer[f"{name}/losses"] = np.array(losses, np.float32)
+    if "blobs" in job.get("return", ()):
+        answer.update((f"{name}/blob/{blob}", np.array(found.data)) for blob, found in solver.net.blobs.items())
     if "params" in job.get("return", ()):
         parameters(solver.net, f"{name}/param", "data", answer)
     if "param_diffs" in job.get("return", ()):

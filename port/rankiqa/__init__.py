@@ -19,11 +19,32 @@ _HOME = {
     "take_crops": "crops",
     "score": "scoring",
     "Score": "scoring",
+    "CaffeRandom": "caffe_random",
+    "CaffeSGD": "solver",
+    "LearningRate": "solver",
+    "PRESETS": "presets",
+    "Trainer": "training",
     "srocc": "metrics",
     "lcc": "metrics",
     "distort": "distortions",
 }
-_MODULES = {"architectures", "layers", "networks", "losses", "images", "crops", "scoring", "metrics", "distortions"}
+_MODULES = {
+    "architectures",
+    "layers",
+    "networks",
+    "losses",
+    "images",
+    "crops",
+    "scoring",
+    "metrics",
+    "distortions",
+    "caffe_random",
+    "solver",
+    "data",
+    "presets",
+    "training",
+    "snapshots",
+}
 
 __all__ = sorted([*_HOME, *_MODULES])
 

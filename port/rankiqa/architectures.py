@@ -75,6 +75,10 @@ class Architecture:
     def linear_layers(self) -> tuple[Linear, ...]:
         return tuple(layer for layer in self.layers if isinstance(layer, Linear))
 
+    @property
+    def parameter_layers(self) -> tuple[Conv | Linear, ...]:
+        return tuple(layer for layer in self.layers if isinstance(layer, (Conv, Linear)))
+
     def fc_names(self, fc: Sequence[str] | None = None) -> tuple[str, ...]:
         """The names of the fully-connected layers; by default those of the rank nets (the output with `_m`).
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from rankiqa.architectures import ARCHITECTURES, Architecture, Conv, Linear, Norm, Pool
+from rankiqa.caffe_random import CaffeDropout, CaffeRandom
 from rankiqa.layers import LRN, MaxPool2d
 
 DROPOUT = 0.5
@@ -55,11 +56,17 @@ class Network(nn.Module):
                 if layer.hidden:
                     number = layer.name.removeprefix("fc")
                     self._add("relu" + number, nn.ReLU())
-                    self._add("drop" + number, nn.Dropout(DROPOUT))
+                    self._add("drop" + number, CaffeDropout(DROPOUT))
 
     def _add(self, name: str, module: nn.Module) -> None:
         self.add_module(name, module)
         self.steps.append(name)
+
+    def use_random(self, random: CaffeRandom | None) -> None:
+        """Draw dropout masks from Caffe's stream, or (None) from PyTorch's."""
+        for module in self.modules():
+            if isinstance(module, CaffeDropout):
+                module.random = random
 
     def _run(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         expected = (3, self.crop, self.crop)
@@ -91,19 +98,24 @@ def _architecture(arch: str) -> Architecture:
     return ARCHITECTURES[arch]
 
 
-def build(arch: str, *, fc: Sequence[str] | None = None) -> Network:
-    """A network with fresh weights by the distributions of Caffe's fillers, on torch's default device.
+def build(arch: str, *, fc: Sequence[str] | None = None, random: CaffeRandom | None = None) -> Network:
+    """A network with fresh weights as Caffe's fillers make them, on torch's default device.
 
     arch: "vgg16", "alexnet" or "shallow". fc: names of the fully-connected layers as a caffemodel has them, each the
     plain name or with `_m`; default: the rank nets' (fc6 fc7 fc8_m, or fc1_m).
-    The values come from torch's global random numbers, so they are not those that Caffe would draw from the same seed.
+    random: Caffe's random stream, which the weights are drawn from, bit for bit Caffe's, and later the dropout masks;
+    None: the fillers' distributions and PyTorch's dropout, from torch's global random numbers.
     Raises ValueError for another arch or other names.
     Source: upstream's fillers (xavier, zero bias); BVLC's AlexNet; for Shallow, where none are given, xavier.
     """
     architecture = _architecture(arch)
-    model = Network(architecture, fc).to_empty(device=torch.get_default_device())
-    parameters = [layer for layer in architecture.layers if isinstance(layer, (Conv, Linear))]
-    for layer, name in zip(parameters, architecture.parameter_shapes(fc), strict=True):
+    model = Network(architecture, fc)
+    if random is not None:
+        model.load_state_dict(random.fill(architecture, fc), assign=True)
+        model.use_random(random)
+        return model.requires_grad_().to(torch.get_default_device())
+    model = model.to_empty(device=torch.get_default_device())
+    for layer, name in zip(architecture.parameter_layers, architecture.parameter_shapes(fc), strict=True):
         _fill(model.get_submodule(name), layer)
     return model
 
