@@ -6,3 +6,5 @@ GRADIENT = 1e-4  # the same through a whole backward pass, of max|Caffe's gradie
 UNAIDED = 1e-2  # median error of a gradient over its mean size, with rounding's own choices (test_gradients.py)
 SCORE = 1e-5  # of the range of the scores
 CORRELATION = 1e-6  # SROCC and LCC
+STEP = 1e-6  # of max|Caffe's parameter|: one update from gradients summed in another order
+STEPS_300 = 1e-5  # the same after 300 updates of a fixed batch
