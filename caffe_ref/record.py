@@ -21,6 +21,8 @@ solve    solver, weights, set, inputs {blob of the training net: array}, restore
          param_diffs (of the last step: what was taken off the parameters), blobs; always NAME/losses (steps,), the
          first output of the training net after each step. With "snapshot" in return, the files that Caffe writes at
          the end: NAME/file/FILENAME, as bytes.
+minibatches  net, iterations: what its data layer feeds, NAME/labels (iterations, N) and NAME/sha256 (iterations, 32),
+         the SHA-256 of the crops of each minibatch (float32).
 score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], offsets (array (images, crops, 2), top
          and left), crop, batch (1, as upstream): NAME/scores (images, crops), and NAME/pixels, the SHA-256 of the
          pixels read (uint8 BGR, row by row), as 32 bytes each.
@@ -44,6 +46,7 @@ import prototxt
 FIELDS = {
     "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "forwards", "backward", "return"},
     "solve": {"solver", "weights", "set", "inputs", "restore", "steps", "trace", "return"},
+    "minibatches": {"net", "iterations"},
     "score": {"net", "weights", "set", "output", "images", "offsets", "crop", "batch"},
     "upgrade": {"file"},
     "parse": {"file", "solver"},
@@ -51,6 +54,7 @@ FIELDS = {
 RETURNS = {
     "forward": {"tops", "blobs", "diffs", "params", "param_diffs", "caffemodel", "hdf5"},
     "solve": {"params", "param_diffs", "blobs", "snapshot"},
+    "minibatches": set(),
     "score": set(),
     "upgrade": set(),
     "parse": set(),
@@ -179,6 +183,16 @@ def solve(caffe, job, arrays):
     return answer
 
 
+def minibatches(caffe, job, _):
+    net = caffe.Net(job["net"], caffe.TRAIN)
+    labels, digests = [], []
+    for _ in range(job["iterations"]):
+        net.forward()
+        labels.append(np.array(net.blobs["label"].data))
+        digests.append(np.frombuffer(hashlib.sha256(net.blobs["data"].data.tobytes()).digest(), np.uint8))
+    return {f"{job['name']}/labels": np.array(labels), f"{job['name']}/sha256": np.array(digests)}
+
+
 def read_pixels(image, arrays, where):
     if "array" in image:
         return arrays[image["array"]]
@@ -227,7 +241,14 @@ def parse(_, job, __):
     return {f"{job['name']}/digest": np.frombuffer(bytes.fromhex(prototxt.digest(found)), np.uint8)}
 
 
-KINDS = {"forward": forward, "solve": solve, "score": score, "upgrade": upgrade, "parse": parse}
+KINDS = {
+    "forward": forward,
+    "solve": solve,
+    "minibatches": minibatches,
+    "score": score,
+    "upgrade": upgrade,
+    "parse": parse,
+}
 
 
 def main(argv=None):

@@ -9,16 +9,21 @@ from torch import Tensor
 from rankiqa.images import ImageError
 
 
-def crop_offsets(height: int, width: int, crop: int, n: int, rng: np.random.RandomState) -> np.ndarray:
+def crop_offsets(
+    height: int, width: int, crop: int, n: int, rng: np.random.RandomState, *, last_offset: bool = False
+) -> np.ndarray:
     """Offsets of n crops, int (n, 2): top, left, in pixels; top is drawn first, crop by crop.
 
-    Raises ImageError unless both sides are larger than the crop.
+    last_offset: draw the last one too, as the original never does, and take images of the crop's own size.
+    Raises ImageError unless both sides are larger than the crop (last_offset: at least as large).
     Source: upstream src/data_layer, src/eval: numpy.random.randint(H - crop).
     """
-    if min(height, width) <= crop:
-        raise ImageError(f"expected both sides above {crop} pixels (the crop), got {height} x {width} (H x W)")
     # CAFFE: randint's end is exclusive, so the last offset is never drawn and H = crop has none (upstream's layers)
-    return np.array([(rng.randint(height - crop), rng.randint(width - crop)) for _ in range(n)], np.int64).reshape(n, 2)
+    rows, columns = (side - crop + (1 if last_offset else 0) for side in (height, width))
+    if min(rows, columns) < 1:
+        least = f"of at least {crop}" if last_offset else f"above {crop}"
+        raise ImageError(f"expected both sides {least} pixels (the crop), got {height} x {width} (H x W)")
+    return np.array([(rng.randint(rows), rng.randint(columns)) for _ in range(n)], np.int64).reshape(n, 2)
 
 
 def check_image(image: np.ndarray) -> None:
