@@ -22,6 +22,7 @@ from rankiqa.layers import LRN, MaxPool2d
 
 DROPOUT = 0.5
 VERSION = "1"  # of the files that conversion/convert.py writes
+SOLVER = "solver."  # how the keys of a snapshot begin that are not weights
 
 
 class Network(nn.Module):
@@ -132,7 +133,8 @@ def _fill(module: nn.Conv2d | nn.Linear, layer: Conv | Linear) -> None:
 
 
 def load(path: str | os.PathLike) -> Network:
-    """The network in a file that conversion/convert.py wrote (.safetensors), in eval mode, on the CPU.
+    """The network in a file that conversion/convert.py wrote, or a training's snapshot (.safetensors), in eval mode, on
+    the CPU.
 
     Raises ValueError when the file is missing, is no such file, or does not hold exactly the network's parameters, all
     finite; one message names everything missing, unexpected or of a wrong shape.
@@ -153,7 +155,8 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             # A copy: the parameters must outlive the file and whatever is written to it later
-            return file.metadata() or {}, {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+            keys = (key for key in file.keys() if not key.startswith(SOLVER))  # noqa: SIM118
+            return file.metadata() or {}, {key: file.get_tensor(key).clone() for key in keys}
     except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{path}: expected converted weights (.safetensors), got a truncated file or another kind ({error}); "
