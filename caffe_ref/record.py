@@ -20,7 +20,7 @@ solve    solver, weights, set, inputs {blob of the training net: array}, restore
          ([steps at which params and param_diffs are also told, as NAME/at/STEP/param/LAYER/k ..]), return: params,
          param_diffs (of the last step: what was taken off the parameters), blobs; always NAME/losses (steps,), the
          first output of the training net after each step. With "snapshot" in return, the files that Caffe writes at
-         the end: NAME/file/FILENAME, as bytes.
+         the end: NAME/file/FILENAME, as bytes; with "cost" NAME/seconds (steps,) and NAME/peak_bytes of the process.
 minibatches  net, iterations: what its data layer feeds, NAME/labels (iterations, N) and NAME/sha256 (iterations, 32),
          the SHA-256 of the crops of each minibatch (float32).
 score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], offsets (array (images, crops, 2), top
@@ -35,9 +35,11 @@ parse    file (a prototxt), solver (true for a solver): NAME/digest, its digest 
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -53,7 +55,7 @@ FIELDS = {
 }
 RETURNS = {
     "forward": {"tops", "blobs", "diffs", "params", "param_diffs", "caffemodel", "hdf5"},
-    "solve": {"params", "param_diffs", "blobs", "snapshot"},
+    "solve": {"params", "param_diffs", "blobs", "snapshot", "cost"},
     "minibatches": set(),
     "score": set(),
     "upgrade": set(),
@@ -161,14 +163,19 @@ def solve(caffe, job, arrays):
         assign(solver.net.blobs[blob].data, arrays[key], f"job {job['name']}: input {blob}")
     if job.get("restore"):
         solver.restore(job["restore"])
-    name, answer, losses = job["name"], {}, []
+    name, answer, losses, seconds = job["name"], {}, [], []
     for step in range(1, job["steps"] + 1):
+        start = time.perf_counter()
         solver.step(1)
+        seconds.append(time.perf_counter() - start)
         losses.append(np.array(solver.net.blobs[solver.net.outputs[0]].data).reshape(-1)[0])
         if step in job.get("trace", ()):
             parameters(solver.net, f"{name}/at/{step}/param", "data", answer)
             parameters(solver.net, f"{name}/at/{step}/param_diff", "diff", answer)
     answer[f"{name}/losses"] = np.array(losses, np.float32)
+    if "cost" in job.get("return", ()):
+        answer[f"{name}/seconds"] = np.array(seconds)
+        answer[f"{name}/peak_bytes"] = np.array(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     if "blobs" in job.get("return", ()):
         answer.update((f"{name}/blob/{blob}", np.array(found.data)) for blob, found in solver.net.blobs.items())
     if "params" in job.get("return", ()):

@@ -7,6 +7,7 @@ import contextlib
 import json
 from pathlib import Path
 
+import solverstates
 from caffemodel import CaffemodelError, read, write
 from caffemodel.files import kind_of, replacing
 from digest import FileDigest
@@ -27,6 +28,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
         if path and path.exists() and options.model.exists() and path.samefile(options.model):
             raise CaffemodelError(f"{path}: expected another file to write than the model to read")
     ways = [(".safetensors", ".pt", ".pth"), (".caffemodel", ".h5")]
+    if options.to == "solverstate":
+        ways[1] = (".solverstate", ".h5")
     wanted, others = reversed(ways) if options.to else ways
     if options.out and options.out.suffix in (*others, ".onnx", ".npz", ".prototxt"):
         raise CaffemodelError(f"{options.out}: expected a name that ends in {' or '.join(wanted)} (ONNX: --onnx)")
@@ -42,6 +45,10 @@ def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
     _check_outputs(options)
     if kind_of(options.model) == "safetensors":
         raise CaffemodelError(f"{options.model}: expected a caffemodel, got a safetensors file (--to caffemodel?)")
+    if solverstates.is_state(options.model):
+        if options.onnx or options.out.suffix != ".safetensors":
+            raise CaffemodelError(f"{options.model}: expected one --out .safetensors for a solver state")
+        return solverstates.to_snapshot(options.model, options.out, options.arch)
     match = recognise(read(options.model), str(options.model), options.arch)
     target = options.out or options.onnx
     with contextlib.ExitStack() as stack:
@@ -69,8 +76,10 @@ def _state_dict(source: Path, target: Path) -> None:
 
 
 def to_caffe(options: argparse.Namespace) -> dict:
-    """safetensors -> caffemodel. Returns what --json prints."""
+    """safetensors -> caffemodel, or a solver's state and its caffemodel. Returns what --json prints."""
     _check_outputs(options)
+    if options.to == "solverstate":
+        return solverstates.to_solverstate(options.model, options.like, options.out)
     net = to_net(options.model, options.like)
     write(net, options.out)
     return {"like": options.like, "layers": [layer.name for layer in net.layers if layer.blobs]}

@@ -3,6 +3,8 @@
 
     convert.py MODEL.caffemodel --out W.safetensors [--onnx M.onnx]     weights for `import rankiqa`
     convert.py W.safetensors --to caffemodel --like live-ft --out M.caffemodel
+    convert.py P.solverstate --out S.safetensors                        a training to go on with in the port
+    convert.py S.safetensors --to solverstate --like live-rank --out P.solverstate      and in Caffe (P.caffemodel too)
     convert.py inspect MODEL [--json]                                   what a model file holds
 
 MODEL: .caffemodel (V0, V1, V2) or Caffe's .h5. Exit status 2, and no file written, for anything that does not fit.
@@ -36,14 +38,14 @@ def _convert_parser(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help=".safetensors, or a .pt/.pth state dict; with --to: the caffemodel")
     parser.add_argument("--arch", choices=sorted(ARCHITECTURES), help="the network to expect (else recognised)")
     parser.add_argument("--onnx", type=Path, metavar="M.onnx", help="write the network as ONNX too (or only)")
-    parser.add_argument("--to", choices=("caffemodel",), help="the way back")
+    parser.add_argument("--to", choices=("caffemodel", "solverstate"), help="the way back")
     parser.add_argument("--like", metavar="NET", help="live-rank, tid2013-rank, live-ft, tid2013-ft, or a model file")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
     options = parser.parse_args(argv)
     if options.to and not (options.like and options.out):
-        parser.error("--to caffemodel needs --like and --out")
+        parser.error(f"--to {options.to} needs --like and --out")
     if not options.to and (options.like or not (options.out or options.onnx)):
-        parser.error("--out or --onnx is needed, and --like only with --to caffemodel")
+        parser.error("--out or --onnx is needed, and --like only with --to")
     return options
 
 

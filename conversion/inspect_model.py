@@ -10,6 +10,7 @@ import numpy as np
 
 from caffemodel import Blob, array_blob, read, read_solverstate
 from caffemodel.files import kind_of
+from solverstates import is_state
 from weights import PARTS, read_safetensors
 
 
@@ -22,7 +23,7 @@ def inspect(path: Path) -> dict:
     kind = kind_of(path)
     if kind == "safetensors":
         return _safetensors(path)
-    if kind == "solverstate" or (kind == "hdf5" and _is_solverstate(path)):
+    if is_state(path):
         state = read_solverstate(path)
         layers = [{"name": f"history {k}", "type": "", "blobs": [_blob(b)]} for k, b in enumerate(state.history)]
         more = {"iter": state.iter, "learned_net": state.learned_net, "current_step": state.current_step}
@@ -35,12 +36,6 @@ def inspect(path: Path) -> dict:
 
 def _hdf5(kind: str) -> str:
     return "-hdf5" if kind == "hdf5" else ""
-
-
-def _is_solverstate(path: Path) -> bool:
-    from caffemodel.hdf5 import is_solverstate  # late: h5py takes its time
-
-    return is_solverstate(path)
 
 
 def _blob(blob: Blob) -> dict:

@@ -15,6 +15,7 @@ from recognise import Match, layer_types
 
 FORMAT, VERSION = "rankiqa", "1"
 PARTS = ("weight", "bias")
+SOLVER = "solver."  # how the keys of a training's snapshot begin that are not weights
 
 
 def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Path) -> dict:
@@ -94,6 +95,7 @@ def to_net(path: Path, like: str) -> Net:
     values that are not finite float32.
     """
     metadata, arrays = read_safetensors(path)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(SOLVER)}
     if metadata.get("format") != FORMAT or metadata.get("arch") not in ARCHITECTURES:
         raise CaffemodelError(f"{path}: expected weights that convert.py wrote, got other metadata: {sorted(metadata)}")
     spoiled = [name for name, a in arrays.items() if a.dtype != np.float32 or not np.isfinite(a).all()]

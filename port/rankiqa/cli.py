@@ -10,7 +10,7 @@ import math
 import os
 import sys
 
-from rankiqa import __version__
+from rankiqa import __version__, train_command
 
 COLUMNS = ("path", "score", "median", "crops", "seed", "error")
 
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--convert", action="store_true", help="read grey, alpha, 16-bit and CMYK images as the original would"
     )
+    train_command.add(commands)
     form = one.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object a line")
     form.add_argument("--csv", action="store_true", help=f"CSV: {','.join(COLUMNS)}")
@@ -121,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
-        return _score(options)
+        return train_command.run(options) if options.command == "train" else _score(options)
     except BrokenPipeError:  # `rankiqa score .. | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

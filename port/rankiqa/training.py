@@ -71,6 +71,13 @@ def copy_weights(model: Network, path: str | Path) -> list[str]:
     return [name for name in layers if name in missing]
 
 
+def _or_nan(measure: Callable, scores: np.ndarray, labels: np.ndarray) -> float:
+    try:
+        return measure(scores, labels)
+    except ValueError:  # CAFFE: scipy's nan for scores that are all equal; the training goes on (upstream's layers_ft)
+        return float("nan")
+
+
 class SmoothedLoss:
     """The mean of the last `window` losses, in float32 as Caffe prints it."""
 
@@ -200,7 +207,7 @@ class Trainer:
                 found = {"loss": self._loss(scores, labels).item()}
             else:
                 scores, labels = scores.cpu().numpy(), labels.cpu().numpy()
-                found = {"spearmanr": srocc(scores, labels), "pearsonr": lcc(scores, labels)}
+                found = {"spearmanr": _or_nan(srocc, scores, labels), "pearsonr": _or_nan(lcc, scores, labels)}
             for name, value in found.items():
                 sums[name] = sums.get(name, np.float32(0)) + np.float32(value)
         means = {name: float(value / np.float32(self.preset.test_iter)) for name, value in sums.items()}

@@ -1,0 +1,162 @@
+"""Rung `trajectory`: rank, then fine-tuning, in both engines from one seed; nothing is exchanged."""
+
+import numpy as np
+import pytest
+
+import rankiqa
+import trajectory
+from drift import told
+from rankiqa.architectures import ARCHITECTURES
+from rankiqa.caffe_random import CaffeRandom
+from rankiqa.data import Quirks, read_list
+from rankiqa.training import Trainer
+from reference import NotRecorded
+from tolerances import LOSS_WALK, SCORE_WALK, SROCC_WALK, TRAINED_LOSS, TRAINED_WEIGHTS
+
+CROPS = 5  # a held-out image
+# 24 and 12 images a minibatch rather than 48 and 30: half an hour less of Caffe's time
+SHALLOW = {
+    "rank": {"images": 1, "base_lr": 2e-6, "stepsize": 150, "clip_gradients": 300.0},
+    "ft": {"batch": 12, "base_lr": 3e-6, "stepsize": 150, "clip_gradients": 1000.0},
+}
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """A folder with the images and the lists."""
+    folder = tmp_path_factory.mktemp("trajectory")
+    trajectory.make_images(folder)
+    return folder
+
+
+def _files(images):
+    return {path.name: path for path in sorted(images.iterdir()) if path.suffix in (".bmp", ".txt")}
+
+
+def _held_out(images, crop):
+    """(paths, levels, offsets) of the images that are scored at the end."""
+    found = read_list(images / "rank_test.txt")
+    random = np.random.RandomState(trajectory.SEED)
+    offsets = [rankiqa.crop_offsets(*trajectory.SIZE, crop, CROPS, random) for _ in found.paths]
+    return found.paths, found.labels, np.array(offsets)
+
+
+def caffe_walk(caffe, case, images, arch, presets):
+    """Caffe's answer: losses and parameters of each task and, after fine-tuning, held-out scores."""
+    iterations, files, jobs = {}, _files(images), []
+    for task, preset in presets.items():
+        files.update(trajectory.caffe_files(arch, preset))
+        iterations[task] = preset.max_iter
+        job = {"name": task, "kind": "solve", "solver": f"{task}_solver.prototxt", "steps": preset.max_iter,
+               "return": ["params", "snapshot"] if "ft" in presets else ["params"]}  # fmt: skip
+        if task == "ft":
+            job["weights"] = f"rank_iter_{iterations['rank']}.caffemodel"
+        jobs.append(job)
+    arrays = {}
+    if "ft" in presets:
+        crop = ARCHITECTURES[arch].crop
+        paths, _, arrays["offsets"] = _held_out(images, crop)
+        jobs.append({"name": "s", "kind": "score", "net": "ft_deploy.prototxt", "output": "fc1", "crop": crop,
+                     "weights": f"ft_iter_{iterations['ft']}.caffemodel", "batch": CROPS, "offsets": "offsets",
+                     "images": [{"path": path} for path in paths]})  # fmt: skip
+    try:
+        return caffe.ask(case, jobs, arrays, files)
+    except NotRecorded as error:
+        pytest.skip(f"{error} (the images depend on the JPEG encoders' version)")
+
+
+def port_walk(
+    images, arch, presets, out, seed=trajectory.SEED, quirks=None, changes=None, prepare=lambda trainer: None
+):
+    """{task: (losses, model)} of the port. prepare: takes each trainer before it runs."""
+    found, weights = {}, None
+    for task, preset in presets.items():
+        preset = preset.but(**changes or {})
+        lists = {split: read_list(images / f"{task}_{split}.txt", images) for split in ("train", "test")}
+        trainer = Trainer(preset, arch, **lists, seed=seed, weights=weights, out=out, cache_mb=400,
+                          quirks=quirks, say=lambda line: None)  # fmt: skip
+        prepare(trainer)
+        trainer.run()
+        weights = out / f"{preset.name}_iter_{preset.max_iter}.safetensors"
+        found[task] = (np.array(trainer.losses), trainer.model)
+    return found
+
+
+def distances(caffes, ours):
+    """{iteration: |loss - Caffe's| / max(Caffe's, 1)}."""
+    apart = np.abs(np.asarray(ours, np.float64) - caffes) / np.maximum(caffes, 1)
+    return dict(enumerate(apart.tolist(), start=1))
+
+
+def _losses(answer, task, ours):
+    """The distances where the answer has values: all of them, or a recording's sample."""
+    found = answer[f"{task}/losses"]
+    return distances(found.values, ours if found.at is None else ours[found.at])
+
+
+def test_shallow(caffe, parity, images, tmp_path):
+    presets = trajectory.presets("shallow", "live", 300, **SHALLOW)
+    answer = caffe_walk(caffe, "trajectory/shallow", images, "shallow", presets)
+    walked = port_walk(images, "shallow", presets, tmp_path)
+    for task, (losses, model) in walked.items():
+        apart = _losses(answer, task, losses)
+        for n in (100, 300):
+            worst = max(distance for at, distance in apart.items() if at <= n)
+            parity.check("trajectory", f"shallow {task}: loss, iterations 1..{n}; {told(apart)}", worst, LOSS_WALK)
+        for name, parameter in model.state_dict().items():
+            layer, part = name.rsplit(".", 1)
+            error = answer.error(f"{task}/param/{layer}/{int(part == 'bias')}", parameter.numpy())
+            parity.check("trajectory", f"shallow {task}: {name} at the end", error, SCORE_WALK)
+    model = walked["ft"][1].eval()
+    paths, levels, offsets = _held_out(images, model.crop)
+    ours = np.array([
+        rankiqa.scoring.score_crops(model, rankiqa.read_image(images / path), at)
+        for path, at in zip(paths, offsets, strict=True)
+    ])  # fmt: skip
+    caffes = answer.array("s/scores")
+    apart = np.abs(ours.mean(1) - caffes.mean(1)).max() / np.ptp(caffes.mean(1))
+    parity.check("trajectory", "shallow: held-out scores, of their range", apart, SCORE_WALK)
+    found = [rankiqa.srocc(scores.mean(1), -levels) for scores in (ours, caffes)]
+    parity.check("trajectory", f"shallow: held-out SROCC, Caffe {found[1]:.3f}", abs(found[0] - found[1]), SROCC_WALK)
+
+    caffes = answer["rank/losses"].values[:10]
+    short = {"rank": presets["rank"].but(max_iter=10)}
+    wrong = {
+        "the next seed": {"seed": trajectory.SEED + 1},
+        "crops to the last offset": {"quirks": Quirks(last_offset_never_drawn=False)},
+        "no clipping": {"changes": {"clip_gradients": None}},
+    }
+    for name, options in wrong.items():
+        other, _ = port_walk(images, "shallow", short, tmp_path, **options)["rank"]
+        parity.must_fail("trajectory", f"wrong: {name}", max(distances(caffes, other).values()), LOSS_WALK)
+
+
+BIG = {"images": 1, "base_lr": 1e-6, "stepsize": 2, "test_interval": 1000}
+
+
+@pytest.mark.parametrize(("arch", "iterations"), [("alexnet", 20), pytest.param("vgg16", 3, marks=pytest.mark.slow)])
+def test_with_dropout(caffe, parity, images, tmp_path, arch, iterations):
+    """Masks as well: the rate drops every other iteration, the TEST net's words are passed over."""
+    presets = trajectory.presets(arch, "live", iterations, rank=BIG)
+    del presets["ft"]
+    answer = caffe_walk(caffe, f"trajectory/{arch}", images, arch, presets)
+    losses, model = port_walk(images, arch, presets, tmp_path)["rank"]
+    apart = _losses(answer, "rank", losses)
+    parity.check(
+        "trajectory", f"{arch}: loss of {iterations} iterations; {told(apart)}", max(apart.values()), TRAINED_LOSS
+    )
+    for name, parameter in model.state_dict().items():
+        layer, part = name.rsplit(".", 1)
+        error = answer.error(f"rank/param/{layer}/{int(part == 'bias')}", parameter.numpy())
+        parity.check("trajectory", f"{arch}: {name} at the end", error, TRAINED_WEIGHTS)
+
+    def without_test_net(trainer):
+        """As if the TEST net drew nothing: the weights are the same, the masks are not."""
+        random = CaffeRandom(trajectory.SEED)
+        random.skip_fill(ARCHITECTURES[arch])
+        trainer.model.use_random(random)
+
+    short = {"rank": presets["rank"].but(max_iter=2)}
+    other, _ = port_walk(images, arch, short, tmp_path, prepare=without_test_net)["rank"]
+    wrong = max(distances(answer["rank/losses"].values[:2], other).values())
+    parity.must_fail("trajectory", f"wrong: {arch}, the TEST net's words not passed over", wrong, TRAINED_LOSS)

@@ -1,0 +1,187 @@
+"""The training loop by itself: killed and resumed, its files, its refusals."""
+
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import rankiqa
+from rankiqa import snapshots
+from rankiqa.cli import main
+from rankiqa.data import read_list
+from rankiqa.presets import PRESETS
+from rankiqa.training import SmoothedLoss, Trainer, copy_weights, parameter_groups
+
+KILLS = 12
+SETTINGS = {"batch": 2, "max_iter": 14, "snapshot": 2, "display": 3, "test_interval": 5, "test_iter": 1,
+            "base_lr": 1e-9, "stepsize": 4}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder of noise with a list for fine-tuning, in the module's own place."""
+    folder = tmp_path_factory.mktemp("images")
+    lines = []
+    for n in range(9):
+        pixels = np.random.default_rng(n).integers(0, 256, (240, 240, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{n}.bmp"), pixels)
+        lines.append(f"{n}.bmp {n}\n")
+    (folder / "list.txt").write_text("".join(lines))
+    return folder
+
+
+def _arguments(images, out, arch="shallow", **changes):
+    settings = [f"--set={name}={value}" for name, value in {**SETTINGS, **changes}.items()]
+    return ["train", "live-ft", "--train", str(images / "list.txt"), "--test", str(images / "list.txt"), "--root",
+            str(images), "--out", str(out), "--seed", "3", "--arch", arch, *settings]  # fmt: skip
+
+
+def _end(out):
+    _, _, tensors = snapshots.read(snapshots.latest(out, "live-ft"))
+    return tensors
+
+
+def _same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_killed_at_any_moment(images, tmp_path):
+    """SIGKILL at random moments, again and again: the end is, bit for bit, the end of the run that was left alone."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    start = time.monotonic()
+    assert main(_arguments(images, whole)) == 0
+    lasting = max(1.0, time.monotonic() - start)
+    moments, landed = random.Random(7), 0
+    for _ in range(KILLS):
+        resume = ["--resume"] if snapshots.latest(killed, "live-ft") else []
+        process = subprocess.Popen([sys.executable, "-m", "rankiqa", *_arguments(images, killed), *resume],
+                                   stderr=subprocess.PIPE, text=True)  # fmt: skip
+        # Not while Python loads: from the log's first line on
+        line = process.stderr.readline()
+        assert line, "nothing was logged"
+        time.sleep(moments.uniform(0, lasting / 3))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        landed += process.returncode == -signal.SIGKILL
+    assert landed >= KILLS // 2
+    resume = ["--resume"] if snapshots.latest(killed, "live-ft") else []
+    assert main(_arguments(images, killed) + resume) == 0
+    assert _same(_end(whole), _end(killed))
+
+
+def test_a_resumed_run_without_its_streams_is_another(images, tmp_path):
+    """The control: masks and minibatches from the start again, and the end is not the same."""
+    assert main(_arguments(images, tmp_path / "whole", max_iter=6)) == 0
+    path = tmp_path / "whole" / "live-ft_iter_2.safetensors"
+    metadata, training, tensors = snapshots.read(path)
+    bare = {key: tensors[key] for key in tensors if not key.startswith("solver.")}
+    history = {
+        key.removeprefix(snapshots.HISTORY): t for key, t in tensors.items() if key.startswith(snapshots.HISTORY)
+    }
+    kept = {"iteration": training["iteration"], "current_step": training["current_step"]}
+    fresh = tmp_path / "fresh.safetensors"
+    snapshots.save(fresh, metadata["arch"], tuple(json.loads(metadata["fc"])), bare, history, kept)
+    assert main([*_arguments(images, tmp_path / "other", max_iter=6), "--resume", str(fresh)]) == 0
+    assert not _same(_end(tmp_path / "whole"), _end(tmp_path / "other"))
+
+
+def test_dropout_masks_go_on_too(images, tmp_path):
+    """AlexNet: the random stream is part of a snapshot."""
+    small = {"max_iter": 4, "test_interval": 2}
+    assert main(_arguments(images, tmp_path / "whole", "alexnet", **small)) == 0
+    first = tmp_path / "whole" / "live-ft_iter_2.safetensors"
+    assert main([*_arguments(images, tmp_path / "on", "alexnet", **small), "--resume", str(first)]) == 0
+    assert _same(_end(tmp_path / "whole"), _end(tmp_path / "on"))
+
+
+def test_signal_makes_a_snapshot(images, tmp_path):
+    command = [sys.executable, "-m", "rankiqa", *_arguments(images, tmp_path, max_iter=5000, snapshot=0, display=1)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if line.startswith("Iteration 2 "):
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert snapshots.latest(tmp_path, "live-ft") is not None
+
+
+def test_files_and_log(images, tmp_path):
+    assert main(_arguments(images, tmp_path, max_iter=6)) == 0
+    log = (tmp_path / "log.txt").read_text()
+    assert re.search(r"^Iteration 3 \(.* iter/s, .*s/3 iters\), loss = \S+$", log, re.M)
+    assert re.search(r"^    Train net output #0: loss2 = (\S+) \(\* 1 = \1 loss\)$", log, re.M)
+    assert "Iteration 0, lr = 1e-09" in log
+    assert re.search(r"^Iteration 5, Testing net \(#0\)\n    Test net output #0: spearmanr = ", log, re.M)
+    assert json.loads((tmp_path / "settings.json").read_text())["preset"]["max_iter"] == 6
+    assert not list(tmp_path.glob(".*"))
+    model = rankiqa.load(tmp_path / "live-ft_iter_6.safetensors")  # a snapshot is a weights file
+    assert model.arch == "shallow" and model.fc == ("fc1",)
+
+
+def test_refusals(images, tmp_path, capsys):
+    plain = _arguments(images, tmp_path)
+    cases = [
+        ([*plain, "--resume"], "expected a snapshot live-ft_iter_N.safetensors, got none"),
+        ([*plain, "--weights", str(tmp_path / "none.safetensors")], "expected converted weights"),
+        ([*plain, "--set=batsh=3"], "expected settings of a preset, got batsh"),
+        ([*plain, "--set=batch=9"], "expected at least 10 lines"),
+        ([*plain, "--seed=-1"], "seed: expected a whole number"),
+    ]
+    for arguments, message in cases:
+        assert main(arguments) in (1, 2)
+        assert message in capsys.readouterr().err
+    assert main(_arguments(images, tmp_path / "a", max_iter=2)) == 0
+    path = str(tmp_path / "a" / "live-ft_iter_2.safetensors")
+    assert main([*_arguments(images, tmp_path / "b"), "--seed=4", "--resume", path]) == 2
+    assert "a run can go on only as it began; seed: expected 4, got 3" in capsys.readouterr().err
+    assert main([*_arguments(images, tmp_path / "b", "alexnet"), "--resume", path]) == 2
+    assert "expected a snapshot of ('alexnet'" in capsys.readouterr().err
+    Path(path).write_bytes(Path(path).read_bytes()[:1000])
+    assert main([*_arguments(images, tmp_path / "b"), "--resume", path]) == 2
+    assert "expected a snapshot of a training" in capsys.readouterr().err
+
+
+def test_weights_are_copied_by_name(tmp_path):
+    """FT live from a rank net keeps all but the output layer; a wrong shape is named."""
+    rank = rankiqa.build("shallow")
+    path = tmp_path / "rank.safetensors"
+    snapshots.save(path, "shallow", rank.fc, rank.state_dict(), {}, {})
+    ft = rankiqa.build("shallow", fc=("fc1",))
+    assert copy_weights(ft, path) == ["fc1"]
+    assert torch.equal(ft.state_dict()["conv4.weight"], rank.state_dict()["conv4.weight"])
+    snapshots.save(path, "shallow", rank.fc, {"conv1.weight": torch.zeros(3)}, {}, {})
+    with pytest.raises(ValueError, match=r"conv1\.weight: expected \(32, 3, 3, 3\), got \(3,\)"):
+        copy_weights(ft, path)
+    snapshots.save(path, "shallow", rank.fc, {"other": torch.zeros(3)}, {}, {})
+    with pytest.raises(ValueError, match="got none of them"):
+        copy_weights(ft, path)
+
+
+def test_multipliers():
+    model = rankiqa.build("shallow")
+    found = {(g["lr_mult"], g["decay_mult"]): len(g["params"]) for g in parameter_groups(model, "output")}
+    assert found == {(1, 1): 4, (2, 0): 4, (10, 1): 1, (20, 0): 1}
+
+
+def test_smoothed_loss():
+    losses = np.random.default_rng(0).random(40).astype(np.float32)
+    smoothed = SmoothedLoss(7)
+    for n, loss in enumerate(losses):
+        assert smoothed.add(loss) == pytest.approx(losses[max(0, n - 6) : n + 1].mean(), rel=1e-5)
+
+
+def test_not_finite(images, tmp_path):
+    found = read_list(images / "list.txt", images)
+    preset = PRESETS["live-ft"].but(**{**SETTINGS, "base_lr": 1e20})
+    with pytest.raises(FloatingPointError, match="expected a finite loss"):
+        Trainer(preset, "shallow", train=found, seed=0, say=lambda line: None).run()

@@ -1,0 +1,64 @@
+"""Filling VGG-16 and AlexNet: the port's vectorised draw against Caffe's own, weights alone, in one run."""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import build
+import engine
+from models import deploy_text
+from rankiqa.architectures import ARCHITECTURES
+from rankiqa.caffe_random import CaffeRandom
+from reference import Live
+
+# Caffe fills when it makes a net: the time of a net with its fillers less that of one with zeros
+TIMER = """import json, sys, time, caffe
+caffe.set_mode_cpu()
+def made(path):
+    start = time.perf_counter()
+    caffe.Net(path, caffe.TEST)
+    return time.perf_counter() - start
+made(sys.argv[2])
+print(json.dumps([made(sys.argv[1]), made(sys.argv[2])]))
+"""
+
+
+def _zeros(text):
+    return "\n".join(
+        line.replace('"xavier"', '"constant"').replace('"gaussian"', '"constant"')
+        for line in text.splitlines()
+        if "std:" not in line
+    )
+
+
+def _caffe(client, arch):
+    with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
+        text = deploy_text(arch)
+        for name, content in (("net.prototxt", text), ("zeros.prototxt", _zeros(text)), ("timer.py", TIMER)):
+            Path(folder, name).write_text(content)
+        log = Live(client).run(["python3", "timer.py", "net.prototxt", "zeros.prototxt"], folder)
+    (line,) = (line for line in log.splitlines() if line.startswith("["))
+    filled, zeros = (float(value) for value in line.strip("[]").split(","))
+    return filled - zeros
+
+
+def measure(rounds):
+    times = {f"{who}_{arch}": [] for arch in ("vgg16", "alexnet") for who in ("caffe", "port")}
+    with engine.engine() as client:
+        build.build(client)
+        for i in range(rounds):
+            print(f"bench: round {i + 1} of {rounds}", file=sys.stderr)
+            for arch in ("vgg16", "alexnet"):
+                start = time.perf_counter()
+                CaffeRandom(i).fill(ARCHITECTURES[arch])
+                times[f"port_{arch}"].append(time.perf_counter() - start)
+                times[f"caffe_{arch}"].append(_caffe(client, arch))
+    ratios = {
+        f"port_over_caffe_time_{arch}": median(
+            port / caffe for port, caffe in zip(times[f"port_{arch}"], times[f"caffe_{arch}"], strict=True)
+        )
+        for arch in ("vgg16", "alexnet")
+    }
+    return ratios, {f"{name}_s": median(values) for name, values in times.items()}

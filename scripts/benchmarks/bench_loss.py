@@ -1,0 +1,82 @@
+"""The ranking loss with its gradient: its share of a training iteration, and how time and memory grow with the scores.
+
+The plain double loop, as upstream's layer has it, is timed on the smallest size.
+"""
+
+import sys
+import time
+import tracemalloc
+from statistics import median
+
+import torch
+
+import rankiqa
+
+SIZES = (1, 10, 100, 1000)  # images per level: 45, 450, 4,500 and 45,000 scores of tid2013's 9 groups of 5 levels
+REPEATS = 20
+
+
+def _once(scores, images):
+    scores.grad = None
+    rankiqa.pair_ranking_loss(scores, distortions=9, levels=5, images=images).backward()
+
+
+def _seconds(work, repeats):
+    start = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    return (time.perf_counter() - start) / repeats
+
+
+def _peak_bytes(scores, images):
+    """The most that the loss's tensors hold at once, by PyTorch's own account."""
+    with torch.profiler.profile(profile_memory=True) as profile:
+        _once(scores, images)
+    held = most = 0
+    for event in sorted(profile.events(), key=lambda event: event.time_range.start):
+        if event.name == "[memory]":
+            held += event.cpu_memory_usage if hasattr(event, "cpu_memory_usage") else event.self_cpu_memory_usage
+            most = max(most, held)
+    return most
+
+
+def _double_loop(scores):
+    """Upstream's way, in plain Python."""
+    gradient = [0.0] * 45
+    total = 0.0
+    for group in range(9):
+        for i in range(5):
+            for j in range(i + 1, 5):
+                a, b = 5 * group + i, 5 * group + j
+                loss = max(0.0, 10.0 - (scores[a] - scores[b]))
+                total += loss
+                if loss > 0:
+                    gradient[a] -= 1 / 45
+                    gradient[b] += 1 / 45
+    return total / 45, gradient
+
+
+def measure(rounds):
+    torch.manual_seed(0)
+    tracemalloc.stop()
+    times = {n: [] for n in SIZES}
+    iteration, loop, memory = [], [], {}
+    model = rankiqa.build("vgg16")
+    crops = torch.rand(4, 3, model.crop, model.crop) * 255  # of 45: the iteration's time is scaled up from these
+    scores = {n: (torch.randn(45 * n) * 10).requires_grad_() for n in SIZES}
+    for n in SIZES:
+        _once(scores[n], n)
+        memory[n] = _peak_bytes(scores[n], n)
+    for i in range(rounds):
+        print(f"bench: round {i + 1} of {rounds}", file=sys.stderr)
+        for n in SIZES:
+            times[n].append(_seconds(lambda n=n: _once(scores[n], n), REPEATS))
+        loop.append(_seconds(lambda: _double_loop(scores[1].tolist()), REPEATS))
+        iteration.append(_seconds(lambda: model(crops).sum().backward(), 1) * 45 / len(crops))
+    ratios = {"share_of_a_vgg16_iteration": median(t / whole for t, whole in zip(times[1], iteration, strict=True))}
+    ratios["port_over_double_loop_time"] = median(t / one for t, one in zip(times[1], loop, strict=True))
+    for small, large in zip(SIZES, SIZES[1:]):
+        ratios[f"time_{45 * large}_over_{45 * small}"] = median(times[large]) / median(times[small])
+        ratios[f"memory_{45 * large}_over_{45 * small}"] = memory[large] / max(1, memory[small])
+    medians = {f"{45 * n}_scores_s": median(times[n]) for n in SIZES} | {"vgg16_iteration_s": median(iteration)}
+    return ratios, medians | {f"{45 * n}_scores_bytes": memory[n] for n in SIZES}

@@ -1,0 +1,77 @@
+"""An iteration of Rank live (48 images): the port against the original Caffe, time and peak memory, in one run.
+
+Each engine trains in a process of its own, images read and cropped included; the first iteration is not counted.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import build
+import engine
+import trajectory
+from rankiqa.presets import PRESETS
+from reference import Live
+
+STEPS = {"shallow": 6, "alexnet": 4, "vgg16": 2}  # counted ones, a round
+
+
+def _preset(steps):
+    return PRESETS["live-rank"].but(max_iter=steps, test_interval=100, display=0, snapshot=0, clip_gradients=10.0)
+
+
+def _port_process(arch, steps, folder):
+    """What `--port` runs: seconds of each iteration, and this process's peak memory, as JSON."""
+    from rankiqa.data import read_list
+    from rankiqa.training import Trainer
+
+    lists = {split: read_list(Path(folder, f"rank_{split}.txt"), folder) for split in ("train", "test")}
+    trainer = Trainer(_preset(steps), arch, **lists, seed=0, cache_mb=400, say=lambda line: None)
+    trainer.test()  # as Caffe does before the first iteration: its TEST net takes part in the peak
+    seconds = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        trainer.forward_backward()
+        trainer.optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps({"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+
+
+def _port(arch, steps, folder):
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; import bench_train; "
+               f"bench_train._port_process({arch!r}, {steps}, {str(folder)!r})"]  # fmt: skip
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    return found["seconds"][1:], found["peak"]
+
+
+def _caffe(client, arch, steps, folder):
+    files = {path.name: path for path in Path(folder).iterdir()}
+    files.update(trajectory.caffe_files(arch, _preset(steps), seed=0))
+    job = {"name": "t", "kind": "solve", "solver": "rank_solver.prototxt", "steps": steps, "return": ["cost"]}
+    answer = Live(client).ask("bench", [job], {}, files)
+    return answer.array("t/seconds")[1:].tolist(), int(answer.array("t/peak_bytes"))
+
+
+def measure(rounds):
+    seconds, peaks, ratios = {}, {}, {arch: [] for arch in STEPS}
+    with engine.engine() as client, tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
+        build.build(client)
+        trajectory.make_images(folder, train=3, test=2)
+        for i in range(rounds):
+            for arch, steps in STEPS.items():
+                print(f"bench: round {i + 1} of {rounds}, {arch}", file=sys.stderr)
+                both = {"caffe": _caffe(client, arch, steps + 1, folder), "port": _port(arch, steps + 1, folder)}
+                for who, (times, peak) in both.items():
+                    seconds.setdefault(f"{who}_{arch}", []).extend(times)
+                    peaks.setdefault(f"{who}_{arch}", []).append(peak)
+                ratios[arch].append(median(both["port"][0]) / median(both["caffe"][0]))
+    found = {f"port_over_caffe_time_{arch}": median(values) for arch, values in ratios.items()}
+    for arch in STEPS:
+        found[f"port_over_caffe_memory_{arch}"] = median(peaks[f"port_{arch}"]) / median(peaks[f"caffe_{arch}"])
+    medians = {f"{name}_s": median(values) for name, values in seconds.items()}
+    return found, medians | {f"{name}_peak_bytes": median(values) for name, values in peaks.items()}
