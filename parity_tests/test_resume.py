@@ -52,11 +52,9 @@ def _resumed(images, snapshot):
 
 def _error(answer, name, losses, model):
     """The largest error of losses and parameters."""
-    errors = [answer.error(f"{name}/losses", losses)]
-    for key, parameter in model.state_dict().items():
-        layer, part = key.rsplit(".", 1)
-        errors.append(answer.error(f"{name}/param/{layer}/{int(part == 'bias')}", parameter.numpy()))
-    return max(errors)
+    return max(
+        answer.error(f"{name}/losses", losses), *trajectory.layer_errors(answer, f"{name}/param", model).values()
+    )
 
 
 def _spoiled(snapshot, target, how):

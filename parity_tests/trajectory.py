@@ -81,3 +81,18 @@ def caffe_files(arch, preset, seed=SEED):
         f"{task}_deploy.prototxt": _nets("net", *names, "deploy"),
         f"{task}_solver.prototxt": _nets("solver", *names, "--set", json.dumps(solver)),
     }
+
+
+def layer_errors(answer, prefix, model):
+    """{layer: (max|port - Caffe|) / max|Caffe| over its weight and bias}.
+
+    Together, since a bias may have no gradient but rounding's: the output's, whose gradient under a ranking loss is a
+    sum that cancels.
+    """
+    found = {}
+    for layer in dict.fromkeys(key.rsplit(".", 1)[0] for key in model.state_dict()):
+        pairs = [(answer[f"{prefix}/{layer}/{k}"], model.state_dict()[f"{layer}.{part}"].numpy())
+                 for k, part in enumerate(("weight", "bias"))]  # fmt: skip
+        largest = max(caffe.largest for caffe, _ in pairs)
+        found[layer] = max(float(caffe.error(ours)) * (caffe.largest or 1.0) for caffe, ours in pairs) / largest
+    return found
