@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""Write PRECISION.md: what was measured at each rung, and how far apart two walks of one training are.
+
+    .venv/bin/python parity_tests/precision.py --report REPORT.json [--walks walks.json]
+
+REPORT.json is what `scripts/test --caffe=live --parity-report REPORT.json` wrote. The walks (Shallow, 300 iterations of
+ranking and 300 of fine-tuning) are made anew, about 20 minutes on two cores, and kept in --walks: Caffe, Caffe again,
+Caffe with one initial weight moved by one ulp, and the port. Exit status 1 when the port comes further from Caffe than
+ten times the walk of one ulp does.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "docker"), str(HERE.parent / "conversion")]
+
+import numpy as np  # noqa: E402
+
+import trajectory  # noqa: E402
+from drift import passed  # noqa: E402
+from rankiqa.architectures import ARCHITECTURES  # noqa: E402
+from rankiqa.caffe_random import CaffeRandom  # noqa: E402
+
+TARGET, PICTURE = HERE / "PRECISION.md", HERE / "precision.png"
+# A loss is a float32 sum of dozens of terms: this much, of the loss, is there before anything has walked
+FLOOR = 1e-6
+LIMIT = 10  # times the distance that one ulp makes in Caffe itself
+WHY = {
+    "bytes": "nothing is computed",
+    "nets": "nothing is computed",
+    "data": "indices and pixels",
+    "order": "indices and pixels",
+    "fillers": "the same stream and the same roundings",
+    "masks": "the same stream, the same comparison",
+    "operators": "float32 sums in another order",
+    "layers": "float32 sums in another order",
+    "gradients": "the same through a backward pass, with Caffe's choices at ties (test_gradients.py)",
+    "solver": "one multiply-add more or less; rates are equal",
+    "resume": "a few iterations after equal weights",
+    "trajectory": "rounding, grown by the training itself: see below",
+    "scores": "float32 sums in another order, of the score range",
+    "correlation": "Caffe's layers write float32",
+    "engines": "not Caffe: other engines on the same files",
+}
+
+TEXT = """# Precision
+
+Made by `.venv/bin/python parity_tests/precision.py --report REPORT.json` from what
+`scripts/test --caffe=live --parity-report REPORT.json` measured ({reference} Caffe). Not edited by hand.
+
+{rungs}
+
+## One training, walked four times
+
+Shallow on photographs, 300 iterations of ranking and 300 of fine-tuning, from one seed, nothing exchanged.
+Distance: |loss - Caffe's| / max(Caffe's, 1). "One ulp": Caffe, the first weight of conv1 moved to the next float32.
+
+![distances](precision.png)
+
+{walks}
+
+At its furthest the port is at {times} times the distance that one ulp had made in Caffe by then (limit {limit};
+distances below {floor} count as {floor}, a few float32 roundings of a loss).
+"""
+
+
+def _walks(client):
+    """{name: losses of ranking and then of fine-tuning (600)}."""
+    from reference import Live
+    from test_trajectory import SHALLOW, port_walk
+
+    presets = trajectory.presets("shallow", "live", 300, **SHALLOW)
+    weight = CaffeRandom(trajectory.SEED).fill(ARCHITECTURES["shallow"])["conv1.weight"].numpy()
+    moved = weight.copy()
+    moved.flat[0] = np.nextafter(moved.flat[0], np.float32(9))
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="rankiqa-") as folder:
+        folder = Path(folder)
+        trajectory.make_images(folder)
+        for name, start in (("Caffe", weight), ("Caffe again", weight), ("Caffe, one ulp", moved)):
+            print(f"precision: {name}", file=sys.stderr)
+            files = {path.name: path for path in folder.iterdir()}
+            jobs = []
+            for task, preset in presets.items():
+                files.update(trajectory.caffe_files("shallow", preset))
+                jobs.append({"name": task, "kind": "solve", "solver": f"{task}_solver.prototxt",
+                             "steps": preset.max_iter, "return": ["snapshot"]})  # fmt: skip
+            jobs[0]["set"] = {"conv1/0": "conv1"}
+            jobs[1]["weights"] = f"rank_iter_{presets['rank'].max_iter}.caffemodel"
+            answer = Live(client).ask("precision", jobs, {"conv1": start}, files)
+            found[name] = [float(loss) for task in presets for loss in answer.array(f"{task}/losses")]
+        print("precision: port", file=sys.stderr)
+        out = folder / "out"
+        out.mkdir()
+        walked = port_walk(folder, "shallow", presets, out)
+        found["port"] = [float(loss) for losses, _ in walked.values() for loss in losses]
+    return found
+
+
+def _distances(walks):
+    """{name: |loss - Caffe's| / max(Caffe's, 1), (600,)}."""
+    caffe = np.array(walks["Caffe"])
+    return {
+        name: np.abs(np.array(walk) - caffe) / np.maximum(caffe, 1) for name, walk in walks.items() if name != "Caffe"
+    }
+
+
+def furthest(distances):
+    """The port's largest distance so far over ten times that of one ulp so far, at its worst; below 1 is within."""
+    port, ulp = (np.maximum.accumulate(distances[name]) for name in ("port", "Caffe, one ulp"))
+    return float((port / (LIMIT * np.maximum(ulp, FLOOR))).max())
+
+
+def _draw(distances):
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
+    styles = {"port": ("tab:orange", "-"), "Caffe, one ulp": ("tab:blue", "-"), "Caffe again": ("black", ":")}
+    for name, values in distances.items():
+        colour, line = styles[name]
+        label = name + (" (equal)" if not values.any() else "")
+        axes.semilogy(
+            np.arange(1, len(values) + 1), np.maximum(values, 1e-9), color=colour, ls=line, lw=0.9, label=label
+        )
+    axes.axhline(1e-3, color="grey", lw=0.8, ls="--", label="tolerance")
+    axes.axvline(300.5, color="grey", lw=0.8)
+    axes.set(xlabel="iteration: ranking, then fine-tuning", ylabel="|loss - Caffe's| / max(Caffe's, 1)",
+             title="Shallow, one seed, nothing exchanged: distance from Caffe", ylim=(1e-9, 1))  # fmt: skip
+    axes.legend(loc="lower right", fontsize=8)
+    temporary = PICTURE.with_name(".precision.tmp.png")
+    figure.savefig(temporary, dpi=110)
+    os.replace(temporary, PICTURE)
+
+
+def _table(rows):
+    rungs = defaultdict(list)
+    for row in rows:
+        rungs[row["rung"]].append(row)
+    yield "| rung | worst case | measured error | tolerance | checks | wrong variants caught | why not exact |"
+    yield "|---|---|---|---|---|---|---|"
+    for rung, found in rungs.items():
+        positive = [row for row in found if not row["negative_control"]]
+        controls = [row for row in found if row["negative_control"]]
+        for tolerance in sorted({row["tolerance"] for row in positive}):
+            same = [row for row in positive if row["tolerance"] == tolerance]
+            worst = max(same, key=lambda row: row["error"])
+            case = worst["case"].split(";")[0].replace("|", "/")
+            yield (
+                f"| {rung} | {case} | {worst['error']:.2g} | {tolerance:.0e} | {len(same)} | "
+                f"{sum(row['passed'] for row in controls)} of {len(controls)} | {WHY.get(rung, '')} |"
+            )
+
+
+def _walked(distances):
+    yield "| walk | " + " | ".join(f"passed 1e{power} at" for power in range(-8, -1)) + " | largest |"
+    yield "|---" * 9 + "|"
+    for name, values in distances.items():
+        at = passed(dict(enumerate(values.tolist(), start=1)))
+        cells = " | ".join(str(at.get(power, "-")) for power in range(-8, -1))
+        yield f"| {name} | {cells} | {values.max():.1e} |"
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--report", required=True, type=Path, help="from scripts/test --parity-report")
+    parser.add_argument("--walks", type=Path, help="keep the walks here, or take them from here")
+    options = parser.parse_args(argv)
+    rows = json.loads(options.report.read_text())
+    if options.walks and options.walks.exists():
+        walks = json.loads(options.walks.read_text())
+    else:
+        import build
+        import engine
+
+        with engine.engine() as client:
+            build.build(client)
+            walks = _walks(client)
+        if options.walks:
+            options.walks.write_text(json.dumps(walks))
+    distances = _distances(walks)
+    _draw(distances)
+    worst = furthest(distances)
+    text = TEXT.format(
+        reference=rows[0]["reference"],
+        rungs="\n".join(_table(rows)),
+        walks="\n".join(_walked(distances)),
+        times=f"{worst * LIMIT:.2g}",
+        limit=LIMIT,
+        floor=f"{FLOOR:g}",
+    )
+    temporary = TARGET.with_name(".PRECISION.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, TARGET)
+    print(f"{TARGET}: the port is at {worst * LIMIT:.2g} times one ulp's distance, limit {LIMIT}", file=sys.stderr)
+    return 0 if worst <= 1 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The presets against the generated networks and solvers, whose digests are upstream's (rung nets)."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+import rankiqa
+from rankiqa.architectures import ARCHITECTURES, known_nets
+from rankiqa.presets import PRESETS
+from rankiqa.training import parameter_groups
+
+ROOT = Path(__file__).resolve().parents[2]
+UPSTREAM = ["live-rank", "tid2013-rank", "live-ft", "tid2013-ft"]
+
+
+def _nets(*arguments):
+    command = [sys.executable, ROOT / "caffe_ref" / "nets.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_generated_files_are_upstreams():
+    """What the next tests compare with has the digests of upstream.toml."""
+    toml = (ROOT / "caffe_ref" / "upstream.toml").read_text()
+    lines = [line.split() for line in _nets("digests").splitlines()]
+    assert len(lines) == 12
+    assert all(f'"{path}" = "{digest}"' in toml for digest, path in lines)
+
+
+@pytest.mark.parametrize("name", UPSTREAM)
+def test_solver(name):
+    preset = PRESETS[name]
+    text = _nets("solver", "vgg16", preset.task, preset.dataset)
+    found = {key: value.strip('"') for key, value in re.findall(r"^(\w+): (.*)$", text, re.M)}
+    fields = ("base_lr", "gamma", "stepsize", "max_iter", "momentum", "weight_decay", "display", "average_loss",
+              "test_iter", "test_interval", "snapshot")  # fmt: skip
+    assert {key: float(found[key]) for key in fields} == {key: getattr(preset, key) for key in fields}
+    assert found["lr_policy"] == "step" and found["solver_type"] == "SGD"
+    assert "iter_size" not in found and "clip_gradients" not in found and "random_seed" not in found
+
+
+@pytest.mark.parametrize("name", UPSTREAM)
+def test_minibatch_loss_and_multipliers(name):
+    preset = PRESETS[name]
+    text = _nets("net", "vgg16", preset.task, preset.dataset, "train")
+    strings = [ast.literal_eval(value) for value in re.findall(r"param_str: (\".*\")$", text, re.M)]
+    data, *rest = (json.loads(value) for value in strings)
+    if preset.task == "rank":
+        assert {key: data[key] for key in ("list_groups", "groups", "levels", "images")} == {
+            key: getattr(preset, key) for key in ("list_groups", "groups", "levels", "images")
+        }
+        assert rest[-1]["margin"] == preset.margin
+    else:
+        assert (data["batch"], data["sort_by_label"]) == (preset.batch, preset.sort_by_label)
+    model = rankiqa.networks.Network(ARCHITECTURES["vgg16"], known_nets(ARCHITECTURES["vgg16"])[preset.net])
+    names = {parameter: key for key, parameter in model.named_parameters()}
+    ours = {
+        names[p]: (g["lr_mult"], g["decay_mult"])
+        for g in parameter_groups(model, preset.ten_times)
+        for p in g["params"]
+    }
+    theirs = {}
+    for block in re.split(r"^layer \{$", text, flags=re.M):
+        found = re.findall(r"lr_mult: (\S+)\s+decay_mult: (\S+)", block)
+        if found:
+            layer = re.search(r'name: "(\w+)"', block)[1]
+            theirs.update({f"{layer}.{part}": tuple(map(float, pair)) for part, pair in zip(("weight", "bias"), found)})
+    assert ours == theirs and len(ours) == 32
+
+
+def test_batch_sizes():
+    assert [PRESETS[name].size for name in UPSTREAM] == [48, 45, 30, 30]
+
+
+def test_papers_values():
+    """Rate 1e-4 (ranking) and 1e-6 (fine-tuning), a tenth every 10,000 of 50,000 iterations, decay 5e-4."""
+    for name in UPSTREAM:
+        paper = PRESETS[f"{name}-paper"]
+        assert paper.base_lr == (1e-4 if paper.task == "rank" else 1e-6)
+        assert (paper.gamma, paper.stepsize, paper.max_iter, paper.weight_decay) == (0.1, 10000, 50000, 5e-4)
+        same = {"name": name, "source": PRESETS[name].source, "base_lr": PRESETS[name].base_lr}
+        same.update({key: getattr(PRESETS[name], key) for key in ("gamma", "stepsize", "max_iter")})
+        assert paper.but(**same) == PRESETS[name]
+
+
+def test_frozen():
+    with pytest.raises(FrozenInstanceError):
+        PRESETS["live-rank"].base_lr = 1.0
+    with pytest.raises(ValueError, match="expected settings of a preset, got lr"):
+        PRESETS["live-rank"].but(lr=1)
