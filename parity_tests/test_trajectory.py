@@ -17,8 +17,8 @@ CROPS = 5  # a held-out image
 # 24 and 12 images a minibatch rather than 48 and 30, for time; rates below which the walk is chaotic: at 2e-6, which
 # learns faster, a first weight moved by one ulp is 1e-2 of the loss after a hundred iterations (in either engine)
 SHALLOW = {
-    "rank": {"images": 1, "base_lr": 1e-7, "stepsize": 150},
-    "ft": {"batch": 12, "base_lr": 1e-9, "stepsize": 150},
+    "rank": {"images": 1, "base_lr": 4e-8, "stepsize": 150},
+    "ft": {"batch": 12, "base_lr": 4e-10, "stepsize": 150},
 }
 
 
