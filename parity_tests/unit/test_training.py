@@ -121,7 +121,7 @@ def test_files_and_log(images, tmp_path):
     assert re.search(r"^Iteration 3 \(.* iter/s, .*s/3 iters\), loss = \S+$", log, re.M)
     assert re.search(r"^    Train net output #0: loss2 = (\S+) \(\* 1 = \1 loss\)$", log, re.M)
     assert "Iteration 0, lr = 1e-09" in log
-    assert re.search(r"^Iteration 5, Testing net \(#0\)\n    Test net output #0: spearmanr = ", log, re.M)
+    assert re.search(r"^Iteration 5, Testing net \(#0\)\n    Test net output #0: pearsonr = ", log, re.M)
     assert json.loads((tmp_path / "settings.json").read_text())["preset"]["max_iter"] == 6
     assert not list(tmp_path.glob(".*"))
     model = rankiqa.load(tmp_path / "live-ft_iter_6.safetensors")  # a snapshot is a weights file

@@ -153,6 +153,7 @@ class Trainer:
         self._feeds: dict[str, Iterator] = {}
         self.smoothed = SmoothedLoss(preset.average_loss)
         self.losses: list[float] = []
+        self._output = np.float32(0)  # the loss of the last forward pass
         self.stop_requested = False  # set it (from a signal handler) to end after this iteration, with a snapshot
 
     @property
@@ -191,12 +192,13 @@ class Trainer:
             crops, labels = self._next("train")
             loss = self._loss(self.model(crops).squeeze(1), labels)
             loss.backward()
-            total += np.float32(loss.item())
+            self._output = np.float32(loss.item())
+            total += self._output
         return np.float32(total / np.float32(self.preset.iter_size))
 
     @torch.no_grad()
     def test(self) -> dict[str, float]:
-        """The test phase: means over test_iter minibatches, {"loss"} of ranking, {"spearmanr", "pearsonr"} of FT."""
+        """The test phase: means over test_iter minibatches, {"loss"} of ranking, {"pearsonr", "spearmanr"} of FT."""
         self.say(f"Iteration {self.iteration}, Testing net (#0)")
         self.model.eval()
         sums: dict[str, np.float32] = {}
@@ -207,7 +209,8 @@ class Trainer:
                 found = {"loss": self._loss(scores, labels).item()}
             else:
                 scores, labels = scores.cpu().numpy(), labels.cpu().numpy()
-                found = {"spearmanr": _or_nan(srocc, scores, labels), "pearsonr": _or_nan(lcc, scores, labels)}
+                # CAFFE: a net's outputs are told in the order of their names (net.cpp)
+                found = {"pearsonr": _or_nan(lcc, scores, labels), "spearmanr": _or_nan(srocc, scores, labels)}
             for name, value in found.items():
                 sums[name] = sums.get(name, np.float32(0)) + np.float32(value)
         means = {name: float(value / np.float32(self.preset.test_iter)) for name, value in sums.items()}
@@ -237,7 +240,8 @@ class Trainer:
                 lapse = time.perf_counter() - since
                 speed = f"{(n - shown) / lapse:.6g} iter/s, {lapse:.6g}s/{p.display} iters"
                 self.say(f"Iteration {n} ({speed}), loss = {mean:.6g}")
-                self.say(f"    Train net output #0: {name} = {loss:.6g} (* 1 = {loss:.6g} loss)")
+                # CAFFE: with iter_size, the output is the last pass's, the loss the mean (solver.cpp)
+                self.say(f"    Train net output #0: {name} = {self._output:.6g} (* 1 = {self._output:.6g} loss)")
                 self.say(f"Iteration {n}, lr = {self.optimizer.rate():.6g}")
                 since, shown = time.perf_counter(), n
             self.optimizer.step()
