@@ -191,7 +191,7 @@ def _bad_files(folder, good):
     [("image.png", "a PNG image"), ("zip", "a ZIP archive"), ("empty", "an empty one"), ("text", "got text"),
      ("net.prototxt", "a prototxt: it describes a network, it holds no weights"), ("cut", "a truncated or damaged one"),
      ("start", "a truncated or damaged one"), ("noise", "something else"), ("folder", "a folder"),
-     ("missing", "no such file"), ("cut.h5", "a damaged one"), ("solverstate", "a solverstate"),
+     ("missing", "no such file"), ("cut.h5", "a damaged one"), ("solverstate", "expected its model m below"),
      ("w.safetensors", "got a safetensors file"), ("doubled", "layer conv1 stands there twice"),
      ("count", "conv1 blob 0: expected 837 values for shape (31, 3, 3, 3), got 864")],
 )  # fmt: skip
