@@ -5,10 +5,10 @@ The plain double loop, as upstream's layer has it, is timed on the smallest size
 
 import sys
 import time
-import tracemalloc
 from statistics import median
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import rankiqa
 
@@ -28,16 +28,23 @@ def _seconds(work, repeats):
     return (time.perf_counter() - start) / repeats
 
 
-def _peak_bytes(scores, images):
-    """The most that the loss's tensors hold at once, by PyTorch's own account."""
-    with torch.profiler.profile(profile_memory=True) as profile:
+class _Allocated(TorchDispatchMode):
+    """Adds up the bytes of every tensor that an operation returns: no less than what is held at once."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        self.bytes += sum(
+            t.nbytes for t in (found if isinstance(found, (tuple, list)) else [found]) if torch.is_tensor(t)
+        )
+        return found
+
+
+def _allocated(scores, images):
+    with _Allocated() as allocated:
         _once(scores, images)
-    held = most = 0
-    for event in sorted(profile.events(), key=lambda event: event.time_range.start):
-        if event.name == "[memory]":
-            held += event.cpu_memory_usage if hasattr(event, "cpu_memory_usage") else event.self_cpu_memory_usage
-            most = max(most, held)
-    return most
+    return allocated.bytes
 
 
 def _double_loop(scores):
@@ -58,7 +65,6 @@ def _double_loop(scores):
 
 def measure(rounds):
     torch.manual_seed(0)
-    tracemalloc.stop()
     times = {n: [] for n in SIZES}
     iteration, loop, memory = [], [], {}
     model = rankiqa.build("vgg16")
@@ -66,7 +72,7 @@ def measure(rounds):
     scores = {n: (torch.randn(45 * n) * 10).requires_grad_() for n in SIZES}
     for n in SIZES:
         _once(scores[n], n)
-        memory[n] = _peak_bytes(scores[n], n)
+        memory[n] = _allocated(scores[n], n)
     for i in range(rounds):
         print(f"bench: round {i + 1} of {rounds}", file=sys.stderr)
         for n in SIZES:
@@ -77,6 +83,6 @@ def measure(rounds):
     ratios["port_over_double_loop_time"] = median(t / one for t, one in zip(times[1], loop, strict=True))
     for small, large in zip(SIZES, SIZES[1:]):
         ratios[f"time_{45 * large}_over_{45 * small}"] = median(times[large]) / median(times[small])
-        ratios[f"memory_{45 * large}_over_{45 * small}"] = memory[large] / max(1, memory[small])
+        ratios[f"memory_{45 * large}_over_{45 * small}"] = memory[large] / memory[small]
     medians = {f"{45 * n}_scores_s": median(times[n]) for n in SIZES} | {"vgg16_iteration_s": median(iteration)}
     return ratios, medians | {f"{45 * n}_scores_bytes": memory[n] for n in SIZES}
