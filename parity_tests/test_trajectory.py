@@ -1,5 +1,7 @@
 """Rung `trajectory`: rank, then fine-tuning, in both engines from one seed; nothing is exchanged."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -10,12 +12,12 @@ from rankiqa.architectures import ARCHITECTURES
 from rankiqa.caffe_random import CaffeRandom
 from rankiqa.data import Quirks, read_list
 from rankiqa.training import Trainer
-from reference import NotRecorded
+from reference import Live, NotRecorded
 from tolerances import LOSS_WALK, SCORE_WALK, SROCC_WALK, TRAINED_LOSS, TRAINED_WEIGHTS
 
 CROPS = 5  # a held-out image
 # 24 and 12 images a minibatch rather than 48 and 30, for time; rates below which the walk is chaotic: at 2e-6, which
-# learns faster, a first weight moved by one ulp is 1e-2 of the loss after a hundred iterations (in either engine)
+# learns faster, the loss is 1e-2 apart after a hundred iterations
 SHALLOW = {
     "rank": {"images": 1, "base_lr": 4e-8, "stepsize": 150},
     "ft": {"batch": 12, "base_lr": 4e-10, "stepsize": 150},
@@ -60,6 +62,9 @@ def caffe_walk(caffe, case, images, arch, presets):
         jobs.append({"name": "s", "kind": "score", "net": "ft_deploy.prototxt", "output": "fc1", "crop": crop,
                      "weights": f"ft_iter_{iterations['ft']}.caffemodel", "batch": CROPS, "offsets": "offsets",
                      "images": [{"path": path} for path in paths]})  # fmt: skip
+    if isinstance(caffe, Live):
+        caffe = copy.copy(caffe)
+        caffe.verify = False  # the images depend on the JPEG encoders' version: other ones are another question
     try:
         return caffe.ask(case, jobs, arrays, files)
     except NotRecorded as error:
@@ -130,7 +135,7 @@ def test_shallow(caffe, parity, images, tmp_path):
         parity.must_fail("trajectory", f"wrong: {name}", max(distances(caffes, other).values()), LOSS_WALK)
 
 
-BIG = {"alexnet": {"base_lr": 1e-4, "stepsize": 10}, "vgg16": {"base_lr": 1e-5, "stepsize": 2}}
+BIG = {"alexnet": {"base_lr": 4e-6, "stepsize": 10}, "vgg16": {"base_lr": 1e-5, "stepsize": 2}}
 
 
 @pytest.mark.parametrize(("arch", "iterations"), [("alexnet", 20), pytest.param("vgg16", 3, marks=pytest.mark.slow)])
