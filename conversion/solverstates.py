@@ -15,8 +15,9 @@ from caffemodel import (
     write_solverstate,
 )
 from caffemodel.files import kind_of, replacing
+from rankiqa.architectures import SOLVER
 from recognise import recognise
-from weights import FORMAT, PARTS, SOLVER, VERSION, read_safetensors, to_net
+from weights import FORMAT, PARTS, VERSION, read_safetensors, to_net
 
 HISTORY = f"{SOLVER}history."
 

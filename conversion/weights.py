@@ -10,12 +10,11 @@ import numpy as np
 from caffemodel import CaffemodelError, Net, from_arrays, read
 from caffemodel.files import head
 from digest import FileDigest
-from rankiqa.architectures import ARCHITECTURES, known_nets
+from rankiqa.architectures import ARCHITECTURES, SOLVER, known_nets
 from recognise import Match, layer_types
 
 FORMAT, VERSION = "rankiqa", "1"
 PARTS = ("weight", "bias")
-SOLVER = "solver."  # how the keys of a training's snapshot begin that are not weights
 
 
 def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Path) -> dict:

@@ -85,7 +85,7 @@ def _walks(client):
         trajectory.make_images(folder)
         for name, start in (("Caffe", weight), ("Caffe again", weight), ("Caffe, one ulp", moved)):
             print(f"precision: {name}", file=sys.stderr)
-            files = {path.name: path for path in folder.iterdir()}
+            files = trajectory.image_files(folder)
             jobs = []
             for task, preset in presets.items():
                 files.update(trajectory.caffe_files("shallow", preset))

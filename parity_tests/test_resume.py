@@ -27,8 +27,7 @@ def images(tmp_path_factory):
 
 
 def _files(images):
-    files = {path.name: path for path in sorted(images.iterdir()) if path.suffix in (".bmp", ".txt")}
-    return {**files, **trajectory.caffe_files("shallow", PRESET)}
+    return {**trajectory.image_files(images), **trajectory.caffe_files("shallow", PRESET)}
 
 
 def _go_on(name, state):

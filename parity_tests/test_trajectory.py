@@ -32,10 +32,6 @@ def images(tmp_path_factory):
     return folder
 
 
-def _files(images):
-    return {path.name: path for path in sorted(images.iterdir()) if path.suffix in (".bmp", ".txt")}
-
-
 def _held_out(images, crop):
     """(paths, levels, offsets) of the images that are scored at the end."""
     found = read_list(images / "rank_test.txt")
@@ -46,7 +42,7 @@ def _held_out(images, crop):
 
 def caffe_walk(caffe, case, images, arch, presets):
     """Caffe's answer: losses and parameters of each task and, after fine-tuning, held-out scores."""
-    iterations, files, jobs = {}, _files(images), []
+    iterations, files, jobs = {}, trajectory.image_files(images), []
     for task, preset in presets.items():
         files.update(trajectory.caffe_files(arch, preset))
         iterations[task] = preset.max_iter

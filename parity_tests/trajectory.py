@@ -51,6 +51,11 @@ def make_images(folder, train=12, test=4):
     return texts
 
 
+def image_files(folder):
+    """{name: path} of the images and the lists, for Caffe's folder."""
+    return {path.name: path for path in sorted(Path(folder).iterdir()) if path.suffix in (".bmp", ".txt")}
+
+
 def presets(arch, dataset, iterations, **changes):
     """{task: preset} of a training that is small enough for a test."""
     every = {"max_iter": iterations, "snapshot": 0, "test_interval": 100, "display": 20, "average_loss": 20}

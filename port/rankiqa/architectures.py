@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SUFFIX = "_m"
+SOLVER = "solver."  # how the keys of a snapshot begin that are not weights (rankiqa.snapshots)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rankiqa.architectures import Architecture
+from rankiqa.architectures import Architecture, Conv, Linear
 from rankiqa.ziggurat import normals
 
 _CHUNK = 1 << 16  # words at a time: they stay in the cache
@@ -134,13 +134,15 @@ class CaffeRandom:
         most = np.uint32(math.floor(keep * (2**32 - 1)))
         return (self.words(size) <= most).reshape(tuple(shape))
 
+    def _weight(self, layer: Conv | Linear, shape: Sequence[int]) -> np.ndarray:
+        return self.xavier(shape) if layer.std is None else self.gaussian(shape, layer.std)
+
     def fill(self, architecture: Architecture, fc: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Every parameter of a network as its fillers leave it, in Caffe's order: {NAME.weight, NAME.bias: tensor}."""
         filled = {}
         shapes = architecture.parameter_shapes(fc)
         for layer, (name, (weight, bias)) in zip(architecture.parameter_layers, shapes.items(), strict=True):
-            values = self.xavier(weight) if layer.std is None else self.gaussian(weight, layer.std)
-            filled[f"{name}.weight"] = torch.from_numpy(values)
+            filled[f"{name}.weight"] = torch.from_numpy(self._weight(layer, weight))
             filled[f"{name}.bias"] = torch.from_numpy(self.constant(bias, layer.bias))
         return filled
 
@@ -149,7 +151,7 @@ class CaffeRandom:
         for layer, (weight, _) in zip(
             architecture.parameter_layers, architecture.parameter_shapes().values(), strict=True
         ):
-            _ = self.xavier(weight) if layer.std is None else self.gaussian(weight, layer.std)
+            self._weight(layer, weight)
 
 
 class CaffeDropout(nn.Module):

@@ -16,13 +16,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from rankiqa.architectures import ARCHITECTURES, Architecture, Conv, Linear, Norm, Pool
+from rankiqa.architectures import ARCHITECTURES, SOLVER, Architecture, Conv, Linear, Norm, Pool
 from rankiqa.caffe_random import CaffeDropout, CaffeRandom
 from rankiqa.layers import LRN, MaxPool2d
 
 DROPOUT = 0.5
 VERSION = "1"  # of the files that conversion/convert.py writes
-SOLVER = "solver."  # how the keys of a snapshot begin that are not weights
 
 
 class Network(nn.Module):

@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rankiqa.networks import SOLVER, VERSION
+from rankiqa.architectures import SOLVER
+from rankiqa.networks import VERSION
 
 HISTORY, RANDOM = f"{SOLVER}history.", f"{SOLVER}random"
 
