@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "parity_tests"), str(ROOT / "docker"), str(ROOT / "conversion")]
 
 import reference as references  # noqa: E402
+import trajectory  # noqa: E402
 from caffemodel.files import replacing  # noqa: E402
 
 MEASURED = pytest.StashKey()
@@ -75,6 +76,14 @@ def caffe(request):
         build.build(client, upstream=os.environ.get("RANKIQA_UPSTREAM") or build.AUTO)
     yield references.Live(client, keep=record, verify=True, image=image)
     client.close()
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """A folder with the images and the lists."""
+    folder = tmp_path_factory.mktemp("trajectory")
+    trajectory.make_images(folder)
+    return folder
 
 
 @pytest.fixture

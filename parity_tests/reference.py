@@ -8,6 +8,7 @@
 of its values at fixed places, its shape and its largest magnitude. It refuses a question other than the recorded one.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -173,6 +174,12 @@ class Live:
         self.client, self.keep, self.verify, self.image, self.gpu = client, keep, verify, image, gpu
         core = os.environ.get("OPENBLAS_CORETYPE")
         self.environment = {**({"OPENBLAS_CORETYPE": core} if core else {}), **(environment or {})}
+
+    def unverified(self, keep=False):
+        """The same Caffe, for answers that depend on this machine: not held to a recording, nor kept unless told."""
+        live = copy.copy(self)
+        live.keep, live.verify = keep, False
+        return live
 
     def run(self, command, folder, on_line=None):
         """Run a command in the image with `folder` as /work; returns its output. Raises CaffeError with its own words.

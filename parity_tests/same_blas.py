@@ -81,9 +81,9 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx, blas, layer, x, weight, bias):
         ctx.blas, ctx.layer = blas, layer
         ctx.save_for_backward(x, weight)
-        rows = [(side + 2 * p - k) // s + 1
-                for side, p, k, s in zip(x.shape[2:], layer.padding, layer.kernel_size, layer.stride, strict=True)]  # fmt: skip
-        out = x.new_empty(len(x), weight.shape[0], *rows)
+        geometry = zip(x.shape[2:], layer.padding, layer.kernel_size, layer.stride, strict=True)
+        size = [(side + 2 * pad - kernel) // stride + 1 for side, pad, kernel, stride in geometry]
+        out = x.new_empty(len(x), len(weight), *size)
         for image, made in zip(x, out, strict=True):
             columns = _columns(layer, image)
             for w, part, target in _groups(layer, weight.flatten(1), columns, made.flatten(1)):

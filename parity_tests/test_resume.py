@@ -1,7 +1,5 @@
 """Rung `resume`: a training begun in one engine goes on in the other, across a drop of the learning rate."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -78,7 +76,7 @@ def test_caffes_training_goes_on_in_the_port(caffe, parity, images, tmp_path):
     ]
     if not isinstance(caffe, Live):
         pytest.skip("the images depend on the JPEG encoders' version: live Caffe only")
-    answer = _unrecorded(caffe).ask("resume", jobs, {}, _files(images))
+    answer = caffe.unverified().ask("resume", jobs, {}, _files(images))
     for name in ("caffemodel", "solverstate"):
         file = f"rank_iter_{BEFORE}.{name}"
         (tmp_path / file).write_bytes(answer.array(f"first/file/{file}").tobytes())
@@ -88,13 +86,6 @@ def test_caffes_training_goes_on_in_the_port(caffe, parity, images, tmp_path):
     parity.check("resume", f"Caffe {BEFORE}, then the port {AFTER} iterations", error, RESUMED)
     wrong = _resumed(images, _spoiled(snapshot, tmp_path / "wrong.safetensors", "without momentum"))
     parity.must_fail("resume", "wrong: without momentum", _error(answer, "on", *wrong), RESUMED)
-
-
-def _unrecorded(caffe):
-    """Live Caffe for questions that depend on this machine's own numbers."""
-    live = copy.copy(caffe)
-    live.keep = live.verify = False
-    return live
 
 
 @pytest.mark.parametrize("suffix", ["", ".h5"])
@@ -108,13 +99,13 @@ def test_the_ports_training_goes_on_in_caffe(caffe, parity, images, tmp_path, mo
     to_caffe = ["--to", "solverstate", "--like", "live-rank", "--out", state]
     assert convert.main([str(begun.snapshot()), *to_caffe]) == 0
     pair = {name: tmp_path / name for name in (state, state.replace("solverstate", "caffemodel"))}
-    answer = _unrecorded(caffe).ask("resume", [_go_on("on", state)], {}, {**_files(images), **pair})
+    answer = caffe.unverified().ask("resume", [_go_on("on", state)], {}, {**_files(images), **pair})
     assert convert.main([state, "--out", "back.safetensors"]) == 0
     error = _error(answer, "on", *_resumed(images, tmp_path / "back.safetensors"))
     parity.check("resume", f"the port {BEFORE}, then Caffe {AFTER} iterations{suffix}", error, RESUMED)
     begun.optimizer.set_iteration(0, 0)
     assert convert.main([str(begun.snapshot()), *to_caffe]) == 0
     pair = {name: tmp_path / name for name in pair}
-    answer = _unrecorded(caffe).ask("resume", [_go_on("on", state)], {}, {**_files(images), **pair})
+    answer = caffe.unverified().ask("resume", [_go_on("on", state)], {}, {**_files(images), **pair})
     error = _error(answer, "on", *_resumed(images, tmp_path / "back.safetensors"))
     parity.must_fail("resume", f"wrong: the rate of iteration 0{suffix}", error, RESUMED)

@@ -1,7 +1,5 @@
 """Rung `trajectory`: rank, then fine-tuning, in both engines from one seed; nothing is exchanged."""
 
-import copy
-
 import numpy as np
 import pytest
 
@@ -22,14 +20,6 @@ SHALLOW = {
     "rank": {"images": 1, "base_lr": 4e-8, "stepsize": 150},
     "ft": {"batch": 12, "base_lr": 4e-10, "stepsize": 150},
 }
-
-
-@pytest.fixture(scope="session")
-def images(tmp_path_factory):
-    """A folder with the images and the lists."""
-    folder = tmp_path_factory.mktemp("trajectory")
-    trajectory.make_images(folder)
-    return folder
 
 
 def _held_out(images, crop):
@@ -59,8 +49,7 @@ def caffe_walk(caffe, case, images, arch, presets):
                      "weights": f"ft_iter_{iterations['ft']}.caffemodel", "batch": CROPS, "offsets": "offsets",
                      "images": [{"path": path} for path in paths]})  # fmt: skip
     if isinstance(caffe, Live):
-        caffe = copy.copy(caffe)
-        caffe.verify = False  # the images depend on the JPEG encoders' version: other ones are another question
+        caffe = caffe.unverified(caffe.keep)  # the images depend on the JPEG encoders' version
     try:
         return caffe.ask(case, jobs, arrays, files)
     except NotRecorded as error:

@@ -15,3 +15,4 @@ TRAINED_LOSS = 1e-4  # 20 iterations of AlexNet, 3 of VGG-16
 TRAINED_WEIGHTS = 1e-5
 RESUMED = 1e-5  # a few iterations after a snapshot, of max|loss| and max|parameter|
 PRINTED = 2e-5  # six digits, and rounding behind them
+ROUNDED_LOSS = 5e-7  # a sum of dozens of float32 terms, its last bits
