@@ -6,8 +6,8 @@
 REPORT.json is what `scripts/test --caffe=live --parity-report REPORT.json` wrote; without it the rungs are left out.
 The walks (Shallow, 300 iterations of ranking and 300 of fine-tuning) are made anew, about 20 minutes on two cores, and
 kept in --walks: Caffe, Caffe again, Caffe with one initial weight moved by one ulp, Caffe with OpenBLAS's kernels for
-another processor, and the port. Exit status 1 when the port comes further from Caffe than ten times the furthest of
-Caffe's own walks has by then.
+another processor, and the port. Exit status 1 when the port comes further from Caffe than ten times what the walk of
+one ulp has by then.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from rankiqa.caffe_random import CaffeRandom  # noqa: E402
 TARGET, PICTURE = HERE / "PRECISION.md", HERE / "precision.png"
 # A loss is a float32 sum of dozens of terms: this much, of the loss, is there before anything has walked
 FLOOR = 1e-6
-LIMIT = 10  # times the distance that rounding makes in Caffe itself
+LIMIT = 10  # times the distance that one ulp makes in Caffe itself
 KERNELS = "Nehalem"  # SSE, without fused multiply-adds; the image's are Haswell's
 ULP, OTHER = "Caffe, one ulp", f"Caffe, {KERNELS} kernels"
 WHY = {
@@ -65,16 +65,15 @@ Made by `.venv/bin/python parity_tests/precision.py --report REPORT.json` from w
 Shallow on photographs, 300 iterations of ranking and 300 of fine-tuning, from one seed, nothing exchanged.
 Distance: |loss - Caffe's| / max(Caffe's, 1). "One ulp": Caffe, the first weight of conv1 moved to the next float32.
 "{kernels} kernels": Caffe, its OpenBLAS told to multiply as on that processor, so that sums round otherwise everywhere.
-The rung `same-blas` is the proof that nothing but such rounding sets the port apart: with the matrix products of Caffe's
-own BLAS it comes to Caffe's weights bit for bit.
+The rung `same-blas` proves that nothing but such rounding sets the port apart: with the matrix products of Caffe's own
+BLAS it comes to Caffe's weights bit for bit.
 
 ![distances](precision.png)
 
 {walks}
 
-At its furthest the port is at {ulp} times the distance that one ulp had made in Caffe by then, and at {kernel} times
-what other kernels had (limit {limit} of the larger; distances below {floor} count as {floor}, a few float32 roundings of
-a loss).
+At its furthest the port is at {ulp} times the distance that one ulp had made in Caffe by then (limit {limit}), and at
+{kernel} times what other kernels had. Distances below {floor} count as {floor}, a few float32 roundings of a loss.
 """
 
 
@@ -121,10 +120,10 @@ def _distances(walks):
     }
 
 
-def furthest(port, *walks):
-    """The port's largest distance so far over the largest of the other walks so far, at its worst."""
-    scale = np.maximum.accumulate(np.maximum.reduce([np.full_like(port, FLOOR), *walks]))
-    return float((np.maximum.accumulate(port) / scale).max())
+def furthest(port, other):
+    """The port's largest distance so far over the other walk's, at its worst."""
+    port, other = np.maximum.accumulate(port), np.maximum.accumulate(other)
+    return float((port / np.maximum(other, FLOOR)).max())
 
 
 def _draw(distances):
@@ -202,23 +201,21 @@ def main(argv=None):
             options.walks.write_text(json.dumps(walks))
     distances = _distances(walks)
     _draw(distances)
-    worst = furthest(distances["port"], distances[ULP], distances[OTHER])
+    ulp, kernel = (furthest(distances["port"], distances[name]) for name in (ULP, OTHER))
     text = TEXT.format(
         rungs=rungs,
         kernels=KERNELS,
         walks="\n".join(_walked(distances)),
-        ulp=f"{furthest(distances['port'], distances[ULP]):.2g}",
-        kernel=f"{furthest(distances['port'], distances[OTHER]):.2g}",
+        ulp=f"{ulp:.2g}",
+        kernel=f"{kernel:.2g}",
         limit=LIMIT,
         floor=f"{FLOOR:g}",
     )
     temporary = TARGET.with_name(".PRECISION.tmp")
     temporary.write_text(text)
     os.replace(temporary, TARGET)
-    print(
-        f"{TARGET}: the port is at {worst:.2g} times the distance of Caffe's own walks, limit {LIMIT}", file=sys.stderr
-    )
-    return 0 if worst <= LIMIT else 1
+    print(f"{TARGET}: the port is at {ulp:.2g} times one ulp's distance, limit {LIMIT}", file=sys.stderr)
+    return 0 if ulp <= LIMIT else 1
 
 
 if __name__ == "__main__":
