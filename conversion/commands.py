@@ -12,7 +12,7 @@ from caffemodel import CaffemodelError, read, write
 from caffemodel.files import kind_of, replacing
 from digest import FileDigest
 from inspect_model import inspect, table
-from recognise import recognise
+from recognise import recognise, shared
 from weights import read_safetensors, to_net, write_safetensors
 
 
@@ -49,7 +49,12 @@ def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
         if options.onnx or options.out.suffix != ".safetensors":
             raise CaffemodelError(f"{options.model}: expected one --out .safetensors for a solver state")
         return solverstates.to_snapshot(options.model, options.out, options.arch)
-    match = recognise(read(options.model), str(options.model), options.arch)
+    if options.net and options.onnx:
+        raise CaffemodelError("--onnx: expected a whole network, got --for, which may take a part of one")
+    if options.net:
+        match = shared(read(options.model), str(options.model), options.net, options.arch)
+    else:
+        match = recognise(read(options.model), str(options.model), options.arch)
     target = options.out or options.onnx
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(replacing(target))

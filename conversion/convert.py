@@ -2,6 +2,7 @@
 """Convert RankIQA's weights from Caffe to the PyTorch port, and back.
 
     convert.py MODEL.caffemodel --out W.safetensors [--onnx M.onnx]     weights for `import rankiqa`
+    convert.py VGG_ILSVRC_16_layers.caffemodel --for live-rank --out W.safetensors      weights to start a training with
     convert.py W.safetensors --to caffemodel --like live-ft --out M.caffemodel
     convert.py P.solverstate --out S.safetensors                        a training to go on with in the port
     convert.py S.safetensors --to solverstate --like live-rank --out P.solverstate      and in Caffe (P.caffemodel too)
@@ -38,6 +39,8 @@ def _convert_parser(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help=".safetensors, or a .pt/.pth state dict; with --to: the caffemodel")
     parser.add_argument("--arch", choices=sorted(ARCHITECTURES), help="the network to expect (else recognised)")
     parser.add_argument("--onnx", type=Path, metavar="M.onnx", help="write the network as ONNX too (or only)")
+    parser.add_argument("--for", dest="net", metavar="NET", help="take what the file shares by name with live-rank, "
+                        "tid2013-rank, live-ft or tid2013-ft: initial weights of a training")  # fmt: skip
     parser.add_argument("--to", choices=("caffemodel", "solverstate"), help="the way back")
     parser.add_argument("--like", metavar="NET", help="live-rank, tid2013-rank, live-ft, tid2013-ft, or a model file")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
@@ -46,6 +49,8 @@ def _convert_parser(argv: list[str]) -> argparse.Namespace:
         parser.error(f"--to {options.to} needs --like and --out")
     if not options.to and (options.like or not (options.out or options.onnx)):
         parser.error("--out or --onnx is needed, and --like only with --to")
+    if options.to and options.net:
+        parser.error("--for only without --to")
     return options
 
 
@@ -78,7 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(summary))
     elif not options.to:
-        print(f"{options.out or options.onnx}: {summary['arch']}, output {summary['head']}", file=sys.stderr)
+        taken = f", layers {', '.join(layer['name'] for layer in summary['layers'])}" if options.net else ""
+        print(f"{options.out or options.onnx}: {summary['arch']}, output {summary['head']}{taken}", file=sys.stderr)
     return 0
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors
+import torch
 from PIL import Image
 
 import caffemodel
 import convert
+import rankiqa
 from caffemodel.schema import FAST
 from rankiqa.architectures import ARCHITECTURES, known_nets
+from rankiqa.caffe_random import CaffeRandom
+from rankiqa.training import copy_weights
 
 NETS = ("live-rank", "live-ft", "tid2013-rank", "tid2013-ft")
 
@@ -27,6 +31,18 @@ def arrays_of(arch="shallow", like="live-rank"):
 def model(path, arrays, extra=()):
     layers = [(name, "Convolution" if name.startswith("conv") else "InnerProduct", a) for name, a in arrays.items()]
     caffemodel.write(caffemodel.from_arrays("net", [*layers, *extra]), path)
+    return path
+
+
+def old_model(path, arrays):
+    """A V1 file with four-number shapes."""
+    message = FAST["NetParameter"](name="old")
+    for name, pair in arrays.items():
+        layer = message.layers.add(name=name, type=4 if name.startswith("conv") else 14)
+        for a in pair:
+            blob = layer.blobs.add(data=a.tobytes())
+            blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - a.ndim) + a.shape
+    path.write_bytes(message.SerializeToString())
     return path
 
 
@@ -104,13 +120,7 @@ def test_and_back(tmp_path, capsys, shallow, suffix):
 def test_old_files_and_doubles(tmp_path, capsys):
     """V1 with four-number shapes and V2 with doubles give the weights that Caffe would load."""
     arrays = arrays_of()
-    message = FAST["NetParameter"](name="old")
-    for name, pair in arrays.items():
-        layer = message.layers.add(name=name, type=4 if name.startswith("conv") else 14)
-        for a in pair:
-            blob = layer.blobs.add(data=a.tobytes())
-            blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - a.ndim) + a.shape
-    (tmp_path / "v1.caffemodel").write_bytes(message.SerializeToString())
+    old_model(tmp_path / "v1.caffemodel", arrays)
     model(tmp_path / "double.caffemodel", {n: [a.astype(float) * 1.1 for a in pair] for n, pair in arrays.items()})
     for name, factor in (("v1", None), ("double", 1.1)):
         weights, source = tmp_path / f"{name}.safetensors", tmp_path / f"{name}.caffemodel"
@@ -149,6 +159,45 @@ def test_an_imagenet_classifier_is_refused_by_name(tmp_path, capsys):
              for name, shapes in ARCHITECTURES["vgg16"].parameter_shapes().items() if name != "fc8_m"}  # fmt: skip
     error = refused(capsys, tmp_path, model(tmp_path / "m.caffemodel", small | fc8))
     assert "expected a vgg16 of RankIQA, got: 1000 outputs at fc8 where RankIQA has 1" in error
+
+
+def test_a_training_starts_from_a_classifier(tmp_path, capsys):
+    """--for takes the layers in common by name, of a V1 file with four-number shapes; the rest keeps its fillers."""
+    arrays = {name: pair for name, pair in arrays_of().items() if name != "fc1_m"}
+    arrays["fc1"] = [np.ones((1000, 512), "f4"), np.ones(1000, "f4")]
+    source, weights = old_model(tmp_path / "v1.caffemodel", arrays), tmp_path / "W.safetensors"
+    assert "1000 outputs at fc1" in refused(capsys, tmp_path, source)
+    status, _, told = run(capsys, source, "--for", "live-rank", "--out", weights)
+    assert status == 0 and told.endswith("layers conv1, conv2, conv3, conv4\n")
+    net = rankiqa.build("shallow", random=CaffeRandom(7))
+    before = net.fc1_m.weight.clone()
+    assert copy_weights(net, weights) == ["fc1_m"]
+    for name, pair in arrays.items():
+        if name != "fc1":
+            found = net.get_submodule(name)
+            assert found.weight.detach().numpy().tobytes() == pair[0].tobytes()
+            assert found.bias.detach().numpy().tobytes() == pair[1].tobytes()
+    assert torch.equal(net.fc1_m.weight, before)
+    with pytest.raises(ValueError, match=r"missing fc1_m\.bias"):
+        rankiqa.load(weights)
+
+
+def test_what_a_training_cannot_start_from(tmp_path, capsys):
+    source = model(tmp_path / "m.caffemodel", arrays_of())
+    assert "--for: expected one of live-rank" in refused(capsys, tmp_path, source, "--for", "csiq")
+    assert "--onnx: expected a whole network" in refused(
+        capsys, tmp_path, source, "--for", "live-ft", "--onnx", tmp_path / "M.onnx"
+    )
+    wide = model(
+        tmp_path / "wide.caffemodel", arrays_of() | {"conv2": [np.zeros((9, 9, 3, 3), "f4"), np.zeros(9, "f4")]}
+    )
+    assert "conv2 blob 0: expected (32, 32, 3, 3), got (9, 9, 3, 3)" in refused(
+        capsys, tmp_path, wide, "--for", "live-rank", "--arch", "shallow"
+    )
+    other = model(tmp_path / "other.caffemodel", {"ip": [np.zeros((1, 2), "f4"), np.zeros(1, "f4")]})
+    assert "got none of them" in refused(capsys, tmp_path, other, "--for", "live-rank", "--arch", "shallow")
+    status, _, told = run(capsys, source, "--to", "caffemodel", "--like", "live-ft", "--for", "live-ft", "--out", "x")
+    assert status == 2 and "--for only without --to" in told
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
