@@ -17,7 +17,7 @@ import rankiqa
 from caffemodel.schema import FAST
 from rankiqa.architectures import ARCHITECTURES, known_nets
 from rankiqa.caffe_random import CaffeRandom
-from rankiqa.training import copy_weights
+from rankiqa.snapshots import copy_weights
 
 NETS = ("live-rank", "live-ft", "tid2013-rank", "tid2013-ft")
 

@@ -19,7 +19,8 @@ from rankiqa import snapshots
 from rankiqa.cli import main
 from rankiqa.data import read_list
 from rankiqa.presets import PRESETS
-from rankiqa.training import SmoothedLoss, Trainer, copy_weights, parameter_groups
+from rankiqa.snapshots import copy_weights
+from rankiqa.training import SmoothedLoss, Trainer, parameter_groups
 
 KILLS = 12
 SETTINGS = {"batch": 2, "max_iter": 14, "snapshot": 2, "display": 3, "test_interval": 5, "test_iter": 1,

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rankiqa.architectures import SOLVER
-from rankiqa.networks import VERSION
+from rankiqa.networks import VERSION, Network
 
 HISTORY, RANDOM = f"{SOLVER}history.", f"{SOLVER}random"
 
@@ -62,3 +62,29 @@ def latest(folder: str | os.PathLike, prefix: str) -> Path | None:
     name = re.compile(re.escape(prefix) + r"_iter_(\d+)\.safetensors")
     found = {int(match[1]): path for path in Path(folder).glob("*.safetensors") if (match := name.fullmatch(path.name))}
     return found[max(found)] if found else None
+
+
+def copy_weights(model: Network, path: str | Path) -> list[str]:
+    """Copy weights by layer name, as `caffe train --weights` does; returns the layers that the file lacks.
+
+    path: a .safetensors from conversion/convert.py, or a snapshot. Raises ValueError for a wrong shape, or when no
+    layer has a name in common.
+    """
+    # CAFFE: a layer that the file does not name keeps its filler's values without a word (net.cpp); here it is told
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: expected converted weights (.safetensors), got: {error}") from None
+    own, missing = model.state_dict(), set()
+    for name, tensor in own.items():
+        if name not in state:
+            missing.add(name.rsplit(".", 1)[0])
+        elif state[name].shape != tensor.shape:
+            raise ValueError(f"{path}: {name}: expected {tuple(tensor.shape)}, got {tuple(state[name].shape)}")
+        else:
+            tensor.copy_(state[name])
+    layers = list(dict.fromkeys(name.rsplit(".", 1)[0] for name in own))
+    if len(missing) == len(layers):
+        raise ValueError(f"{path}: expected some of the layers {', '.join(layers)}, got none of them")
+    return [name for name in layers if name in missing]

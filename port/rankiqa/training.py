@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rankiqa import snapshots
@@ -43,32 +42,6 @@ def parameter_groups(model: Network, ten_times: str) -> list[dict]:
         key = (factor, 1.0) if part == "weight" else (2 * factor, 0.0)
         groups.setdefault(key, []).append(parameter)
     return [{"params": found, "lr_mult": lr, "decay_mult": decay} for (lr, decay), found in groups.items()]
-
-
-def copy_weights(model: Network, path: str | Path) -> list[str]:
-    """Copy weights by layer name, as `caffe train --weights` does; returns the layers that the file lacks.
-
-    path: a .safetensors from conversion/convert.py, or a snapshot. Raises ValueError for a wrong shape, or when no
-    layer has a name in common.
-    """
-    # CAFFE: a layer that the file does not name keeps its filler's values without a word (net.cpp); here it is told
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: expected converted weights (.safetensors), got: {error}") from None
-    own, missing = model.state_dict(), set()
-    for name, tensor in own.items():
-        if name not in state:
-            missing.add(name.rsplit(".", 1)[0])
-        elif state[name].shape != tensor.shape:
-            raise ValueError(f"{path}: {name}: expected {tuple(tensor.shape)}, got {tuple(state[name].shape)}")
-        else:
-            tensor.copy_(state[name])
-    layers = list(dict.fromkeys(name.rsplit(".", 1)[0] for name in own))
-    if len(missing) == len(layers):
-        raise ValueError(f"{path}: expected some of the layers {', '.join(layers)}, got none of them")
-    return [name for name in layers if name in missing]
 
 
 def _or_nan(measure: Callable, scores: np.ndarray, labels: np.ndarray) -> float:
@@ -136,7 +109,7 @@ class Trainer:
         self.model = build(arch, fc=known_nets(architecture)[preset.net], random=self.random)
         if test is not None:
             self.random.skip_fill(architecture)  # CAFFE: the TEST net is filled too, from the same stream (solver.cpp)
-        if weights is not None and (anew := copy_weights(self.model, weights)):
+        if weights is not None and (anew := snapshots.copy_weights(self.model, weights)):
             say(f"{weights}: without {', '.join(anew)}, which start anew")
         self.model.to(self.device)
         schedule = LearningRate("step", gamma=preset.gamma, stepsize=preset.stepsize)
