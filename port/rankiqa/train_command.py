@@ -33,6 +33,7 @@ def add(commands) -> None:
         "OUT/settings.json and OUT/PRESET_iter_N.safetensors. SIGINT, SIGTERM: a snapshot, then the end. Exit status: "
         "0 trained, 1 stopped or failed on the way, 2 nothing was begun (options, lists, weights).",
     )
+    one.set_defaults(run=run)
     one.add_argument("preset", choices=sorted(PRESETS), help="the settings of the original, or the paper's")
     one.add_argument("--train", required=True, metavar="LIST", help="`path label` lines, in the original's order")
     one.add_argument("--test", metavar="LIST", help="the same for the test phase")
@@ -107,7 +108,10 @@ def run(options: argparse.Namespace) -> int:
         except (ValueError, RuntimeError, TypeError) as error:  # torch's own words for a device it lacks
             print(f"rankiqa: {str(error).splitlines()[0]}", file=sys.stderr)
             return 2
-        settings = {"preset": asdict(preset), "options": {key: str(value) for key, value in vars(options).items()}}
+        settings = {
+            "preset": asdict(preset),
+            "options": {key: str(value) for key, value in vars(options).items() if key != "run"},
+        }
         temporary = options.out / ".settings.json.tmp"
         temporary.write_text(json.dumps(settings, indent=1) + "\n")
         os.replace(temporary, options.out / "settings.json")
