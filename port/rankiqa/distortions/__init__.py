@@ -1,57 +1,51 @@
-"""LIVE's four distortions, as the original makes its ranked training images: one table, one function.
+"""The distortions of the original's ranked training images: LIVE's and TID2013's tables, one function.
 
-Images are uint8 (H, W, 3), RGB, 0..255. Level 1 is the mildest, level 5 the strongest.
+Images are uint8 (H, W, 3), RGB, 0..255. Level 1 is the mildest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Callable
-
 import numpy as np
 
-from rankiqa.distortions.blur import gaussian_blur
-from rankiqa.distortions.compression import jpeg, jpeg2000
-from rankiqa.distortions.noise import gaussian_noise
+from rankiqa.distortions.datasets import DATASETS, LIVE, TID2013
+from rankiqa.distortions.table import ORIGINS, Distortion
+
+__all__ = ["DATASETS", "LIVE", "ORIGINS", "TID2013", "Distortion", "distort", "find"]
 
 
-@dataclass(frozen=True)
-class Distortion:
-    """One row of the table: what is applied, and the parameter of each level, mildest first."""
+def find(name: str, level: int, dataset: str | None = None) -> tuple[Distortion, float]:
+    """The table's row for a name, and its parameter at a level (1 is the mildest).
 
-    name: str
-    title: str
-    parameter: str
-    levels: tuple[float, ...]
-    apply: Callable[[np.ndarray, float, object], np.ndarray]
-
-
-LIVE = {
-    row.name: row
-    for row in (
-        Distortion("GB", "Gaussian blur", "kernel size h, sigma h/6", (7, 15, 39, 91, 199), gaussian_blur),
-        Distortion("GN", "white noise", "log2 of the variance on [0, 1]", (-10, -7.5, -5.5, -3.5, 0), gaussian_noise),
-        Distortion("JPEG", "JPEG", "quality", (43, 12, 7, 4, 0), jpeg),
-        Distortion("JP2K", "JPEG 2000", "bits per pixel", (0.46, 0.16, 0.07, 0.04, 0.02), jpeg2000),
-    )
-}
+    dataset: live or tid2013; None is live for GB, GN, JPEG and JP2K, tid2013 for every other name.
+    Raises ValueError for an unknown data set or name, or a level that the distortion lacks.
+    """
+    if dataset is None:
+        table, known = (LIVE if name in LIVE else TID2013), {**LIVE, **TID2013}
+    elif dataset in DATASETS:
+        table = known = DATASETS[dataset]
+    else:
+        raise ValueError(f"distort: expected a data set of {', '.join(DATASETS)}, got {dataset!r}")
+    if name not in table:
+        raise ValueError(f"distort: expected a distortion of {', '.join(known)}, got {name!r}")
+    row = table[name]
+    if isinstance(level, bool) or level not in range(1, len(row.levels) + 1):
+        raise ValueError(f"distort: {name} has levels 1 to {len(row.levels)}, got {level!r}")
+    return row, row.levels[int(level) - 1]
 
 
-def distort(image: np.ndarray, name: str, level: int, rng) -> np.ndarray:
+def distort(image: np.ndarray, name: str, level: int, rng, dataset: str | None = None) -> np.ndarray:
     """Distort one image: uint8 (H, W, 3) RGB 0..255 in, the same shape and type out; the input is left as it was.
 
-    name: GB, GN, JPEG or JP2K. level: 1 (mildest) to 5. rng: numpy RandomState or Generator (only GN draws from it).
-    Raises ValueError for another shape or type, an unknown name, or a level that the distortion lacks.
-    Source: RankIQA, section 4.1 (the LIVE set), and upstream's data/data_generator (MATLAB).
+    name: a key of LIVE or TID2013. level: 1 (mildest) to 5 (LIVE) or 4 (TID2013). rng: numpy RandomState or Generator.
+    dataset: live or tid2013; None is live for GB, GN, JPEG and JP2K, tid2013 for every other name.
+    Raises ValueError for another shape or type, an unknown name, a level that the distortion lacks, or a picture too
+    small for its patches.
+    Source: RankIQA, section 4.1, and upstream's data/data_generator and data/rank_tid2013 (MATLAB).
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"distort: expected a uint8 array (H, W, 3), RGB, got {got}")
     if image.size == 0:
         raise ValueError(f"distort: expected an image with pixels, got shape {image.shape}")
-    if name not in LIVE:
-        raise ValueError(f"distort: expected a distortion of {', '.join(LIVE)}, got {name!r}")
-    row = LIVE[name]
-    if isinstance(level, bool) or level not in range(1, len(row.levels) + 1):
-        raise ValueError(f"distort: {name} has levels 1 to {len(row.levels)}, got {level!r}")
-    return row.apply(image, row.levels[int(level) - 1], rng)
+    row, value = find(name, level, dataset)
+    return row.apply(image, value, rng)

@@ -1,13 +1,56 @@
-"""White Gaussian noise (GN)."""
+"""Noise drawn pixel by pixel: GN, GNC, IN, MGN."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from rankiqa.distortions.colour_space import rgb_to_ycbcr, ycbcr_to_rgb
 from rankiqa.distortions.rounding import to_uint8
 
 
-def gaussian_noise(image: np.ndarray, log2_variance: float, rng) -> np.ndarray:
-    """Add zero-mean noise of variance 2**log2_variance to the picture on [0, 1], clip, and go back to uint8."""
-    noisy = image / 255.0 + np.sqrt(2.0**log2_variance) * rng.standard_normal(size=image.shape)
+def white_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
+    """Add zero-mean Gaussian noise of this variance to the picture on [0, 1], clip, and go back to uint8.
+
+    Source: MATLAB's imnoise(image, 'gaussian', 0, variance).
+    """
+    noisy = image / 255.0 + np.sqrt(variance) * rng.standard_normal(size=image.shape)
     return to_uint8(255.0 * np.clip(noisy, 0, 1))
+
+
+def gaussian_noise(image: np.ndarray, log2_variance: float, rng) -> np.ndarray:
+    """White noise of variance 2**log2_variance on [0, 1] (LIVE's GN)."""
+    return white_noise(image, 2.0**log2_variance, rng)
+
+
+def colour_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
+    """Add Gaussian noise of this variance to Y, Cb and Cr on [0, 1] (GNC).
+
+    Source: upstream data/rank_tid2013/gnc.m.
+    """
+    ycbcr = rgb_to_ycbcr(image) / 255.0
+    ycbcr += np.sqrt(variance) * rng.standard_normal(size=image.shape)
+    return to_uint8(ycbcr_to_rgb(ycbcr) * 255.0)
+
+
+def impulse_noise(image: np.ndarray, density: float, rng) -> np.ndarray:
+    """Set this share of the values to 0 or 255, as likely the one as the other, each channel for itself (IN).
+
+    Source: MATLAB's imnoise(image, 'salt & pepper', density).
+    """
+    drawn = rng.uniform(size=image.shape)
+    noisy = image.copy()
+    noisy[drawn < density / 2] = 0
+    noisy[(drawn >= density / 2) & (drawn < density)] = 255
+    return noisy
+
+
+def multiplicative_noise(image: np.ndarray, deviation: float, rng) -> np.ndarray:
+    """Multiply each value by 1 + deviation * normal, one channel after the other (MGN).
+
+    Source: upstream data/rank_tid2013/MultiGN.m.
+    """
+    height, width, channels = image.shape
+    noisy = image / 255.0 * 255.0
+    for channel in range(channels):
+        noisy[:, :, channel] *= 1 + deviation * rng.standard_normal(size=(height, width))
+    return to_uint8(noisy)

@@ -1,0 +1,67 @@
+"""Patches at random places: NEPN, BW."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rankiqa.distortions.rounding import to_uint8
+
+PATCH, MOVED, MARGIN = 15, 5, 30
+BLOCK = 32
+
+
+def _one_of(rng, low: int, high: int) -> int:
+    """A whole number in low..high, both included, from one uniform draw, as MATLAB's randi."""
+    return low + min(int(rng.uniform() * (high - low + 1)), high - low)
+
+
+def _need(image: np.ndarray, name: str, height: int, width: int) -> None:
+    if image.shape[0] < height or image.shape[1] < width:
+        got = f"{image.shape[0]} x {image.shape[1]}"
+        raise ValueError(f"distort: {name} needs at least {height} x {width} pixels (H x W), got {got}")
+
+
+def displaced_patches(image: np.ndarray, patches: float, rng) -> np.ndarray:
+    """Replace this many 15 x 15 patches by what stands five rows and five columns further (NEPN).
+
+    Raises ValueError below 31 x 31 pixels.
+    Source: upstream data/rank_tid2013/nepn.m.
+    """
+    _need(image, "NEPN", MARGIN + 1, MARGIN + 1)
+    height, width = image.shape[:2]
+    changed = image.copy()
+    for _ in range(int(patches)):
+        top, left = _one_of(rng, 0, height - MARGIN - 1), _one_of(rng, 0, width - MARGIN - 1)
+        # UPSTREAM: taken from the picture as it was, also where an earlier patch has changed it.
+        source = image[top + MOVED : top + MOVED + PATCH, left + MOVED : left + MOVED + PATCH]
+        changed[top : top + PATCH, left : left + PATCH] = source
+    return changed
+
+
+def colour_of_blocks(image: np.ndarray, blocks: float) -> np.ndarray:
+    """The uint8 colour (3,) of the blocks when there are this many: the mean one, its red changed below 16."""
+    # MATLAB: mean(mean()) takes the columns first and then sums their means one after the other.
+    columns = image.sum(0) / image.shape[0]
+    red, green, blue = np.cumsum(columns, 0)[-1] / image.shape[1]
+    if blocks < 4:
+        red = 0.0
+    elif blocks < 16:
+        red += 50 if blocks < 8 else 30
+    return to_uint8(np.array([red, green, blue]))
+
+
+def colour_blocks(image: np.ndarray, blocks: float, rng) -> np.ndarray:
+    """Cover this many 32 x 32 blocks with one colour, further from the picture's mean the fewer they are (BW).
+
+    Raises ValueError below 33 x 34 pixels.
+    Source: upstream data/rank_tid2013/BlockWise.m.
+    """
+    _need(image, "BW", BLOCK + 1, BLOCK + 2)
+    height, width = image.shape[:2]
+    colour = colour_of_blocks(image, blocks)
+    changed = image.copy()
+    for _ in range(int(blocks)):
+        top = _one_of(rng, 0, height - BLOCK - 1)
+        left = _one_of(rng, 1, width - BLOCK - 1)  # UPSTREAM: the first column is never covered
+        changed[top : top + BLOCK, left : left + BLOCK] = colour
+    return changed

@@ -1,0 +1,55 @@
+"""Changes of brightness, contrast and colour: MSH, MSL, CCL, CCH, CS, CA."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from rankiqa.distortions.blur import gaussian_kernel
+from rankiqa.distortions.colour_space import rgb_to_ycbcr, ycbcr_to_rgb
+from rankiqa.distortions.rounding import to_uint8
+
+
+def mean_shift(image: np.ndarray, shift: float, rng: object) -> np.ndarray:
+    """Add this many grey levels to every value, saturating (MSH; MSL with a negative shift).
+
+    Source: upstream data/rank_tid2013/MeanShift.m.
+    """
+    return np.clip(image.astype(np.int16) + int(shift), 0, 255).astype(np.uint8)
+
+
+def contrast_change(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
+    """Multiply every value by this factor (CCL below 1, CCH above).
+
+    Source: upstream data/rank_tid2013/ContrastChange.m.
+    """
+    # UPSTREAM: /255 and *255 before the factor; both round, and which way a half goes afterwards hangs on it.
+    values = np.arange(256) / 255.0 * 255.0 * factor
+    return to_uint8(values)[image]
+
+
+def colour_saturation(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
+    """Multiply the distance of Cb and Cr from grey by this factor; a negative one gives complementary colours (CS).
+
+    Source: upstream data/rank_tid2013/ColorSaturation.m.
+    """
+    ycbcr = rgb_to_ycbcr(image) / 255.0
+    # UPSTREAM: grey is taken as 0.5, which is 127.5, while rgb2ycbcr's grey is 128.
+    ycbcr[:, :, 1:] = 0.5 + (ycbcr[:, :, 1:] - 0.5) * factor
+    return to_uint8(ycbcr_to_rgb(ycbcr) * 255.0)
+
+
+def chromatic_aberration(image: np.ndarray, shift: float, rng: object) -> np.ndarray:
+    """Shift red by shift - 1 columns to the right and green by shift / 2 - 1, then blur a little (CA).
+
+    The columns that nothing is shifted into keep what they had.
+    Source: upstream data/rank_tid2013/CA.m.
+    """
+    shifted = image.copy()
+    # UPSTREAM: MATLAB counts columns from 1, so "from column `shift` on" moves by one less. Its B is the green channel.
+    for channel, columns in ((0, int(shift) - 1), (1, int(shift) // 2 - 1)):
+        kept = max(image.shape[1] - columns, 0)
+        shifted[:, columns:, channel] = image[:, :kept, channel]
+    taps = gaussian_kernel(3)
+    blurred = cv2.sepFilter2D(shifted.astype(np.float64), cv2.CV_64F, taps, taps, borderType=cv2.BORDER_REFLECT)
+    return to_uint8(blurred)
