@@ -7,9 +7,9 @@ import io
 import os
 import sys
 
-from rankiqa import __version__, score_command, train_command
+from rankiqa import __version__, distort_command, score_command, train_command
 
-COMMANDS = (score_command, train_command)  # add(commands) sets run=run(options) -> exit status
+COMMANDS = (score_command, train_command, distort_command)  # add(commands) sets run=run(options) -> exit status
 
 
 def _parser() -> argparse.ArgumentParser:
