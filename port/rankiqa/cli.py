@@ -7,9 +7,10 @@ import io
 import os
 import sys
 
-from rankiqa import __version__, distort_command, score_command, train_command
+from rankiqa import __version__, distort_command, score_command, show_command, train_command
 
-COMMANDS = (score_command, train_command, distort_command)  # add(commands) sets run=run(options) -> exit status
+# add(commands) adds a command and sets run=run(options) -> exit status
+COMMANDS = (score_command, train_command, distort_command, show_command)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -117,9 +117,9 @@ def _encoded(order: Order, image: np.ndarray, name: str, kind: str | None, level
     value, random = row.levels[level - 1], generator(order.seed, name, kind, level)
     try:
         return row.encode(image, value, random) if row.encode else _bmp(row.apply(image, value, random))
-    except (ValueError, ArithmeticError, MemoryError, RuntimeError, cv2.error) as error:
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"expected {kind} level {level} to be made, got: {words}") from error
+    except Exception as error:  # what one photograph brings to light is no reason to leave the others
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ImageError(f"expected {kind} level {level} to be made, got {words}") from error
 
 
 def _bmp(image: np.ndarray) -> bytes:
