@@ -7,8 +7,11 @@ import io
 import numpy as np
 from PIL import Image
 
+from rankiqa.distortions.noise import white_noise
+
 BITS_PER_PIXEL = 24
 BOXES = 85  # bytes of a .jp2 file around its codestream, as OpenJPEG writes them
+NOISY_QUALITY = 25
 SMALLEST = 285  # bytes of a .jp2 file: below it the boxes leave too little room for a picture
 
 
@@ -57,3 +60,12 @@ def jpeg(image: np.ndarray, quality: float, rng: object) -> np.ndarray:
 def jpeg2000(image: np.ndarray, bits_per_pixel: float, rng: object) -> np.ndarray:
     """The image after JPEG 2000 at this rate."""
     return decode(encode_jpeg2000(image, bits_per_pixel))
+
+
+def noisy_jpeg(image: np.ndarray, variance: float, rng) -> np.ndarray:
+    """White noise of this variance on [0, 1], then JPEG at quality 25 (LCNI, TID2013's #21).
+
+    Our choice, since upstream leaves it out: the coder, its quality, and the variances of upstream's GN.
+    Source of what it is: Ponomarenko et al., Image database TID2013, Signal Processing: Image Communication, 2015.
+    """
+    return jpeg(white_noise(image, variance, rng), NOISY_QUALITY, rng)

@@ -1,0 +1,42 @@
+"""Image denoising (ID): noise, more noise, and CBM3D."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rankiqa.distortions.noise import white_noise
+from rankiqa.distortions.rounding import to_uint8
+
+SIGMA = 25 / 255
+SMALLEST = 16  # rows and columns; the package crashes on less than its blocks need
+
+
+def cbm3d(noisy: np.ndarray) -> np.ndarray:
+    """CBM3D at sigma 25/255 of doubles (H, W, 3) on [0, 1], RGB, at least 16 x 16.
+
+    The package's defaults are upstream's sizes of blocks, groups and windows. Set here: the 2007 algorithm's way to
+    estimate variances and its thresholds, as in upstream's, and one thread, or the last bits would vary.
+    Raises ValueError without the package bm3d (the extra `denoise`).
+    """
+    try:
+        import bm3d
+    except ImportError:
+        raise ValueError("distort: ID needs the package bm3d, got none; pip install 'rankiqa[denoise]'") from None
+    profile = bm3d.BM3DProfile()
+    profile.nf, profile.lambda_thr3d, profile.mu2, profile.num_threads = 0, 2.7, 1.0, 1
+    return bm3d.bm3d_rgb(noisy, SIGMA, profile)
+
+
+def denoised_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
+    """Add white noise of this variance on [0, 1], then noise of sigma 25/255, and denoise with CBM3D at 25 (ID).
+
+    CBM3D knows nothing of the first noise, and the more there is of it the more stays.
+    Raises ValueError without the package bm3d, whose licence is for non-commercial use (the extra `denoise`).
+    Source: upstream data/rank_tid2013/ImageDenoising.m, BM3D/CBM3D.m.
+    """
+    height, width = image.shape[:2]
+    padding = [(0, max(SMALLEST - height, 0)), (0, max(SMALLEST - width, 0)), (0, 0)]
+    noisy = white_noise(np.pad(image, padding, "symmetric"), variance, rng) / 255.0
+    # UPSTREAM: the second noise has seed 0, so it is the same for every picture of a size.
+    noisy += SIGMA * np.random.RandomState(0).standard_normal(size=noisy.shape)
+    return to_uint8(cbm3d(noisy)[:height, :width] * 255)
