@@ -45,9 +45,9 @@ def read_photograph(data: bytes, *, min_side: int = MIN_SIDE, max_pixels: int = 
             with Image.open(io.BytesIO(data)) as image:
                 width, height = image.size
                 check_size(height, width, min_side, max_pixels)
-                kind = image.format
                 image.load()
-                return _rgb(ImageOps.exif_transpose(image), kind)
+                kind, bits = image.format, getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
+                return _rgb(ImageOps.exif_transpose(image), kind, bits)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -69,12 +69,11 @@ def check_size(height: int, width: int, min_side: int, max_pixels: int) -> None:
         raise ImageError(f"expected at most {max_pixels} pixels, got {height} x {width} (H x W)")
 
 
-def _rgb(image: Image.Image, kind: str | None) -> np.ndarray:
+def _rgb(image: Image.Image, kind: str | None, bits: tuple[int, ...]) -> np.ndarray:
     mode = image.mode
     if mode.startswith("I;16") or (mode == "I" and kind in ("PNG", "PPM")):  # those two hold 16 bits in 32
-        bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
-        if tuple(np.atleast_1d(bits)) != (16,):
-            raise ImageError(f"expected 8 or 16 bits a channel, got {bits}")
+        if set(bits) != {16}:
+            raise ImageError(f"expected 8 or 16 bits a channel, got {bits[0]}")
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if mode in ("La", "RGBa"):  # colours that alpha has been multiplied into: undone first

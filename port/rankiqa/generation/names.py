@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rankiqa.images import SUFFIXES
 
-AT_ONCE = 4096  # names held in memory
+AT_ONCE = 16384  # names held in memory, some 5 MB
 SHOWN = 20
 LONGEST = 240  # bytes of a name: file systems allow 255, and a suffix follows
 
@@ -20,12 +20,12 @@ def output_name(file: str) -> str:
     """What the files made from a photograph are called, without suffix."""
     # UPSTREAM: its lists are split at white space, and sorted with the suffix, so that "a.c.bmp" stands behind "a.bmp"
     # but "a.c.jpg" before "a.jpg"
-    return re.sub(r"[\s.]", "_", Path(file).stem)
+    return re.sub(r"[\s.]", "_", os.path.splitext(file)[0])
 
 
 def is_photograph(entry: os.DirEntry) -> bool:
     """Whether a folder's entry is a file with an image's suffix."""
-    return Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file()
+    return os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file()
 
 
 @dataclass
