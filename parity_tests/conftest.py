@@ -15,6 +15,7 @@ sys.path[:0] = [str(ROOT / "parity_tests"), str(ROOT / "docker"), str(ROOT / "co
 import reference as references  # noqa: E402
 import trajectory  # noqa: E402
 from caffemodel.files import replacing  # noqa: E402
+from octave.fixtures import either_octave, live_octave  # noqa: E402, F401
 
 MEASURED = pytest.StashKey()
 
@@ -42,7 +43,7 @@ def pytest_configure(config):
 
 @dataclass(frozen=True)
 class Measured:
-    """One comparison with Caffe. A negative control has passed when its error is beyond the tolerance."""
+    """One comparison with the original. A negative control has passed when its error is beyond the tolerance."""
 
     rung: str
     case: str
@@ -87,7 +88,13 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture
-def parity(request, caffe):
+def reference_name(caffe):
+    """What answers in this test: live or recorded Caffe; a test file with another reference has its own fixture."""
+    return caffe.name
+
+
+@pytest.fixture
+def parity(request, reference_name):
     """check(rung, case, error, tolerance) and must_fail(..): assert, and put the number into the report."""
 
     class Parity:
@@ -95,7 +102,7 @@ def parity(request, caffe):
             passed = error <= tolerance  # a nan is no agreement
             self._keep(rung, case, error, tolerance, passed, False)
             detail = getattr(error, "detail", "")
-            assert passed, f"{rung} {case}: error {error:.3g} > {tolerance:.3g}; {detail} ({caffe.name} Caffe)"
+            assert passed, f"{rung} {case}: error {error:.3g} > {tolerance:.3g}; {detail} (reference: {reference_name})"
 
         def must_fail(self, rung, case, error, tolerance):
             caught = not error <= tolerance
@@ -104,7 +111,7 @@ def parity(request, caffe):
 
         def _keep(self, *row):
             rung, case, error, tolerance, passed, negative = row
-            found = Measured(rung, case, float(error), float(tolerance), caffe.name, bool(passed), negative)
+            found = Measured(rung, case, float(error), float(tolerance), reference_name, bool(passed), negative)
             request.config.stash[MEASURED].append(found)
 
     return Parity()
@@ -122,14 +129,15 @@ def pytest_terminal_summary(terminalreporter, config):
     for row in rows:
         rungs[row.rung].append(row)
     write = terminalreporter.write_line
-    terminalreporter.section("parity with Caffe")
-    write(f"{'rung':<12} {'checks':>6} {'largest error':>14} {'tolerance':>10} {'wrong variants caught':>22}  Caffe")
+    terminalreporter.section("parity with the original")
+    write(f"{'rung':<12} {'checks':>6} {'largest error':>14} {'tolerance':>10} {'wrong variants caught':>22}  asked")
     for rung, found in rungs.items():
         positive = [row for row in found if not row.negative_control]
         controls = [row for row in found if row.negative_control]
         caught = f"{sum(row.passed for row in controls)} of {len(controls)}"
         worst = max(positive, key=lambda row: row.error / (row.tolerance or 1e-300), default=None)
         error, tolerance = (f"{worst.error:.2e}", f"{worst.tolerance:.0e}") if worst else ("-", "-")
-        write(f"{rung:<12} {len(positive):>6} {error:>14} {tolerance:>10} {caught:>22}  {found[0].reference}")
-    if rows[0].reference == "recorded":
+        reference = ", ".join(dict.fromkeys(row.reference for row in found))
+        write(f"{rung:<12} {len(positive):>6} {error:>14} {tolerance:>10} {caught:>22}  {reference}")
+    if any(row.reference == "recorded" for row in rows):
         write("Live Caffe was not asked: these are its recorded answers. `scripts/test --caffe=live` asks it.")

@@ -1,0 +1,1 @@
+"""The original's MATLAB code in GNU Octave: its files unchanged, fed with numbers of ours where they draw."""

@@ -1,0 +1,39 @@
+"""Fixtures of the tests that ask Octave."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from octave import answers, host
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "caffe_ref"))
+
+
+@pytest.fixture(scope="session")
+def live_octave(request, tmp_path_factory):
+    """answers.Live with the original's files, every one verified; skipped without them or without Octave."""
+    import get_upstream
+
+    place = os.environ.get("RANKIQA_UPSTREAM")
+    if not place:
+        pytest.skip("the original's files are not here: RANKIQA_UPSTREAM=PATH names a checkout, mirror or archive")
+    if host.command() is None:
+        pytest.skip(host.HOW_TO)
+    folder = tmp_path_factory.mktemp("octave") / "RankIQA"
+    get_upstream.get(folder, place)
+    return answers.Live(host.Octave(folder), keep=request.config.getoption("--record"))
+
+
+@pytest.fixture(scope="module", params=[pytest.param("live", marks=pytest.mark.upstream), "recorded"])
+def either_octave(request):
+    """answers.Live, then answers.Recorded."""
+    return request.getfixturevalue("live_octave") if request.param == "live" else answers.Recorded()
+
+
+@pytest.fixture
+def reference_name(request):
+    """For the report, in the place of Caffe's: a test file imports it."""
+    recorded = "either_octave" in request.fixturenames and request.getfixturevalue("either_octave")
+    return recorded.name if recorded else answers.Live.name
