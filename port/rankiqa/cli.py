@@ -7,10 +7,18 @@ import io
 import os
 import sys
 
-from rankiqa import __version__, distort_command, score_command, show_command, train_command
+from rankiqa import (
+    __version__,
+    distort_command,
+    lists_command,
+    prepare_command,
+    score_command,
+    show_command,
+    train_command,
+)
 
 # add(commands) adds a command and sets run=run(options) -> exit status
-COMMANDS = (score_command, train_command, distort_command, show_command)
+COMMANDS = (score_command, train_command, prepare_command, distort_command, lists_command, show_command)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,144 @@
+"""What the readers share: what a data set is, what is found in one, and the checks that every one of them passes."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+SHOWN = 5  # names that a message gives of many
+MOST_TEXT = 1 << 26  # bytes; the largest of these files (KonIQ's) has 1.2 MB
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A public data set of rated images. measure: MOS (higher is better) or DMOS (lower is better), low..high.
+
+    layout: what its folder holds. home: where people get it. decimals: of a label in a list. train: references on the
+    train side of a split by seed (None: 80%).
+    """
+
+    name: str
+    title: str
+    home: str
+    layout: str
+    measure: str
+    low: float
+    high: float
+    images: int
+    references: int
+    decimals: int = 4
+    train: int | None = None
+
+    @property
+    def direction(self) -> str:
+        return "lower is better" if self.measure == "DMOS" else "higher is better"
+
+    def wrong(self, where: object, expected: str, got: str) -> ValueError:
+        """An error on one line that also says what the data set looks like and where people get it."""
+        return ValueError(f"{where}: expected {expected}, got {got}; {self.title}: {self.layout}; see {self.home}")
+
+
+@dataclass(frozen=True)
+class Rated:
+    """An image of a list. path: below the data set's folder; reference: the image that it was made from.
+
+    kind, level: of the distortion, where the data set names them (level 0: not named). copy: it is the reference.
+    """
+
+    path: str
+    label: float
+    reference: str
+    kind: str = ""
+    level: int = 0
+    copy: bool = False
+
+
+@dataclass
+class Found:
+    """What a reader found: the images in the order of the data set's files, and remarks for the summary."""
+
+    dataset: DataSet
+    items: list[Rated]
+    missing: list[str] = field(default_factory=list)  # named by the data set's files, but not there
+    remarks: list[str] = field(default_factory=list)
+    official: dict[str, str] | None = None  # {reference: side}, where the data set brings its own split
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few of many names, for a message."""
+    names = list(names)
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def checked(found: Found, partial: bool) -> Found:
+    """The same, once it is what the data set should be. partial: a part of the data set will do.
+
+    Raises ValueError for missing images, counts, labels out of range, twofold images, or labels that run the wrong way.
+    """
+    dataset, items = found.dataset, found.items
+    if found.missing and not partial:
+        total = len(items) + len(found.missing)
+        got = f"{len(found.missing)} of {total} missing: {some(found.missing)}; --allow-partial goes on without them"
+        raise dataset.wrong(dataset.name, f"all {dataset.images} images", got)
+    if found.missing:
+        found.remarks.append(f"{len(found.missing)} images are missing and left out: {some(found.missing)}")
+    if not items:
+        raise dataset.wrong(dataset.name, f"{dataset.images} images", "none")
+    for item in items:
+        if not math.isfinite(item.label) or not dataset.low <= item.label <= dataset.high:
+            limits = f"a {dataset.measure} of {dataset.low:g}..{dataset.high:g} ({dataset.direction})"
+            raise dataset.wrong(item.path, limits, f"{item.label:g}")
+    twice = [path for path, times in Counter(item.path for item in items).items() if times > 1]
+    if twice:
+        raise dataset.wrong(dataset.name, "each image once", f"twice: {some(twice)}")
+    references = len({item.reference for item in items})
+    if not partial and (len(items), references) != (dataset.images, dataset.references):
+        expected = f"{dataset.images} images of {dataset.references} references"
+        got = f"{len(items)} images of {references}; --allow-partial takes a part"
+        raise dataset.wrong(dataset.name, expected, got)
+    if len(items) > dataset.images or references > dataset.references:
+        expected = f"at most {dataset.images} images of {dataset.references} references"
+        raise dataset.wrong(dataset.name, expected, f"{len(items)} images of {references}")
+    _check_direction(dataset, items)
+    return found
+
+
+def _check_direction(dataset: DataSet, items: Sequence[Rated]) -> None:
+    """Strong distortion must not look clearly better than mild, as it does when a DMOS is taken for a MOS."""
+    mildest, strongest = {}, {}
+    for item in items:
+        if item.level:
+            key = (item.reference, item.kind)
+            mildest[key] = min(mildest.get(key, item), item, key=lambda one: one.level)
+            strongest[key] = max(strongest.get(key, item), item, key=lambda one: one.level)
+    pairs = [(mildest[key], strongest[key]) for key in mildest if mildest[key].level < strongest[key].level]
+    if len(pairs) < 20:  # too few to tell
+        return
+    rise = sum(strong.label - mild.label for mild, strong in pairs) / len(pairs)
+    worse = rise if dataset.measure == "DMOS" else -rise
+    if worse < -0.1 * (dataset.high - dataset.low):
+        expected = f"a {dataset.measure}, {dataset.direction}"
+        got = f"labels that change by {rise:+.3g} from the mildest to the strongest level, as if the other way round"
+        raise dataset.wrong(dataset.name, expected, got)
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """A text file, UTF-8 with or without its mark. Raises ValueError for anything else."""
+    try:
+        if os.path.getsize(path) > MOST_TEXT:
+            raise ValueError(f"{path}: expected a text file of at most {MOST_TEXT >> 20} MiB, got a larger one")
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected a text file, got: {error}") from None
+
+
+def number(text: object, where: str) -> float:
+    """A label from its text. Raises ValueError that says where it stands."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: expected a number, got {text!r}") from None

@@ -1,0 +1,85 @@
+"""CSIQ: 30 references, six types of four or five levels, DMOS 0..1."""
+
+from __future__ import annotations
+
+import re
+
+from rankiqa.datasets import workbook
+from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
+from rankiqa.datasets.files import find, images_below, join, locate
+
+SET = DataSet(
+    name="csiq",
+    title="CSIQ",
+    home="https://s2.smu.edu/~eclarson/csiq.html",
+    layout="dst_imgs/ with awgn/1600.AWGN.1.png .. (or all in one folder), and csiq.DMOS.xlsx or csiq_label.txt",
+    measure="DMOS",
+    low=0,
+    high=1,
+    images=866,
+    references=30,
+)
+LABELS = ("csiq.DMOS.xlsx", "csiq_label.txt")
+SHEET = "all_by_image"
+_COLUMNS = ("image", "dst_type", "dst_lev", "dmos")
+_TYPES = {"noise": "awgn", "jpeg 2000": "jpeg2000"}  # the workbook's word: the files'; the others are the same
+_NAME = re.compile(r"(.+)\.(awgn|blur|contrast|fnoise|jpeg|jpeg2000)\.(\d)(\.png)?", re.IGNORECASE)
+
+
+def read(folder: str, labels: str | None = None) -> Found:
+    """The images in the order of the labels' file; paths are below `folder`.
+
+    labels: the workbook or a text of `name dmos` lines (None: the first of LABELS in the folder).
+    Raises ValueError for another layout, or labels that are not as said.
+    """
+    place = locate(folder, *LABELS) if labels is None else ""
+    if place is None:
+        raise SET.wrong(folder, f"{' or '.join(LABELS)} (or --labels FILE)", "neither")
+    path = labels or find(join(folder, place) if place else folder, *LABELS)
+    rated = _from_workbook(path) if path.lower().endswith(".xlsx") else _from_text(path)
+    stored = images_below(folder, _NAME)
+    found = Found(SET, [], remarks=[f"labels: {path}"])
+    for reference, kind, level, label in rated:
+        name = f"{reference}.{kind}.{level}.png"
+        if name.lower() not in stored:
+            found.missing.append(name)
+            continue
+        found.items.append(Rated(stored[name.lower()], label, reference.lower(), kind, level))
+    return found
+
+
+def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
+    """(reference, type, level, DMOS) of each row below the one that names the columns."""
+    rows = workbook.rows(path, SHEET)
+    start = next((n for n, row in enumerate(rows) if set(_COLUMNS) <= set(row.values())), None)
+    if start is None:
+        raise SET.wrong(path, f"a row that names the columns {', '.join(_COLUMNS)}", "none")
+    columns = {str(name): column for column, name in rows[start].items()}
+    found = []
+    for n, row in enumerate(rows[start + 1 :], start + 2):
+        cells = [row.get(columns[name]) for name in _COLUMNS]
+        if cells[0] is None and cells[3] is None:
+            continue  # padding
+        image, kind, level, dmos = cells
+        if None in cells or not isinstance(level, float) or level != int(level):
+            raise SET.wrong(f"{path} {SHEET}, row {n} of those in use", f"{', '.join(_COLUMNS)}", str(cells))
+        image = str(int(image)) if isinstance(image, float) else image.strip()  # 1600 is a number there
+        kind = str(kind).strip().lower()
+        label = number(dmos, f"{path} {SHEET}: {image} {kind}")
+        found.append((image, _TYPES.get(kind, kind), int(level), label))
+    return found
+
+
+def _from_text(path: str) -> list[tuple[str, str, int, float]]:
+    """The same from lines `1600.AWGN.1.png 0.062`."""
+    found = []
+    for row, line in enumerate(read_text(path).splitlines(), start=1):
+        parts = line.replace(",", " ").split()
+        if not parts:
+            continue
+        match = _NAME.fullmatch(parts[0])
+        if not match or len(parts) < 2:
+            raise SET.wrong(f"{path} line {row}", "`name dmos` with a name such as 1600.AWGN.1.png", repr(line))
+        label = number(parts[1], f"{path} line {row}")
+        found.append((match[1], match[2].lower(), int(match[3]), label))
+    return found

@@ -1,0 +1,80 @@
+"""Where the files of a data set are: names in any case, folders one or two below the one that is given."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from rankiqa.datasets.base import some
+
+DEEPEST = 2  # folders that archives put round a data set
+
+
+def join(folder: str, name: str) -> str:
+    """folder/name; folder keeps its text ("./data" stays so, as upstream writes it)."""
+    return name if not folder else folder + name if folder.endswith("/") else f"{folder}/{name}"
+
+
+def listing(folder: str) -> list[os.DirEntry]:
+    """What a folder holds, sorted by name, hidden files left out. Raises ValueError where it cannot be listed."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            return sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
+    except OSError as error:
+        raise ValueError(f"{folder}: expected a folder, got: {error.strerror}") from None
+
+
+class Names:
+    """The files of a folder, found by name in any case."""
+
+    def __init__(self, folder: str):
+        self.folder = folder
+        self.exact = {entry.name for entry in listing(folder) if entry.is_file()}
+        self.any_case: dict[str, list[str]] = {}
+        for name in sorted(self.exact):
+            self.any_case.setdefault(name.lower(), []).append(name)
+
+    def find(self, name: str) -> str | None:
+        """The file's own name, or None. Raises ValueError where several differ in their case alone."""
+        if name in self.exact:
+            return name
+        found = self.any_case.get(name.lower(), [])
+        if len(found) > 1:
+            raise ValueError(f"{self.folder}: expected one {name}, got {some(found)}")
+        return found[0] if found else None
+
+
+def find(folder: str, *names: str) -> str | None:
+    """The first of some files or folders, in any case, in a folder; or None."""
+    there = {entry.name.lower(): entry.name for entry in reversed(listing(folder))}
+    for name in names:
+        if name.lower() in there:
+            return join(folder, there[name.lower()])
+    return None
+
+
+def below(folder: str, deepest: int = DEEPEST) -> Iterator[str]:
+    """The folders below one, itself first (as ""), nearer ones first, by name."""
+    level = [""]
+    for _ in range(deepest + 1):
+        yield from level
+        level = [join(one, entry.name) for one in level for entry in listing(join(folder, one)) if entry.is_dir()]
+
+
+def locate(folder: str, *names: str) -> str | None:
+    """The nearest folder, below `folder` ("" for itself), that holds one of these names, in any case; or None."""
+    for place in below(folder):
+        if find(join(folder, place) if place else folder, *names):
+            return place
+    return None
+
+
+def images_below(folder: str, pattern: re.Pattern) -> dict[str, str]:
+    """{name in lower case: path below folder} of the files whose whole name matches; of several the nearest."""
+    found: dict[str, str] = {}
+    for place in below(folder):
+        for entry in listing(join(folder, place) if place else folder):
+            if pattern.fullmatch(entry.name) and entry.is_file():
+                found.setdefault(entry.name.lower(), join(place, entry.name))
+    return found

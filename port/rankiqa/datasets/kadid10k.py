@@ -1,0 +1,52 @@
+"""KADID-10k: 81 references, 25 types, 5 levels, scores 1..5."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
+from rankiqa.datasets.files import Names, find, join, locate
+
+SET = DataSet(
+    name="kadid10k",
+    title="KADID-10k",
+    home="https://database.mmsp-kn.de/kadid-10k-database.html",
+    layout="dmos.csv (dist_img,ref_img,dmos,var) and images/ with I01_01_01.png .. I81_25_05.png",
+    measure="MOS",  # though its file says dmos: 5 is as good as the reference
+    low=1,
+    high=5,
+    images=10125,
+    references=81,
+)
+SCORES = "dmos.csv"
+_COLUMNS = ("dist_img", "ref_img", "dmos")
+_NAME = re.compile(r"(i\d\d)_(\d\d)_(\d\d)\.\w+", re.IGNORECASE)
+
+
+def read(folder: str) -> Found:
+    """The images in the order of dmos.csv; paths are below `folder`. Raises ValueError for another layout or file."""
+    place = locate(folder, SCORES)
+    if place is None:
+        raise SET.wrong(folder, SCORES, "no such file")
+    root = join(folder, place) if place else folder
+    images = find(root, "images") or root
+    inside, names = place if images == root else join(place, images.rsplit("/", 1)[-1]), Names(images)
+    path = find(root, SCORES)
+    table = csv.DictReader(read_text(path).splitlines())
+    if not set(_COLUMNS) <= set(table.fieldnames or ()):
+        raise SET.wrong(path, f"the columns {', '.join(_COLUMNS)}", str(table.fieldnames))
+    found = Found(SET, [])
+    for row in table:
+        where = f"{path} line {table.line_num}"
+        match = _NAME.fullmatch((row["dist_img"] or "").strip())
+        reference = (row["ref_img"] or "").strip().rsplit(".", 1)[0].lower()
+        if not match or match[1].lower() != reference:
+            raise SET.wrong(where, "an image such as I01_01_01.png and its reference I01.png", str(list(row.values())))
+        stored = names.find(match[0])
+        if stored is None:
+            found.missing.append(match[0])
+            continue
+        label = number(row["dmos"], where)
+        found.items.append(Rated(join(inside, stored), label, match[1].upper(), match[2], int(match[3])))
+    return found

@@ -1,0 +1,88 @@
+"""KonIQ-10k: 10,073 photographs as they were taken: no references; MOS 0..100, or 1..5 in one of its files."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+
+from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
+from rankiqa.datasets.files import Names, find, join, locate
+
+SET = DataSet(
+    name="koniq10k",
+    title="KonIQ-10k",
+    home="https://database.mmsp-kn.de/koniq-10k-database.html",
+    layout="1024x768/ or 512x384/ with 10004473376.jpg .., and koniq10k_distributions_sets.csv (with the official "
+    "split) or koniq10k_scores_and_distributions.csv",
+    measure="MOS",
+    low=0,
+    high=100,
+    images=10073,
+    references=10073,
+)
+LABELS = ("koniq10k_distributions_sets.csv", "koniq10k_scores_and_distributions.csv")
+FOLDERS = ("1024x768", "512x384")
+SIDES = {"training": "train", "validation": "validation", "test": "test"}
+OFFICIAL = {"train": 7058, "validation": 1000, "test": 2015}
+_RATINGS = tuple(f"c{k}" for k in range(1, 6))  # how many ratings of 1 (bad) to 5 (excellent), or their share
+
+
+def read(folder: str, labels: str | None = None, column: str | None = None, images: str | None = None) -> Found:
+    """The photographs in the order of the labels' file; paths are below `folder`; each is its own reference.
+
+    labels: a .csv (None: the first of LABELS). column: of the label (None: MOS_zscore where it is, else MOS).
+    images: the images' folder (None: the first of FOLDERS). Raises ValueError for another layout or file.
+    """
+    wanted = (images,) if images else FOLDERS
+    place = locate(folder, *wanted)
+    if place is None:
+        raise SET.wrong(folder, f"a folder {' or '.join(wanted)}", "none")
+    root = join(folder, place) if place else folder
+    path = labels or _labels(folder)
+    pictures = find(root, *wanted)
+    inside, names = join(place, pictures.rsplit("/", 1)[-1]), Names(pictures)
+    table = csv.DictReader(read_text(path).splitlines())
+    columns = table.fieldnames or ()
+    column = column or ("MOS_zscore" if "MOS_zscore" in columns else "MOS")
+    if "image_name" not in columns or column not in columns:
+        raise SET.wrong(path, f"the columns image_name and {column}", ", ".join(columns) or "none")
+    five = column == "MOS" and "MOS_zscore" in columns  # that file's MOS is the mean of ratings 1..5
+    found = Found(replace(SET, low=1, high=5) if five else SET, [], remarks=[f"labels: {path}, column {column}"])
+    split: dict[str, str] = {}
+    ratings = []
+    for row in table:
+        where = f"{path} line {table.line_num}"
+        name = (row["image_name"] or "").strip()
+        stored = names.find(name) if name else None
+        if "set" in columns:
+            if row["set"] not in SIDES:
+                raise SET.wrong(where, f"a set of {', '.join(SIDES)}", repr(row["set"]))
+            split[name] = SIDES[row["set"]]
+        if stored is None:
+            found.missing.append(name)
+            continue
+        label = number(row[column], where)
+        found.items.append(Rated(join(inside, stored), label, name))
+        if set(_RATINGS) <= set(columns):
+            shares = [number(row[one], where) for one in _RATINGS]
+            ratings.append((sum(k * share for k, share in enumerate(shares, 1)) / (sum(shares) or 1), label))
+    found.official = split or None
+    _check_direction(path, ratings)
+    return found
+
+
+def _labels(folder: str) -> str:
+    place = locate(folder, *LABELS)
+    if place is None:
+        raise SET.wrong(folder, f"{' or '.join(LABELS)} (or --labels FILE)", "neither")
+    return find(join(folder, place) if place else folder, *LABELS)
+
+
+def _check_direction(path: str, ratings: list[tuple[float, float]]) -> None:
+    """A MOS must rise with the mean rating. ratings: (mean of the ratings, label) of each photograph."""
+    if len(ratings) < 20 or np.ptp([label for _, label in ratings]) == 0:
+        return
+    if np.corrcoef(np.array(ratings).T)[0, 1] < -0.5:
+        raise SET.wrong(path, "a MOS, higher is better", "labels that fall with the mean of the ratings c1..c5")

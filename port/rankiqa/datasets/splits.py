@@ -1,0 +1,64 @@
+"""Which references train and which test. A split is by reference image: what is made from one stays on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rankiqa.datasets.base import Found, Rated
+
+ALL = "all"
+
+
+def choose(
+    references: Sequence[str],
+    choice: str,
+    random,
+    *,
+    train: int,
+    authors: dict[str, list[str]] | None = None,
+    official: dict[str, str] | None = None,
+) -> dict[str, list[str]]:
+    """{side: references in the order of the split}.
+
+    choice: random (by `random`, a numpy RandomState: the first `train` of a permutation), authors, official (the data
+    set's own), first (the first `train` in order) or none (one side, "all").
+    Raises ValueError where a side would be empty or the data set has no such split.
+    """
+    order = [references[i] for i in random.permutation(len(references))]  # drawn whatever the choice is
+    if choice == "none":
+        return {ALL: list(references)}
+    if choice == "official":
+        if official is None:
+            raise ValueError("--split official: expected a labels' file with the official split, got one without")
+        sides = {side: [] for side in ("train", "validation", "test")}
+        for name in references:
+            sides[official[name]].append(name)
+    elif choice == "authors":
+        there = set(references)
+        known = {name for chosen in authors.values() for name in chosen}
+        sides = {side: [name for name in chosen if name in there] for side, chosen in authors.items()}
+        sides["train"] += [name for name in references if name not in known]
+    else:
+        if not 1 <= train < len(references):
+            raise ValueError(f"expected 1..{len(references) - 1} train references of {len(references)}, got {train}")
+        order = order if choice == "random" else list(references)
+        sides = {"train": order[:train], "test": order[train:]}
+    empty = [side for side, chosen in sides.items() if not chosen]
+    if empty:
+        raise ValueError(f"--split {choice}: expected references on each side, got none to {' and '.join(empty)}")
+    return sides
+
+
+def train_count(found: int, whole: int, train: int | None) -> int:
+    """How many references train, where nobody says: the data set's own number, or 80%; in proportion for a part."""
+    if train is not None:
+        return train if found == whole else max(1, found * train // whole)
+    return int(found * 0.8)
+
+
+def arranged(sides: dict[str, list[str]], found: Found, random=None) -> dict[str, list[Rated]]:
+    """The images of each side, in the order in which they were read."""
+    return {
+        side: [item for item in found.items if item.reference in there]
+        for side, there in ((side, set(chosen)) for side, chosen in sides.items())
+    }

@@ -1,0 +1,79 @@
+"""TID2013: 25 references, 24 types, 5 levels, MOS 0..9.
+
+Source: upstream data/generate_ft_txt_tid2013.py.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
+from rankiqa.datasets.files import Names, find, join, locate
+
+SET = DataSet(
+    name="ft-tid2013",
+    title="TID2013",
+    home="http://www.ponomarenko.info/tid2013.htm",
+    layout="mos_with_names.txt and distorted_images/ with i01_01_1.bmp .. i25_24_5.bmp, in any case",
+    measure="MOS",
+    low=0,
+    high=9,
+    images=3000,
+    references=25,
+    decimals=2,
+    train=19,
+)
+SCORES = "mos_with_names.txt"
+SYNTHETIC = "25"  # the one reference that is no photograph
+# UPSTREAM: the split of the committed lists (data/ft_tid2013_{train,test}.txt): 2280 and 600 lines
+_AUTHORS_TEST = (4, 11, 13, 17, 19)
+AUTHORS = {
+    "train": [str(n) for n in range(1, 25) if n not in _AUTHORS_TEST],
+    "test": [str(n) for n in _AUTHORS_TEST],
+}
+_NAME = re.compile(r"i(\d\d)_(\d\d)_(\d)\.\w+", re.IGNORECASE)
+
+
+def read(folder: str) -> Found:
+    """The images in the order of mos_with_names.txt; paths are below `folder`, names as the files have them.
+
+    Raises ValueError for another layout or a line that is not `mos name`.
+    """
+    place = locate(folder, SCORES)
+    images = None if place is None else find(join(folder, place) if place else folder, "distorted_images")
+    if images is None:
+        raise SET.wrong(folder, f"{SCORES} and distorted_images/", "no such pair")
+    text = find(join(folder, place) if place else folder, SCORES)
+    names, inside = Names(images), join(place, images.rsplit("/", 1)[-1])
+    found = Found(SET, [])
+    for row, line in enumerate(read_text(text).splitlines(), start=1):
+        if not line.strip():
+            continue
+        where, parts = f"{text} line {row}", line.split()
+        match = _NAME.fullmatch(parts[1]) if len(parts) == 2 else None
+        if not match:
+            raise SET.wrong(where, "`mos name` with a name such as i04_11_1.bmp", repr(line))
+        name = names.find(parts[1])
+        if name is None:
+            found.missing.append(parts[1])
+            continue
+        reference, kind, level = (int(part) for part in match.groups())
+        label = number(parts[0], where)
+        found.items.append(Rated(join(inside, name), label, str(reference), f"{kind:02}", level))
+    return found
+
+
+def references(found: Found, synthetic: bool = False) -> list[str]:
+    """Those that have images, in upstream's order; synthetic: reference 25 too."""
+    # UPSTREAM: references are drawn from 1..24, so 25 is on neither side (generate_ft_txt_tid2013.py)
+    there = {item.reference for item in found.items} - (set() if synthetic else {SYNTHETIC})
+    return sorted(there, key=int)
+
+
+def arranged(sides: dict[str, list[str]], found: Found, random) -> dict[str, list[Rated]]:
+    """The lines of each side, in one random order of all (25's too), as upstream draws it after the references."""
+    order = random.permutation(len(found.items))
+    return {
+        side: [found.items[i] for i in order if found.items[i].reference in set(chosen)]
+        for side, chosen in sides.items()
+    }
