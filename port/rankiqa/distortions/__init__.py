@@ -48,4 +48,4 @@ def distort(image: np.ndarray, name: str, level: int, rng, dataset: str | None =
     if image.size == 0:
         raise ValueError(f"distort: expected an image with pixels, got shape {image.shape}")
     row, value = find(name, level, dataset)
-    return row.apply(image, value, rng)
+    return row.apply(np.ascontiguousarray(image), value, rng)

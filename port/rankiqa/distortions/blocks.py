@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from rankiqa.distortions.draws import draw_int
 from rankiqa.distortions.rounding import to_uint8
 
 PATCH, MOVED, MARGIN = 15, 5, 30
 BLOCK = 32
-
-
-def _one_of(rng, low: int, high: int) -> int:
-    """A whole number in low..high, both included, from one uniform draw, as MATLAB's randi."""
-    return low + min(int(rng.uniform() * (high - low + 1)), high - low)
 
 
 def _need(image: np.ndarray, name: str, height: int, width: int) -> None:
@@ -31,7 +27,7 @@ def displaced_patches(image: np.ndarray, patches: float, rng) -> np.ndarray:
     height, width = image.shape[:2]
     changed = image.copy()
     for _ in range(int(patches)):
-        top, left = _one_of(rng, 0, height - MARGIN - 1), _one_of(rng, 0, width - MARGIN - 1)
+        top, left = draw_int(rng, 0, height - MARGIN - 1), draw_int(rng, 0, width - MARGIN - 1)
         # UPSTREAM: taken from the picture as it was, also where an earlier patch has changed it.
         source = image[top + MOVED : top + MOVED + PATCH, left + MOVED : left + MOVED + PATCH]
         changed[top : top + PATCH, left : left + PATCH] = source
@@ -61,7 +57,7 @@ def colour_blocks(image: np.ndarray, blocks: float, rng) -> np.ndarray:
     colour = colour_of_blocks(image, blocks)
     changed = image.copy()
     for _ in range(int(blocks)):
-        top = _one_of(rng, 0, height - BLOCK - 1)
-        left = _one_of(rng, 1, width - BLOCK - 1)  # UPSTREAM: the first column is never covered
+        top = draw_int(rng, 0, height - BLOCK - 1)
+        left = draw_int(rng, 1, width - BLOCK - 1)  # UPSTREAM: the first column is never covered
         changed[top : top + BLOCK, left : left + BLOCK] = colour
     return changed

@@ -15,7 +15,7 @@ def mean_shift(image: np.ndarray, shift: float, rng: object) -> np.ndarray:
 
     Source: upstream data/rank_tid2013/MeanShift.m.
     """
-    return np.clip(image.astype(np.int16) + int(shift), 0, 255).astype(np.uint8)
+    return cv2.LUT(image, to_uint8(np.arange(256) + float(shift)))
 
 
 def contrast_change(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
@@ -25,7 +25,7 @@ def contrast_change(image: np.ndarray, factor: float, rng: object) -> np.ndarray
     """
     # UPSTREAM: /255 and *255 before the factor; both round, and which way a half goes afterwards hangs on it.
     values = np.arange(256) / 255.0 * 255.0 * factor
-    return to_uint8(values)[image]
+    return cv2.LUT(image, to_uint8(values))
 
 
 def colour_saturation(image: np.ndarray, factor: float, rng: object) -> np.ndarray:

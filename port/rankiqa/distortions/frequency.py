@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft
 
 from rankiqa.distortions.noise import white_noise
 from rankiqa.distortions.rounding import to_uint8
@@ -13,7 +12,7 @@ RADIUS = 10
 
 def high_pass(height: int, width: int) -> np.ndarray:
     """The weight of each frequency, (H, W): 1 - exp(-d^2 / 200), d from the middle of the array."""
-    # UPSTREAM: the spectrum isn't shifted, so the middle is the highest frequency: that one is taken away, not the mean.
+    # UPSTREAM: the spectrum isn't shifted, so the middle is the highest frequency, and that is what goes.
     down = (np.arange(1, height + 1) - height / 2) ** 2
     across = (np.arange(1, width + 1) - width / 2) ** 2
     return 1 - np.exp(-(down[:, None] + across[None, :]) / (2 * RADIUS**2))
@@ -26,8 +25,8 @@ def filtered(image: np.ndarray) -> np.ndarray:
     # Of a real picture the real part is what the weights' even half gives, and then half a spectrum is enough.
     even = (weights + np.roll(weights[::-1, ::-1], 1, (0, 1))) / 2
     planes = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float64)
-    spectrum = fft.rfft2(planes) * even[:, : width // 2 + 1]
-    return fft.irfft2(spectrum, (height, width)).transpose(1, 2, 0)
+    spectrum = np.fft.rfft2(planes) * even[:, : width // 2 + 1]
+    return np.fft.irfft2(spectrum, (height, width)).transpose(1, 2, 0)
 
 
 def high_frequency_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:

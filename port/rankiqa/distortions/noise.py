@@ -8,13 +8,20 @@ from rankiqa.distortions.colour_space import rgb_to_ycbcr, ycbcr_to_rgb
 from rankiqa.distortions.rounding import to_uint8
 
 
+def add_noise(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """The picture on [0, 1] plus noise (H, W, 3), clipped, and back to uint8. Overwrites `noise`."""
+    noise += image / 255.0
+    np.clip(noise, 0, 1, out=noise)
+    noise *= 255.0
+    return to_uint8(noise)
+
+
 def white_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
     """Add zero-mean Gaussian noise of this variance to the picture on [0, 1], clip, and go back to uint8.
 
     Source: MATLAB's imnoise(image, 'gaussian', 0, variance).
     """
-    noisy = image / 255.0 + np.sqrt(variance) * rng.standard_normal(size=image.shape)
-    return to_uint8(255.0 * np.clip(noisy, 0, 1))
+    return add_noise(image, np.sqrt(variance) * rng.standard_normal(size=image.shape))
 
 
 def gaussian_noise(image: np.ndarray, log2_variance: float, rng) -> np.ndarray:

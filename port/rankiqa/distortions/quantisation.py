@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 GREYS = 256
@@ -46,4 +47,4 @@ def quantisation_noise(image: np.ndarray, thresholds: float, rng: object) -> np.
     limits = otsu_thresholds(np.bincount(image.ravel(), minlength=GREYS), int(thresholds))
     # UPSTREAM: the classes' values are 0, their upper thresholds from the second on, and 255.
     values = np.array([0, *limits[1:], 255], np.uint8)
-    return values[np.searchsorted(limits, np.arange(GREYS))][image]
+    return cv2.LUT(image, values[np.searchsorted(limits, np.arange(GREYS))])

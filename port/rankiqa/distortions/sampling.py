@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import fft
 
 from rankiqa.distortions.rounding import to_uint8
 
@@ -31,6 +30,8 @@ def sparse_sampling(image: np.ndarray, share: float, rng) -> np.ndarray:
     Our choice: from a local mean of the kept pixels, 12 times: put the kept pixels back, and drop the DCT's
     coefficients below a threshold that falls from 100 to 30 grey levels.
     """
+    from scipy import fft  # late: slow to import
+
     kept = kept_pixels(*image.shape[:2], share, rng)[:, :, None]
     known = np.where(kept, image, 0).astype(np.float64)
     spread = 1 / np.sqrt(share)

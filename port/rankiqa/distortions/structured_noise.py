@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import fft
 
 from rankiqa.distortions.blur import gaussian_kernel
 from rankiqa.distortions.colour_space import rgb_to_ycbcr
+from rankiqa.distortions.noise import add_noise
 from rankiqa.distortions.rounding import to_uint8
 
 CORRELATION = 7  # taps of the Gaussian that smooths SCN's noise, sigma 7/6 of a pixel
@@ -30,7 +30,7 @@ def correlated_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
     taps = gaussian_kernel(CORRELATION)
     taps = taps / np.sqrt((taps**2).sum())  # keeps the variance
     noise = cv2.sepFilter2D(white, cv2.CV_64F, taps, taps)[half : half + height, half : half + width]
-    return to_uint8(255.0 * np.clip(image / 255.0 + np.sqrt(variance) * noise, 0, 1))
+    return add_noise(image, np.sqrt(variance) * noise)
 
 
 def activity(image: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def masked_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
     if scale == 0:
         return image.copy()
     noise = rng.standard_normal(size=image.shape) * (busy / scale)[:, :, None]
-    return to_uint8(255.0 * np.clip(image / 255.0 + np.sqrt(variance) * noise, 0, 1))
+    return add_noise(image, np.sqrt(variance) * noise)
 
 
 def comfort_noise(image: np.ndarray, threshold: float, rng) -> np.ndarray:
@@ -61,6 +61,8 @@ def comfort_noise(image: np.ndarray, threshold: float, rng) -> np.ndarray:
     In each block and channel, the coefficients (orthonormal DCT, the mean left out) of at most this size, grey levels,
     are replaced by Gaussian noise of their own mean square. Our choice: the transform and the thresholds.
     """
+    from scipy import fft  # late: slow to import
+
     height, width, channels = image.shape
     padded = np.pad(image, ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0)), mode="edge").astype(np.float64)
     rows, columns = padded.shape[0] // BLOCK, padded.shape[1] // BLOCK

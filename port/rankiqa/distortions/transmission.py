@@ -14,17 +14,14 @@ import numpy as np
 from PIL import Image
 
 from rankiqa.distortions.compression import decode
+from rankiqa.distortions.draws import draw_int
 
-QUALITY = 75
+QUALITY = 75  # JPEG's
 INTERVAL = 4  # units of 16 x 16 pixels between two restart markers: as far as an error reaches
 RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-
-
-def _flip(data: bytearray, low: int, rng) -> None:
-    """Invert one bit at or after byte `low`, in place."""
-    bit = int(rng.uniform() * 8 * (len(data) - low))
-    at = min(low + bit // 8, len(data) - 1)
-    data[at] ^= 1 << bit % 8
+RATIO = 12  # JPEG 2000's compression
+PRECINCT, CODE_BLOCK = 128, 32
+ROOMY = 32  # bytes of a packet that surely has more of its code blocks' bits than of its header's
 
 
 def _scan(data: bytes) -> tuple[int, int]:
@@ -36,9 +33,9 @@ def _scan(data: bytes) -> tuple[int, int]:
 
 
 def jpeg_errors(image: np.ndarray, share: float, rng) -> np.ndarray:
-    """JPEG at quality 75, a bit inverted in this share of its restart intervals (4 units of 16 x 16), decoded (JGTE, #12).
+    """JPEG at quality 75, a bit inverted in this share of its restart intervals, decoded (JGTE, #12).
 
-    At least one interval is hit.
+    An interval is 4 units of 16 x 16 pixels; at least one is hit.
     """
     settings = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_RST_INTERVAL, INTERVAL]
     data = cv2.imencode(".jpg", image[:, :, ::-1], settings)[1].tobytes()
@@ -48,17 +45,13 @@ def jpeg_errors(image: np.ndarray, share: float, rng) -> np.ndarray:
     for number in order[: max(1, round(share * len(intervals)))]:
         # The zero behind each 0xff says that it is no marker: off before the error, on again after it
         bits = bytearray(intervals[number].replace(b"\xff\x00", b"\xff"))
-        _flip(bits, 0, rng)
+        bit = draw_int(rng, 0, 8 * len(bits) - 1)
+        bits[bit // 8] ^= 1 << bit % 8
         intervals[number] = bytes(bits).replace(b"\xff", b"\xff\x00")
     scan = intervals[0]
     for number, interval in enumerate(intervals[1:]):
         scan += bytes([0xFF, 0xD0 + number % 8]) + interval
     return decode(data[:start] + scan + data[end:])
-
-
-RATIO = 12  # JPEG 2000's compression
-PRECINCT, CODE_BLOCK = 128, 32
-ROOMY = 32  # bytes of a packet that surely has more of its code blocks' bits than of its header's
 
 
 def _packets(data: bytes) -> tuple[int, list[int]]:
@@ -103,6 +96,6 @@ def jpeg2000_errors(image: np.ndarray, rate: float, rng) -> np.ndarray:
     if halves:
         places = np.concatenate(halves)
         for _ in range(max(1, round(rate * image.shape[0] * image.shape[1] / 10_000))):
-            bit = min(int(rng.uniform() * 8 * len(places)), 8 * len(places) - 1)
+            bit = draw_int(rng, 0, 8 * len(places) - 1)
             data[places[bit // 8]] ^= 1 << bit % 8
     return decode(bytes(data))
