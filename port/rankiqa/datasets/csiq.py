@@ -20,6 +20,7 @@ SET = DataSet(
     references=30,
 )
 LABELS = ("csiq.DMOS.xlsx", "csiq_label.txt")
+IMAGES = ("dst_imgs", "dst_imgs_all", "awgn")
 SHEET = "all_by_image"
 _COLUMNS = ("image", "dst_type", "dst_lev", "dmos")
 _TYPES = {"noise": "awgn", "jpeg 2000": "jpeg2000"}  # the workbook's word: the files'; the others are the same
@@ -32,19 +33,20 @@ def read(folder: str, labels: str | None = None) -> Found:
     labels: the workbook or a text of `name dmos` lines (None: the first of LABELS in the folder).
     Raises ValueError for another layout, or labels that are not as said.
     """
-    place = locate(folder, *LABELS) if labels is None else ""
-    if place is None:
+    place = locate(folder, *(IMAGES if labels else LABELS))
+    if place is None and labels is None:
         raise SET.wrong(folder, f"{' or '.join(LABELS)} (or --labels FILE)", "neither")
-    path = labels or find(join(folder, place) if place else folder, *LABELS)
+    root = join(folder, place) if place else folder
+    path = labels or find(root, *LABELS)
     rated = _from_workbook(path) if path.lower().endswith(".xlsx") else _from_text(path)
-    stored = images_below(folder, _NAME)
+    stored = images_below(root, _NAME)
     found = Found(SET, [], remarks=[f"labels: {path}"])
     for reference, kind, level, label in rated:
         name = f"{reference}.{kind}.{level}.png"
         if name.lower() not in stored:
             found.missing.append(name)
             continue
-        found.items.append(Rated(stored[name.lower()], label, reference.lower(), kind, level))
+        found.items.append(Rated(join(place or "", stored[name.lower()]), label, reference.lower(), kind, level))
     return found
 
 

@@ -39,6 +39,8 @@ def choose(
         sides = {side: [name for name in chosen if name in there] for side, chosen in authors.items()}
         sides["train"] += [name for name in references if name not in known]
     else:
+        if len(references) < 2:
+            raise ValueError(f"expected at least 2 references to split, got {len(references)} (--split none)")
         if not 1 <= train < len(references):
             raise ValueError(f"expected 1..{len(references) - 1} train references of {len(references)}, got {train}")
         order = order if choice == "random" else list(references)
