@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from rankiqa.distortions.blur import gaussian_kernel
-from rankiqa.distortions.colour_space import rgb_to_ycbcr, ycbcr_to_rgb
+from rankiqa.distortions.colour_space import UNIT, rgb_to_ycbcr, ycbcr_to_rgb
 from rankiqa.distortions.rounding import to_uint8
 
 
@@ -24,8 +24,7 @@ def contrast_change(image: np.ndarray, factor: float, rng: object) -> np.ndarray
     Source: upstream data/rank_tid2013/ContrastChange.m.
     """
     # UPSTREAM: /255 and *255 before the factor; both round, and which way a half goes afterwards hangs on it.
-    values = np.arange(256) / 255.0 * 255.0 * factor
-    return cv2.LUT(image, to_uint8(values))
+    return cv2.LUT(image, to_uint8(UNIT * 255.0 * factor))
 
 
 def colour_saturation(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
@@ -33,10 +32,11 @@ def colour_saturation(image: np.ndarray, factor: float, rng: object) -> np.ndarr
 
     Source: upstream data/rank_tid2013/ColorSaturation.m.
     """
-    ycbcr = rgb_to_ycbcr(image) / 255.0
+    luma, *chroma = cv2.split(rgb_to_ycbcr(image))
     # UPSTREAM: grey is taken as 0.5, which is 127.5, while rgb2ycbcr's grey is 128.
-    ycbcr[:, :, 1:] = 0.5 + (ycbcr[:, :, 1:] - 0.5) * factor
-    return to_uint8(ycbcr_to_rgb(ycbcr) * 255.0)
+    table = 0.5 + (UNIT - 0.5) * factor
+    planes = [cv2.LUT(luma, UNIT), *(cv2.LUT(plane, table) for plane in chroma)]
+    return to_uint8(ycbcr_to_rgb(planes) * 255.0)
 
 
 def chromatic_aberration(image: np.ndarray, shift: float, rng: object) -> np.ndarray:

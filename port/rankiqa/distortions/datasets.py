@@ -58,7 +58,7 @@ TID2013 = _table(
     Distortion("JPEG", "JPEG", "quality", (43, 12, 7, 4), jpeg, **_JPEG),
     Distortion("JP2K", "JPEG 2000", "bits per pixel", (0.46, 0.16, 0.07, 0.04), jpeg2000, **_JP2K),
     Distortion(
-        "JGTE", "JPEG transmission errors", "share of intervals", (0.02, 0.06, 0.18, 0.54), jpeg_errors, 12, **_OURS
+        "JGTE", "JPEG transmission errors", "share of intervals", (0.02, 0.08, 0.3, 1.0), jpeg_errors, 12, **_OURS
     ),
     Distortion(
         "J2TE",

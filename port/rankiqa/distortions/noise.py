@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from rankiqa.distortions.colour_space import rgb_to_ycbcr, ycbcr_to_rgb
@@ -36,7 +37,7 @@ def colour_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
     """
     ycbcr = rgb_to_ycbcr(image) / 255.0
     ycbcr += np.sqrt(variance) * rng.standard_normal(size=image.shape)
-    return to_uint8(ycbcr_to_rgb(ycbcr) * 255.0)
+    return to_uint8(ycbcr_to_rgb(cv2.split(ycbcr)) * 255.0)
 
 
 def impulse_noise(image: np.ndarray, density: float, rng) -> np.ndarray:
