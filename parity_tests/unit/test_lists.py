@@ -339,7 +339,9 @@ def test_levels_named_by_another_folder(made, refused, disk, tmp_path):
         (lambda f: [one.unlink() for one in (f / "pristine_images").iterdir()], [], "expected the pristine images"),
         (lambda f: (f / "GB/GB10").mkdir(), [], "names sort as their numbers"),
         (lambda f: None, ["--levels", "6"], "GB: expected 6 level folders GB1..GB6, got GB5"),
-        (lambda f: None, ["--types", "GB", "MSL"], "MSL: expected a folder, got: No such file"),
+        (lambda f: None, ["--types", "GB", "MSL"], "MSL: expected the levels MSL1..MSL5, got no such folder"),
+        (lambda f: None, ["--types", "GB", "GB"], "--types: expected each once, got GB GB"),
+        (lambda f: None, ["--name", "a/b"], "--name: expected a file's name, got 'a/b'"),
         (lambda f: None, ["--train-references", "11"], "expected 1..10 train references of 11, got 11"),
     ],
 )
@@ -358,6 +360,25 @@ def test_a_part_of_a_ranked_set(made, tmp_path):
     left = [name for name in NAMES if name != "00002"]
     assert lines(summary, "train") == blocks(folder, ["GB", "JPEG"], 5, True, left[:8])
     assert summary["remarks"][0] == "1 images lack a level and are left out: 00002"
+
+
+def test_from_photographs_to_a_minibatch(made, photograph, tmp_path, capsys):
+    """`rankiqa distort`, `rankiqa lists`, and the data layer's crops of real files."""
+    import cv2
+
+    image = cv2.imread(str(photograph))
+    (tmp_path / "photographs").mkdir()
+    for n in range(4):
+        cv2.imwrite(str(tmp_path / "photographs" / f"my photo {n}.png"), image[n : n + 230, n : n + 230])
+    ranked = tmp_path / "ranked"
+    assert main(["distort", "--set", "live", "--images", str(tmp_path / "photographs"), "--out", str(ranked)]) == 0
+    capsys.readouterr()
+    summary = made("rank-live", folder=ranked)
+    images = data.read_list(summary["files"]["train"]["path"])
+    assert len(images.paths) == 4 * 6 * 3
+    crops, labels = next(iter(data.minibatches(images, PRESETS["live-rank"], crop=224, seed=1)))
+    assert crops.shape == (48, 3, 224, 224)
+    assert labels.reshape(4, 6, 2).tolist() == [[[float(level)] * 2 for level in range(6)]] * 4
 
 
 def test_rank_folders_are_those_of_distort():

@@ -185,6 +185,36 @@ def test_the_authors_live_split(checkout, ours, parity, tmp_path):
     parity.must_fail("lists", "wrong: LIVE split by a seed", error, 0)
 
 
+@pytest.mark.parametrize(
+    "committed_list, options",
+    [
+        ("live_test", ("rank-live", "--order", "pristine-first")),  # not the generator's order
+        ("tid2013_test", ("rank-tid2013", "--levels", "5")),  # a level more than the data layer takes
+    ],
+)
+def test_the_committed_rank_lists(checkout, live, parity, tmp_path, committed_list, options):
+    """The last 949 of Waterloo's 4,744 images, line by line: the options that make the lists that the authors used."""
+    theirs = (
+        (checkout / "data" / f"{committed_list}.txt")
+        .read_text()
+        .replace("/home/xialei/Project/CleanProject/New_ranking/", "")
+    )
+    paths = {line.split()[0] for line in theirs.splitlines()}
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        (tmp_path / "ranked" / folder).mkdir(parents=True)
+    for path in paths:
+        (tmp_path / "ranked" / path).touch()
+    name, *rest = options
+    common = (str(tmp_path / "ranked"), "--out", str(tmp_path), "--name", "ours", "--prefix", "", "--split", "none")
+    for chosen, check in ((rest, parity.check), ([], parity.must_fail)):
+        assert main(["lists", name, *common, *chosen]) == 0
+        found = (tmp_path / "ours_all.txt").read_text().splitlines()
+        error = sum(a != b for a, b in zip_longest(theirs.splitlines(), found))
+        check("lists", f"{'' if chosen else 'wrong: '}committed {committed_list} {' '.join(chosen)}", error, 0)
+    names = sorted(path.name for path in (tmp_path / "ranked" / "pristine_images").iterdir())
+    assert (len(names), names[0], names[-1]) == (4744 - int(4744 * 0.8), "03796.bmp", "04744.bmp")
+
+
 def test_references_are_upstreams(checkout):
     """The names that a seed permutes, in the order of ref.txt."""
     names = (checkout / "data" / "ref.txt").read_text().split()

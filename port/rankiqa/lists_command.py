@@ -22,7 +22,7 @@ _ONES = {  # name: (help, the choices of --split, the first is the default)
     "koniq10k": ("KonIQ-10k (MOS); no references: a split is by image", ("official", "random", "none")),
 }
 _SPLITS = {
-    "first": "the first 80%% of the sorted images train (upstream)",
+    "first": "the first 80%% of the sorted images train (upstream; of Waterloo's 4,744 the authors' split)",
     "random": "by --seed, as upstream's numpy draws",
     "authors": "the references of the committed lists",
     "official": "the data set's own, with a validation list",
@@ -176,29 +176,15 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
 
     module, found = _read(options)
     base.checked(found, options.allow_partial)
-    whole_set = found.dataset.references
-    train = found.dataset.train
     if options.list == "ft-live":
         if not options.allow_partial:
             module.check_copies(found)
         if options.without_references:
             found = module.without_copies(found)
-    if options.list == "ft-tid2013":
-        ordered = module.references(found, synthetic=options.reference_25)
-        if options.reference_25:
-            train += 1
-        else:
-            whole_set -= 1
-            found.remarks.append(
-                f"reference {module.SYNTHETIC} is left out, as upstream does (--reference-25 takes it)"
-            )
-    else:
-        ordered = getattr(module, "references", _in_order)(found)
-    if train is not None or options.train_references is None:
-        train = splits.train_count(len(ordered), whole_set, train)
+    references, train = _references(options, module, found)
     random = np.random.RandomState(options.seed)
     sides = splits.choose(
-        ordered,
+        references,
         options.split,
         random,
         train=options.train_references or train,
@@ -223,15 +209,26 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
     if options.list == "koniq10k":
         summary["split"]["by"] = "image: there are no references"
         del summary["references"]
-    lines = {
-        side: [(join(_prefix(options), item.path), item.label) for item in chosen] for side, chosen in images.items()
-    }
+    prefix = _prefix(options)
+    lines = {side: [(join(prefix, item.path), item.label) for item in chosen] for side, chosen in images.items()}
     return lines, dataset.decimals, summary
 
 
-def _in_order(found) -> list[str]:
-    """The references, sorted."""
-    return sorted({item.reference for item in found.items})
+def _references(options: argparse.Namespace, module, found) -> tuple[list[str], int]:
+    """The references in the order that a seed permutes, and how many train where nobody says."""
+    from rankiqa.datasets import splits
+
+    every, train = found.dataset.references, found.dataset.train
+    if options.list == "ft-tid2013" and options.reference_25:
+        references, train = module.references(found, synthetic=True), train + 1
+    elif options.list == "ft-tid2013":
+        references, every = module.references(found), every - 1
+        found.remarks.append(f"reference {module.SYNTHETIC} is left out, as upstream does (--reference-25 takes it)")
+    elif options.list == "ft-live":
+        references = module.references(found)
+    else:
+        references = sorted({item.reference for item in found.items})
+    return references, splits.train_count(len(references), every, train)
 
 
 def _read(options: argparse.Namespace):

@@ -56,19 +56,19 @@ def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
     start = next((n for n, row in enumerate(rows) if set(_COLUMNS) <= set(row.values())), None)
     if start is None:
         raise SET.wrong(path, f"a row that names the columns {', '.join(_COLUMNS)}", "none")
-    columns = {str(name): column for column, name in rows[start].items()}
+    columns = {str(name): column for column, name in reversed(rows[start].items())}  # the first of each name
     found = []
     for n, row in enumerate(rows[start + 1 :], start + 2):
         cells = [row.get(columns[name]) for name in _COLUMNS]
         if cells[0] is None and cells[3] is None:
             continue  # padding
         image, kind, level, dmos = cells
-        if None in cells or not isinstance(level, float) or level != int(level):
-            raise SET.wrong(f"{path} {SHEET}, row {n} of those in use", f"{', '.join(_COLUMNS)}", str(cells))
+        where = f"{path} {SHEET}, row {n} of those in use"
+        if None in cells:
+            raise SET.wrong(where, f"{', '.join(_COLUMNS)}", str(cells))
         image = str(int(image)) if isinstance(image, float) else image.strip()  # 1600 is a number there
         kind = str(kind).strip().lower()
-        label = number(dmos, f"{path} {SHEET}: {image} {kind}")
-        found.append((image, _TYPES.get(kind, kind), int(level), label))
+        found.append((image, _TYPES.get(kind, kind), int(number(level, where)), number(dmos, where)))
     return found
 
 

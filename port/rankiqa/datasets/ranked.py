@@ -45,6 +45,8 @@ def read(
     the folder whose <T>/ is listed for the names of the levels (upstream, TID2013: the current one).
     partial: leave out images that some level lacks. Raises ValueError for another layout, or levels that differ.
     """
+    if len(set(types)) < len(types):
+        raise ValueError(f"--types: expected each once, got {' '.join(types)}")
     inside = pristine is None
     where = join(folder, PRISTINE) if inside else pristine
     names = _images(where, join(prefix, PRISTINE) if inside else pristine)
@@ -62,6 +64,9 @@ def read(
 def _levels(folder, kind, levels, worst_first, level_names_from, remarks) -> list[str]:
     """The names of a type's level folders in the list's order."""
     place = join(folder, kind)
+    if not os.path.isdir(place):
+        got = "no such folder (`rankiqa distort` makes it; --types chooses others)"
+        raise ValueError(f"{place}: expected the levels {kind}1..{kind}{levels}, got {got}")
     shown = [entry.name for entry in listing(join(level_names_from or folder, kind)) if entry.is_dir()]
     by_number = sorted(shown, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
     if by_number != shown:  # UPSTREAM: names sort as text, where 10 comes before 2

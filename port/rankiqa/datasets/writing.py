@@ -20,6 +20,8 @@ def write(
     symbolic link OUT/NAME_images/N, since both engines split a line there. Raises ValueError for a name that no list
     can hold.
     """
+    if not name or name != os.path.basename(name):
+        raise ValueError(f"--name: expected a file's name, got {name!r}")
     links = _Links(os.path.join(out, f"{name}_images")) if link else None
     texts = {}
     for side, lines in sides.items():
