@@ -261,7 +261,7 @@ def test_any_number_of_workers_makes_the_same(capsys, places, tmp_path):
             capsys, places, out, "--scenes", 3, "--per-scene", 4, "--json", "--workers", workers
         )
         assert status == 1
-        found.append((contents(out), sidecar(out), json.loads(text) | {"out": ""}))
+        found.append((contents(out), sidecar(out), json.loads(text) | {"out": "", "sidecar": ""}))
     assert found[0] == found[1] and len(found[0][0]) == 11
 
 
@@ -351,7 +351,7 @@ def test_large_images(capsys, waterloo, tmp_path):
     picture(waterloo / "00002.bmp", 1000, 672)
     out = tmp_path / "keep"
     status, text, err = prepare_waterloo(capsys, waterloo, out, "--json")
-    assert status == 0 and json.loads(text)["large"] == 1 and "1 images have a shorter side above 672" in err
+    assert status == 0 and json.loads(text)["large"] == 1 and "kept as they are: 1 with a shorter side above 672" in err
     assert read_image(out / "00001.bmp").shape == (673, 900, 3)
     out = tmp_path / "scale"
     status, _, err = prepare_waterloo(capsys, waterloo, out, "--large", "scale")
@@ -371,6 +371,20 @@ def test_scaled_images_are_whole_means():
     assert writing.fit(image, "keep") is image
     with pytest.raises(ImageError, match="at most 672 pixels, got 2016 x 2688"):
         writing.fit(image, "refuse")
+
+
+def test_what_is_prepared_is_distorted_and_listed(capsys, waterloo, tmp_path):
+    ranked, lists = tmp_path / "rank_live", tmp_path / "lists"
+    assert prepare_waterloo(capsys, waterloo, ranked / "pristine_images")[0] == 0
+    prepared = contents(ranked / "pristine_images")
+    distort = ["--images", ranked / "pristine_images", "--out", ranked, "--types", "GB", "JPEG", "--levels", 1]
+    assert main([str(word) for word in ["distort", "--set", "live", *distort]]) == 0
+    listed = [ranked, "--out", lists, "--types", "GB", "JPEG", "--levels", 1]
+    assert main([str(word) for word in ["lists", "rank-live", *listed]]) == 0
+    assert contents(ranked / "pristine_images") == prepared
+    lines = [(lists / f"live_{side}.txt").read_text().splitlines() for side in ("train", "test")]
+    assert [len(side) for side in lines] == [16, 8]  # 4 and 2 of 6 images; 2 types; distorted and pristine
+    assert lines[0][4].split()[0] == str(ranked / "pristine_images" / "00001.bmp")
 
 
 def test_killed_at_any_moment_it_ends_as_if_undisturbed(tmp_path):

@@ -26,8 +26,13 @@ def add(commands) -> None:
         "the way, 2 nothing was begun (options, folders, labels), 130 stopped.",
     )
     sets = one.add_subparsers(dest="collection", required=True, metavar="SET")
-    waterloo = sets.add_parser("waterloo", help="the 4,744 pristine images of the Waterloo Exploration Database")
-    places2 = sets.add_parser("places2", help="the validation images of Places2 (Places365-Standard)")
+    texts = {
+        "waterloo": "the 4,744 pristine images of the Waterloo Exploration Database",
+        "places2": "the validation images of Places2 (Places365-Standard), so many of each scene",
+    }
+    waterloo, places2 = (
+        sets.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".") for name, text in texts.items()
+    )
     for parser in (waterloo, places2):
         parser.set_defaults(run=run)
         parser.add_argument("--images", required=True, metavar="DIR", type=Path, help="where the archive was unpacked")
@@ -55,7 +60,11 @@ def add(commands) -> None:
             "original's code does (default), scale it down to 672, or refuse it",
         )
         parser.add_argument(
-            "--min-side", type=arguments.whole(1), default=227, help="pixels; smaller images are refused (default 227)"
+            "--min-side",
+            type=arguments.whole(1),
+            default=227,
+            metavar="N",
+            help="pixels; smaller images are refused (default 227)",
         )
         parser.add_argument(
             "--max-pixels",
@@ -63,7 +72,7 @@ def add(commands) -> None:
             default=1 << 26,
             help="larger images are refused (default 67108864)",
         )
-        parser.add_argument("--workers", type=arguments.whole(1), default=1, help="processes (default 1)")
+        parser.add_argument("--workers", type=arguments.whole(1), default=1, metavar="N", help="processes (default 1)")
         parser.add_argument("--quick", action="store_true", help="take a file that is there as right, without a look")
         parser.add_argument("--json", action="store_true", help="the summary as a JSON object")
 
@@ -114,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("rankiqa: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    _report(options, chosen, tally, refused, problem)
+    _report(options, chosen, record, tally, refused, problem)
     return 1 if refused or problem else 0
 
 
@@ -176,26 +185,23 @@ def _write(path: Path, content: dict) -> None:
     os.replace(temporary, path)
 
 
-def _report(options, chosen, tally: dict, refused: list[tuple[str, str]], problem: str | None) -> None:
-    total = len(chosen.images)
+def _report(options, chosen, record: dict, tally: dict, refused: list[tuple[str, str]], problem: str | None) -> None:
+    total, sidecar = len(chosen.images), str(_sidecar(Path(os.path.abspath(options.out))))
     if options.json:
         summary = {
             "set": options.collection, "images": str(options.images), "out": str(options.out), "selected": total,
-            **tally, "passed_over": len(chosen.passed_over), "selection_sha256": chosen.sha256,
-            "settings": chosen.settings, "refused": [{"image": name, "error": why} for name, why in refused],
+            "sidecar": sidecar, **tally, "passed_over": len(chosen.passed_over), "selection_sha256": chosen.sha256,
+            "settings": record["settings"], "refused": [{"image": name, "error": why} for name, why in refused],
             "error": problem,
         }  # fmt: skip
         print(json.dumps(summary), flush=True)
     else:
         print(f"chosen: {total} images, {tally['written']} written, {tally['skipped']} there and right")
-        print(
-            f"{options.out}: {tally['bytes'] / 1e9:.2f} GB; what was chosen and how: {_sidecar(options.out)}",
-            flush=True,
-        )
+        print(f"{options.out}: {tally['bytes'] / 1e6:.1f} MB; how they were chosen: {sidecar}", flush=True)
     if tally["large"] and options.large == "keep":
         print(
-            f"rankiqa: {tally['large']} images have a shorter side above 672: a 224 crop is less than a third of it "
-            "(--large scale, --large refuse)",
+            f"rankiqa: kept as they are: {tally['large']} with a shorter side above 672, of which a 224 crop is less "
+            "than a third (--large scale, --large refuse)",
             file=sys.stderr,
         )
     if others := chosen.passed_over:
