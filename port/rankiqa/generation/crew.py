@@ -27,7 +27,7 @@ class _Worker:
         package = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         # A terminal's Ctrl-C goes to the whole group: the workers leave it to the parent, from their first moment on
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "rankiqa.generation.worker"],

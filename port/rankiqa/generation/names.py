@@ -24,8 +24,10 @@ def output_name(file: str) -> str:
 
 
 def is_photograph(entry: os.DirEntry) -> bool:
-    """Whether a folder's entry is a file with an image's suffix."""
-    return os.path.splitext(entry.name)[1].lower() in SUFFIXES and entry.is_file()
+    """Whether a folder's entry is a file with an image's suffix; hidden ones (macOS leaves ._a.jpg) are not."""
+    if entry.name.startswith(".") or os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
+        return False
+    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))  # a broken link: refused by name
 
 
 @dataclass

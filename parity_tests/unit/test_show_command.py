@@ -1,0 +1,152 @@
+"""`rankiqa show distortions`: every picture of the page is what it says."""
+
+import base64
+import io
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import rankiqa
+from rankiqa import contact_sheet
+from rankiqa.cli import main
+from rankiqa.distortions import DATASETS
+from rankiqa.generation.making import generator
+from rankiqa.photographs import read_photograph
+
+
+class Page(HTMLParser):
+    """The page's rows: [(id, words of its head, [(picture, alt, caption)])]; every element must be closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.rows, self.addresses = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.addresses += [attributes[name] for name in ("src", "href") if name in attributes]
+        if tag == "tr" and "id" in attributes:
+            self.rows.append((attributes["id"], [], []))
+        if tag == "img" and "figure" in self.open:
+            self.rows[-1][2].append([picture(attributes["src"]), attributes["alt"], ""])
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        if "figcaption" in self.open:
+            self.rows[-1][2][-1][2] += text
+        elif "tbody" in self.open and "th" in self.open:
+            self.rows[-1][1].append(text.strip())
+
+
+def picture(address):
+    assert address.startswith("data:image/png;base64,")
+    return np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+
+
+def show(*arguments):
+    return main(["show", "distortions", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def small(photograph, tmp_path_factory):
+    """A photograph that is little more than a picture of the page: ID takes its time."""
+    path = tmp_path_factory.mktemp("small") / "cat.png"
+    Image.open(photograph).crop((100, 50, 320, 210)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(small, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "page.html"
+    assert show("--image", small, "--out", out, "--seed", 3) == 0
+    assert os.listdir(out.parent) == ["page.html"]
+    return out.read_text(encoding="utf-8")
+
+
+def test_a_row_a_type_a_column_a_level(page, small):
+    rows = Page(page).rows
+    assert [row[0] for row in rows] == [f"{name}-{kind}" for name in ("live", "tid2013") for kind in DATASETS[name]]
+    pristine = read_photograph(Path(small).read_bytes(), min_side=1)
+    assert pristine.shape == (160, 220, 3)
+    for identity, words, pictures in rows:
+        dataset, _, kind = identity.partition("-")
+        row = DATASETS[dataset][kind]
+        assert words[0] == kind and row.title in words[1] and words[2] == row.parameter
+        assert words[3] == {"upstream": "original", "listed": "listed", "ours": "ours"}[row.origin]
+        assert len(pictures) == len(row.levels)
+        for level, (shown, alt, caption) in enumerate(pictures, start=1):
+            made = rankiqa.distort(pristine, kind, level, generator(3, "cat", kind, level), dataset)
+            assert np.array_equal(shown, made[5:155, 10:210])  # the middle, a pixel for a pixel
+            assert f"level {level}" in alt
+            value = row.levels[level - 1]
+            assert caption.startswith(f"{value:g} · " if isinstance(value, (int, float)) else f"{value} · ")
+            error = np.mean((made.astype(float) - pristine) ** 2)
+            assert f"{10 * np.log10(255**2 / error):.1f} dB" in caption if error else "equal" in caption
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    assert all(address.startswith("data:") for address in Page(page).addresses)
+    assert re.findall(r"url\((.{22})", page) == ["data:image/png;base64,"]
+    plain = re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+    assert len(plain) < 100_000 and "http" not in plain and "<script" not in plain and "@import" not in plain
+
+
+def test_a_set_and_a_seed(small, tmp_path, page):
+    for name in ("live", "tid2013"):
+        show("--image", small, "--out", tmp_path / "a.html", "--set", name, "--seed", 3)
+        text = (tmp_path / "a.html").read_text(encoding="utf-8")
+        assert [row[0] for row in Page(text).rows] == [f"{name}-{kind}" for kind in DATASETS[name]]
+    show("--image", small, "--out", tmp_path / "b.html", "--set", "live", "--seed", 3)
+    show("--image", small, "--out", tmp_path / "c.html", "--set", "live", "--seed", 4)
+    again, other = (Page((tmp_path / name).read_text(encoding="utf-8")).rows for name in ("b.html", "c.html"))
+    first = Page(page).rows
+    for old, new, seeded in zip(first, again, other):
+        same = [np.array_equal(a[0], b[0]) for a, b in zip(old[2], new[2])]
+        changed = [not np.array_equal(a[0], b[0]) for a, b in zip(old[2], seeded[2])]
+        assert all(same) and all(changed) == any(changed) == (old[0] == "live-GN")
+
+
+def test_large_photographs_are_scaled_down_and_small_ones_shown_whole(tmp_path, photograph):
+    large = np.array(Image.open(photograph).convert("RGB").resize((1200, 800)))
+    assert contact_sheet.fitted(large).shape == (341, 512, 3)
+    assert contact_sheet.fitted(large[:, :300]).shape == (512, 192, 3)
+    assert contact_sheet.fitted(large[:384, :512]) is not None
+    assert np.array_equal(contact_sheet.fitted(large[:384, :512]), large[:384, :512])
+    Image.fromarray(large[:100, :120]).save(tmp_path / "small & <odd>.png")
+    assert show("--image", tmp_path / "small & <odd>.png", "--out", tmp_path / "a.html", "--set", "live") == 0
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert Page(text).rows[0][2][0][0].shape == (100, 120, 3)
+    assert "Distortions of small &amp; &lt;odd&gt;.png" in text
+
+
+@pytest.mark.parametrize(
+    ("image", "out", "words"),
+    [
+        ("nowhere.png", "page.html", "nowhere.png: expected a photograph, got: No such file or directory"),
+        ("notes.txt", "page.html", "notes.txt: expected an image, got another kind of file"),
+        ("tiny.png", "page.html", "tiny.png: expected both sides at least 32 pixels, got 31 x 40 (H x W)"),
+        ("good.png", "nowhere/page.html", "page.html: expected a page to write, got: No such file or directory"),
+        ("good.png", "folder", "folder: expected a page to write, got: Is a directory"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, capsys, image, out, words):
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "folder").mkdir()
+    Image.new("RGB", (40, 31)).save(tmp_path / "tiny.png")
+    Image.new("RGB", (40, 40)).save(tmp_path / "good.png")
+    before = sorted(os.listdir(tmp_path))
+    assert show("--image", tmp_path / image, "--out", tmp_path / out, "--set", "live") == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("rankiqa: ") and captured.err.endswith(words + "\n")
+    assert len(captured.err.splitlines()) == 1
+    assert sorted(os.listdir(tmp_path)) == before
