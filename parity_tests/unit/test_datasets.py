@@ -1,5 +1,6 @@
 """Readers of the public data sets: the layouts that people have, and one line for each thing that is wrong."""
 
+import os
 import shutil
 import zipfile
 from dataclasses import replace
@@ -34,8 +35,12 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def copied(whole, tmp_path):
-    """copied(name) -> a copy of the data set that a test may damage."""
-    return lambda name: shutil.copytree(whole(name), tmp_path / name, copy_function=shutil.copyfile)
+    """copied(name) -> a copy of the data set that a test may damage (the empty images are hard links)."""
+
+    def copy(source, target):
+        (shutil.copyfile if os.path.getsize(source) else os.link)(source, target)
+
+    return lambda name: shutil.copytree(whole(name), tmp_path / name, copy_function=copy)
 
 
 def run(capsys, tmp_path, name, folder, *options):
@@ -247,6 +252,8 @@ DAMAGES = [
     ("kadid10k", _text("dmos.csv", "dmos", "mos"), "expected the columns dist_img, ref_img, dmos, got"),
     ("kadid10k", _text("dmos.csv", r"I01\.png", "I02.png"), "line 2: expected an image such as I01_01_01.png and its"),
     ("kadid10k", _text("dmos.csv", r"png,4", "png,40"), "expected a MOS of 1..5 (higher is better), got 40.41"),
+    ("kadid10k", _text("dmos.csv", r"0.9", "9" * 200000), "dmos.csv: expected comma-separated values, got"),
+    ("kadid10k", lambda f: (f / "dmos.csv").write_bytes(b"\xff\xfe\x00"), "dmos.csv: expected a text file, got"),
     ("kadid10k", _text("dmos.csv", r"png,4.41,", "png,,"), "line 2: expected a number, got ''"),
     ("kadid10k", _all_falling, "from the mildest to the strongest level, as if the other way round"),
     ("koniq10k", _text(koniq10k.LABELS[0], "image_name", "name"), "expected the columns image_name and MOS"),
@@ -262,7 +269,8 @@ def test_what_is_wrong_is_said(copied, tmp_path, capsys, name, damage, message):
     damage(folder)
     status, err = run(capsys, tmp_path, name, folder)
     assert status == 2 and message in err
-    if "expected a number" not in message and ".mat: expected a MATLAB" not in message and ".xlsx w" not in message:
+    a_file = ("a number", "a MATLAB file", "an .xlsx workbook", "comma-separated", "a text file")
+    if not any(f"expected {kind}" in message for kind in a_file):
         assert SETS[name].SET.home in err
 
 
@@ -399,9 +407,12 @@ def test_a_pickle_is_never_run(tmp_path):
 
 
 def test_the_nearest_folder_comes_first(tmp_path):
-    for place in ("b/x", "a/deep/x", "c/x"):
+    for place in ("b/x", "a/deep/x"):
         on_disk.touch(tmp_path / place)
     assert files.locate(str(tmp_path), "X") == "b"
     assert files.locate(str(tmp_path), "y") is None
+    on_disk.touch(tmp_path / "c" / "X")
+    with pytest.raises(ValueError, match="expected one folder with x, got b, c"):
+        files.locate(str(tmp_path), "x")
     on_disk.touch(tmp_path / "x")
     assert files.locate(str(tmp_path), "x") == ""

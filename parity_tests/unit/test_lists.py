@@ -336,7 +336,12 @@ def test_levels_named_by_another_folder(made, refused, disk, tmp_path):
         (lambda f: (f / "GB/GB3/00004.bmp").unlink(), [], "GB/GB3: expected all 11 images of pristine_images, got 10"),
         (lambda f: (f / "GB/GB3/x.bmp").touch(), [], "GB/GB3: expected the images of pristine_images only, got also x"),
         (lambda f: (f / "GB/GB3/00004.png").touch(), [], "expected one image 00004, got 00004.bmp and 00004.png"),
-        (lambda f: [one.unlink() for one in (f / "pristine_images").iterdir()], [], "expected the pristine images"),
+        (
+            lambda f: [one.unlink() for one in (f / "pristine_images").iterdir()],
+            [],
+            "pristine_images: expected images, got none",
+        ),
+        (lambda f: [one.unlink() for one in (f / "GB/GB2").iterdir()], [], "GB/GB2: expected images, got none"),
         (lambda f: (f / "GB/GB10").mkdir(), [], "names sort as their numbers"),
         (lambda f: None, ["--levels", "6"], "GB: expected 6 level folders GB1..GB6, got GB5"),
         (lambda f: None, ["--types", "GB", "MSL"], "MSL: expected the levels MSL1..MSL5, got no such folder"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 from collections import Counter
@@ -134,6 +135,16 @@ def read_text(path: str | os.PathLike) -> str:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected a text file, got: {error}") from None
+
+
+def read_table(path: str | os.PathLike) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    """A .csv file: (columns, (where it stands, {column: text}) of each row). Raises ValueError for anything else."""
+    table = csv.DictReader(read_text(path).splitlines())
+    try:
+        rows = [(f"{path} line {table.line_num}", {name: row[name] or "" for name in row if name}) for row in table]
+    except csv.Error as error:
+        raise ValueError(f"{path}: expected comma-separated values, got: {error}") from None
+    return list(table.fieldnames or ()), rows
 
 
 def number(text: object, where: str) -> float:

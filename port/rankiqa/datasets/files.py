@@ -54,27 +54,42 @@ def find(folder: str, *names: str) -> str | None:
     return None
 
 
-def below(folder: str, deepest: int = DEEPEST) -> Iterator[str]:
-    """The folders below one, itself first (as ""), nearer ones first, by name."""
+def below(folder: str) -> Iterator[list[str]]:
+    """The folders below one, by depth: [""] for itself, those in it, and so on; unreadable ones are passed over."""
     level = [""]
-    for _ in range(deepest + 1):
-        yield from level
-        level = [join(one, entry.name) for one in level for entry in listing(join(folder, one)) if entry.is_dir()]
+    listing(folder)  # this one must be there
+    for _ in range(DEEPEST + 1):
+        yield level
+        level = [join(one, name) for one in level for name in _folders(join(folder, one) if one else folder)]
+
+
+def _folders(folder: str) -> list[str]:
+    try:
+        return [entry.name for entry in listing(folder) if entry.is_dir() and os.access(entry.path, os.R_OK | os.X_OK)]
+    except ValueError:
+        return []
 
 
 def locate(folder: str, *names: str) -> str | None:
-    """The nearest folder, below `folder` ("" for itself), that holds one of these names, in any case; or None."""
-    for place in below(folder):
-        if find(join(folder, place) if place else folder, *names):
-            return place
+    """The nearest folder, below `folder` ("" for itself), that holds one of these names, in any case; or None.
+
+    Raises ValueError where several are as near.
+    """
+    for level in below(folder):
+        found = [place for place in level if find(join(folder, place) if place else folder, *names)]
+        if len(found) > 1:
+            raise ValueError(f"{folder}: expected one folder with {' or '.join(names)}, got {some(found)}")
+        if found:
+            return found[0]
     return None
 
 
 def images_below(folder: str, pattern: re.Pattern) -> dict[str, str]:
     """{name in lower case: path below folder} of the files whose whole name matches; of several the nearest."""
     found: dict[str, str] = {}
-    for place in below(folder):
-        for entry in listing(join(folder, place) if place else folder):
-            if pattern.fullmatch(entry.name) and entry.is_file():
-                found.setdefault(entry.name.lower(), join(place, entry.name))
+    for level in below(folder):
+        for place in level:
+            for entry in listing(join(folder, place) if place else folder):
+                if pattern.fullmatch(entry.name) and entry.is_file():
+                    found.setdefault(entry.name.lower(), join(place, entry.name))
     return found

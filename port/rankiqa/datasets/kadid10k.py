@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import re
 
-from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
+from rankiqa.datasets.base import DataSet, Found, Rated, number, read_table
 from rankiqa.datasets.files import Names, find, join, locate
 
 SET = DataSet(
@@ -33,14 +32,13 @@ def read(folder: str) -> Found:
     images = find(root, "images") or root
     inside, names = place if images == root else join(place, images.rsplit("/", 1)[-1]), Names(images)
     path = find(root, SCORES)
-    table = csv.DictReader(read_text(path).splitlines())
-    if not set(_COLUMNS) <= set(table.fieldnames or ()):
-        raise SET.wrong(path, f"the columns {', '.join(_COLUMNS)}", str(table.fieldnames))
+    columns, rows = read_table(path)
+    if not set(_COLUMNS) <= set(columns):
+        raise SET.wrong(path, f"the columns {', '.join(_COLUMNS)}", ", ".join(columns) or "none")
     found = Found(SET, [])
-    for row in table:
-        where = f"{path} line {table.line_num}"
-        match = _NAME.fullmatch((row["dist_img"] or "").strip())
-        reference = (row["ref_img"] or "").strip().rsplit(".", 1)[0].lower()
+    for where, row in rows:
+        match = _NAME.fullmatch(row["dist_img"].strip())
+        reference = row["ref_img"].strip().rsplit(".", 1)[0].lower()
         if not match or match[1].lower() != reference:
             raise SET.wrong(where, "an image such as I01_01_01.png and its reference I01.png", str(list(row.values())))
         stored = names.find(match[0])

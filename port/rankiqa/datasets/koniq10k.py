@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 
 import numpy as np
 
-from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
+from rankiqa.datasets.base import DataSet, Found, Rated, number, read_table
 from rankiqa.datasets.files import Names, find, join, locate
 
 SET = DataSet(
@@ -43,8 +42,7 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
     path = labels or _labels(folder)
     pictures = find(root, *wanted)
     inside, names = join(place, pictures.rsplit("/", 1)[-1]), Names(pictures)
-    table = csv.DictReader(read_text(path).splitlines())
-    columns = table.fieldnames or ()
+    columns, rows = read_table(path)
     column = column or ("MOS_zscore" if "MOS_zscore" in columns else "MOS")
     if "image_name" not in columns or column not in columns:
         raise SET.wrong(path, f"the columns image_name and {column}", ", ".join(columns) or "none")
@@ -52,9 +50,8 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
     found = Found(replace(SET, low=1, high=5) if five else SET, [], remarks=[f"labels: {path}, column {column}"])
     split: dict[str, str] = {}
     ratings = []
-    for row in table:
-        where = f"{path} line {table.line_num}"
-        name = (row["image_name"] or "").strip()
+    for where, row in rows:
+        name = row["image_name"].strip()
         stored = names.find(name) if name else None
         if "set" in columns:
             if row["set"] not in SIDES:

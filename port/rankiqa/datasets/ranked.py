@@ -50,8 +50,6 @@ def read(
     inside = pristine is None
     where = join(folder, PRISTINE) if inside else pristine
     names = _images(where, join(prefix, PRISTINE) if inside else pristine)
-    if not names:
-        raise ValueError(f"{where}: expected the pristine images, got none")
     found = Blocks(sorted(names, key=lambda name: os.path.basename(names[name])), [])
     for kind in types:
         chosen = _levels(folder, kind, levels, worst_first, level_names_from, found.remarks)
@@ -93,6 +91,8 @@ def _images(folder: str, prefix: str) -> dict[str, str]:
                 f"{folder}: expected one image {stem}, got {os.path.basename(found[stem])} and {entry.name}"
             )
         found[stem] = join(prefix, entry.name)
+    if not found:
+        raise ValueError(f"{folder}: expected images, got none")
     return found
 
 
@@ -101,7 +101,7 @@ def _aligned(found: Blocks, partial: bool) -> Blocks:
     common = set(found.names).intersection(*(block for _, block in found.blocks))
     for _, block in found.blocks:
         lacking, more = [name for name in found.names if name not in block], sorted(set(block) - set(found.names))
-        place = os.path.dirname(next(iter(block.values()), "")) or "a level folder"
+        place = os.path.dirname(next(iter(block.values())))
         if more:
             raise ValueError(f"{place}: expected the images of {PRISTINE} only, got also {some(more)}")
         if lacking and not partial:
