@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rankiqa import photographs
 from rankiqa.cli import main
 from rankiqa.images import ImageError, read_image
 from rankiqa.preparation import selection, writing
@@ -96,7 +98,8 @@ def test_waterloo_is_copied_to_the_last_pixel(capsys, waterloo, tmp_path):
     for name in names:
         assert np.array_equal(read_image(out / name), read_image(waterloo / name))
     record = sidecar(out)
-    assert record["complete"] and record["settings"]["large"] == "keep" and list(record["files"]) == names
+    limits = {"min_side": photographs.MIN_SIDE, "max_pixels": photographs.MAX_PIXELS, "large": "keep"}
+    assert record["complete"] and record["settings"] == {"count": 6, **limits} and list(record["files"]) == names
 
 
 def test_waterloo_says_what_is_wrong_by_name_and_goes_on(capsys, waterloo, tmp_path):
@@ -135,10 +138,11 @@ def test_waterloo_names_in_any_case_but_each_number_once(waterloo):
     assert [name for name, _ in found.refused] == ["00001.Bmp", "00001.bmp"]
 
 
-def test_waterloo_expects_the_release(waterloo):
-    found = selection.waterloo(waterloo)
-    assert selection.WATERLOO == 4744
-    assert found.refused == [("00007.bmp .. 04744.bmp", "expected 4744 images, got none of these numbers")]
+def test_waterloo_expects_the_release(capsys, waterloo, tmp_path):
+    status, text, _ = run(capsys, "waterloo", "--images", waterloo, "--out", tmp_path / "out", "--json")
+    missing = {"image": "00007.bmp .. 04744.bmp", "error": "expected 4744 images, got none of these numbers"}
+    assert status == 1 and json.loads(text)["refused"] == [missing] and len(contents(tmp_path / "out")) == 6
+    assert selection.waterloo(waterloo).settings == {"count": 4744}
 
 
 def test_no_waterloo(capsys, tmp_path):
@@ -200,7 +204,8 @@ def test_places_choices_are_nested_and_the_seed_s(tmp_path, monkeypatch):
 def test_places_choice_does_not_depend_on_the_labels_order(places):
     one = selection.places2(*places, scenes=2, per_scene=2, seed=3)
     lines = places[1].read_text().splitlines()
-    places[1].write_text("\r\n".join(reversed(lines)))  # without a last line's end, with Windows' ends
+    # Windows' ends of lines, none at the last, and tabs
+    places[1].write_text("\r\n".join(reversed(lines)).replace(" ", "\t"))
     two = selection.places2(*places, scenes=2, per_scene=2, seed=3)
     assert one.images == two.images and one.sha256 == two.sha256
     assert selection.places2(*places, scenes=2, per_scene=2, seed=4).sha256 != one.sha256
@@ -346,6 +351,18 @@ def test_a_disk_that_fails_ends_the_run(capsys, waterloo, tmp_path, monkeypatch)
     assert sorted(os.listdir(out)) == ["00001.bmp", "00002.bmp"] and not sidecar(out)["complete"]
 
 
+@pytest.mark.parametrize("error, status", [(BrokenProcessPool(), 1), (KeyboardInterrupt(), 130)])
+def test_a_run_that_is_cut_short_says_so(capsys, waterloo, tmp_path, monkeypatch, error, status):
+    def prepare_all(*_, **__):
+        yield writing.Outcome("00001.bmp", written=True)
+        raise error
+
+    monkeypatch.setattr(writing, "prepare_all", prepare_all)
+    found, _, err = prepare_waterloo(capsys, waterloo, tmp_path / "out")
+    assert found == status and ("workers" in err if status == 1 else "stopped; the same command goes on" in err)
+    assert not sidecar(tmp_path / "out")["complete"]
+
+
 def test_large_images(capsys, waterloo, tmp_path):
     picture(waterloo / "00001.bmp", 673, 900)
     picture(waterloo / "00002.bmp", 1000, 672)
@@ -411,7 +428,10 @@ def test_killed_at_any_moment_it_ends_as_if_undisturbed(tmp_path):
             time.sleep(0.002)
         process.send_signal((signal.SIGKILL, signal.SIGTERM)[number % 2])
         caught += process.wait() != 0
-        time.sleep(0.5)  # its workers end by themselves
+        time.sleep(0.5)
+        left = contents(out)
+        time.sleep(0.3)
+        assert contents(out) == left  # its workers have ended with it
         whole = [name for name in os.listdir(out) if not name.startswith(".")]
         assert all((out / name).stat().st_size == 480 * 640 * 3 + 54 for name in whole)
     assert caught >= 3

@@ -127,9 +127,8 @@ def read_labels(path: Path) -> tuple[dict[str, int], str]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        name, _, scene = line.strip().rpartition(" ")
-        name = name.strip()
-        if not re.fullmatch(r"[0-9]{1,9}", scene) or not _is_image(name) or not re.fullmatch(r"[^\s/\\]+", name):
+        name, scene = fields if len(fields := line.split()) == 2 else ("", "")
+        if not _is_image(name) or re.search(r"[/\\]", name) or not re.fullmatch(r"[0-9]{1,9}", scene):
             raise ValueError(
                 f"{path} line {number}: expected `image scene` as in places365_val.txt (Places365_val_00000001.jpg "
                 f"165), got {line[:80]!r}"
