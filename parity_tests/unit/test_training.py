@@ -20,7 +20,8 @@ from rankiqa.cli import main
 from rankiqa.data import read_list
 from rankiqa.presets import PRESETS
 from rankiqa.snapshots import copy_weights
-from rankiqa.training import SmoothedLoss, Trainer, parameter_groups
+from rankiqa.solver import SmoothedLoss
+from rankiqa.training import Trainer, parameter_groups
 
 KILLS = 12
 SETTINGS = {"batch": 2, "max_iter": 14, "snapshot": 2, "display": 3, "test_interval": 5, "test_iter": 1,

@@ -1,66 +1,104 @@
-"""The port's matrix products by Caffe's own BLAS, called as Caffe calls it.
+"""Matrix products summed in Caffe's order: with them a training on the CPU ends at Caffe's weights, bit for bit.
 
-Two BLAS libraries sum in different orders, so their last bits differ, and a training makes that grow. With Caffe's
-library under the port nothing is left of it: what still differs is the port's own doing.
+Two BLAS libraries sum in different orders, so their last bits differ, and a training makes that grow until nothing is
+left in common. Caffe in the container multiplies by OpenBLAS, with its kernels for Haswell. OpenCV's wheel, which the
+port needs anyway, carries an OpenBLAS with those kernels; here it is called as Caffe calls it: image by image, through
+columns. Slower than PyTorch's own products (`scripts/bench train`), and on the CPU alone.
 
 Source: Caffe 1.0 base_conv_layer.cpp, inner_product_layer.cpp (behaviour, not code).
 """
 
+from __future__ import annotations
+
 import ctypes
-import io
+import hashlib
 import os
-import tarfile
+import platform
+import shutil
+import tempfile
 from pathlib import Path
 from types import MethodType
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-FOLDER = "/usr/lib/x86_64-linux-gnu"
-# OpenBLAS, and before it what it needs
-LIBRARIES = ("libquadmath.so.0.0.0", "libgfortran.so.5.0.0", "openblas-pthread/libopenblasp-r0.3.13.so")
-CORE = "Haswell"  # as in docker/caffe_cpu.Dockerfile
+from rankiqa.networks import Network
+
+CORE = "Haswell"  # as docker/caffe_cpu.Dockerfile
+MOST_THREADS = 64  # what Debian's OpenBLAS is built for
 ROWS, PLAIN, TRANSPOSED = 101, 111, 112  # CBLAS's own numbers
+# Products of every kind that the networks need, (m, n, k), and a SHA-256 of what the image's OpenBLAS 0.3.13 makes of
+# them with one thread and with two, which is not the same (parity_tests/test_same_blas.py asks it again)
+CHECKED = ((64, 1000, 576), (512, 196, 4608), (32, 1, 4608), (48, 700, 4096), (1, 1, 32), (7, 129, 27))
+DIGESTS = {
+    1: "414068eb440631ff7f3382dfbdbf878be4061fb3bd04112de7ef19636c584c79",
+    2: "971ae70e59401012ced0c35d2a2b7644df1b7417a991b34715a527b7c8b61a55",
+}
 
 
-class Blas:
-    """OpenBLAS out of the image, with the kernels and the number of threads that a container has."""
+class CaffeBlas:
+    """An OpenBLAS that multiplies as Caffe's does.
 
-    def __init__(self, client, image, folder):
-        """client: docker SDK client. folder: where the libraries are put."""
-        container = client.containers.create(image)
-        try:
-            for library in LIBRARIES:
-                stream, _ = container.get_archive(f"{FOLDER}/{library}")
-                with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-                    (member,) = archive.getmembers()
-                    Path(folder, Path(library).name).write_bytes(archive.extractfile(member).read())
-        finally:
-            container.remove()
-        os.environ["OPENBLAS_CORETYPE"] = CORE  # read when the library is loaded
-        for library in LIBRARIES:
-            self._library = ctypes.CDLL(str(Path(folder, Path(library).name)), mode=ctypes.RTLD_GLOBAL)
-        self._library.openblas_get_config.restype = ctypes.c_char_p
-        self._library.openblas_get_corename.restype = ctypes.c_char_p
+    threads: as many as Caffe had; None: one for each core of this process, as Caffe takes them. How the work is divided
+    decides on last bits, so that Caffe itself comes to other weights on another number of cores.
+    path: a shared library, OpenBLAS with Haswell's kernels; None: the one that OpenCV's wheel carries.
+    Raises ValueError where there is none, where the processor lacks AVX2, or where its products are not Caffe's.
+    """
 
-    @property
-    def core(self):
-        """The kernels in use."""
-        return self._library.openblas_get_corename().decode()
+    def __init__(self, threads: int | None = None, path: str | os.PathLike | None = None):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        threads = min(cores, MOST_THREADS) if threads is None else threads
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise ValueError(f"Caffe's products: expected 1 thread or more, got {threads!r}")
+        if platform.machine() != "x86_64" or torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+            raise ValueError(f"Caffe's products: expected an x86-64 processor with AVX2, got {platform.machine()}")
+        path = Path(path) if path else _carried()
+        self._library = _loaded(path)
+        got = {number: self.digest(number) for number in DIGESTS}
+        if got != DIGESTS:
+            raise ValueError(f"{path}: expected an OpenBLAS that sums as Caffe's (0.3.13; 0.3.15 does), got another")
+        self._library.openblas_set_num_threads(threads)
+        self.threads = self._library.openblas_get_num_threads()
 
-    def gemm(self, a, b, c, *, transposed=(False, False), beta=0.0):
+    def digest(self, threads: int) -> str:
+        """SHA-256 (hex) over products of every kind: what tells this library from one that sums otherwise."""
+        self._library.openblas_set_num_threads(threads)
+        random, found = np.random.RandomState(0), hashlib.sha256()
+        for m, n, k in CHECKED:
+            for transposed in ((False, False), (False, True), (True, False)):
+                shapes = [(k, m) if transposed[0] else (m, k), (n, k) if transposed[1] else (k, n)]
+                a, b = (torch.from_numpy(random.randint(-(2**23), 2**23, s).astype(np.float32)) for s in shapes)
+                product = torch.empty(m, n)
+                self.gemm(a, b, product, transposed=transposed)
+                found.update(product.numpy().tobytes())
+        return found.hexdigest()
+
+    def use(self, model: Network) -> None:
+        """Have a network's convolutions and fully-connected layers computed so, forward and backward."""
+        for layer in model.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                function = _Convolution if isinstance(layer, nn.Conv2d) else _Linear
+                layer.forward = MethodType(
+                    lambda self, x, blas=self, function=function: function.apply(blas, self, x, self.weight, self.bias),
+                    layer,
+                )
+
+    def gemm(
+        self, a: Tensor, b: Tensor, c: Tensor, *, transposed: tuple[bool, bool] = (False, False), beta: float = 0.0
+    ) -> None:
         """c = a b + beta c: float32 matrices (rows contiguous), a or b transposed first where told."""
         (m, k), n = (a.shape[::-1] if transposed[0] else a.shape), c.shape[1]
         for matrix in (a, b, c):
-            assert matrix.is_contiguous() and matrix.dtype == torch.float32
+            assert matrix.is_contiguous() and matrix.dtype == torch.float32 and matrix.device.type == "cpu"
         order = [TRANSPOSED if turned else PLAIN for turned in transposed]
         self._library.cblas_sgemm(
             ROWS, *order, m, n, k, ctypes.c_float(1), *_matrix(a), *_matrix(b), ctypes.c_float(beta), *_matrix(c)
         )  # fmt: skip
 
-    def sum_rows(self, matrix, total, *, transposed=False):
+    def sum_rows(self, matrix: Tensor, total: Tensor, *, transposed: bool = False) -> None:
         """total += the sum of each row (of each column, transposed), as a product with ones."""
         rows, columns = matrix.shape
         ones = torch.ones(rows if transposed else columns)
@@ -70,7 +108,39 @@ class Blas:
         )  # fmt: skip
 
 
-def _matrix(tensor):
+def _carried() -> Path:
+    """The OpenBLAS inside OpenCV's wheel."""
+    import cv2
+
+    site = Path(cv2.__file__).resolve().parent.parent
+    for found in sorted(site.glob("opencv_python*.libs/libopenblas*.so*")):
+        return found
+    raise ValueError(f"Caffe's products: expected the OpenBLAS of OpenCV's wheel below {site}, got none: name one")
+
+
+def _loaded(path: Path) -> ctypes.CDLL:
+    """The library, with Haswell's kernels."""
+    before = os.environ.get("OPENBLAS_CORETYPE")
+    os.environ["OPENBLAS_CORETYPE"] = CORE  # read when the library is loaded
+    try:
+        # A copy: OpenCV has loaded the library already, with the kernels of this processor
+        with tempfile.TemporaryDirectory(prefix="rankiqa-") as folder:
+            library = ctypes.CDLL(shutil.copy(path, folder))
+        library.openblas_get_corename.restype = ctypes.c_char_p
+        core = library.openblas_get_corename().decode()
+    except (OSError, AttributeError) as error:
+        raise ValueError(f"{path}: expected an OpenBLAS, got: {error}") from None
+    finally:
+        if before is None:
+            del os.environ["OPENBLAS_CORETYPE"]
+        else:
+            os.environ["OPENBLAS_CORETYPE"] = before
+    if core.upper() != CORE.upper():
+        raise ValueError(f"{path}: expected an OpenBLAS with {CORE}'s kernels, got {core}'s")
+    return library
+
+
+def _matrix(tensor: Tensor) -> tuple[ctypes.c_void_p, int]:
     return ctypes.c_void_p(tensor.data_ptr()), tensor.shape[1]
 
 
@@ -117,7 +187,10 @@ def _geometry(layer):
 
 
 def _columns(layer, image):
-    return F.unfold(image[None], **_geometry(layer))[0].contiguous()
+    (down, across), (rows, columns), (step, stride) = layer.padding, layer.kernel_size, layer.stride
+    padded = F.pad(image, (across, across, down, down)) if down or across else image
+    windows = padded.unfold(1, rows, step).unfold(2, columns, stride)  # C H' W' rows columns
+    return windows.permute(0, 3, 4, 1, 2).reshape(len(image) * rows * columns, -1)
 
 
 def _groups(layer, *matrices):
@@ -126,7 +199,7 @@ def _groups(layer, *matrices):
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, blas, x, weight, bias):
+    def forward(ctx, blas, layer, x, weight, bias):
         ctx.blas = blas
         ctx.save_for_backward(x, weight)
         out = x.new_empty(len(x), len(weight))
@@ -142,13 +215,4 @@ class _Linear(torch.autograd.Function):
         ctx.blas.gemm(grad, x, d_weight, transposed=(True, False), beta=1.0)
         ctx.blas.sum_rows(grad, d_bias, transposed=True)
         ctx.blas.gemm(grad, weight, d_x)
-        return None, d_x, d_weight, d_bias
-
-
-def use(blas, model):
-    """Have a network's convolutions and fully-connected layers computed by `blas`, forward and backward."""
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.forward = MethodType(lambda self, x: _Convolution.apply(blas, self, x, self.weight, self.bias), layer)
-        elif isinstance(layer, nn.Linear):
-            layer.forward = MethodType(lambda self, x: _Linear.apply(blas, x, self.weight, self.bias), layer)
+        return None, None, d_x, d_weight, d_bias

@@ -206,3 +206,21 @@ class CaffeSGD(Optimizer):
             update = torch._foreach_mul(history, float(single(1) + single(momentum)))
             torch._foreach_sub_(update, before)
             torch._foreach_sub_(parameters, update)
+
+
+class SmoothedLoss:
+    """The mean of the last `window` losses, in float32 as Caffe prints it."""
+
+    def __init__(self, window: int):
+        self.window, self.losses, self.mean, self.at = window, [], np.float32(0), 0
+
+    def add(self, loss: np.float32) -> np.float32:
+        size = len(self.losses)
+        if size < self.window:
+            self.losses.append(loss)
+            self.mean = np.float32((self.mean * np.float32(size) + loss) / np.float32(size + 1))
+        else:
+            self.mean = np.float32(self.mean + (loss - self.losses[self.at % size]) / np.float32(self.window))
+            self.losses[self.at % size] = loss
+        self.at += 1
+        return self.mean

@@ -62,10 +62,20 @@ def add(commands) -> None:
     one.add_argument("--workers", type=int, default=0, help="processes that read images (any number: the same batches)")
     one.add_argument("--cache-mb", type=int, default=0, help="decoded images to keep in memory, each worker")
     one.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ..")
+    one.add_argument(
+        "--caffe-products",
+        nargs="?",
+        type=int,
+        const=0,
+        metavar="THREADS",
+        help="sum matrix products as Caffe does, to reach its weights bit for bit; slower, CPU only. THREADS: the "
+        "cores that Caffe had (default: those of this machine)",
+    )
 
 
 def _trainer(options: argparse.Namespace, say):
     from rankiqa import data, snapshots
+    from rankiqa.caffe_blas import CaffeBlas
     from rankiqa.training import Trainer
 
     preset = PRESETS[options.preset].but(**dict(options.set))
@@ -81,6 +91,7 @@ def _trainer(options: argparse.Namespace, say):
         workers=options.workers,
         cache_mb=options.cache_mb,
         device=options.device,
+        products=None if options.caffe_products is None else CaffeBlas(options.caffe_products or None),
         say=say,
     )
     if options.resume:

@@ -20,13 +20,14 @@ from torch import Tensor
 
 from rankiqa import snapshots
 from rankiqa.architectures import ARCHITECTURES, known_nets
+from rankiqa.caffe_blas import CaffeBlas
 from rankiqa.caffe_random import CaffeRandom
 from rankiqa.data import FAITHFUL, SANE, ImageList, Quirks, minibatches
 from rankiqa.losses import euclidean_loss, pair_ranking_loss
 from rankiqa.metrics import lcc, srocc
 from rankiqa.networks import Network, build
 from rankiqa.presets import Preset
-from rankiqa.solver import CaffeSGD, LearningRate
+from rankiqa.solver import CaffeSGD, LearningRate, SmoothedLoss
 
 
 def parameter_groups(model: Network, ten_times: str) -> list[dict]:
@@ -51,24 +52,6 @@ def _or_nan(measure: Callable, scores: np.ndarray, labels: np.ndarray) -> float:
         return float("nan")
 
 
-class SmoothedLoss:
-    """The mean of the last `window` losses, in float32 as Caffe prints it."""
-
-    def __init__(self, window: int):
-        self.window, self.losses, self.mean, self.at = window, [], np.float32(0), 0
-
-    def add(self, loss: np.float32) -> np.float32:
-        size = len(self.losses)
-        if size < self.window:
-            self.losses.append(loss)
-            self.mean = np.float32((self.mean * np.float32(size) + loss) / np.float32(size + 1))
-        else:
-            self.mean = np.float32(self.mean + (loss - self.losses[self.at % size]) / np.float32(self.window))
-            self.losses[self.at % size] = loss
-        self.at += 1
-        return self.mean
-
-
 class Trainer:
     """A training of one preset.
 
@@ -77,6 +60,7 @@ class Trainer:
     seed: Caffe's random_seed and the data layers' seed. weights: a file whose layers are copied by name.
     out: folder of the snapshots, named by the preset; None: none are written.
     faithful: the original's quirks in the data, all or none; quirks: each alone. workers, cache_mb: see `minibatches`.
+    products: a `caffe_blas.CaffeBlas`: matrix products summed as Caffe sums them (CPU only); None: PyTorch's own.
     say: takes each line of the log. Raises ValueError for what does not fit together.
 
     Attributes: model, optimizer, losses (of the last `run`, one an iteration).
@@ -97,6 +81,7 @@ class Trainer:
         workers: int = 0,
         cache_mb: int = 0,
         device: str | torch.device = "cpu",
+        products: CaffeBlas | None = None,
         say: Callable[[str], object] = print,
     ):
         architecture = ARCHITECTURES[arch]
@@ -112,6 +97,10 @@ class Trainer:
         if weights is not None and (anew := snapshots.copy_weights(self.model, weights)):
             say(f"{weights}: without {', '.join(anew)}, which start anew")
         self.model.to(self.device)
+        if products is not None:
+            if self.device.type != "cpu":
+                raise ValueError(f"Caffe's products: expected device cpu, got {self.device}")
+            products.use(self.model)
         schedule = LearningRate("step", gamma=preset.gamma, stepsize=preset.stepsize)
         self.optimizer = CaffeSGD(
             parameter_groups(self.model, preset.ten_times),
