@@ -299,6 +299,26 @@ def test_a_folder_without_photographs(tmp_path, distort):
     assert status == 2 and "expected a folder with photographs, got none" in err
 
 
+def test_a_type_that_cannot_be_made_here(photographs, tmp_path, distort, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    status, _, err = distort(photographs, tmp_path / "out", "--types", "GN", "ID", dataset="tid2013")
+    assert status == 2 and "--types: ID cannot be made here: " in err and "rankiqa[denoise]" in err
+    assert not (tmp_path / "out").exists()
+    assert distort(photographs, tmp_path / "out", "--types", "GN", dataset="tid2013")[0] == 0
+
+
+def test_a_distortion_that_fails_on_one_photograph(photographs, tmp_path, distort):
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(photographs / "cat.png", images)
+    Image.new("RGB", (20, 10)).save(images / "small.png")  # no room for a patch of NEPN
+    arguments = ["--types", "GN", "NEPN", "--levels", 1, "--min-side", 1]
+    status, summary, _ = distort(images, tmp_path / "out", *arguments, dataset="tid2013")
+    assert status == 1 and summary["made"]["photographs"] == 1
+    assert "expected NEPN level 1 to be made, got ValueError: " in summary["refused"][0]["error"]
+    assert not (tmp_path / "out/pristine_images/small.bmp").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -5,11 +5,14 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import rankiqa
 from rankiqa.distortions import DATASETS
 from rankiqa.generation import names, settings
 from rankiqa.generation.making import generator
@@ -178,6 +181,16 @@ def test_settings_must_agree(tmp_path):
         with pytest.raises(ValueError, match="settings.json: " + words.replace("[", r"\[")):
             settings.claim(tmp_path / "new", changed, own, [])
     assert settings.digest(wanted) != settings.digest({**wanted, "seed": 4}) != settings.digest({**wanted, "set": "x"})
+
+
+def test_the_code_is_part_of_the_settings(monkeypatch, tmp_path):
+    package = shutil.copytree(Path(rankiqa.__file__).parent, tmp_path / "rankiqa")
+    before = settings._code()
+    monkeypatch.setattr(rankiqa, "__file__", str(package / "__init__.py"))
+    assert settings._code() == before
+    with open(package / "distortions" / "noise.py", "a") as file:
+        file.write("# changed\n")
+    assert settings._code() != before
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):

@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -127,6 +128,14 @@ def test_large_photographs_are_scaled_down_and_small_ones_shown_whole(tmp_path, 
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert Page(text).rows[0][2][0][0].shape == (100, 120, 3)
     assert "Distortions of small &amp; &lt;odd&gt;.png" in text
+
+
+def test_a_type_that_cannot_be_made_here(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    assert show("--image", small, "--out", tmp_path / "a.html", "--set", "tid2013") == 1
+    rows = {row[0]: row[2] for row in Page((tmp_path / "a.html").read_text(encoding="utf-8")).rows}
+    assert [name for name, pictures in rows.items() if len(pictures) != 4] == ["tid2013-ID"]
+    assert capsys.readouterr().err.count("rankiqa[denoise]") == 4
 
 
 @pytest.mark.parametrize(

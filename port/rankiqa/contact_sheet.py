@@ -59,11 +59,18 @@ def fitted(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def page(image: np.ndarray, title: str, sets: list[str], seed: int, progress: Callable[[], None]) -> Iterator[str]:
+def page(
+    image: np.ndarray,
+    title: str,
+    sets: list[str],
+    seed: int,
+    progress: Callable[[], None],
+    missing: Callable[[str], None],
+) -> Iterator[str]:
     """The page, piece by piece.
 
     image: uint8 (H, W, 3) RGB. title: the photograph's file name; with the seed it decides what is random, as in
-    `rankiqa distort`. sets: of DATASETS. progress: told of each picture made.
+    `rankiqa distort`. sets: of DATASETS. progress: told of each picture made; missing: of each that could not be.
     """
     image = fitted(image)
     height, width = image.shape[:2]
@@ -90,11 +97,11 @@ whole of it was distorted. Seed {seed}.</p>
 </section>
 """
     for name in sets:
-        yield from _table(image, output_name(title), name, seed, progress)
+        yield from _table(image, output_name(title), name, seed, progress, missing)
     yield "</main>\n</body>\n</html>\n"
 
 
-def _table(image: np.ndarray, stem: str, name: str, seed: int, progress: Callable[[], None]) -> Iterator[str]:
+def _table(image: np.ndarray, stem: str, name: str, seed: int, progress: Callable, missing: Callable) -> Iterator[str]:
     rows = DATASETS[name].values()
     most = max(len(row.levels) for row in rows)
     heads = "".join(f'<th scope="col">level {level}</th>' for level in range(1, most + 1))
@@ -106,7 +113,12 @@ def _table(image: np.ndarray, stem: str, name: str, seed: int, progress: Callabl
         yield f"<br>{escape(row.parameter)}<br>{_mark(row.origin)}</th>\n"
         yield '<td><div class="pristine" role="img" aria-label="pristine"></div></td>\n'
         for level, value in enumerate(row.levels, start=1):
-            distorted = row.apply(image, value, generator(seed, stem, row.name, level))
+            try:
+                distorted = row.apply(image, value, generator(seed, stem, row.name, level))
+            except ValueError as error:  # a package that is not installed
+                missing(f"{row.name} level {level}: {error}")
+                yield f"<td>not made: {escape(str(error))}</td>\n"
+                continue
             yield f'<td><figure><img src="{_data(_crop(distorted))}" alt="{escape(row.title)}, level {level}">'
             yield f"<figcaption><b>{_value(value)}</b> · {_psnr(image, distorted)}</figcaption></figure></td>\n"
             progress()

@@ -49,7 +49,7 @@ def add(commands) -> None:
     )
     one.add_argument(
         "--types", nargs="+", metavar="T", default=[DEFAULT],
-        help="such as GB JPEG; default: those that the original makes or lists; ours: those that it leaves out; all",
+        help="such as GB JPEG; default: those that the original makes or lists; ours: those beyond it; all",
     )  # fmt: skip
     one.add_argument("--levels", nargs="+", metavar="L", help="1 is the mildest (default: all)")
     one.add_argument(
@@ -140,7 +140,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from rankiqa.distortions import DATASETS
     from rankiqa.generation.crew import WorkerLost
-    from rankiqa.generation.making import PRISTINE, Order, level_folder
+    from rankiqa.generation.making import PRISTINE, Order, level_folder, rehearse
     from rankiqa.generation.names import count
     from rankiqa.generation.run import Tally, WriteFailed
     from rankiqa.generation.run import run as make
@@ -159,6 +159,7 @@ def _run(options: argparse.Namespace) -> int:
         folders = [level_folder(kind, level) for kind in types for level in levels]
         own = [PRISTINE] * pristine
         per_photograph = len(folders) + pristine
+        rehearse(options.dataset, types)
         claim(out, wanted, [*table, *own], [*folders, *own])
     except OSError as error:
         print(f"rankiqa: {error.filename}: expected a folder to use, got: {error.strerror}", file=sys.stderr)

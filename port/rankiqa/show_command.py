@@ -22,7 +22,7 @@ def add(commands) -> None:
         "distortions",
         help="every type and level on one photograph",
         description="One HTML page, complete in itself: every type and level of distortion on one photograph. Exit "
-        "status: 0 written, 2 not (options, photograph, folder).",
+        "status: 0 written, 1 written but for types that cannot be made here, 2 not (options, photograph, folder).",
     )
     one.set_defaults(run=run)
     one.add_argument("--image", required=True, metavar="X", type=Path)
@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
     sets = SETS[options.dataset]
     total = sum(len(row.levels) for name in sets for row in DATASETS[name].values())
+    missing: list[str] = []
     temporary = options.out.with_name(f".{options.out.name}.tmp")
     try:
         image = read_photograph(_read(options.image), min_side=MIN_SIDE)
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
             tqdm(total=total, unit="picture", disable=not sys.stderr.isatty()) as bar,
             open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file,  # file names need not be text
         ):
-            for piece in page(image, options.image.name, sets, options.seed, bar.update):
+            for piece in page(image, options.image.name, sets, options.seed, bar.update, missing.append):
                 file.write(piece)
         os.replace(temporary, options.out)
     except ValueError as error:
@@ -60,7 +61,9 @@ def run(options: argparse.Namespace) -> int:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-    return 0
+    for words in missing:
+        print(f"rankiqa: {words}", file=sys.stderr)
+    return 1 if missing else 0
 
 
 def _read(path: Path) -> bytes:

@@ -61,6 +61,16 @@ def level_folder(kind: str, level: int) -> str:
     return f"{kind}/{kind}{level}"
 
 
+def rehearse(dataset: str, types: list[str]) -> None:
+    """Make each type of a small picture. Raises ValueError where that fails, as without a package that one needs."""
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    for kind in types:
+        try:
+            _bytes(picture, dataset, kind, 1, generator(0, "", kind, 1))
+        except ValueError as error:
+            raise ValueError(f"--types: {kind} cannot be made here: {error}") from None
+
+
 def make(order: Order, file: str, name: str, progress: Callable[[int], None]) -> tuple[int, int]:
     """Make what is not there and right; returns (files made, files skipped).
 
@@ -113,13 +123,17 @@ def _encoded(order: Order, image: np.ndarray, name: str, kind: str | None, level
     """The bytes of one file."""
     if kind is None:
         return _bmp(image)
-    row = DATASETS[order.dataset][kind]
-    value, random = row.levels[level - 1], generator(order.seed, name, kind, level)
     try:
-        return row.encode(image, value, random) if row.encode else _bmp(row.apply(image, value, random))
+        return _bytes(image, order.dataset, kind, level, generator(order.seed, name, kind, level))
     except Exception as error:  # what one photograph brings to light is no reason to leave the others
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise ImageError(f"expected {kind} level {level} to be made, got {words}") from error
+
+
+def _bytes(image: np.ndarray, dataset: str, kind: str, level: int, random: np.random.Generator) -> bytes:
+    row = DATASETS[dataset][kind]
+    value = row.levels[level - 1]
+    return row.encode(image, value, random) if row.encode else _bmp(row.apply(image, value, random))
 
 
 def _bmp(image: np.ndarray) -> bytes:

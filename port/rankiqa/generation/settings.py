@@ -13,16 +13,19 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+
+import rankiqa
 from rankiqa import __version__
 from rankiqa.generation.records import HIDDEN, RECORDS
 
 FILE = "settings.json"
-LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "scipy")
+LIBRARIES = ("numpy", "pillow", "scipy")  # not bm3d, which may come later, for ID alone
 
 
 def settings(dataset: str, seed: int, table: dict) -> dict:
     """What OUT/settings.json holds: all that the bytes depend on beside the photographs. table: DATASETS[dataset]."""
-    versions = {"rankiqa": __version__}
+    versions = {"rankiqa": __version__, "code": _code(), "opencv": cv2.__version__}
     for library in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[library] = importlib.metadata.version(library)
@@ -31,6 +34,14 @@ def settings(dataset: str, seed: int, table: dict) -> dict:
         for row in table.values()
     }
     return {"command": "distort", "set": dataset, "seed": seed, "versions": versions, "types": types}
+
+
+def _code() -> str:
+    """A digest of the code that decides the bytes: a checkout changes more often than its version."""
+    package = Path(rankiqa.__file__).parent
+    sources = [package / "photographs.py", package / "generation" / "making.py", *package.glob("distortions/*.py")]
+    text = b"".join(path.read_bytes() for path in sorted(sources))
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 def digest(wanted: dict) -> str:
