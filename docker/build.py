@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILES = {
     "caffe_ref": ROOT / "docker" / "caffe_cpu.Dockerfile",
     "caffe_ref:gpu": ROOT / "docker" / "caffe_gpu.Dockerfile",
+    "rankiqa_octave": ROOT / "docker" / "octave.Dockerfile",  # Octave alone; asked for by parity_tests/octave
 }
 IMAGE = "caffe_ref"
 SOURCE = "rankiqa.source"  # label: digest of what the image was made from
@@ -47,6 +48,8 @@ class BuildError(RuntimeError):
 
 def sources(image):
     """Every file of ours that goes into an image, sorted."""
+    if not image.startswith(IMAGE):
+        return [DOCKERFILES[image]]
     inside = [p for p in (ROOT / "caffe_ref").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     return sorted([DOCKERFILES[image], *inside])
 

@@ -1,8 +1,8 @@
 """Rung `octave`: the distortions against the original's MATLAB code, run in GNU Octave.
 
 Both sides get the same numbers to draw, so that the random types too have one right answer: every pixel the same.
-Live (marked `upstream`: RANKIQA_UPSTREAM=PATH and octave-cli) Octave runs the original's own generators, unchanged;
-the recorded answers are Octave's, made by `RANKIQA_UPSTREAM=PATH scripts/test --record -m upstream -k octave`.
+Live Octave (marked `upstream`: RANKIQA_UPSTREAM=PATH, and octave-cli or a Docker engine) runs the original's own
+generators, unchanged; `RANKIQA_UPSTREAM=PATH scripts/test --record -m upstream -k octave` made the recorded answers.
 
 Where Octave's toolbox is not MATLAB's:
 - rgb2ycbcr: MATLAB's matrix has three decimals, Octave's is exact; COLOURS_APART counts what that changes.
@@ -20,13 +20,14 @@ from octave import answers, host, inputs, questions, variants
 from octave.fixtures import reference_name  # noqa: F401 (a fixture)
 from octave.replayed import Replayed
 from rankiqa.distortions import DATASETS
+from rankiqa.distortions.colour_space import rgb_to_ycbcr
 from rankiqa.distortions.compression import encode_jpeg
 from tolerances import EXACT
 
 RUNG = "octave"
-# of the 2**24 colours: those of which MATLAB's matrix makes another uint8 Y, Cb, Cr than Octave's
-COLOURS_APART = 1416
-MATLAB_MATRIX = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
+# of the 2**22 colours with a red of 0, 4, 8 ..: those of which MATLAB's matrix makes another Y, Cb, Cr (of all: 1320)
+COLOURS_APART = 330
+MATLAB_MATRIX = np.array([[65_481, 128_553, 24_966], [-37_797, -74_203, 112_000], [112_000, -93_786, -18_214]])
 
 
 def test_every_type_of_the_original_is_asked_or_named():
@@ -109,25 +110,43 @@ def test_whole_photographs(live_octave, parity, dataset, name):
             parity.check(RUNG, f"{case.name} whole", error, EXACT)
 
 
+def is_half(image):
+    """Where the exact Y, Cb or Cr of a colour lies half way between two grey levels (1 in 20,000); bool (H, W)."""
+    red, green, blue = np.moveaxis(image.astype(np.int64), -1, 0)
+    luma = 299 * red + 587 * green + 114 * blue
+    return (
+        ((438 * luma - 255_000) % 510_000 == 0)
+        | ((448 * (1000 * blue - luma) - 451_860) % 903_720 == 0)
+        | ((448 * (1000 * red - luma) - 357_510) % 715_020 == 0)
+    )
+
+
 @pytest.mark.upstream
 @pytest.mark.parametrize("name", ["CS", "MSH", "MSL", "CCL", "CCH"])
 def test_a_million_colours(live_octave, parity, name):
+    """Which way CS's halves go depends on Octave's BLAS; the port goes with the reference BLAS.
+
+    Measured on all 2**24 colours: none differs with the reference BLAS, 6 do with OpenBLAS 0.3.21, all of them halves.
+    """
     image = inputs.colours()
     for level in (1, 2, 3, 4):
         case = questions.case("tid2013", name, level, "colours", image)
         (made,) = live_octave.octave.ask([case.job])
-        parity.check(RUNG, f"{case.name}, 2**20 of them", answers.Answer.of(made).error(case.ours()[0]), EXACT)
+        answer, ours = answers.Answer.of(made), case.ours()[0]
+        if name == "CS":
+            halves = is_half(image)
+            assert 0 < halves.mean() < 1e-4
+            ours[halves] = answer.pixels[halves]
+        parity.check(RUNG, f"{case.name}, 2**20 of them", answer.error(ours), EXACT)
 
 
 def test_matlab_s_matrix_would_change_few_colours():
-    """The port takes Octave's matrix, which can be asked; MATLAB's own rounds 1 colour in 12,000 to a neighbour."""
-    from rankiqa.distortions.colour_space import rgb_to_ycbcr
-
+    """The port takes Octave's matrix, which can be asked; MATLAB's own rounds 1 colour in 12,700 to a neighbour."""
     apart = 0
     green, blue = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8), indexing="ij")
-    for red in range(256):
+    for red in range(0, 256, 4):
         image = np.stack([np.full_like(green, red), green, blue], axis=-1)
-        matlab = np.floor(image @ MATLAB_MATRIX.T + [16, 128, 128] + 0.5)
+        matlab = [16, 128, 128] + (image.astype(np.int64) @ MATLAB_MATRIX.T + 127_500) // 255_000  # halves up
         difference = np.abs(matlab - rgb_to_ycbcr(image))
         assert difference.max() <= 1
         apart += int(difference.any(axis=-1).sum())

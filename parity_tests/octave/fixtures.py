@@ -19,11 +19,13 @@ def live_octave(request, tmp_path_factory):
     place = os.environ.get("RANKIQA_UPSTREAM")
     if not place:
         pytest.skip("the original's files are not here: RANKIQA_UPSTREAM=PATH names a checkout, mirror or archive")
-    if host.command() is None:
-        pytest.skip(host.HOW_TO)
+    try:
+        where = host.find()
+    except host.OctaveError as error:
+        pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("octave") / "RankIQA"
     get_upstream.get(folder, place)
-    return answers.Live(host.Octave(folder), keep=request.config.getoption("--record"))
+    return answers.Live(host.Octave(folder, where), keep=request.config.getoption("--record"))
 
 
 @pytest.fixture(scope="module", params=[pytest.param("live", marks=pytest.mark.upstream), "recorded"])

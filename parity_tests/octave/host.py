@@ -3,7 +3,7 @@
     octave = Octave(upstream)                      # a folder of the original's files (caffe_ref/get_upstream.py)
     files = octave.ask([Job("tid2013", 8, 1, image)])      # what its generator writes, as bytes
 
-Octave runs as `octave-cli` of this machine with the image package (Debian: octave, octave-image).
+Octave is this machine's `octave-cli` with the image package (Debian: octave, octave-image), or else runs in Docker.
 """
 
 import functools
@@ -15,8 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from reference import CaffeError, Live
+
 DRIVER = Path(__file__).resolve().parent / "driver"
-HOW_TO = "expected octave-cli with the image package (Debian: apt-get install octave octave-image)"
+OCTAVE = ("octave-cli", "--quiet", "--no-init-file", "--no-site-file", "--no-history")
+IMAGE = "rankiqa_octave"
+PICTURES = shutil.ignore_patterns("pristine_images")
+MATLAB_FOLDERS = ("data/data_generator", "data/rank_tid2013")
+HOW_TO = "expected octave-cli with its image package (Debian: apt-get install octave octave-image), or a Docker engine"
 TIMEOUT = 1800  # seconds for one question
 
 
@@ -52,32 +58,65 @@ class Made:
     redrawn: np.ndarray
 
 
-@functools.cache
-def command():
-    """The words that start Octave with its image package, or None where there is none."""
-    if shutil.which("octave-cli") is None:
-        return None
-    words = ("octave-cli", "--quiet", "--no-init-file", "--no-site-file", "--no-history")
-    asked = subprocess.run([*words, "--eval", "pkg load image"], capture_output=True, stdin=subprocess.DEVNULL)
-    return words if asked.returncode == 0 else None
+class Here:
+    """octave-cli of this machine."""
+
+    @staticmethod
+    @functools.cache
+    def works():
+        """Is it there, with the image package?"""
+        if shutil.which(OCTAVE[0]) is None:
+            return False
+        asked = subprocess.run([*OCTAVE, "--eval", "pkg load image"], capture_output=True, stdin=subprocess.DEVNULL)
+        return asked.returncode == 0
+
+    def run(self, script, folder):
+        """Run a script of the folder in Octave on question.mat and answer.mat. Raises OctaveError."""
+        done = subprocess.run(
+            [*OCTAVE, *arguments(script)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=TIMEOUT,
+        )
+        if done.returncode:
+            said = done.stderr.splitlines()
+            said = [line for line in said if line.startswith("error:")] or said
+            raise OctaveError("\n".join(said[:12]) or f"octave-cli ended with status {done.returncode}")
 
 
-def run(words, folder):
-    """Run an .m file in Octave; returns its output, raises OctaveError with its last words."""
-    if command() is None:
+class InDocker:
+    """The image of docker/octave.Dockerfile, which is built first."""
+
+    def __init__(self, client):
+        import build
+
+        build.build(client, upstream=build.WITHOUT, image=IMAGE)
+        self.live = Live(client, image=IMAGE)
+
+    def run(self, script, folder):
+        """As Here.run."""
+        try:
+            self.live.run([*OCTAVE, *arguments(script)], folder)
+        except CaffeError as error:
+            raise OctaveError(str(error)) from None
+
+
+def find():
+    """Here or InDocker, whichever there is. Raises OctaveError."""
+    if Here.works():
+        return Here()
+    import engine
+
+    client = engine.answering()
+    if client is None:
         raise OctaveError(HOW_TO)
-    done = subprocess.run(
-        [*command(), *map(str, words)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=TIMEOUT,
-    )
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("error:")] or done.stderr.splitlines()
-        raise OctaveError("\n".join(said[:12]) or f"octave-cli ended with status {done.returncode}")
-    return done.stdout
+    return InDocker(client)
+
+
+def arguments(script):
+    return [f"driver/{script}", "question.mat", "answer.mat", "upstream"]
 
 
 def cell(values):
@@ -88,16 +127,14 @@ def cell(values):
 
 
 class Octave:
-    """The original's files in Octave on this machine."""
+    """The original's files in Octave. upstream: a folder of them; where: Here or InDocker (None: find())."""
 
-    def __init__(self, upstream):
-        self.upstream = Path(upstream).resolve()
+    def __init__(self, upstream, where=None):
+        self.upstream, self.where = Path(upstream), where or find()
         self.versions = None  # "octave", "image": known after the first question
 
     def ask(self, jobs):
         """-> a Made for each job. Raises OctaveError."""
-        from scipy.io import loadmat, savemat
-
         asked = [
             {
                 "call": job.call,
@@ -110,11 +147,7 @@ class Octave:
             }
             for job in jobs
         ]
-        with tempfile.TemporaryDirectory(prefix="rankiqa-octave-") as folder:
-            question, answer = Path(folder, "question.mat"), Path(folder, "answer.mat")
-            savemat(question, {"jobs": cell(asked)})
-            run([DRIVER / "ask.m", question, answer, self.upstream], folder)
-            found = loadmat(answer, simplify_cells=True)
+        found = self._run("ask.m", {"jobs": cell(asked)})
         self.versions = found["versions"]
         answers = found["answers"] if len(jobs) > 1 else [found["answers"]]
         return [
@@ -125,3 +158,23 @@ class Octave:
             )
             for one in answers
         ]
+
+    def seconds(self, image, types, shortest):
+        """How long an image takes, for each of types, {name: the values of its levels}. Raises OctaveError.
+
+        shortest: seconds that each type is repeated at least.
+        """
+        asked = [{"name": name, "values": np.array(values, np.float64)} for name, values in types.items()]
+        found = self._run("time.m", {"image": image, "types": cell(asked), "shortest": float(shortest)})
+        return dict(zip(types, np.atleast_1d(found["seconds"]).tolist(), strict=True))
+
+    def _run(self, script, question):
+        from scipy.io import loadmat, savemat
+
+        with tempfile.TemporaryDirectory(prefix="rankiqa-octave-") as folder:
+            shutil.copytree(DRIVER, Path(folder, "driver"))
+            for name in MATLAB_FOLDERS:
+                shutil.copytree(self.upstream / name, Path(folder, "upstream", name), ignore=PICTURES)
+            savemat(Path(folder, "question.mat"), question)
+            self.where.run(script, folder)
+            return loadmat(Path(folder, "answer.mat"), simplify_cells=True)

@@ -12,7 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "parity_tests"), str(HERE.parents[1] / "docker"),
                 str(HERE.parents[1] / "conversion")]  # fmt: skip
 
-NAMES = ("convert", "score", "train", "loss", "fill")
+NAMES = ("convert", "score", "train", "loss", "fill", "distort")
 
 
 def machine():

@@ -1,0 +1,139 @@
+"""Distorting: each type of the port in one process of one thread, against upstream's MATLAB code in GNU Octave, on the
+same photograph, in one run; then `rankiqa distort` with two workers against one. Higher is better for the port.
+
+Times are of the picture alone, without writing it (JPEG: of writing the file), a mean over TID2013's levels. Without
+the original's files (RANKIQA_UPSTREAM=PATH) or without Octave, only the port is timed, and a line says so.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+
+from octave import host
+from octave.questions import ROWS
+from rankiqa.distortions import TID2013
+from rankiqa.generation.crew import ONE_THREAD
+
+HERE = Path(__file__).resolve().parent
+PHOTOGRAPHS = HERE.parents[1] / "parity_tests" / "photographs"
+HEIGHT, WIDTH = 384, 512
+SHORTEST = 0.2  # seconds: each type is repeated at least so long in a round
+SET_PHOTOGRAPHS = 16  # of the set that the workers make
+
+
+def photograph(name="castle"):
+    """One of the photographs, brought to LIVE's and TID2013's size; uint8 (384, 512, 3), RGB."""
+    image = cv2.imread(str(PHOTOGRAPHS / f"{name}.jpg"))
+    return np.ascontiguousarray(cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)[..., ::-1])
+
+
+def _distort(row, image, value, rng, path):
+    if row.name == "JPEG":  # Octave's imwrite makes the file
+        path.write_bytes(row.encode(image, value, rng))
+    elif row.encode:
+        row.encode(image, value, rng)
+    else:
+        row.apply(image, value, rng)
+
+
+def port_seconds(names):
+    """{type: seconds of an image}, in this process."""
+    cv2.setNumThreads(1)
+    image, rng, found = photograph(), np.random.default_rng(0), {}
+    with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
+        path = Path(folder, "picture.jpg")
+        for name in names:
+            row = TID2013[name]
+            _distort(row, image[:64, :64].copy(), row.levels[0], rng, path)
+            passes, start = 0, time.perf_counter()
+            while not passes or time.perf_counter() - start < SHORTEST:
+                for value in row.levels:
+                    _distort(row, image, value, rng, path)
+                passes += 1
+            found[name] = (time.perf_counter() - start) / passes / len(row.levels)
+    return found
+
+
+def _child(names):
+    """port_seconds in a process of one thread, as `rankiqa distort` has its workers."""
+    command = [sys.executable, __file__, *names]
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    return json.loads(done.stdout)
+
+
+def _octave(folder):
+    """Octave with the original's files, or None after a line that says why."""
+    import get_upstream
+
+    place = os.environ.get("RANKIQA_UPSTREAM")
+    try:
+        if not place:
+            raise host.OctaveError("RANKIQA_UPSTREAM=PATH names no checkout, mirror or archive of the original")
+        where = host.find()
+    except host.OctaveError as error:
+        print(f"bench: the port alone: {error}", file=sys.stderr)
+        return None
+    get_upstream.get(Path(folder, "RankIQA"), place)
+    return host.Octave(Path(folder, "RankIQA"), where)
+
+
+def _set(images, out, workers):
+    """Make LIVE's set; (seconds, the most memory of each worker in MB)."""
+    command = [sys.executable, "-m", "rankiqa", "distort", "--set", "live", "--images", str(images), "--out", str(out)]
+    done = subprocess.run([*command, "--workers", str(workers), "--json"], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"rankiqa distort: {done.stderr.strip().splitlines()[-1]}")
+    found = json.loads(done.stdout)
+    return found["seconds"], found["worker_peak_mb"]
+
+
+def _workers(folder, times, peaks):
+    """One round of one worker and two."""
+    images = Path(folder, "photographs")
+    if not images.exists():
+        images.mkdir()
+        for path in sorted(PHOTOGRAPHS.glob("*.jpg"))[:SET_PHOTOGRAPHS]:
+            cv2.imwrite(str(images / f"{path.stem}.bmp"), photograph(path.stem)[..., ::-1])
+    for workers in (1, 2):
+        with tempfile.TemporaryDirectory(prefix="set-", dir=folder) as out:
+            seconds, peak = _set(images, Path(out, "set"), workers)
+        times[workers].append(seconds)
+        peaks.append(max(peak))
+
+
+def measure(rounds):
+    sys.path.append(str(HERE.parents[1] / "caffe_ref"))
+    names = list(TID2013)
+    asked = [name for dataset, name in ROWS if dataset == "tid2013"]
+    port, theirs, made, peaks = [], [], {1: [], 2: []}, []
+    with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
+        octave = _octave(folder)
+        for i in range(rounds):
+            print(f"bench: round {i + 1} of {rounds}", file=sys.stderr)
+            port.append(_child(names))
+            if octave:
+                theirs.append(octave.seconds(photograph(), {name: TID2013[name].levels for name in asked}, SHORTEST))
+            _workers(folder, made, peaks)
+    ratios = {
+        f"octave_over_port_{name}": median(one[name] / ours[name] for one, ours in zip(theirs, port, strict=True))
+        for name in asked
+        if theirs
+    }
+    ratios["workers_2_over_1"] = median(one / two for one, two in zip(made[1], made[2], strict=True))
+    medians = {f"port_{name}_images_per_s": 1 / median(one[name] for one in port) for name in names}
+    if theirs:
+        medians |= {f"octave_{name}_images_per_s": 1 / median(one[name] for one in theirs) for name in asked}
+    return ratios, {**medians, "worker_peak_mb": max(peaks)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(port_seconds(sys.argv[1:])))
