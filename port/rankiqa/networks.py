@@ -45,7 +45,7 @@ class Network(nn.Module):
                 conv = nn.Conv2d(channels, layer.out_channels, *geometry, groups=layer.group, **unset)
                 self._add(layer.name, conv)
                 if layer.relu:
-                    self._add("relu" + layer.name.removeprefix("conv"), nn.ReLU())
+                    self._add("relu" + layer.name.removeprefix("conv"), nn.ReLU(inplace=True))
             elif isinstance(layer, Pool):
                 self._add(layer.name, MaxPool2d(layer.kernel, layer.stride))
             elif isinstance(layer, Norm):
@@ -55,7 +55,7 @@ class Network(nn.Module):
                 self._add(name, nn.Linear(shapes[name][0][1], layer.out_features, **unset))
                 if layer.hidden:
                     number = layer.name.removeprefix("fc")
-                    self._add("relu" + number, nn.ReLU())
+                    self._add("relu" + number, nn.ReLU(inplace=True))
                     self._add("drop" + number, CaffeDropout(DROPOUT))
 
     def _add(self, name: str, module: nn.Module) -> None:
@@ -89,7 +89,7 @@ class Network(nn.Module):
 
     def forward_layers(self, x: Tensor) -> dict[str, Tensor]:
         """What each of Caffe's layers computes, {layer name: output} in Caffe's order, before any layer in place."""
-        return dict(self._run(x))
+        return {name: x.clone() for name, x in self._run(x)}
 
 
 def _architecture(arch: str) -> Architecture:

@@ -7,6 +7,7 @@ import csv
 import json
 import sys
 
+from rankiqa import memory
 from rankiqa.arguments import SEED, whole
 
 COLUMNS = ("path", "score", "median", "crops", "seed", "error")
@@ -63,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
     import rankiqa
     from rankiqa.images import find_images
 
+    memory.keep_freed()
     try:
         paths = find_images(options.paths)
         model = rankiqa.load(options.weights).to(torch.device(options.device))

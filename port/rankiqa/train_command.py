@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from rankiqa import memory
 from rankiqa.architectures import ARCHITECTURES
 from rankiqa.presets import PRESETS
 
@@ -107,6 +108,9 @@ def _trainer(options: argparse.Namespace, say):
 
 def run(options: argparse.Namespace) -> int:
     """Train; returns the exit status."""
+    memory.keep_freed()
+    if options.caffe_products is not None:  # before torch is imported: rankiqa.caffe_blas
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     options.out.mkdir(parents=True, exist_ok=True)
     with open(options.out / "log.txt", "a") as log:
 

@@ -5,6 +5,7 @@ The plain double loop, as upstream's layer has it, is timed on the smallest size
 
 import sys
 import time
+import weakref
 from statistics import median
 
 import torch
@@ -28,23 +29,40 @@ def _seconds(work, repeats):
     return (time.perf_counter() - start) / repeats
 
 
-class _Allocated(TorchDispatchMode):
-    """Adds up the bytes of every tensor that an operation returns: no less than what is held at once."""
+class _Held(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations return for as long as they live; `peak`: the most at once."""
 
-    bytes = 0
+    def __init__(self):
+        super().__init__()
+        self.users, self.now, self.peak = {}, 0, 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         found = func(*args, **(kwargs or {}))
-        self.bytes += sum(
-            t.nbytes for t in (found if isinstance(found, (tuple, list)) else [found]) if torch.is_tensor(t)
-        )
+        for tensor in found if isinstance(found, (tuple, list)) else [found]:
+            if torch.is_tensor(tensor):
+                self._hold(tensor)
         return found
 
+    def _hold(self, tensor):
+        storage = tensor.untyped_storage()
+        place, size = storage.data_ptr(), storage.nbytes()
+        if place not in self.users:
+            self.now += size
+            self.peak = max(self.peak, self.now)
+        self.users[place] = self.users.get(place, 0) + 1  # views hold what they look at
+        weakref.finalize(tensor, self._release, place, size)
 
-def _allocated(scores, images):
-    with _Allocated() as allocated:
+    def _release(self, place, size):
+        self.users[place] -= 1
+        if not self.users[place]:
+            del self.users[place]
+            self.now -= size
+
+
+def _held(scores, images):
+    with _Held() as held:
         _once(scores, images)
-    return allocated.bytes
+    return held.peak
 
 
 def _double_loop(scores):
@@ -72,7 +90,7 @@ def measure(rounds):
     scores = {n: (torch.randn(45 * n) * 10).requires_grad_() for n in SIZES}
     for n in SIZES:
         _once(scores[n], n)
-        memory[n] = _allocated(scores[n], n)
+        memory[n] = _held(scores[n], n)
     for i in range(rounds):
         print(f"bench: round {i + 1} of {rounds}", file=sys.stderr)
         for n in SIZES:

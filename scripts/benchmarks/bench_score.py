@@ -15,6 +15,7 @@ import build
 import engine
 import rankiqa
 from models import CROPS, converted, deploy_text, random_caffemodel
+from rankiqa import memory
 from rankiqa.scoring import CHUNK, score_crops
 from reference import Live
 
@@ -48,6 +49,7 @@ def _caffe_seconds(caffe, path, model, image, offsets, batch):
 def measure(rounds):
     import torchvision
 
+    memory.keep_freed()  # as `rankiqa score`
     with engine.engine() as client, tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         build.build(client)
         path = random_caffemodel(Path(folder, "vgg16.caffemodel"), "vgg16")

@@ -1,9 +1,11 @@
 """An iteration of Rank live (48 images): the port against the original Caffe, time and peak memory, in one run.
 
 Each engine trains in a process of its own, images read and cropped included; the first iteration is not counted.
+`products`: the port with `--caffe-products`.
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -25,13 +27,16 @@ def _preset(steps):
     return PRESETS["live-rank"].but(max_iter=steps, test_interval=100, display=0, snapshot=0, clip_gradients=10.0)
 
 
-def _port_process(arch, steps, folder):
+def _port_process(arch, steps, folder, products):
     """What `--port` runs: seconds of each iteration, and this process's peak memory, as JSON."""
+    from rankiqa import CaffeBlas, memory
     from rankiqa.data import read_list
     from rankiqa.training import Trainer
 
+    memory.keep_freed()  # as `rankiqa train`
     lists = {split: read_list(Path(folder, f"rank_{split}.txt"), folder) for split in ("train", "test")}
-    trainer = Trainer(_preset(steps), arch, **lists, seed=0, cache_mb=400, say=lambda line: None)
+    blas = CaffeBlas() if products else None
+    trainer = Trainer(_preset(steps), arch, **lists, seed=0, cache_mb=400, products=blas, say=lambda line: None)
     trainer.test()  # as Caffe does before the first iteration: its TEST net takes part in the peak
     seconds = []
     for _ in range(steps):
@@ -42,10 +47,12 @@ def _port_process(arch, steps, folder):
     print(json.dumps({"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 
-def _port(arch, steps, folder):
+def _port(arch, steps, folder, products=False):
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; import bench_train; "
-               f"bench_train._port_process({arch!r}, {steps}, {str(folder)!r})"]  # fmt: skip
-    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+               f"bench_train._port_process({arch!r}, {steps}, {str(folder)!r}, {products})"]  # fmt: skip
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"} if products else None  # as `rankiqa train`
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    found = json.loads(found.splitlines()[-1])
     return found["seconds"][1:], found["peak"]
 
 
@@ -58,20 +65,28 @@ def _caffe(client, arch, steps, folder):
 
 
 def measure(rounds):
-    seconds, peaks, ratios = {}, {}, {arch: [] for arch in STEPS}
+    seconds, peaks = {}, {}
+    ratios = {who: {arch: [] for arch in STEPS} for who in ("port", "products")}
     with engine.engine() as client, tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         build.build(client)
         trajectory.make_images(folder, train=3, test=2)
         for i in range(rounds):
             for arch, steps in STEPS.items():
                 print(f"bench: round {i + 1} of {rounds}, {arch}", file=sys.stderr)
-                both = {"caffe": _caffe(client, arch, steps + 1, folder), "port": _port(arch, steps + 1, folder)}
-                for who, (times, peak) in both.items():
+                found = {
+                    "caffe": _caffe(client, arch, steps + 1, folder),
+                    "port": _port(arch, steps + 1, folder),
+                    "products": _port(arch, steps + 1, folder, products=True),
+                }
+                for who, (times, peak) in found.items():
                     seconds.setdefault(f"{who}_{arch}", []).extend(times)
                     peaks.setdefault(f"{who}_{arch}", []).append(peak)
-                ratios[arch].append(median(both["port"][0]) / median(both["caffe"][0]))
-    found = {f"port_over_caffe_time_{arch}": median(values) for arch, values in ratios.items()}
-    for arch in STEPS:
-        found[f"port_over_caffe_memory_{arch}"] = median(peaks[f"port_{arch}"]) / median(peaks[f"caffe_{arch}"])
+                for who, values in ratios.items():
+                    values[arch].append(median(found[who][0]) / median(found["caffe"][0]))
+    told = {}
+    for who, by_arch in ratios.items():
+        told |= {f"{who}_over_caffe_time_{arch}": median(values) for arch, values in by_arch.items()}
+        for arch in STEPS:
+            told[f"{who}_over_caffe_memory_{arch}"] = median(peaks[f"{who}_{arch}"]) / median(peaks[f"caffe_{arch}"])
     medians = {f"{name}_s": median(values) for name, values in seconds.items()}
-    return found, medians | {f"{name}_peak_bytes": median(values) for name, values in peaks.items()}
+    return told, medians | {f"{name}_peak_bytes": median(values) for name, values in peaks.items()}

@@ -26,6 +26,7 @@ import build  # noqa: E402
 import engine  # noqa: E402
 import photographs  # noqa: E402
 from caffemodel.files import replacing  # noqa: E402
+from rankiqa import memory  # noqa: E402
 from reference import CaffeError, Live  # noqa: E402
 
 LEAST_RECORDED = 0.5  # of the recorded images must come out the same here, or nothing is compared
@@ -134,6 +135,7 @@ def last_lines(made: dict, out: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
+    memory.keep_freed()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that an engine of ours is stopped
     progress = chain.Progress()
     try:

@@ -1,0 +1,25 @@
+"""Memory that is freed and taken again at each iteration stays with the process."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# glibc's malloc.h
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+TOP_PAD = 1 << 28
+
+
+def keep_freed() -> bool:
+    """Have glibc keep what is freed; returns whether it could. The whole process from here on.
+
+    It would give each layer's large arrays back to the system and fetch them anew, page by page, which takes as long
+    as the layer itself. The commands call this; a program that trains or scores on the CPU may, too.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return False
+    return all(mallopt(*option) for option in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, TOP_PAD)))
