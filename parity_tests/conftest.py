@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # rankiqa.caffe_blas
 sys.path[:0] = [str(ROOT / "parity_tests"), str(ROOT / "docker"), str(ROOT / "conversion")]
 
 import reference as references  # noqa: E402
 import trajectory  # noqa: E402
 from caffemodel.files import replacing  # noqa: E402
 from octave.fixtures import either_octave, live_octave  # noqa: E402, F401
+from rankiqa import memory  # noqa: E402
 
 MEASURED = pytest.StashKey()
 
@@ -38,6 +40,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    memory.keep_freed()
     config.stash[MEASURED] = []
 
 

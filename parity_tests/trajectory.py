@@ -88,6 +88,13 @@ def caffe_files(arch, preset, seed=SEED):
     }
 
 
+def both(answer, task, ours):
+    """(Caffe's losses, ours) of the iterations that both have: a recording holds all of a few hundred."""
+    caffes = answer[f"{task}/losses"]
+    assert caffes.at is None, f"{task}: expected every loss, got a sample"
+    return caffes.values[: len(ours)], ours
+
+
 def layer_errors(answer, prefix, model):
     """{layer: (max|port - Caffe|) / max|Caffe| over its weight and bias}.
 
