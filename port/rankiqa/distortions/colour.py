@@ -23,7 +23,7 @@ def contrast_change(image: np.ndarray, factor: float, rng: object) -> np.ndarray
 
     Source: upstream data/rank_tid2013/ContrastChange.m.
     """
-    # UPSTREAM: /255 and *255 before the factor; both round, and which way a half goes afterwards hangs on it.
+    # UPSTREAM: /255 and *255 before the factor
     return cv2.LUT(image, to_uint8(UNIT * 255.0 * factor))
 
 

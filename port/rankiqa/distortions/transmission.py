@@ -17,10 +17,10 @@ from rankiqa.distortions.compression import decode
 from rankiqa.distortions.draws import draw_int
 
 QUALITY = 75  # JPEG's
-INTERVAL = 2  # units of 16 x 16 pixels between two restart markers: as far as an error reaches
+INTERVAL = 1  # units of 16 x 16 pixels between two restart markers: as far as an error reaches
 RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 RATIO = 12  # JPEG 2000's compression
-PRECINCT, CODE_BLOCK = 128, 32
+PRECINCT, CODE_BLOCK = 64, 32
 ROOMY = 32  # bytes of a packet that surely has more of its code blocks' bits than of its header's
 
 
@@ -35,7 +35,7 @@ def _scan(data: bytes) -> tuple[int, int]:
 def jpeg_errors(image: np.ndarray, share: float, rng) -> np.ndarray:
     """JPEG at quality 75, a bit inverted in this share of its restart intervals, decoded (JGTE, #12).
 
-    An interval is 2 units of 16 x 16 pixels; at least one is hit.
+    An interval is one unit of 16 x 16 pixels; at least one is hit.
     """
     settings = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_RST_INTERVAL, INTERVAL]
     data = cv2.imencode(".jpg", image[:, :, ::-1], settings)[1].tobytes()
