@@ -316,7 +316,7 @@ def test_a_distortion_that_fails_on_one_photograph(photographs, tmp_path, distor
     status, summary, _ = distort(images, tmp_path / "out", *arguments, dataset="tid2013")
     assert status == 1 and summary["made"]["photographs"] == 1
     assert "expected NEPN level 1 to be made, got ValueError: " in summary["refused"][0]["error"]
-    assert not (tmp_path / "out/pristine_images/small.bmp").exists()
+    assert [path for path in tree(tmp_path / "out") if "small" in path] == []  # GN was made, and is gone
 
 
 @pytest.mark.parametrize(
@@ -399,6 +399,15 @@ def test_stopped(photographs, tmp_path, undisturbed, number):
     assert not list((out / ".rankiqa").glob("run-*"))
     assert main(["distort", "--set", "live", "--images", str(photographs), "--out", str(out), *FEW]) == 0
     assert tree(out) == undisturbed
+
+
+def test_the_current_folder_is_not_the_workers(photographs, tmp_path, undisturbed):
+    for name in ("numpy.py", "queue.py"):
+        (tmp_path / name).write_text("raise SystemExit(f'{__file__} was imported')")
+    command = shutil.which("rankiqa", path=str(Path(sys.executable).parent))
+    arguments = ["distort", "--set", "live", "--images", photographs, "--out", tmp_path / "out", *FEW]
+    subprocess.run([command, *map(str, arguments)], check=True, cwd=tmp_path, timeout=120, capture_output=True)
+    assert tree(tmp_path / "out") == undisturbed
 
 
 def test_workers_end_when_their_parent_is_gone(photographs, tmp_path):

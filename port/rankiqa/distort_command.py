@@ -140,9 +140,9 @@ def _run(options: argparse.Namespace) -> int:
 
     from rankiqa.distortions import DATASETS
     from rankiqa.generation.crew import WorkerLost
-    from rankiqa.generation.making import PRISTINE, Order, level_folder, rehearse
+    from rankiqa.generation.making import PRISTINE, Order, WriteError, level_folder, rehearse
     from rankiqa.generation.names import count
-    from rankiqa.generation.run import Tally, WriteFailed
+    from rankiqa.generation.run import Tally
     from rankiqa.generation.run import run as make
     from rankiqa.generation.settings import claim, digest, settings, temporary
 
@@ -177,7 +177,7 @@ def _run(options: argparse.Namespace) -> int:
                 max_pixels=options.max_pixels, quick=options.quick, pristine=pristine,
             )  # fmt: skip
             make(order, options.workers, options.shard, found.shard, tally, bar.update)
-    except (WriteFailed, WorkerLost) as error:
+    except (WriteError, WorkerLost) as error:
         problem = str(error)
     except OSError as error:
         problem = f"{error.filename or options.out}: expected it to be usable to the end, got: {error.strerror}"

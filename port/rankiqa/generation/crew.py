@@ -11,11 +11,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import rankiqa
+
 # One thread a worker: the cores are the workers', and a sum's order must not depend on their number
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
      "VECLIB_MAXIMUM_THREADS"), "1",
 )  # fmt: skip
+
+# Without the current folder, which may hold a numpy.py; with the package wherever this process found it
+START = """import sys
+sys.path[:] = [place for place in sys.path if place] + sys.argv[1:]
+from rankiqa.generation.worker import main
+main()"""
 
 
 class WorkerLost(Exception):
@@ -24,17 +32,15 @@ class WorkerLost(Exception):
 
 class _Worker:
     def __init__(self, order: dict):
-        package = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         # A terminal's Ctrl-C goes to the whole group: the workers leave it to the parent, from their first moment on
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rankiqa.generation.worker"],
+                [sys.executable, "-c", START, str(Path(rankiqa.__file__).parents[1])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
-                env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+                env={**os.environ, **ONE_THREAD},
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -67,8 +67,8 @@ def rehearse(dataset: str, types: list[str]) -> None:
     for kind in types:
         try:
             _bytes(picture, dataset, kind, 1, generator(0, "", kind, 1))
-        except ValueError as error:
-            raise ValueError(f"--types: {kind} cannot be made here: {error}") from None
+        except Exception as error:
+            raise ValueError(f"--types: {kind} cannot be made here: {_words(error)}") from None
 
 
 def make(order: Order, file: str, name: str, progress: Callable[[int], None]) -> tuple[int, int]:
@@ -101,7 +101,11 @@ def make(order: Order, file: str, name: str, progress: Callable[[int], None]) ->
             continue
         if made and kind != kind_before:  # a kill costs at most the levels of one type
             _keep(order, name, record)
-        data = _encoded(order, image, name, kind, level)
+        try:
+            data = _encoded(order, image, name, kind, level)
+        except ImageError:
+            _or_end(forget, out, name, record)  # all of a photograph or nothing, or the lists' lines would not match
+            raise
         _or_end(_write, Path(order.temporary), out / path, data)
         record.files[path] = [len(data), hashlib.sha256(data).hexdigest()]
         made, kind_before = made + 1, kind
@@ -126,8 +130,11 @@ def _encoded(order: Order, image: np.ndarray, name: str, kind: str | None, level
     try:
         return _bytes(image, order.dataset, kind, level, generator(order.seed, name, kind, level))
     except Exception as error:  # what one photograph brings to light is no reason to leave the others
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ImageError(f"expected {kind} level {level} to be made, got {words}") from error
+        raise ImageError(f"expected {kind} level {level} to be made, got {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _bytes(image: np.ndarray, dataset: str, kind: str, level: int, random: np.random.Generator) -> bytes:

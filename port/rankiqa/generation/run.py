@@ -12,12 +12,8 @@ from pathlib import Path
 from typing import TextIO
 
 from rankiqa.generation.crew import work
-from rankiqa.generation.making import Order
+from rankiqa.generation.making import Order, WriteError
 from rankiqa.generation.names import LONGEST, SHOWN, output_name, photographs
-
-
-class WriteFailed(Exception):
-    """A result could not be written."""
 
 
 def _spool() -> TextIO:
@@ -55,7 +51,7 @@ def run(
     """Make an order, all photographs of the shard; counts go to `tally` as they come.
 
     expected: about how many photographs the shard has. progress: told of files that are done, skipped or refused.
-    Raises WriteFailed, WorkerLost.
+    Raises WriteError, WorkerLost, OSError.
     """
     done: dict[int, int] = {}  # files of each worker's photograph
     jobs = _jobs(order, shard, expected, tally, progress)
@@ -68,7 +64,7 @@ def run(
             tally.peak_kb[worker] = answer["peak_kb"]
             progress(order.files - done.pop(worker, 0))
             if "failed" in answer:
-                raise WriteFailed(answer["failed"])
+                raise WriteError(answer["failed"])
             if "refused" in answer:
                 tally.refuse(job["file"], answer["refused"])
                 continue

@@ -60,7 +60,3 @@ def _listen(lines: queue.SimpleQueue) -> None:
     for line in sys.stdin:
         lines.put(line)
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
