@@ -1,9 +1,10 @@
 """Every type at every level: sizes, generators, and that a higher level is a stronger distortion.
 
 The measure must fall from each level to the next on at least 95 % of (photograph, pair of levels), here of the middles
-of all thirty photographs, 240 x 240 (ID: of eight, 96 x 96). It is PSNR; for BW, SSIM of the luma, since its colour comes
-nearer to the picture's mean while its blocks become more (PSNR falls on 78 % of the pairs). Exceptions there are in
-NEPN, BW, JGTE and J2TE, which are random in few places. Mean shift, contrast and saturation also by their own measure.
+of all thirty photographs, 240 x 240 (ID: of eight, 96 x 96). It is PSNR; for BW, SSIM of the luma, since its colour
+comes nearer to the picture's mean while its blocks become more (PSNR falls on 78 % of the pairs). Exceptions there are
+in NEPN, BW, JGTE and J2TE, which are random in few places. Mean shift, contrast and saturation also by their own
+measure.
 """
 
 import zlib

@@ -61,7 +61,13 @@ TID2013 = _table(
         "JGTE", "JPEG transmission errors", "share of intervals", (0.02, 0.08, 0.3, 1.0), jpeg_errors, 12, **_OURS
     ),
     Distortion(
-        "J2TE", "JPEG 2000 transmission errors", "per 10,000 pixels", (0.5, 3, 18, 108), jpeg2000_errors, 13, **_OURS
+        "J2TE",
+        "JPEG 2000 transmission errors",
+        "bit errors in 10,000 pixels",
+        (0.5, 3, 18, 108),
+        jpeg2000_errors,
+        13,
+        **_OURS,
     ),
     Distortion("NEPN", "displaced patches", "patches of 15 x 15", (30, 70, 150, 300), displaced_patches, 14),
     Distortion("BW", "blocks of one colour", "blocks of 32 x 32", (2, 4, 8, 16), colour_blocks, 15),

@@ -20,8 +20,9 @@ def cbm3d(noisy: np.ndarray) -> np.ndarray:
     """
     try:
         import bm3d
-    except ImportError:
-        raise ValueError("distort: ID needs the package bm3d, got none; pip install 'rankiqa[denoise]'") from None
+    except (ImportError, OSError) as error:  # OSError: its library is not made for this machine
+        need = "ID needs the package bm3d (the extra `denoise`: pip install bm3d)"
+        raise ValueError(f"distort: {need}, got: {' '.join(str(error).split())}") from None
     profile = bm3d.BM3DProfile()
     profile.nf, profile.lambda_thr3d, profile.mu2, profile.num_threads = 0, 2.7, 1.0, 1
     return bm3d.bm3d_rgb(noisy, SIGMA, profile)
