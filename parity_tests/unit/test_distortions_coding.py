@@ -203,6 +203,12 @@ def test_jpeg2000_errors_are_few_at_first():
     assert 0 < differs.mean() < 0.9
 
 
+def test_jpeg2000_errors_without_packet_lengths_are_refused(monkeypatch):
+    monkeypatch.setattr("rankiqa.distortions.transmission._packets", lambda data: (0, []))
+    with pytest.raises(ValueError, match="J2TE needs a Pillow with OpenJPEG"):
+        distort(noise_image(64, 64), "J2TE", 1)
+
+
 @pytest.mark.parametrize("share", [0.5, 0.07])
 def test_sparse_sampling_keeps_the_share_and_sees_nothing_else(share):
     kept = kept_pixels(50, 61, share, np.random.RandomState(0))

@@ -74,7 +74,8 @@ def jpeg2000_errors(image: np.ndarray, rate: float, rng) -> np.ndarray:
     """JPEG 2000 at a ratio of 12, bits of its code blocks inverted, decoded (J2TE, #13).
 
     rate: bit errors per 10,000 pixels, at least one in all. They fall into the second halves of packets of at least
-    32 bytes: headers arrive whole, or there would be no picture. One that has no such packet stays whole.
+    32 bytes: headers arrive whole, or there would be no picture. A picture that has no such packet has no errors.
+    Raises ValueError when Pillow's OpenJPEG is older than 2.4.
     """
     file = io.BytesIO()
     Image.fromarray(image).save(
@@ -91,6 +92,8 @@ def jpeg2000_errors(image: np.ndarray, rate: float, rng) -> np.ndarray:
     )
     data = bytearray(file.getvalue())
     start, lengths = _packets(data)
+    if not lengths:
+        raise ValueError("distort: J2TE needs a Pillow with OpenJPEG 2.4 or newer, got one that writes no PLT markers")
     ends = start + np.cumsum(lengths)
     halves = [np.arange(end - size // 2, end) for size, end in zip(lengths, ends, strict=True) if size >= ROOMY]
     if halves:
