@@ -7,6 +7,7 @@ the original's files (RANKIQA_UPSTREAM=PATH) or without Octave, only the port is
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,6 @@ HERE = Path(__file__).resolve().parent
 PHOTOGRAPHS = HERE.parents[1] / "parity_tests" / "photographs"
 HEIGHT, WIDTH = 384, 512
 SHORTEST = 0.2  # seconds: each type is repeated at least so long in a round
-SET_PHOTOGRAPHS = 16  # of the set that the workers make
 
 
 def photograph(name="castle"):
@@ -87,34 +87,37 @@ def _octave(folder):
 
 
 def _set(images, out, workers):
-    """Make LIVE's set; (seconds, the most memory of each worker in MB)."""
+    """Make LIVE's set; (seconds, seconds of processor, the most memory of a worker in MB)."""
     command = [sys.executable, "-m", "rankiqa", "distort", "--set", "live", "--images", str(images), "--out", str(out)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([*command, "--workers", str(workers), "--json"], capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"rankiqa distort: {done.stderr.strip().splitlines()[-1]}")
     found = json.loads(done.stdout)
-    return found["seconds"], found["worker_peak_mb"]
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return found["seconds"], processor, max(found["worker_peak_mb"])
 
 
-def _workers(folder, times, peaks):
-    """One round of one worker and two."""
+def _workers(folder):
+    """What _set measures with one worker and with two: (2, 3)."""
     images = Path(folder, "photographs")
     if not images.exists():
         images.mkdir()
-        for path in sorted(PHOTOGRAPHS.glob("*.jpg"))[:SET_PHOTOGRAPHS]:
+        for path in sorted(PHOTOGRAPHS.glob("*.jpg")):
             cv2.imwrite(str(images / f"{path.stem}.bmp"), photograph(path.stem)[..., ::-1])
+    found = []
     for workers in (1, 2):
         with tempfile.TemporaryDirectory(prefix="set-", dir=folder) as out:
-            seconds, peak = _set(images, Path(out, "set"), workers)
-        times[workers].append(seconds)
-        peaks.append(max(peak))
+            found.append(_set(images, Path(out, "set"), workers))
+    return found
 
 
 def measure(rounds):
     sys.path.append(str(HERE.parents[1] / "caffe_ref"))
     names = list(TID2013)
     asked = [name for dataset, name in ROWS if dataset == "tid2013"]
-    port, theirs, made, peaks = [], [], {1: [], 2: []}, []
+    port, theirs, made = [], [], []
     with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         octave = _octave(folder)
         for i in range(rounds):
@@ -122,17 +125,20 @@ def measure(rounds):
             port.append(_child(names))
             if octave:
                 theirs.append(octave.seconds(photograph(), {name: TID2013[name].levels for name in asked}, SHORTEST))
-            _workers(folder, made, peaks)
+            made.append(_workers(folder))
     ratios = {
         f"octave_over_port_{name}": median(one[name] / ours[name] for one, ours in zip(theirs, port, strict=True))
         for name in asked
         if theirs
     }
-    ratios["workers_2_over_1"] = median(one / two for one, two in zip(made[1], made[2], strict=True))
+    ratios["workers_2_over_1"] = median(one[0] / two[0] for one, two in made)
     medians = {f"port_{name}_images_per_s": 1 / median(one[name] for one in port) for name in names}
     if theirs:
         medians |= {f"octave_{name}_images_per_s": 1 / median(one[name] for one in theirs) for name in asked}
-    return ratios, {**medians, "worker_peak_mb": max(peaks)}
+    for number in (1, 2):
+        medians[f"workers_{number}_s"] = median(row[number - 1][0] for row in made)
+        medians[f"workers_{number}_processor_s"] = median(row[number - 1][1] for row in made)
+    return ratios, {**medians, "worker_peak_mb": max(peak for row in made for *_, peak in row)}
 
 
 if __name__ == "__main__":
