@@ -14,7 +14,7 @@ import pytest
 
 import rankiqa
 from rankiqa.distortions import DATASETS
-from rankiqa.generation import names, settings
+from rankiqa.generation import making, names, settings
 from rankiqa.generation.making import generator
 from rankiqa.generation.records import Record, forget, read_record, record_bytes, record_path
 
@@ -153,6 +153,21 @@ def test_records(tmp_path):
     assert record_bytes(other) == record_bytes(record)
     forget(tmp_path, "a", record)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    (tmp_path / "a.bmp").write_bytes(b"old")
+    (tmp_path / "run").mkdir()
+    making._write(tmp_path / "run", tmp_path / "a.bmp", b"new")
+    assert (tmp_path / "a.bmp").read_bytes() == b"new" and os.listdir(tmp_path / "run") == []
+    monkeypatch.setattr(os, "replace", killed)
+    for name in ("a.bmp", "b.bmp"):
+        with pytest.raises(KeyboardInterrupt):
+            making._write(tmp_path / "run", tmp_path / name, b"newer")
+    assert (tmp_path / "a.bmp").read_bytes() == b"new" and not (tmp_path / "b.bmp").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"settings": "s"}', '{"other": 1}'])
