@@ -17,8 +17,8 @@ What is there and right: OUT/.rankiqa/records/NAME.json holds the photograph's S
 size and SHA-256 of each file made from it. It is written after the files. A file that a record names is right when its
 bytes have that SHA-256 (`quick`: when it has that size) and the photograph and the settings are those of the record;
 anything else is made again. When a photograph or the settings have changed, all that the old record names is removed
-first. OUT/settings.json says what the folder is; a run with another set, seed, version or code
-of the distortions is refused.
+first. OUT/settings.json says what the folder is; a run with another set, seed, version or code of the distortions is
+refused.
 
 Memory: the command itself holds names by the thousand, never all of them; a worker holds one photograph.
 """
