@@ -35,6 +35,7 @@ def tiny_list(tmp_path):
         nn.Conv2d(3, 8, 3),
         nn.Conv2d(3, 8, 11, stride=4),
         nn.Conv2d(4, 6, (5, 3), padding=(2, 1), groups=2),
+        nn.Conv2d(3, 8, (23, 19)),  # as large as the image
         nn.Linear(7, 5),
         nn.Linear(30, 1),
     ],
@@ -50,8 +51,10 @@ def test_layer_is_pytorchs_to_rounding(blas, layer):
         if ours:
             blas.use(one)
         x = torch.linspace(-1, 1, int(np.prod(shape))).sin().reshape(shape).requires_grad_()
+        before = x.detach().clone()
         out = one(x)
         (out * torch.linspace(0, 3, out.numel()).cos().reshape(out.shape)).sum().backward()
+        assert torch.equal(x, before)
         found.append([out.detach(), x.grad, one.weight.grad, one.bias.grad])
     for theirs, mine in zip(*found, strict=True):
         assert mine.shape == theirs.shape

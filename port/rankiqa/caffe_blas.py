@@ -178,17 +178,16 @@ class _Convolution(torch.autograd.Function):
                 blas.gemm(t, part, d, transposed=(False, True), beta=1.0)
             if d_x is None:
                 continue
-            for w, t, part in _groups(layer, flat, top, columns):  # the columns are overwritten
+            d_columns = torch.empty_like(columns)
+            for w, t, part in _groups(layer, flat, top, d_columns):
                 blas.gemm(w, t, part, transposed=(True, False))
-            d_x[n] = F.fold(columns[None], x.shape[2:], **_geometry(layer))[0]
+            d_x[n] = F.fold(d_columns[None], x.shape[2:], padding=layer.padding, kernel_size=layer.kernel_size,
+                            stride=layer.stride)[0]  # fmt: skip
         return None, None, d_x, d_weight.view_as(weight), d_bias
 
 
-def _geometry(layer):
-    return {"kernel_size": layer.kernel_size, "padding": layer.padding, "stride": layer.stride}
-
-
 def _columns(layer, image):
+    """A row for each weight of a filter, a column for each place; of a single place, the image itself."""
     (down, across), (rows, columns), (step, stride) = layer.padding, layer.kernel_size, layer.stride
     padded = F.pad(image, (across, across, down, down)) if down or across else image
     windows = padded.unfold(1, rows, step).unfold(2, columns, stride)  # C H' W' rows columns
