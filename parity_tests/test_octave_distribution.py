@@ -56,9 +56,10 @@ class Recordings:
     def get(self, name, compute):
         """compute(octave's host) -> array, kept on request; else the recorded one."""
         kept = dict(np.load(STATISTICS, allow_pickle=False)) if STATISTICS.exists() else {}
-        if isinstance(self.either, answers.Recorded):
-            if name not in kept:
-                raise answers.NotRecorded(f"{name}: Octave's noise was never recorded; {answers.AGAIN}")
+        live = isinstance(self.either, answers.Live)
+        if name not in kept and not (live and self.either.keep):
+            raise answers.NotRecorded(f"{name}: Octave's noise was never recorded; {answers.AGAIN}")
+        if not live:
             return kept[name]
         found = compute(self.either.octave)
         if self.either.keep:
