@@ -7,6 +7,7 @@ import io
 import os
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -66,18 +67,16 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes) -> str:
-    """Decode it all once with Pillow, which refuses what is cut off (OpenCV fills it up); returns Pillow's mode."""
+@contextlib.contextmanager
+def decoding(data: bytes) -> Iterator[None]:
+    """Around work of Pillow on an image file's bytes: any size is decoded, what is cut off is refused, and whatever a
+    decoder raises becomes an ImageError on one line."""
     limits = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
     Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False  # a large photograph is no attack here
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                mode, (width, height) = image.mode, image.size
-                if width * height > MOST_PIXELS:
-                    raise ImageError(f"expected at most {MOST_PIXELS} pixels, got {height} x {width} (H x W)")
-                image.load()
+            yield
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -88,6 +87,15 @@ def _decode(data: bytes) -> str:
         raise ImageError(f"expected a whole image, got a corrupt or truncated one ({_line(error)})") from None
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limits
+
+
+def _decode(data: bytes) -> str:
+    """Decode it all once with Pillow, which refuses what is cut off (OpenCV fills it up); returns Pillow's mode."""
+    with decoding(data), Image.open(io.BytesIO(data)) as image:
+        mode, (width, height) = image.mode, image.size
+        if width * height > MOST_PIXELS:
+            raise ImageError(f"expected at most {MOST_PIXELS} pixels, got {height} x {width} (H x W)")
+        image.load()
     return mode
 
 

@@ -16,12 +16,11 @@ One rule for each kind, MATLAB's imread and cv2.imread (the original's readers) 
 from __future__ import annotations
 
 import io
-import warnings
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from rankiqa.images import ImageError
+from rankiqa.images import ImageError, decoding
 
 MIN_SIDE = 227  # the crop of AlexNet and Shallow; VGG-16's is 224
 MAX_PIXELS = 1 << 26  # some distortions hold a dozen float64 pictures: 67 million pixels are 1.6 GB each
@@ -37,28 +36,12 @@ def read_photograph(data: bytes, *, min_side: int = MIN_SIDE, max_pixels: int = 
     """
     if not data:
         raise ImageError("expected an image, got an empty file")
-    limits = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False  # max_pixels is the limit here
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                width, height = image.size
-                check_size(height, width, min_side, max_pixels)
-                image.load()
-                kind, bits = image.format, getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
-                return _rgb(ImageOps.exif_transpose(image), kind, bits)
-    except ImageError:
-        raise
-    except UnidentifiedImageError:
-        raise ImageError("expected an image, got another kind of file") from None
-    except MemoryError:
-        raise ImageError(f"expected an image that fits into memory, got a file of {len(data)} bytes") from None
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged data
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"expected a whole image, got a corrupt or truncated one ({words})") from None
-    finally:
-        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limits
+    with decoding(data), Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        check_size(height, width, min_side, max_pixels)
+        image.load()
+        kind, bits = image.format, getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
+        return _rgb(ImageOps.exif_transpose(image), kind, bits)
 
 
 def check_size(height: int, width: int, min_side: int, max_pixels: int) -> None:
