@@ -20,7 +20,8 @@ solve    solver, weights, set, inputs {blob of the training net: array}, restore
          ([steps at which params and param_diffs are also told, as NAME/at/STEP/param/LAYER/k ..]), return: params,
          param_diffs (of the last step: what was taken off the parameters), blobs; always NAME/losses (steps,), the
          first output of the training net after each step. With "snapshot" in return, the files that Caffe writes at
-         the end: NAME/file/FILENAME, as bytes; with "cost" NAME/seconds (steps,) and NAME/peak_bytes of the process.
+         the end: NAME/file/FILENAME, as bytes; with save (true) they are only written, for a later job. With "cost"
+         NAME/seconds (steps,) and NAME/peak_bytes of the process.
 minibatches  net, iterations: what its data layer feeds, NAME/labels (iterations, N) and NAME/sha256 (iterations, 32),
          the SHA-256 of the crops of each minibatch (float32).
 score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], offsets (array (images, crops, 2), top
@@ -47,7 +48,7 @@ import prototxt
 
 FIELDS = {
     "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "forwards", "backward", "return"},
-    "solve": {"solver", "weights", "set", "inputs", "restore", "steps", "trace", "return"},
+    "solve": {"solver", "weights", "set", "inputs", "restore", "steps", "trace", "save", "return"},
     "minibatches": {"net", "iterations"},
     "score": {"net", "weights", "set", "output", "images", "offsets", "crop", "batch"},
     "upgrade": {"file"},
@@ -182,9 +183,11 @@ def solve(caffe, job, arrays):
         parameters(solver.net, f"{name}/param", "data", answer)
     if "param_diffs" in job.get("return", ()):
         parameters(solver.net, f"{name}/param_diff", "diff", answer)
-    if "snapshot" in job.get("return", ()):
+    told = "snapshot" in job.get("return", ())
+    if told or job.get("save"):
         before = set(os.listdir("."))
         solver.snapshot()
+    if told:
         for file in sorted(set(os.listdir(".")) - before):
             answer[f"{name}/file/{file}"] = file_bytes(file)
     return answer

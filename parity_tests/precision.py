@@ -108,7 +108,7 @@ def _walks(client):
             for task, preset in presets.items():
                 files.update(trajectory.caffe_files("shallow", preset))
                 jobs.append({"name": task, "kind": "solve", "solver": f"{task}_solver.prototxt",
-                             "steps": preset.max_iter, "return": ["snapshot"]})  # fmt: skip
+                             "steps": preset.max_iter, "save": True})  # fmt: skip
             jobs[0]["set"] = {"conv1/0": "conv1"}
             jobs[1]["weights"] = f"rank_iter_{presets['rank'].max_iter}.caffemodel"
             start = {"conv1": moved if name == ULP else weight}

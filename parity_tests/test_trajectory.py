@@ -37,7 +37,7 @@ def caffe_walk(caffe, case, images, arch, presets):
         files.update(trajectory.caffe_files(arch, preset))
         iterations[task] = preset.max_iter
         job = {"name": task, "kind": "solve", "solver": f"{task}_solver.prototxt", "steps": preset.max_iter,
-               "return": ["params", "snapshot"] if "ft" in presets else ["params"]}  # fmt: skip
+               "save": "ft" in presets, "return": ["params"]}  # fmt: skip
         if task == "ft":
             job["weights"] = f"rank_iter_{iterations['rank']}.caffemodel"
         jobs.append(job)

@@ -35,6 +35,7 @@ _MODULES = {
     "networks",
     "losses",
     "images",
+    "photographs",
     "crops",
     "scoring",
     "metrics",
@@ -46,6 +47,7 @@ _MODULES = {
     "presets",
     "training",
     "snapshots",
+    "memory",
 }
 
 __all__ = sorted([*_HOME, *_MODULES])
