@@ -146,7 +146,8 @@ def test_with_dropout(caffe, parity, images, tmp_path, arch):
     parity.check(
         "trajectory", f"{arch}: loss of {len(losses)} iterations; {told(apart)}", max(apart.values()), TRAINED_LOSS
     )
-    for layer, error in trajectory.layer_errors(answer, "rank/param", model).items():
+    # As lengths: single weights of VGG-16 come to 2.6e-5 of the largest, none with Caffe's products (test_same_blas.py)
+    for layer, error in trajectory.layer_distances(answer, "rank/param", model).items():
         parity.check("trajectory", f"{arch}: {layer} at the end", error, TRAINED_WEIGHTS)
 
     def without_test_net(trainer):

@@ -95,16 +95,36 @@ def both(answer, task, ours):
     return caffes.values[: len(ours)], ours
 
 
-def layer_errors(answer, prefix, model):
-    """{layer: (max|port - Caffe|) / max|Caffe| over its weight and bias}.
+def _layers(answer, prefix, model):
+    """{layer: [(Caffe's Array, ours as numpy), ..]} of its weight and bias.
 
     Together, since a bias may have no gradient but rounding's: the output's, whose gradient under a ranking loss is a
     sum that cancels.
     """
+    state = model.state_dict()
+    return {
+        layer: [(answer[f"{prefix}/{layer}/{k}"], state[f"{layer}.{part}"].numpy())
+                for k, part in enumerate(("weight", "bias"))]
+        for layer in dict.fromkeys(key.rsplit(".", 1)[0] for key in state)
+    }  # fmt: skip
+
+
+def layer_errors(answer, prefix, model):
+    """{layer: (max|port - Caffe|) / max|Caffe|}."""
     found = {}
-    for layer in dict.fromkeys(key.rsplit(".", 1)[0] for key in model.state_dict()):
-        pairs = [(answer[f"{prefix}/{layer}/{k}"], model.state_dict()[f"{layer}.{part}"].numpy())
-                 for k, part in enumerate(("weight", "bias"))]  # fmt: skip
+    for layer, pairs in _layers(answer, prefix, model).items():
         largest = max(caffe.largest for caffe, _ in pairs)
         found[layer] = max(float(caffe.error(ours)) * (caffe.largest or 1.0) for caffe, ours in pairs) / largest
+    return found
+
+
+def layer_distances(answer, prefix, model):
+    """{layer: |port - Caffe| / |Caffe|}, Euclidean lengths."""
+    found = {}
+    for layer, pairs in _layers(answer, prefix, model).items():
+        caffe = np.concatenate([array.values.reshape(-1) for array, _ in pairs]).astype(np.float64)
+        ours = np.concatenate([
+            ours.reshape(-1)[slice(None) if array.at is None else array.at] for array, ours in pairs
+        ])  # fmt: skip
+        found[layer] = float(np.linalg.norm(ours - caffe) / np.linalg.norm(caffe))
     return found
