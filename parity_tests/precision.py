@@ -25,6 +25,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "docker"), str(HERE.parent / "conve
 import numpy as np  # noqa: E402
 
 import trajectory  # noqa: E402
+from caffemodel.files import replacing  # noqa: E402
 from drift import passed  # noqa: E402
 from rankiqa import memory  # noqa: E402
 from rankiqa.architectures import ARCHITECTURES  # noqa: E402
@@ -173,9 +174,8 @@ def _draw(distances):
     axes.set(xlabel="iteration: ranking, then fine-tuning", ylabel="|loss - Caffe's| / max(Caffe's, 1)",
              title="Shallow, one seed, nothing exchanged: distance from Caffe", ylim=(1e-9, 1))  # fmt: skip
     axes.legend(loc="lower right", fontsize=8)
-    temporary = PICTURE.with_name(".precision.tmp.png")
-    figure.savefig(temporary, dpi=110)
-    os.replace(temporary, PICTURE)
+    with replacing(PICTURE) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
 
 
 def _table(rows):
@@ -236,9 +236,8 @@ def main(argv=None):
         limit=LIMIT,
         floor=f"{FLOOR:g}",
     )
-    temporary = TARGET.with_name(".PRECISION.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, TARGET)
+    with replacing(TARGET) as temporary:
+        temporary.write_text(text)
     print(
         f"{TARGET}: with Caffe's products the port is at {ulp:.2g} times one ulp's distance, limit {LIMIT}",
         file=sys.stderr,

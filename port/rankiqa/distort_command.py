@@ -13,11 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rankiqa import arguments
+from rankiqa import arguments, progress
 
 SETS = ("live", "tid2013")
 DEFAULT, OURS, ALL = "default", "ours", "all"
-QUIET_SECONDS = 30  # between progress lines that go to a file
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -136,8 +135,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from rankiqa.distortions import DATASETS
     from rankiqa.generation.crew import WorkerLost
     from rankiqa.generation.making import PRISTINE, Order, WriteError, level_folder, rehearse
@@ -168,9 +165,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"rankiqa: {error}", file=sys.stderr)
         return 2
     tally, begin, problem = Tally(), time.monotonic(), None
-    seldom = {} if sys.stderr.isatty() else {"mininterval": QUIET_SECONDS, "maxinterval": QUIET_SECONDS}
     try:
-        with temporary(out) as place, tqdm(total=found.shard * per_photograph, unit="file", **seldom) as bar:
+        with temporary(out) as place, progress.bar(total=found.shard * per_photograph, unit="file") as bar:
             order = Order(
                 images=str(images), out=str(out), dataset=options.dataset, types=tuple(types), levels=tuple(levels),
                 seed=options.seed, settings=digest(wanted), temporary=str(place), min_side=options.min_side,

@@ -9,10 +9,10 @@ import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from rankiqa import arguments
+from rankiqa import arguments, progress
+from rankiqa.files import replacing, temporary_name
 
 LARGE = ("keep", "scale", "refuse")
-QUIET_SECONDS = 30  # between progress lines that go to a file
 SHOWN = 20  # refused images named on stderr; OUT.json and --json have them all
 
 
@@ -79,8 +79,6 @@ def add(commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prepare a collection; returns the exit status."""
-    from tqdm import tqdm
-
     from rankiqa.preparation import selection, writing
 
     out = Path(os.path.abspath(options.out))
@@ -101,13 +99,12 @@ def run(options: argparse.Namespace) -> int:
         print(f"rankiqa: {error}", file=sys.stderr)
         return 2
     files = {name: file.name for name, file in chosen.images}
-    seldom = {} if sys.stderr.isatty() else {"mininterval": QUIET_SECONDS, "maxinterval": QUIET_SECONDS}
     tally = {"written": 0, "skipped": 0, "large": 0, "bytes": 0}
     refused = list(chosen.refused)
     problem = None
     try:
         made = writing.prepare_all(chosen.images, out, rules, workers=options.workers, quick=options.quick)
-        for outcome in tqdm(made, total=len(files), unit="image", **seldom):
+        for outcome in progress.bar(made, total=len(files), unit="image"):
             if outcome.refused:
                 refused.append((files[outcome.name], outcome.refused))
                 continue
@@ -144,8 +141,6 @@ def _record(collection: str, chosen, rules) -> dict:
 
 def _claim(out: Path, record: dict) -> None:
     """Make OUT, or check that it is of a run like this one and holds nothing else. Raises ValueError, OSError."""
-    from rankiqa.preparation.writing import temporary_name
-
     sidecar = _sidecar(out)
     there = set(os.listdir(out)) if out.is_dir() else set()
     try:
@@ -178,11 +173,8 @@ def _claim(out: Path, record: dict) -> None:
 
 
 def _write(path: Path, content: dict) -> None:
-    from rankiqa.preparation.writing import temporary_name
-
-    temporary = temporary_name(path)
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _report(options, chosen, record: dict, tally: dict, refused: list[tuple[str, str]], problem: str | None) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
 from pathlib import Path
 
 from rankiqa.arguments import SEED
+from rankiqa.files import replacing
 
 MIN_SIDE = 32  # a block of BW
 SETS = {"live": ["live"], "tid2013": ["tid2013"], "both": ["live", "tid2013"]}
@@ -42,25 +41,21 @@ def run(options: argparse.Namespace) -> int:
     sets = SETS[options.dataset]
     total = sum(len(row.levels) for name in sets for row in DATASETS[name].values())
     missing: list[str] = []
-    temporary = options.out.with_name(f".{options.out.name}.tmp")
     try:
         image = read_photograph(_read(options.image), min_side=MIN_SIDE)
         with (
             tqdm(total=total, unit="picture", disable=not sys.stderr.isatty()) as bar,
+            replacing(options.out) as temporary,
             open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file,  # file names need not be text
         ):
             for piece in page(image, options.image.name, sets, options.seed, bar.update, missing.append):
                 file.write(piece)
-        os.replace(temporary, options.out)
     except ValueError as error:
         print(f"rankiqa: {options.image}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"rankiqa: {options.out}: expected a page to write, got: {error.strerror}", file=sys.stderr)
         return 2
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
     for words in missing:
         print(f"rankiqa: {words}", file=sys.stderr)
     return 1 if missing else 0

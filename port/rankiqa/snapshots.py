@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rankiqa.architectures import SOLVER
+from rankiqa.files import replacing
 from rankiqa.networks import VERSION, Network
 
 HISTORY, RANDOM = f"{SOLVER}history.", f"{SOLVER}random"
@@ -40,9 +41,8 @@ def save(
         tensors[RANDOM] = random
     metadata = {"format": "rankiqa", "version": VERSION, "arch": arch, "fc": json.dumps(list(fc)), "head": fc[-1]}
     metadata["training"] = json.dumps(dict(training))
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(tensors, temporary, metadata)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, str], dict, dict[str, Tensor]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rankiqa import memory
 from rankiqa.architectures import ARCHITECTURES
+from rankiqa.files import replacing
 from rankiqa.presets import PRESETS
 
 LATEST = "latest"
@@ -127,9 +128,8 @@ def run(options: argparse.Namespace) -> int:
             "preset": asdict(preset),
             "options": {key: str(value) for key, value in vars(options).items() if key != "run"},
         }
-        temporary = options.out / ".settings.json.tmp"
-        temporary.write_text(json.dumps(settings, indent=1) + "\n")
-        os.replace(temporary, options.out / "settings.json")
+        with replacing(options.out / "settings.json") as temporary:
+            temporary.write_text(json.dumps(settings, indent=1) + "\n")
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: setattr(trainer, "stop_requested", True))
         try:

@@ -75,15 +75,7 @@ function answer = answer_to (job, here)
   endif
 endfunction
 
-pkg load image
-warning ("off", "Octave:shadowed-function");
-here = fileparts (mfilename ("fullpath"));
-arguments = argv ();
-[question, target, upstream] = arguments{end - 2:end};
-upstream = make_absolute_filename (upstream);
-addpath (fullfile (upstream, "data", "data_generator"), fullfile (upstream, "data", "rank_tid2013"));
-addpath (fullfile (here, "unbounded"));
-load (question);
+source (fullfile (fileparts (mfilename ("fullpath")), "begin.m"));
 answers = cell (1, numel (jobs));
 for i = 1:numel (jobs)
   answers{i} = answer_to (jobs{i}, here);

@@ -32,15 +32,7 @@ function each_level (image, type)
   endfor
 endfunction
 
-pkg load image
-warning ("off", "Octave:shadowed-function");
-here = fileparts (mfilename ("fullpath"));
-arguments = argv ();
-[question, target, upstream] = arguments{end - 2:end};
-upstream = make_absolute_filename (upstream);
-addpath (fullfile (upstream, "data", "rank_tid2013"));
-addpath (fullfile (here, "unbounded"));
-load (question);
+source (fullfile (fileparts (mfilename ("fullpath")), "begin.m"));
 seconds = zeros (1, numel (types));
 for i = 1:numel (types)
   each_level (image(1:64, 1:64, :), types{i});

@@ -8,6 +8,8 @@ import json
 import os
 from collections.abc import Sequence
 
+from rankiqa.files import replacing
+
 SIDES = ("train", "validation", "test", "all")
 
 
@@ -64,11 +66,8 @@ def _remove_older(out: str, name: str, keep: dict) -> None:
 
 
 def _replace(path: str, text: str) -> None:
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.tmp")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
-    os.replace(temporary, path)
 
 
 def _has_space(text: str) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from rankiqa.files import replacing
 from rankiqa.images import ImageError
 from rankiqa.photographs import MAX_PIXELS, MIN_SIDE, read_photograph
 
@@ -79,19 +80,9 @@ def prepare(image: tuple[str, Path], out: Path, rules: Rules, quick: bool = Fals
     with contextlib.suppress(FileNotFoundError):
         if target.read_bytes() == data:
             return Outcome(name, **made)
-    temporary = temporary_name(target)
-    try:
+    with replacing(target) as temporary:
         temporary.write_bytes(data)
-        os.replace(temporary, target)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
     return Outcome(name, written=True, **made)
-
-
-def temporary_name(target: Path) -> Path:
-    """Where a file is written before it is renamed: a hidden name that no list takes for an image."""
-    return target.with_name(f".{target.name}.tmp")
 
 
 def prepare_all(
