@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # rankiqa.caffe_blas
-sys.path[:0] = [str(ROOT / "parity_tests"), str(ROOT / "docker"), str(ROOT / "conversion")]
 
-import reference as references  # noqa: E402
-import trajectory  # noqa: E402
+
+import caffe_client as references  # noqa: E402
 from caffemodel.files import replacing  # noqa: E402
+from lib import trajectory  # noqa: E402
 from octave.fixtures import either_octave, live_octave  # noqa: E402, F401
-from rankiqa import memory  # noqa: E402
+from rankiqa.models import memory  # noqa: E402
 
 MEASURED = pytest.StashKey()
 

@@ -24,13 +24,14 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "docker"), str(HERE.parent / "conve
 
 import numpy as np  # noqa: E402
 
-import trajectory  # noqa: E402
 from caffemodel.files import replacing  # noqa: E402
-from drift import passed  # noqa: E402
-from rankiqa import memory  # noqa: E402
-from rankiqa.architectures import ARCHITECTURES  # noqa: E402
-from rankiqa.caffe_blas import CaffeBlas  # noqa: E402
-from rankiqa.caffe_random import CaffeRandom  # noqa: E402
+from lib import trajectory  # noqa: E402
+from lib.drift import passed  # noqa: E402
+from rankiqa.caffe.blas import CaffeBlas  # noqa: E402
+from rankiqa.caffe.random_stream import CaffeRandom  # noqa: E402
+from rankiqa.models import memory  # noqa: E402
+from rankiqa.models.architectures import ARCHITECTURES  # noqa: E402
+from rankiqa.models.network import fill  # noqa: E402
 
 TARGET, PICTURE = HERE / "PRECISION.md", HERE / "precision.png"
 # A loss is a float32 sum of dozens of terms: this much, of the loss, is there before anything has walked
@@ -92,11 +93,12 @@ layer rounds otherwise, not one weight: there the measure is Caffe on other core
 
 def _walks(client):
     """{name: losses of ranking and then of fine-tuning (600)}."""
-    from reference import Live
     from test_trajectory import SHALLOW, port_walk
 
+    from caffe_client import Live
+
     presets = trajectory.presets("shallow", "live", 300, **SHALLOW)
-    weight = CaffeRandom(trajectory.SEED).fill(ARCHITECTURES["shallow"])["conv1.weight"].numpy()
+    weight = fill(ARCHITECTURES["shallow"], CaffeRandom(trajectory.SEED))["conv1.weight"].numpy()
     moved = weight.copy()
     moved.flat[0] = np.nextafter(moved.flat[0], np.float32(9))
     found = {}
@@ -112,9 +114,9 @@ def _walks(client):
             for task, preset in presets.items():
                 files.update(trajectory.caffe_files("shallow", preset))
                 jobs.append({"name": task, "kind": "solve", "solver": f"{task}_solver.prototxt",
-                             "steps": preset.max_iter, "save": True})  # fmt: skip
+                             "steps": preset.solver.max_iter, "save": True})  # fmt: skip
             jobs[0]["set"] = {"conv1/0": "conv1"}
-            jobs[1]["weights"] = f"rank_iter_{presets['rank'].max_iter}.caffemodel"
+            jobs[1]["weights"] = f"rank_iter_{presets['rank'].solver.max_iter}.caffemodel"
             start = {"conv1": moved if name == ULP else weight}
             answer = Live(client, environment=cores.get(name)).ask("precision", jobs, start, files)
             found[name] = [float(loss) for task in presets for loss in answer.array(f"{task}/losses")]

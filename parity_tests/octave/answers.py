@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from caffe_client import RECORDED as CAFFE_RECORDED
+from caffe_client import Difference, NotRecorded, places
 from caffemodel.files import replacing
-from reference import RECORDED as CAFFE_RECORDED
-from reference import Difference, NotRecorded, places
 
 RECORDED = CAFFE_RECORDED / "octave"
 SAMPLE = 64  # values kept of a picture

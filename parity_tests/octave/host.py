@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reference import CaffeError, Live
+from caffe_client import CaffeError, Live
 
 DRIVER = Path(__file__).resolve().parent / "driver"
 OCTAVE = ("octave-cli", "--quiet", "--no-init-file", "--no-site-file", "--no-history")

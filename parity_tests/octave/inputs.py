@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from models import CROPS
+from sample_networks import CROPS
 
 LARGEST = 1 - 2.0**-40  # below 1, and so are a few hundred times it, rounded
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 import rankiqa
-from rankiqa.caffe_blas import CaffeBlas, _carried
+from rankiqa.caffe.blas import CaffeBlas, _carried
 from rankiqa.cli import main
-from rankiqa.data import read_list
-from rankiqa.presets import PRESETS
-from rankiqa.training import Trainer
+from rankiqa.data.lists import read_list
+from rankiqa.training.presets import PRESETS
+from rankiqa.training.trainer import Trainer
 
 CLOSE = 1e-5  # float32 sums in another order, of the largest value
 
@@ -49,7 +49,7 @@ def test_layer_is_pytorchs_to_rounding(blas, layer):
     for ours in (False, True):
         one = copy.deepcopy(layer)
         if ours:
-            blas.use(one)
+            blas.apply_to(one)
         x = torch.linspace(-1, 1, int(np.prod(shape))).sin().reshape(shape).requires_grad_()
         before = x.detach().clone()
         out = one(x)
@@ -63,7 +63,7 @@ def test_layer_is_pytorchs_to_rounding(blas, layer):
 
 def test_input_without_gradient(blas):
     layer = nn.Conv2d(3, 4, 3)
-    blas.use(layer)
+    blas.apply_to(layer)
     layer(torch.ones(2, 3, 9, 9)).sum().backward()
     assert torch.allclose(layer.weight.grad, torch.full_like(layer.weight, 2 * 7 * 7))
 
@@ -73,7 +73,7 @@ def test_network_is_the_same_to_rounding_and_repeats(blas):
     crops = torch.from_numpy(np.random.RandomState(0).randint(0, 256, (2, 3, 227, 227)).astype(np.float32))
     with torch.no_grad():
         plain = model(crops)
-        blas.use(model)
+        blas.apply_to(model)
         first, second = model(crops), model(crops)
     assert torch.equal(first, second)
     assert (first - plain).abs().max() <= CLOSE * plain.abs().max()
@@ -99,7 +99,7 @@ def test_another_library_is_refused(tmp_path):
 
 
 def test_other_sums_are_refused(monkeypatch):
-    monkeypatch.setattr("rankiqa.caffe_blas.DIGESTS", {1: "0" * 64})
+    monkeypatch.setattr("rankiqa.caffe.blas.DIGESTS", {1: "0" * 64})
     with pytest.raises(ValueError, match="expected an OpenBLAS that sums as Caffe's"):
         CaffeBlas()
     assert _carried().exists()
@@ -108,7 +108,7 @@ def test_other_sums_are_refused(monkeypatch):
 def test_only_on_the_cpu(blas, tiny_list):
     images = read_list(tiny_list)
     with pytest.raises(ValueError, match="expected device cpu, got meta"):
-        Trainer(PRESETS["live-ft"], "shallow", train=images, seed=0, device="meta", products=blas)
+        Trainer.from_preset(PRESETS["live-ft"], "shallow", train=images, seed=0, device="meta", products=blas)
 
 
 def test_command_line_refuses_bad_threads(tiny_list, tmp_path, capsys):

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 import caffemodel
-import convert
 import rankiqa
 from caffemodel.schema import FAST
-from rankiqa.architectures import ARCHITECTURES, known_nets
-from rankiqa.caffe_random import CaffeRandom
-from rankiqa.snapshots import copy_weights
+from rankiqa.caffe.random_stream import CaffeRandom
+from rankiqa.models.architectures import ARCHITECTURES, known_nets
+from rankiqa.training.snapshots import copy_weights
+from rankiqa_convert import cli as convert
 
 NETS = ("live-rank", "live-ft", "tid2013-rank", "tid2013-ft")
 

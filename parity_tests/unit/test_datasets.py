@@ -11,7 +11,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from rankiqa.cli import main
-from rankiqa.datasets import base, csiq, files, kadid10k, koniq10k, live, mat, mlive, tid2013, workbook
+from rankiqa.datasets import base, csiq, kadid10k, koniq10k, label_files, live, mat, mlive, tid2013, workbook
 
 SETS = {module.SET.name: module for module in (live, tid2013, csiq, mlive, kadid10k, koniq10k)}
 
@@ -409,10 +409,10 @@ def test_a_pickle_is_never_run(tmp_path):
 def test_the_nearest_folder_comes_first(tmp_path):
     for place in ("b/x", "a/deep/x"):
         on_disk.touch(tmp_path / place)
-    assert files.locate(str(tmp_path), "X") == "b"
-    assert files.locate(str(tmp_path), "y") is None
+    assert label_files.locate(str(tmp_path), "X") == "b"
+    assert label_files.locate(str(tmp_path), "y") is None
     on_disk.touch(tmp_path / "c" / "X")
     with pytest.raises(ValueError, match="expected one folder with x, got b, c"):
-        files.locate(str(tmp_path), "x")
+        label_files.locate(str(tmp_path), "x")
     on_disk.touch(tmp_path / "x")
-    assert files.locate(str(tmp_path), "x") == ""
+    assert label_files.locate(str(tmp_path), "x") == ""

@@ -17,8 +17,8 @@ from PIL import Image
 
 import rankiqa
 from rankiqa.cli import main
+from rankiqa.data.photographs import read_photograph
 from rankiqa.distortions import DATASETS
-from rankiqa.photographs import read_photograph
 
 FEW = ["--types", "GB,GN", "JPEG"]
 FEW_FILES = 16  # a photograph: three types at five levels, and itself

@@ -14,9 +14,9 @@ import pytest
 
 import rankiqa
 from rankiqa.distortions import DATASETS
-from rankiqa.generation import making, names, settings
-from rankiqa.generation.making import generator
-from rankiqa.generation.records import Record, forget, read_record, record_bytes, record_path
+from rankiqa.ranked_sets import make_files, names, settings
+from rankiqa.ranked_sets.make_files import generator
+from rankiqa.ranked_sets.records import Record, forget, read_record, record_bytes, record_path
 
 
 def touch(folder, files):
@@ -161,12 +161,12 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     (tmp_path / "a.bmp").write_bytes(b"old")
     (tmp_path / "run").mkdir()
-    making._write(tmp_path / "run", tmp_path / "a.bmp", b"new")
+    make_files._write(tmp_path / "run", tmp_path / "a.bmp", b"new")
     assert (tmp_path / "a.bmp").read_bytes() == b"new" and os.listdir(tmp_path / "run") == []
     monkeypatch.setattr(os, "replace", killed)
     for name in ("a.bmp", "b.bmp"):
         with pytest.raises(KeyboardInterrupt):
-            making._write(tmp_path / "run", tmp_path / name, b"newer")
+            make_files._write(tmp_path / "run", tmp_path / name, b"newer")
     assert (tmp_path / "a.bmp").read_bytes() == b"new" and not (tmp_path / "b.bmp").exists()
 
 

@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "scripts" / "checks"))
 
 import gpu  # noqa: E402
 
-from reference import Answer, Array, CaffeError  # noqa: E402
+from caffe_client import Answer, Array, CaffeError  # noqa: E402
 
 RIGHT = {
     "net/top/conv1/0": np.linspace(-1, 1, 600, dtype=np.float32).reshape(2, 300),

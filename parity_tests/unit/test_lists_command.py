@@ -15,8 +15,8 @@ import pytest
 from rankiqa import data
 from rankiqa.cli import main
 from rankiqa.datasets import csiq, kadid10k, koniq10k, live, mlive, splits, tid2013
-from rankiqa.datasets.ranked_sets import SETS
-from rankiqa.presets import PRESETS
+from rankiqa.datasets.ranked_types import SETS
+from rankiqa.training.presets import PRESETS
 
 NAMES = [f"{n:05}" for n in range(11)]  # of pristine images: int(0.8 * 11) = 8 train
 

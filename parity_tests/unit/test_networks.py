@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import rankiqa
-from rankiqa.architectures import ARCHITECTURES, known_nets
+from rankiqa.models.architectures import ARCHITECTURES, known_nets
 
 LAYERS = {
     "vgg16": (

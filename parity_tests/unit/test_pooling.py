@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rankiqa.layers import LRN, MaxPool2d
+from rankiqa.caffe.layers import LRN, MaxPool2d
 
 FLT_MAX = np.finfo(np.float32).max
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rankiqa import photographs
 from rankiqa.cli import main
-from rankiqa.images import ImageError, read_image
-from rankiqa.preparation import selection, writing
+from rankiqa.data import photographs
+from rankiqa.data.images import ImageError, read_image
+from rankiqa.ranked_sets import pristine_images, pristine_selection
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
 PORT = Path(__file__).resolve().parents[2] / "port"
@@ -132,7 +132,7 @@ def test_waterloo_says_what_is_wrong_by_name_and_goes_on(capsys, waterloo, tmp_p
 def test_waterloo_names_in_any_case_but_each_number_once(waterloo):
     (waterloo / "00002.bmp").rename(waterloo / "00002.BMP")
     picture(waterloo / "00001.Bmp")
-    found = selection.waterloo(waterloo, 6)
+    found = pristine_selection.waterloo(waterloo, 6)
     assert [name for name, _ in found.images] == [f"{number:05d}.bmp" for number in range(2, 7)]
     assert found.images[0][1].name == "00002.BMP"
     assert [name for name, _ in found.refused] == ["00001.Bmp", "00001.bmp"]
@@ -142,7 +142,7 @@ def test_waterloo_expects_the_release(capsys, waterloo, tmp_path):
     status, text, _ = run(capsys, "waterloo", "--images", waterloo, "--out", tmp_path / "out", "--json")
     missing = {"image": "00007.bmp .. 04744.bmp", "error": "expected 4744 images, got none of these numbers"}
     assert status == 1 and json.loads(text)["refused"] == [missing] and len(contents(tmp_path / "out")) == 6
-    assert selection.waterloo(waterloo).settings == {"count": 4744}
+    assert pristine_selection.waterloo(waterloo).settings == {"count": 4744}
 
 
 def test_no_waterloo(capsys, tmp_path):
@@ -173,8 +173,8 @@ def test_places_choice_is_its_definition(tmp_path, monkeypatch):
     """356 of 365 scenes and 40 of 100 images, written down once more, plainly."""
     labels = tmp_path / "places365_val.txt"
     known = many_labels(labels)
-    monkeypatch.setattr(selection, "_files", lambda folder: sorted(known))
-    found = selection.places2(tmp_path, labels, scenes=356, per_scene=40, seed=7)
+    monkeypatch.setattr(pristine_selection, "_files", lambda folder: sorted(known))
+    found = pristine_selection.places2(tmp_path, labels, scenes=356, per_scene=40, seed=7)
     expected = set()
     for scene in np.random.RandomState(7).permutation(np.arange(365))[:356]:
         names = sorted(name for name, index in known.items() if index == scene)
@@ -182,17 +182,17 @@ def test_places_choice_is_its_definition(tmp_path, monkeypatch):
             expected.add((f"{names[i][:-4]}_s{scene:03d}.bmp", names[i]))
     assert len(expected) == 356 * 40 and found.refused == []
     assert {(name, file.name) for name, file in found.images} == expected
-    everything = selection.places2(tmp_path, labels)
+    everything = pristine_selection.places2(tmp_path, labels)
     assert len(everything.images) == 36500 and len({name for name, _ in everything.images}) == 36500
 
 
 def test_places_choices_are_nested_and_the_seed_s(tmp_path, monkeypatch):
     labels = tmp_path / "places365_val.txt"
     known = many_labels(labels)
-    monkeypatch.setattr(selection, "_files", lambda folder: sorted(known))
+    monkeypatch.setattr(pristine_selection, "_files", lambda folder: sorted(known))
 
     def choice(**options):
-        return {name for name, _ in selection.places2(tmp_path, labels, **options).images}
+        return {name for name, _ in pristine_selection.places2(tmp_path, labels, **options).images}
 
     assert choice(scenes=10, per_scene=5) < choice(scenes=11, per_scene=5)
     assert choice(scenes=10, per_scene=5) < choice(scenes=10, per_scene=6)
@@ -202,13 +202,13 @@ def test_places_choices_are_nested_and_the_seed_s(tmp_path, monkeypatch):
 
 
 def test_places_choice_does_not_depend_on_the_labels_order(places):
-    one = selection.places2(*places, scenes=2, per_scene=2, seed=3)
+    one = pristine_selection.places2(*places, scenes=2, per_scene=2, seed=3)
     lines = places[1].read_text().splitlines()
     # Windows' ends of lines, none at the last, and tabs
     places[1].write_text("\r\n".join(reversed(lines)).replace(" ", "\t"))
-    two = selection.places2(*places, scenes=2, per_scene=2, seed=3)
+    two = pristine_selection.places2(*places, scenes=2, per_scene=2, seed=3)
     assert one.images == two.images and one.sha256 == two.sha256
-    assert selection.places2(*places, scenes=2, per_scene=2, seed=4).sha256 != one.sha256
+    assert pristine_selection.places2(*places, scenes=2, per_scene=2, seed=4).sha256 != one.sha256
 
 
 def test_places_too_few_images_and_missing_files(capsys, places, tmp_path):
@@ -344,7 +344,7 @@ def test_a_disk_that_fails_ends_the_run(capsys, waterloo, tmp_path, monkeypatch)
             raise OSError(28, "No space left on device", str(target))
         os.rename(source, target)
 
-    monkeypatch.setattr(writing.os, "replace", replace)
+    monkeypatch.setattr(pristine_images.os, "replace", replace)
     out = tmp_path / "out"
     status, text, err = prepare_waterloo(capsys, waterloo, out, "--json")
     assert status == 1 and "No space left" in err and "No space left" in json.loads(text)["error"]
@@ -354,10 +354,10 @@ def test_a_disk_that_fails_ends_the_run(capsys, waterloo, tmp_path, monkeypatch)
 @pytest.mark.parametrize("error, status", [(BrokenProcessPool(), 1), (KeyboardInterrupt(), 130)])
 def test_a_run_that_is_cut_short_says_so(capsys, waterloo, tmp_path, monkeypatch, error, status):
     def prepare_all(*_, **__):
-        yield writing.Outcome("00001.bmp", written=True)
+        yield pristine_images.Outcome("00001.bmp", written=True)
         raise error
 
-    monkeypatch.setattr(writing, "prepare_all", prepare_all)
+    monkeypatch.setattr(pristine_images, "prepare_all", prepare_all)
     found, _, err = prepare_waterloo(capsys, waterloo, tmp_path / "out")
     assert found == status and ("workers" in err if status == 1 else "stopped; the same command goes on" in err)
     assert not sidecar(tmp_path / "out")["complete"]
@@ -382,12 +382,12 @@ def test_large_images(capsys, waterloo, tmp_path):
 
 def test_scaled_images_are_whole_means():
     image = np.random.RandomState(0).randint(0, 256, (2016, 2688, 3), np.uint8)
-    small = writing.fit(image, "scale")
+    small = pristine_images.fit(image, "scale")
     means = image.reshape(672, 3, 896, 3, 3).mean((1, 3))
     assert small.shape == (672, 896, 3) and np.abs(small - means).max() <= 0.5
-    assert writing.fit(image, "keep") is image
+    assert pristine_images.fit(image, "keep") is image
     with pytest.raises(ImageError, match="at most 672 pixels, got 2016 x 2688"):
-        writing.fit(image, "refuse")
+        pristine_images.fit(image, "refuse")
 
 
 def test_what_is_prepared_is_distorted_and_listed(capsys, waterloo, tmp_path):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import rankiqa
-from rankiqa.architectures import ARCHITECTURES, known_nets
-from rankiqa.presets import PRESETS
-from rankiqa.training import parameter_groups
+from rankiqa.models.architectures import ARCHITECTURES, known_nets
+from rankiqa.training.presets import PRESETS
+from rankiqa.training.trainer import parameter_groups
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAM = ["live-rank", "tid2013-rank", "live-ft", "tid2013-ft"]
@@ -39,7 +39,7 @@ def test_solver(name):
     found = {key: value.strip('"') for key, value in re.findall(r"^(\w+): (.*)$", text, re.M)}
     fields = ("base_lr", "gamma", "stepsize", "max_iter", "momentum", "weight_decay", "display", "average_loss",
               "test_iter", "test_interval", "snapshot")  # fmt: skip
-    assert {key: float(found[key]) for key in fields} == {key: getattr(preset, key) for key in fields}
+    assert {key: float(found[key]) for key in fields} == {key: getattr(preset.solver, key) for key in fields}
     assert found["lr_policy"] == "step" and found["solver_type"] == "SGD"
     assert "iter_size" not in found and "clip_gradients" not in found and "random_seed" not in found
 
@@ -57,7 +57,7 @@ def test_minibatch_loss_and_multipliers(name):
         assert rest[-1]["margin"] == preset.margin
     else:
         assert (data["batch"], data["sort_by_label"]) == (preset.batch, preset.sort_by_label)
-    model = rankiqa.networks.Network(ARCHITECTURES["vgg16"], known_nets(ARCHITECTURES["vgg16"])[preset.net])
+    model = rankiqa.Network(ARCHITECTURES["vgg16"], known_nets(ARCHITECTURES["vgg16"])[preset.net])
     names = {parameter: key for key, parameter in model.named_parameters()}
     ours = {
         names[p]: (g["lr_mult"], g["decay_mult"])
@@ -81,15 +81,16 @@ def test_papers_values():
     """Rate 1e-4 (ranking) and 1e-6 (fine-tuning), a tenth every 10,000 of 50,000 iterations, decay 5e-4."""
     for name in UPSTREAM:
         paper = PRESETS[f"{name}-paper"]
-        assert paper.base_lr == (1e-4 if paper.task == "rank" else 1e-6)
-        assert (paper.gamma, paper.stepsize, paper.max_iter, paper.weight_decay) == (0.1, 10000, 50000, 5e-4)
-        same = {"name": name, "source": PRESETS[name].source, "base_lr": PRESETS[name].base_lr}
-        same.update({key: getattr(PRESETS[name], key) for key in ("gamma", "stepsize", "max_iter")})
+        solver, ours = paper.solver, PRESETS[name].solver
+        assert solver.base_lr == (1e-4 if paper.task == "rank" else 1e-6)
+        assert (solver.gamma, solver.stepsize, solver.max_iter, solver.weight_decay) == (0.1, 10000, 50000, 5e-4)
+        same = {"name": name, "source": PRESETS[name].source, "base_lr": ours.base_lr}
+        same.update({key: getattr(ours, key) for key in ("gamma", "stepsize", "max_iter")})
         assert paper.but(**same) == PRESETS[name]
 
 
 def test_frozen():
     with pytest.raises(FrozenInstanceError):
-        PRESETS["live-rank"].base_lr = 1.0
-    with pytest.raises(ValueError, match="expected settings of a preset, got lr"):
+        PRESETS["live-rank"].margin = 1.0
+    with pytest.raises(ValueError, match=r"expected settings of this preset \(.*\), got lr"):
         PRESETS["live-rank"].but(lr=1)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reference import Live
+from caffe_client import Live
 
 pytest.importorskip("lib2to3", reason="this Python no longer ships lib2to3; the container's does")
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+import caffe_client as reference
 import engine
-import reference
 
 NO_ENGINE = {**os.environ, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 

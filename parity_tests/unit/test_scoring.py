@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import rankiqa
-from rankiqa.scoring import score_crops
+from rankiqa.scoring.score import score_crops
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,9 @@ def test_train_mode_gives_the_same_score_and_is_restored(image):
     assert np.array_equal(rankiqa.score(model, image, crops=2).values, expected)
     assert model.training and model.drop6.training and not model.drop7.training
     with torch.no_grad():
-        crops = rankiqa.take_crops(image, rankiqa.crop_offsets(*image.shape[:2], 227, 2, np.random.RandomState(0)), 227)
+        crops = rankiqa.take_crops(
+            image, rankiqa.crop_offsets(*image.shape[:2], 227, 2, np.random.RandomState(0)), model.input_spec
+        )
         assert not np.array_equal(model(crops).squeeze(1).numpy(), expected)  # dropout left on
 
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 import rankiqa
-from rankiqa import contact_sheet
 from rankiqa.cli import main
+from rankiqa.data.photographs import read_photograph
 from rankiqa.distortions import DATASETS
-from rankiqa.generation.making import generator
-from rankiqa.photographs import read_photograph
+from rankiqa.ranked_sets import contact_sheet
+from rankiqa.ranked_sets.make_files import generator
 
 
 class Page(HTMLParser):

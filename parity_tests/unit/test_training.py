@@ -15,13 +15,14 @@ import pytest
 import torch
 
 import rankiqa
-from rankiqa import snapshots
+from rankiqa.caffe.log import SmoothedLoss
 from rankiqa.cli import main
-from rankiqa.data import read_list
-from rankiqa.presets import PRESETS
-from rankiqa.snapshots import copy_weights
-from rankiqa.solver import SmoothedLoss
-from rankiqa.training import Trainer, parameter_groups
+from rankiqa.data.lists import read_list
+from rankiqa.models.weights import describe
+from rankiqa.training import snapshots
+from rankiqa.training.presets import PRESETS
+from rankiqa.training.snapshots import copy_weights
+from rankiqa.training.trainer import Trainer, parameter_groups
 
 KILLS = 12
 SETTINGS = {"batch": 2, "max_iter": 14, "snapshot": 2, "display": 3, "test_interval": 5, "test_iter": 1,
@@ -91,7 +92,7 @@ def test_a_resumed_run_without_its_streams_is_another(images, tmp_path):
     }
     kept = {"iteration": training["iteration"], "current_step": training["current_step"]}
     fresh = tmp_path / "fresh.safetensors"
-    snapshots.save(fresh, metadata["arch"], tuple(json.loads(metadata["fc"])), bare, history, kept)
+    snapshots.save(fresh, metadata, bare, history, kept)
     assert main([*_arguments(images, tmp_path / "other", max_iter=6), "--resume", str(fresh)]) == 0
     assert not _same(_end(tmp_path / "whole"), _end(tmp_path / "other"))
 
@@ -135,7 +136,7 @@ def test_refusals(images, tmp_path, capsys):
     cases = [
         ([*plain, "--resume"], "expected a snapshot live-ft_iter_N.safetensors, got none"),
         ([*plain, "--weights", str(tmp_path / "none.safetensors")], "expected converted weights"),
-        ([*plain, "--set=batsh=3"], "expected settings of a preset, got batsh"),
+        ([*plain, "--set=batsh=3"], "got batsh"),
         ([*plain, "--set=batch=9"], "expected at least 10 lines"),
         ([*plain, "--seed=-1"], "seed: expected a whole number"),
     ]
@@ -157,14 +158,14 @@ def test_weights_are_copied_by_name(tmp_path):
     """FT live from a rank net keeps all but the output layer; a wrong shape is named."""
     rank = rankiqa.build("shallow")
     path = tmp_path / "rank.safetensors"
-    snapshots.save(path, "shallow", rank.fc, rank.state_dict(), {}, {})
+    snapshots.save(path, describe(rank), rank.state_dict(), {}, {})
     ft = rankiqa.build("shallow", fc=("fc1",))
     assert copy_weights(ft, path) == ["fc1"]
     assert torch.equal(ft.state_dict()["conv4.weight"], rank.state_dict()["conv4.weight"])
-    snapshots.save(path, "shallow", rank.fc, {"conv1.weight": torch.zeros(3)}, {}, {})
+    snapshots.save(path, describe(rank), {"conv1.weight": torch.zeros(3)}, {}, {})
     with pytest.raises(ValueError, match=r"conv1\.weight: expected \(32, 3, 3, 3\), got \(3,\)"):
         copy_weights(ft, path)
-    snapshots.save(path, "shallow", rank.fc, {"other": torch.zeros(3)}, {}, {})
+    snapshots.save(path, describe(rank), {"other": torch.zeros(3)}, {}, {})
     with pytest.raises(ValueError, match="got none of them"):
         copy_weights(ft, path)
 
@@ -186,4 +187,4 @@ def test_not_finite(images, tmp_path):
     found = read_list(images / "list.txt", images)
     preset = PRESETS["live-ft"].but(**{**SETTINGS, "base_lr": 1e20})
     with pytest.raises(FloatingPointError, match="expected a finite loss"):
-        Trainer(preset, "shallow", train=found, seed=0, say=lambda line: None).run()
+        Trainer.from_preset(preset, "shallow", train=found, seed=0, log=lambda line: None).run()

@@ -15,7 +15,7 @@ import look_alikes  # noqa: E402
 import original  # noqa: E402
 
 import get_upstream  # noqa: E402
-from reference import IMAGE, Live  # noqa: E402
+from caffe_client import IMAGE, Live  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):

@@ -12,7 +12,7 @@ import numpy as np
 
 from caffemodel.schema import FAST
 from caffemodel.upgrade import V1_TYPES
-from models import random_arrays, random_caffemodel
+from sample_networks import random_arrays, random_caffemodel
 
 PHOTOGRAPHS = sorted((Path(__file__).resolve().parent.parent / "photographs").glob("*.jpg"))
 SIDE = 225

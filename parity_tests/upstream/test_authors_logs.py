@@ -6,7 +6,7 @@ import original
 import pytest
 from authors_logs import END, LOGS, RENAMED, normalised, unexplained
 
-from reference import IMAGE
+from caffe_client import IMAGE
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import look_alikes
 import original
 import pytest
 
-from models import random_caffemodel
-from reference import IMAGE
+from caffe_client import IMAGE
+from sample_networks import random_caffemodel
 
 RANK, FT = "./src/RankIQA/live/train_vgg.sh", "./src/FT/live/train_live.sh"
 EVAL = ("python", "src/eval/FT_eval_all_tid2013.py")

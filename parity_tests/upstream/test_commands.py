@@ -18,8 +18,8 @@ from scipy.io import loadmat
 
 import caffemodel
 import rankiqa
-from models import ROOT, converted, random_caffemodel
-from reference import IMAGE
+from caffe_client import IMAGE
+from sample_networks import ROOT, converted, random_caffemodel
 
 AUTHOR = "/home/xialei/Project/CleanProject/Camera-ready-code/data/live"
 

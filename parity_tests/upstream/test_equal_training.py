@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import caffemodel
-from models import ROOT
-from reference import Array
+from caffe_client import Array
+from sample_networks import ROOT
 
 SEED = 5
 SETTINGS = {"max_iter": 2, "display": 1, "average_loss": 1, "test_iter": [1], "random_seed": SEED}

@@ -10,10 +10,10 @@ import numpy as np
 import original
 import pytest
 
+from caffe_client import IMAGE
 from rankiqa.cli import main
 from rankiqa.datasets import live as live_set
 from rankiqa.datasets import tid2013
-from reference import IMAGE
 
 SIDE = 16  # lists never open an image, but generate_ft_txt_live.py copies the test images
 AUTHOR = "/home/xialei/Project/CleanProject/Camera-ready-code/data/live"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from look_alikes import PHOTOGRAPHS, SIDE, photograph
+from test_data import _ft_order, _rank_order
 
 import rankiqa
-from test_data import _ft_order, _rank_order
 
 CROP = 224
 LOSSES = {  # dataset: (groups, levels, images)
@@ -137,7 +137,10 @@ def test_data_layers(live, parity, name, tmp_path):
         expected = np.array(order(passes))
         parity.check("triangle", f"{name}: lines {passes} by hand", answer.error(labels, expected), 0)
         crops = [
-            rankiqa.take_crops(photograph(n % len(pictures)), np.array([[0, 0]]), CROP).numpy()[0] for n in expected
+            rankiqa.take_crops(
+                photograph(n % len(pictures))[..., ::-1], np.array([[0, 0]]), rankiqa.InputSpec(CROP)
+            ).numpy()[0]
+            for n in expected
         ]
         parity.check("triangle", f"{name}: pixels {passes} by the port", answer.error(data, np.stack(crops)), 0)
         wrong = np.array(order(passes + 1))

@@ -1,65 +1,85 @@
 """RankIQA (ICCV 2017) in PyTorch: no-reference image quality by learning to rank, held to the original Caffe system.
 
-Names are looked up when they are first used, so that `import rankiqa` and the command line start without torch.
+    model = rankiqa.load("FT_live.safetensors")
+    result = rankiqa.score(model, rankiqa.read_image("photo.jpg"))
+
+Images are uint8 (H, W, 3), RGB, wherever a function takes or gives one. Names are looked up when they are first used,
+so that the command line starts without torch; editors and type checkers see the imports below.
 """
 
 import importlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from rankiqa import caffe, data, datasets, distortions, layers, losses, metrics, models, ranked_sets, scoring
+    from rankiqa import caffe_random as caffe_random
+    from rankiqa import training as training
+    from rankiqa.caffe.blas import CaffeBlas
+    from rankiqa.caffe.random_stream import CaffeRandom
+    from rankiqa.caffe.sgd import CaffeSGD, LearningRate
+    from rankiqa.data.crops import crop_offsets, take_crops
+    from rankiqa.data.images import ImageError, read_image
+    from rankiqa.data.input_spec import InputSpec
+    from rankiqa.distortions import distort
+    from rankiqa.losses import contrastive_loss, euclidean_loss, pair_ranking_loss
+    from rankiqa.metrics import lcc, srocc
+    from rankiqa.models.network import Network
+    from rankiqa.models.registry import build
+    from rankiqa.models.score_meaning import ScoreMeaning
+    from rankiqa.models.weights import load
+    from rankiqa.scoring.score import Score, score
+    from rankiqa.training.presets import PRESETS
+    from rankiqa.training.trainer import Trainer
 
+# name: the module that has it
 _HOME = {
-    "build": "networks",
-    "load": "networks",
+    "build": "models.registry",
+    "load": "models.weights",
+    "Network": "models.network",
+    "ScoreMeaning": "models.score_meaning",
     "pair_ranking_loss": "losses",
     "contrastive_loss": "losses",
     "euclidean_loss": "losses",
-    "read_image": "images",
-    "ImageError": "images",
-    "crop_offsets": "crops",
-    "take_crops": "crops",
-    "score": "scoring",
-    "Score": "scoring",
-    "CaffeRandom": "caffe_random",
-    "CaffeBlas": "caffe_blas",
-    "CaffeSGD": "solver",
-    "LearningRate": "solver",
-    "PRESETS": "presets",
-    "Trainer": "training",
+    "read_image": "data.images",
+    "ImageError": "data.images",
+    "InputSpec": "data.input_spec",
+    "crop_offsets": "data.crops",
+    "take_crops": "data.crops",
+    "score": "scoring.score",
+    "Score": "scoring.score",
+    "CaffeRandom": "caffe.random_stream",
+    "CaffeBlas": "caffe.blas",
+    "CaffeSGD": "caffe.sgd",
+    "LearningRate": "caffe.sgd",
+    "PRESETS": "training.presets",
+    "Trainer": "training.trainer",
     "srocc": "metrics",
     "lcc": "metrics",
     "distort": "distortions",
 }
-_MODULES = {
-    "architectures",
-    "layers",
-    "networks",
-    "losses",
-    "images",
-    "photographs",
-    "crops",
-    "scoring",
-    "metrics",
-    "distortions",
-    "caffe_blas",
-    "caffe_random",
-    "solver",
-    "data",
-    "presets",
-    "training",
-    "snapshots",
-    "memory",
-}
+_PARTS = (
+    "caffe", "caffe_random", "data", "datasets", "distortions", "layers", "losses", "metrics", "models", "ranked_sets",
+    "scoring", "training",
+)  # fmt: skip
 
-__all__ = sorted([*_HOME, *_MODULES])
+__all__ = [
+    "PRESETS", "CaffeBlas", "CaffeRandom", "CaffeSGD", "ImageError", "InputSpec", "LearningRate", "Network", "Score",
+    "ScoreMeaning", "Trainer", "build", "caffe", "caffe_random", "contrastive_loss", "crop_offsets", "data", "datasets",
+    "distort", "distortions", "euclidean_loss", "layers", "lcc", "load", "losses", "metrics", "models",
+    "pair_ranking_loss", "ranked_sets", "read_image", "score", "scoring", "srocc", "take_crops", "training",
+]  # fmt: skip
 
 
-def __getattr__(name):
-    if name in _MODULES:
+def __getattr__(name: str) -> Any:
+    if name == "__version__":  # pyproject.toml states it, once
+        return importlib.metadata.version("rankiqa")
+    if name in _PARTS:
         return importlib.import_module(f"rankiqa.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(f"rankiqa.{_HOME[name]}"), name)
     raise AttributeError(f"module 'rankiqa' has no attribute {name!r}")
 
 
-def __dir__():
-    return [*globals(), *__all__]
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

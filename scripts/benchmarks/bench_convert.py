@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from models import ROOT, random_caffemodel
+from sample_networks import ROOT, random_caffemodel
 
 
 def _timed(command):

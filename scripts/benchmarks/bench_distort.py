@@ -21,7 +21,7 @@ import numpy as np
 from octave import host
 from octave.questions import ROWS
 from rankiqa.distortions import TID2013
-from rankiqa.generation.crew import ONE_THREAD
+from rankiqa.ranked_sets.worker_pool import ONE_THREAD
 
 HERE = Path(__file__).resolve().parent
 PHOTOGRAPHS = HERE.parents[1] / "parity_tests" / "photographs"

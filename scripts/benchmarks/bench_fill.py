@@ -8,10 +8,11 @@ from statistics import median
 
 import build
 import engine
-from models import deploy_text
-from rankiqa.architectures import ARCHITECTURES
-from rankiqa.caffe_random import CaffeRandom
-from reference import Live
+from caffe_client import Live
+from rankiqa.caffe.random_stream import CaffeRandom
+from rankiqa.models.architectures import ARCHITECTURES
+from rankiqa.models.network import fill
+from sample_networks import deploy_text
 
 # Caffe fills when it makes a net: the time of a net with its fillers less that of one with zeros
 TIMER = """import json, sys, time, caffe
@@ -52,7 +53,7 @@ def measure(rounds):
             print(f"bench: round {i + 1} of {rounds}", file=sys.stderr)
             for arch in ("vgg16", "alexnet"):
                 start = time.perf_counter()
-                CaffeRandom(i).fill(ARCHITECTURES[arch])
+                fill(ARCHITECTURES[arch], CaffeRandom(i))
                 times[f"port_{arch}"].append(time.perf_counter() - start)
                 times[f"caffe_{arch}"].append(_caffe(client, arch))
     ratios = {

@@ -14,10 +14,10 @@ import torch
 import build
 import engine
 import rankiqa
-from models import CROPS, converted, deploy_text, random_caffemodel
-from rankiqa import memory
-from rankiqa.scoring import CHUNK, score_crops
-from reference import Live
+from caffe_client import Live
+from rankiqa.models import memory
+from rankiqa.scoring.score import CHUNK, score_crops
+from sample_networks import CROPS, converted, deploy_text, random_caffemodel
 
 CROPS_TIMED = 10
 
@@ -57,7 +57,7 @@ def measure(rounds):
         twin = torchvision.models.vgg16(num_classes=1).eval()
         image = rankiqa.read_image(sorted(CROPS.glob("*.png"))[0])
         offsets = rankiqa.crop_offsets(*image.shape[:2], model.crop, 3 * CROPS_TIMED, np.random.RandomState(0))
-        crops = rankiqa.take_crops(image, offsets[:CROPS_TIMED], model.crop)
+        crops = rankiqa.take_crops(image, offsets[:CROPS_TIMED], model.input_spec)
         times = {"port": [], "torchvision": [], "caffe": [], "caffe_10_at_once": []}
         for i in range(rounds):
             print(f"bench: round {i + 1} of {rounds}", file=sys.stderr)

@@ -16,9 +16,9 @@ from statistics import median
 
 import build
 import engine
-import trajectory
-from rankiqa.presets import PRESETS
-from reference import Live
+from caffe_client import Live
+from lib import trajectory
+from rankiqa.training.presets import PRESETS
 
 STEPS = {"shallow": 6, "alexnet": 4, "vgg16": 2}  # counted ones, a round
 
@@ -29,14 +29,17 @@ def _preset(steps):
 
 def _port_process(arch, steps, folder, products):
     """What `--port` runs: seconds of each iteration, and this process's peak memory, as JSON."""
-    from rankiqa import CaffeBlas, memory
-    from rankiqa.data import read_list
-    from rankiqa.training import Trainer
+    from rankiqa import CaffeBlas
+    from rankiqa.data.lists import read_list
+    from rankiqa.models import memory
+    from rankiqa.training.trainer import Trainer
 
     memory.keep_freed()  # as `rankiqa train`
     lists = {split: read_list(Path(folder, f"rank_{split}.txt"), folder) for split in ("train", "test")}
     blas = CaffeBlas() if products else None
-    trainer = Trainer(_preset(steps), arch, **lists, seed=0, cache_mb=400, products=blas, say=lambda line: None)
+    trainer = Trainer.from_preset(
+        _preset(steps), arch, **lists, seed=0, cache_mb=400, products=blas, log=lambda line: None
+    )
     trainer.test()  # as Caffe does before the first iteration: its TEST net takes part in the peak
     seconds = []
     for _ in range(steps):

@@ -15,8 +15,8 @@ import numpy as np
 
 import build
 import engine
-from models import deploy_text, photograph_crops, random_caffemodel, with_batch
-from reference import CaffeError, Live
+from caffe_client import CaffeError, Live
+from sample_networks import deploy_text, photograph_crops, random_caffemodel, with_batch
 
 IMAGE = "caffe_ref:gpu"
 FORWARD, BACKWARD = 1e-4, 1e-2

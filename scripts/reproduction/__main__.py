@@ -25,9 +25,9 @@ import train  # noqa: E402
 import build  # noqa: E402
 import engine  # noqa: E402
 import photographs  # noqa: E402
+from caffe_client import CaffeError, Live  # noqa: E402
 from caffemodel.files import replacing  # noqa: E402
-from rankiqa import memory  # noqa: E402
-from reference import CaffeError, Live  # noqa: E402
+from rankiqa.models import memory  # noqa: E402
 
 LEAST_RECORDED = 0.5  # of the recorded images must come out the same here, or nothing is compared
 

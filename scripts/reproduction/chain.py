@@ -15,8 +15,8 @@ import sets
 import train
 from compare import CaffeSide, Compared
 
+from caffe_client import Live
 from photographs import Photograph
-from reference import Live
 
 
 class Progress:

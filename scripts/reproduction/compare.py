@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 from sets import LEVELS, PRISTINE, Image
 
 import rankiqa
+from caffe_client import Answer, Live
 from photographs import CROP
-from rankiqa.scoring import score_crops
-from reference import Answer, Live
+from rankiqa.scoring.score import score_crops
 
 ROOT = Path(__file__).resolve().parents[2]
 CONVERT = ROOT / "conversion" / "convert.py"
@@ -78,9 +78,9 @@ def layer_input(images: list[Image], pixels: list[np.ndarray], offsets: np.ndarr
     wanted = [(PRISTINE, 0), *((name, LEVELS[2]) for name in ("GB", "GN", "JPEG", "JP2K"))]
     first = {(image.distortion, image.level): i for i, image in reversed(list(enumerate(images)))}
     picked = [first[kind] for kind in wanted if kind in first]
-    return np.concatenate([rankiqa.take_crops(pixels[i], offsets[i, :1], CROP).numpy() for i in picked]).astype(
-        np.uint8
-    )
+    return np.concatenate(
+        [rankiqa.take_crops(pixels[i], offsets[i, :1], rankiqa.InputSpec(CROP)).numpy() for i in picked]
+    ).astype(np.uint8)
 
 
 def ask_caffe(

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rankiqa.images import ImageError, find_images, read_image
+from rankiqa.data.images import ImageError, find_images, read_image
 
 DEFAULT = Path(__file__).resolve().parents[2] / "parity_tests" / "photographs"
 CROP = 227  # what Shallow takes
@@ -24,7 +24,7 @@ class PhotographError(ValueError):
 
 @dataclass(frozen=True)
 class Photograph:
-    """number: its place by sorted file name; name: unique and fit for a list file; pixels: uint8 (H, W, 3), BGR."""
+    """number: its place by sorted file name; name: unique and fit for a list file; pixels: uint8 (H, W, 3), RGB."""
 
     number: int
     name: str

@@ -11,8 +11,8 @@ from compare import CaffeSide
 from sets import Image
 from train import Recipe
 
+from caffe_client import RECORDED, Answer, Array, places
 from caffemodel.files import replacing
-from reference import RECORDED, Answer, Array, places
 
 FOLDER = RECORDED / "reproduce"
 

@@ -46,12 +46,13 @@ class Image:
 
 
 def pixel_digest(pixels: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    """The digest of an RGB image as Caffe's side takes it: over its BGR pixels."""
+    return hashlib.sha256(np.ascontiguousarray(pixels[:, :, ::-1])).hexdigest()
 
 
 def stand_in(pristine_luma: np.ndarray, pixels: np.ndarray) -> float:
-    """STAND_IN of a distorted image (BGR) and the luma of its original."""
-    luma = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    """STAND_IN of a distorted image (RGB) and the luma of its original."""
+    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     similarity = structural_similarity(
         pristine_luma, luma, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
@@ -63,18 +64,17 @@ def make(photographs: list[Photograph], folder: Path, seed: int) -> list[Image]:
     (folder / "images").mkdir(parents=True, exist_ok=True)
 
     def one(photograph: Photograph) -> list[Image]:
-        luma = cv2.cvtColor(photograph.pixels, cv2.COLOR_BGR2GRAY)
-        rgb = np.ascontiguousarray(photograph.pixels[:, :, ::-1])
+        luma = cv2.cvtColor(photograph.pixels, cv2.COLOR_RGB2GRAY)
         made = []
         for kind, (distortion, level) in enumerate([(PRISTINE, 0), *((d, n) for d in LIVE for n in LEVELS)]):
             pixels, label = photograph.pixels, 0.0
             if level:
                 # A generator of its own for each image: the noise depends on neither the order nor the threads
                 rng = np.random.RandomState([seed, photograph.number, kind])
-                pixels = np.ascontiguousarray(rankiqa.distort(rgb, distortion, level, rng)[:, :, ::-1])
+                pixels = rankiqa.distort(photograph.pixels, distortion, level, rng)
                 label = stand_in(luma, pixels)
             image = Image(photograph.name, distortion, level, label, pixel_digest(pixels), photograph.held_out)
-            cv2.imwrite(str(folder / image.file), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+            cv2.imwrite(str(folder / image.file), pixels[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
             made.append(image)
         return made
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import caffemodel
-from reference import Live
+from caffe_client import Live
 
 ARCH = "shallow"
 SEED = 1

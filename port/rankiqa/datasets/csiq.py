@@ -6,7 +6,7 @@ import re
 
 from rankiqa.datasets import workbook
 from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
-from rankiqa.datasets.files import find, images_below, join, locate
+from rankiqa.datasets.label_files import find, images_below, join, locate
 
 SET = DataSet(
     name="csiq",

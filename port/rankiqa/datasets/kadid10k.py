@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rankiqa.datasets.base import DataSet, Found, Rated, number, read_table
-from rankiqa.datasets.files import Names, find, join, locate
+from rankiqa.datasets.label_files import Names, find, join, locate
 
 SET = DataSet(
     name="kadid10k",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from rankiqa.datasets.base import DataSet, Found, Rated, number, read_table
-from rankiqa.datasets.files import Names, find, join, locate
+from rankiqa.datasets.label_files import Names, find, join, locate
 
 SET = DataSet(
     name="koniq10k",

@@ -14,7 +14,7 @@ import numpy as np
 
 from rankiqa.datasets import mat
 from rankiqa.datasets.base import DataSet, Found, Rated, read_text
-from rankiqa.datasets.files import Names, find, join, locate
+from rankiqa.datasets.label_files import Names, find, join, locate
 
 FOLDERS = {"gblur": 174, "wn": 174, "jpeg": 233, "jp2k": 227, "fastfading": 174}  # in upstream's order
 SET = DataSet(

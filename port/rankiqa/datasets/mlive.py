@@ -6,7 +6,7 @@ import numpy as np
 
 from rankiqa.datasets import mat
 from rankiqa.datasets.base import DataSet, Found, Rated
-from rankiqa.datasets.files import Names, find, join, locate
+from rankiqa.datasets.label_files import Names, find, join, locate
 
 SET = DataSet(
     name="mlive",

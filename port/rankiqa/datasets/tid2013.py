@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
-from rankiqa.datasets.files import Names, find, join, locate
+from rankiqa.datasets.label_files import Names, find, join, locate
 
 SET = DataSet(
     name="ft-tid2013",

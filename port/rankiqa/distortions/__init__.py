@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rankiqa.distortions.datasets import DATASETS, LIVE, TID2013
-from rankiqa.distortions.table import ORIGINS, Distortion
+from rankiqa.distortions.distortion import ORIGINS, Distortion
+from rankiqa.distortions.tables import DATASETS, LIVE, TID2013
 
 __all__ = ["DATASETS", "LIVE", "ORIGINS", "TID2013", "Distortion", "distort", "find"]
 

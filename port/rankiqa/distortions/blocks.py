@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rankiqa.distortions.draws import draw_int
+from rankiqa.distortions.randint import randint_inclusive
 from rankiqa.distortions.rounding import to_uint8
 
 PATCH, MOVED, MARGIN = 15, 5, 30
@@ -27,7 +27,7 @@ def displaced_patches(image: np.ndarray, patches: float, rng) -> np.ndarray:
     height, width = image.shape[:2]
     changed = image.copy()
     for _ in range(int(patches)):
-        top, left = draw_int(rng, 0, height - MARGIN - 1), draw_int(rng, 0, width - MARGIN - 1)
+        top, left = randint_inclusive(rng, 0, height - MARGIN - 1), randint_inclusive(rng, 0, width - MARGIN - 1)
         # UPSTREAM: taken from the picture as it was, also where an earlier patch has changed it.
         source = image[top + MOVED : top + MOVED + PATCH, left + MOVED : left + MOVED + PATCH]
         changed[top : top + PATCH, left : left + PATCH] = source
@@ -57,7 +57,7 @@ def colour_blocks(image: np.ndarray, blocks: float, rng) -> np.ndarray:
     colour = colour_of_blocks(image, blocks)
     changed = image.copy()
     for _ in range(int(blocks)):
-        top = draw_int(rng, 0, height - BLOCK - 1)
-        left = draw_int(rng, 1, width - BLOCK - 1)  # UPSTREAM: the first column is never covered
+        top = randint_inclusive(rng, 0, height - BLOCK - 1)
+        left = randint_inclusive(rng, 1, width - BLOCK - 1)  # UPSTREAM: the first column is never covered
         changed[top : top + BLOCK, left : left + BLOCK] = colour
     return changed

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from rankiqa.distortions.compression import decode
-from rankiqa.distortions.draws import draw_int
+from rankiqa.distortions.randint import randint_inclusive
 
 QUALITY = 75  # JPEG's
 INTERVAL = 1  # units of 16 x 16 pixels between two restart markers: as far as an error reaches
@@ -45,7 +45,7 @@ def jpeg_errors(image: np.ndarray, share: float, rng) -> np.ndarray:
     for number in order[: max(1, round(share * len(intervals)))]:
         # The zero behind each 0xff says that it is no marker: off before the error, on again after it
         bits = bytearray(intervals[number].replace(b"\xff\x00", b"\xff"))
-        bit = draw_int(rng, 0, 8 * len(bits) - 1)
+        bit = randint_inclusive(rng, 0, 8 * len(bits) - 1)
         bits[bit // 8] ^= 1 << bit % 8
         intervals[number] = bytes(bits).replace(b"\xff", b"\xff\x00")
     scan = intervals[0]
@@ -99,6 +99,6 @@ def jpeg2000_errors(image: np.ndarray, rate: float, rng) -> np.ndarray:
     if halves:
         places = np.concatenate(halves)
         for _ in range(max(1, round(rate * image.shape[0] * image.shape[1] / 10_000))):
-            bit = draw_int(rng, 0, 8 * len(places) - 1)
+            bit = randint_inclusive(rng, 0, 8 * len(places) - 1)
             data[places[bit // 8]] ^= 1 << bit % 8
     return decode(bytes(data))

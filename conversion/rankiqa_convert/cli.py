@@ -1,0 +1,86 @@
+"""Convert RankIQA's weights from Caffe to the PyTorch port, and back.
+
+    rankiqa convert MODEL.caffemodel --out W.safetensors [--onnx M.onnx]
+        weights for the port
+    rankiqa convert VGG_ILSVRC_16_layers.caffemodel --for live-rank --out W.safetensors
+        weights to start a training with
+    rankiqa convert W.safetensors --to caffemodel --like live-ft --out M.caffemodel
+        the way back
+    rankiqa convert P.solverstate --out S.safetensors
+        a training of Caffe's, to go on with in the port
+    rankiqa convert S.safetensors --to solverstate --like live-rank --out P.solverstate
+        a training of the port's, to go on with in Caffe (P.caffemodel is written too)
+    rankiqa convert inspect MODEL [--json]
+        the content of a model file
+
+MODEL: .caffemodel (V0, V1, V2) or Caffe's .h5. Exit status 2, and no file written, for anything that does not fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+from pathlib import Path
+
+from rankiqa.models.architectures import ARCHITECTURES
+from rankiqa_convert.file_digest import FileDigest
+
+
+def _convert_options(argv: list[str], prog: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="a model file, or `inspect` followed by one")
+    parser.add_argument("--out", type=Path, help=".safetensors, or a .pt/.pth state dict; with --to: the caffemodel")
+    parser.add_argument("--arch", choices=sorted(ARCHITECTURES), help="the network to expect (else recognised)")
+    parser.add_argument("--onnx", type=Path, metavar="M.onnx", help="write the network as ONNX too (or only)")
+    parser.add_argument("--for", dest="net", metavar="NET", help="take what the file shares by name with live-rank, "
+                        "tid2013-rank, live-ft or tid2013-ft: initial weights of a training")  # fmt: skip
+    parser.add_argument("--to", choices=("caffemodel", "solverstate"), help="the way back")
+    parser.add_argument("--like", metavar="NET", help="live-rank, tid2013-rank, live-ft, tid2013-ft, or a model file")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON")
+    options = parser.parse_args(argv)
+    if options.to and not (options.like and options.out):
+        parser.error(f"--to {options.to} needs --like and --out")
+    if not options.to and (options.like or not (options.out or options.onnx)):
+        parser.error("--out or --onnx is needed, and --like only with --to")
+    if options.to and options.net:
+        parser.error("--for only without --to")
+    return options
+
+
+def _inspect_parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"{prog} inspect", description="What a model file holds.")
+    parser.add_argument("model", type=Path, help=".caffemodel, .solverstate, .safetensors, or Caffe's .h5 forms")
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
+    """Run the command line; returns the exit status. prog: what the command calls itself."""
+    argv = sys.argv[1:] if argv is None else argv
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
+    inspecting = argv[:1] == ["inspect"]
+    options = _inspect_parser(prog).parse_args(argv[1:]) if inspecting else _convert_options(argv, prog)
+    digest = None if inspecting or options.to else FileDigest(options.model)
+    from rankiqa_convert import commands  # late: its libraries load while the model is being hashed
+
+    try:
+        if inspecting:
+            return commands.show(options)
+        summary = commands.to_caffe(options) if options.to else commands.to_port(options, digest)
+    except commands.CaffemodelError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    if options.json:
+        print(json.dumps(summary))
+    elif not options.to:
+        taken = f", layers {', '.join(layer['name'] for layer in summary['layers'])}" if options.net else ""
+        print(f"{options.out or options.onnx}: {summary['arch']}, output {summary['head']}{taken}", file=sys.stderr)
+    return 0

@@ -1,0 +1,85 @@
+"""What is in a model file: for `convert.py inspect`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from caffemodel import Blob, array_blob, read, read_solverstate
+from caffemodel.files import kind_of
+from rankiqa_convert.solver_states import is_state
+from rankiqa_convert.weights import PARTS, read_safetensors
+
+
+def inspect(path: Path) -> dict:
+    """{"format", "version", "layers": [{"name", "type", "blobs": [{"shape", "dtype", "sha256", "finite"}]}], ..}.
+
+    format: "caffemodel", "solverstate" or "safetensors", "-hdf5" behind it for Caffe's HDF5 forms. Every layer is
+    listed; sha256 is over the little-endian float32 values. Raises CaffemodelError as `caffemodel.read` does.
+    """
+    kind = kind_of(path)
+    if kind == "safetensors":
+        return _safetensors(path)
+    if is_state(path):
+        state = read_solverstate(path)
+        layers = [{"name": f"history {k}", "type": "", "blobs": [_blob(b)]} for k, b in enumerate(state.history)]
+        more = {"iter": state.iter, "learned_net": state.learned_net, "current_step": state.current_step}
+        return {"format": "solverstate" + _hdf5(kind), "version": "V2", "layers": layers, **more}
+    net = read(path)
+    layers = [{"name": one.name, "type": one.type, "blobs": [_blob(b) for b in one.blobs]} for one in net.layers]
+    found = {"format": "caffemodel" + _hdf5(kind), "version": net.version, "layers": layers, "name": net.name}
+    return {**found, "unknown": net.unknown}
+
+
+def _hdf5(kind: str) -> str:
+    return "-hdf5" if kind == "hdf5" else ""
+
+
+def _blob(blob: Blob) -> dict:
+    digest, finite = blob.summary()
+    return {"shape": list(blob.shape), "dtype": blob.dtype, "sha256": digest, "finite": finite}
+
+
+def _safetensors(path: Path) -> dict:
+    """Tensors NAME.weight and NAME.bias are blobs 0 and 1 of a layer NAME; any other tensor is a layer of its own."""
+    metadata, arrays = read_safetensors(path)
+    layers: dict[str, list] = {}
+    order = {part: k for k, part in enumerate(PARTS)}
+    for key in sorted(arrays, key=lambda key: (key.rpartition(".")[0], order.get(key.rpartition(".")[2], 2), key)):
+        name, _, part = key.rpartition(".")
+        row = _row(arrays[key])
+        layers.setdefault(name if part in PARTS else key, []).append(row)
+    types = {}
+    with contextlib.suppress(KeyError, TypeError, ValueError):  # another writer's, or none: then there are no types
+        types = {layer["name"]: layer["type"] for layer in json.loads(metadata["layers"])}
+        layers = {name: layers[name] for name in [*types, *layers] if name in layers}  # Caffe's order first
+    found = [{"name": name, "type": types.get(name, ""), "blobs": blobs} for name, blobs in layers.items()]
+    kept = {key: value for key, value in metadata.items() if key not in ("layers", "format", "version")}
+    version = metadata.get("version", "")
+    return {"format": "safetensors", "version": version, "layers": found, "metadata": kept}
+
+
+def _row(values: np.ndarray) -> dict:
+    digest, finite = array_blob(values).summary()
+    return {"shape": list(values.shape), "dtype": str(values.dtype), "sha256": digest, "finite": finite}
+
+
+def table(found: dict) -> str:
+    """The same for a reader."""
+    more = [f"{k} {v}" for k, v in found.items() if k in ("name", "iter", "learned_net", "current_step") and v != ""]
+    lines = [" ".join([found["format"], found["version"], *more])]
+    width = max([len(layer["name"]) for layer in found["layers"]] or [0])
+    for layer in found["layers"]:
+        first = f"{layer['name']:<{width}}  {layer['type']:<16}"
+        for blob in layer["blobs"] or [None]:
+            text = ""
+            if blob:
+                shape = "x".join(map(str, blob["shape"])) or "scalar"
+                text = f"{shape:<18} {blob['dtype']:<8} {blob['sha256']}" + ("" if blob["finite"] else "  NOT FINITE")
+            lines.append(f"{first}  {text}".rstrip())
+            first = " " * len(first)
+    lines += [f"not known to Caffe 1.0, kept: {one}" for one in found.get("unknown", [])]
+    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""A recognised model as ONNX, node by node from the table, with Caffe's layer names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from caffemodel import CaffemodelError
+from rankiqa.caffe.pooling import pooled_size
+from rankiqa.models.architectures import Conv, Norm, Pool
+from rankiqa_convert.recognise import Match
+
+OPSET = 17
+
+
+def export(match: Match, target: Path) -> None:
+    """Write `target`: input "data" (N, 3, crop, crop) float32 BGR 0..255, output named as Caffe's output layer (N, 1).
+
+    Raises CaffemodelError where the onnx package is missing.
+    """
+    try:
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+    except ModuleNotFoundError:
+        raise CaffemodelError("--onnx: expected the package onnx, which is not installed: pip install onnx") from None
+
+    nodes, weights, fc = [], [], iter(match.fc)
+    shapes = match.arch.parameter_shapes(match.fc)
+    blob, side = "data", match.arch.crop
+
+    def node(kind, name, *inputs, **attributes):
+        nonlocal blob
+        nodes.append(helper.make_node(kind, [blob, *inputs], [name], name=name, **attributes))
+        blob = name
+
+    def parameters(name):
+        names = [f"{name}.weight", f"{name}.bias"]
+        for key, values, shape in zip(names, match.blobs[name], shapes[name], strict=True):
+            weights.append(numpy_helper.from_array(np.ascontiguousarray(values.float32().reshape(shape)), key))
+        return names
+
+    for layer in match.arch.layers:
+        if isinstance(layer, Conv):
+            geometry = {"kernel_shape": [layer.kernel] * 2, "strides": [layer.stride] * 2, "pads": [layer.pad] * 4}
+            node("Conv", layer.name, *parameters(layer.name), group=layer.group, **geometry)
+            if layer.relu:
+                node("Relu", "relu" + layer.name.removeprefix("conv"))
+            side = (side + 2 * layer.pad - layer.kernel) // layer.stride + 1
+        elif isinstance(layer, Pool):
+            out = pooled_size(side, layer.kernel, layer.stride)
+            # CAFFE: rounds up; said by explicit padding at the end, since runtimes differ on ceil_mode
+            end = max(0, (out - 1) * layer.stride + layer.kernel - side)
+            pads = [0, 0, end, end]
+            node("MaxPool", layer.name, kernel_shape=[layer.kernel] * 2, strides=[layer.stride] * 2, pads=pads)
+            side = out
+        elif isinstance(layer, Norm):
+            node("LRN", layer.name, size=layer.local_size, alpha=layer.alpha, beta=layer.beta, bias=1.0)
+        else:
+            name = next(fc)
+            if side:
+                node("Flatten", "flatten", axis=1)
+                side = 0
+            node("Gemm", name, *parameters(name), transB=1)
+            if layer.hidden:
+                node("Relu", "relu" + layer.name.removeprefix("fc"))  # dropout does nothing when scoring
+    crop = match.arch.crop
+    graph = helper.make_graph(
+        nodes,
+        f"rankiqa-{match.arch.name}",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["N", 3, crop, crop])],
+        [helper.make_tensor_value_info(blob, TensorProto.FLOAT, ["N", 1])],
+        weights,
+    )
+    model = helper.make_model(graph, producer_name="rankiqa", opset_imports=[helper.make_opsetid("", OPSET)])
+    model.ir_version = 8  # what opset 17 came with: older runtimes read it
+    onnx.checker.check_model(model)
+    onnx.save(model, str(target))

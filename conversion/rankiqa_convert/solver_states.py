@@ -1,0 +1,94 @@
+"""A training's state, both ways: Caffe's .caffemodel and .solverstate, and the port's snapshot (rankiqa.snapshots)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from caffemodel import (
+    CaffemodelError,
+    SolverState,
+    array_blob,
+    read,
+    read_solverstate,
+    write,
+    write_solverstate,
+)
+from caffemodel.files import kind_of, replacing
+from rankiqa.models.file_format import FORMAT, HISTORY, VERSION
+from rankiqa_convert.recognise import recognise
+from rankiqa_convert.weights import PARTS, read_safetensors, to_net
+
+
+def is_state(path: Path) -> bool:
+    """Is a file a solver's state, by content?"""
+    kind = kind_of(path)
+    if kind == "hdf5":
+        from caffemodel import hdf5  # late, as in `read`
+
+        return hdf5.is_solverstate(path)
+    return kind == "solverstate"
+
+
+def learned_net(state: SolverState, path: Path) -> Path:
+    """The model that a solver state names: below the current folder, where Caffe looks for it, or beside the state."""
+    named = Path(state.learned_net)
+    for found in (named, path.parent / named.name):
+        if found.is_file():
+            return found
+    raise CaffemodelError(
+        f"{path}: expected its model {state.learned_net} below the current folder or beside it, got no such file"
+    )
+
+
+def to_snapshot(path: Path, out: Path, arch: str | None = None) -> dict:
+    """Write the port's snapshot of a solver state and its model. Returns what --json prints.
+
+    Raises CaffemodelError when the model is none of RankIQA's, or the history is not that of its parameters.
+    """
+    from safetensors.numpy import save_file  # late: the way of the weights does without
+
+    state = read_solverstate(path)
+    model = learned_net(state, path)
+    match = recognise(read(model), str(model), arch)
+    shapes = match.arch.parameter_shapes(match.fc)
+    names = [f"{name}.{part}" for name in shapes for part in PARTS]
+    sizes = [shape for pair in shapes.values() for shape in pair]
+    if len(state.history) != len(names):
+        raise CaffemodelError(f"{path}: expected {len(names)} history blobs, got {len(state.history)}")
+    blobs = [blob for pair in match.blobs.values() for blob in pair]
+    tensors = {}
+    for name, shape, blob, history in zip(names, sizes, blobs, state.history, strict=True):
+        if not history.fits(shape):
+            raise CaffemodelError(f"{path}: history of {name}: expected {shape}, got {history.shape}")
+        tensors[name] = blob.float32().reshape(shape)
+        tensors[HISTORY + name] = history.float32().reshape(shape)
+    training = {"iteration": state.iter, "current_step": state.current_step}
+    metadata = {"format": FORMAT, "version": VERSION, "arch": match.arch.name, "head": match.head}
+    metadata.update(fc=json.dumps(list(match.fc)), source_name=path.name, training=json.dumps(training))
+    with replacing(out) as temporary:
+        save_file(tensors, temporary, metadata)
+    return {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), **training}
+
+
+def to_solverstate(path: Path, like: str, out: Path) -> dict:
+    """Write Caffe's two files of a snapshot: OUT (.solverstate or .solverstate.h5) and the model beside it.
+
+    The state names the model as OUT is given, so Caffe finds it from the folder that OUT is relative to.
+    Returns what --json prints. Raises CaffemodelError for a file that is no snapshot.
+    """
+    metadata, arrays = read_safetensors(path)
+    if "training" not in metadata:
+        raise CaffemodelError(f"{path}: expected a snapshot of a training, got weights alone, or another file")
+    name = out.name.replace(".solverstate", ".caffemodel")
+    if name == out.name:
+        raise CaffemodelError(f"{out}: expected a name that ends in .solverstate or .solverstate.h5")
+    training, net = json.loads(metadata["training"]), to_net(path, like)
+    history = [
+        array_blob(arrays[f"{HISTORY}{layer.name}.{part}"]) for layer in net.layers if layer.blobs for part in PARTS
+    ]
+    model = out.with_name(name)
+    write(net, model)
+    state = SolverState(training["iteration"], str(model), training["current_step"], history)
+    write_solverstate(state, out)
+    return {"model": str(model), "iteration": training["iteration"], "current_step": training["current_step"]}

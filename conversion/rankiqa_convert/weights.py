@@ -1,0 +1,136 @@
+"""Converted weights: the .safetensors files that the port loads, and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from caffemodel import CaffemodelError, Net, from_arrays, read
+from caffemodel.files import head
+from rankiqa.models.architectures import ARCHITECTURES, known_nets
+from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
+from rankiqa_convert.file_digest import FileDigest
+from rankiqa_convert.recognise import Match, layer_types
+
+PARTS = ("weight", "bias")
+
+
+def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Path) -> dict:
+    """Write a recognised model's weights to `target`, blob by blob; returns what --json prints.
+
+    digest: of the file `source`, under way.
+    Raises CaffemodelError that lists every blob with values that are not finite.
+    """
+    types, shapes = layer_types(match.arch, match.fc), match.arch.parameter_shapes(match.fc)
+    summary = {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), "source_sha256": "0" * 64}
+    summary["layers"] = [
+        {
+            "name": name,
+            "type": types[name],
+            "blobs": [{"shape": list(shape), "dtype": "float32", "sha256": "0" * 64} for shape in shapes[name]],
+        }
+        for name in match.blobs
+    ]
+    broken = []
+    with open(target, "wb") as file:
+        size = file.write(_header(summary, source))
+        for layer in summary["layers"]:
+            for k, blob in enumerate(match.blobs[layer["name"]]):
+                layer["blobs"][k]["sha256"], finite = blob.summary(file.write)
+                if not finite:
+                    broken.append(f"{layer['name']} blob {k}")
+        summary["source_sha256"] = digest.hexdigest()
+        final = _header(summary, source)  # the digests are known only now; their length was from the start
+        assert len(final) == size
+        file.seek(0)
+        file.write(final)
+    if broken:
+        raise CaffemodelError(f"{source}: expected finite values, got nan or inf in {', '.join(broken)}")
+    return summary
+
+
+def _header(summary: dict, source: Path) -> bytes:
+    """A safetensors header: 8 bytes of length, then JSON, padded by spaces to a multiple of 8."""
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "arch": summary["arch"],
+        "head": summary["head"],
+        "fc": json.dumps(summary["fc"]),
+        "source_name": source.name,
+        "source_sha256": summary["source_sha256"],
+        "layers": json.dumps(summary["layers"]),
+    }
+    header, at = {"__metadata__": metadata}, 0
+    for layer in summary["layers"]:
+        for part, blob in zip(PARTS, layer["blobs"], strict=True):
+            end = at + 4 * int(np.prod(blob["shape"]))
+            header[f"{layer['name']}.{part}"] = {"dtype": "F32", "shape": blob["shape"], "data_offsets": [at, end]}
+            at = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """(metadata, {name: array}) of a safetensors file. Raises CaffemodelError when it is none, or cut off."""
+    from safetensors import SafetensorError, safe_open  # late: the way from Caffe does without
+
+    head(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise CaffemodelError(f"{path}: expected a safetensors file, got something else ({error})") from None
+
+
+def to_net(path: Path, like: str) -> Net:
+    """The caffemodel of converted weights: of a net of the original (`like` live-rank, tid2013-rank, live-ft,
+    tid2013-ft), or with the structure of an existing model file (`like` a path).
+
+    Raises CaffemodelError that lists every layer that one side has and the other lacks, and every wrong shape; or the
+    values that are not finite float32.
+    """
+    metadata, arrays = read_safetensors(path)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(SOLVER)}
+    if metadata.get("format") != FORMAT or metadata.get("arch") not in ARCHITECTURES:
+        raise CaffemodelError(f"{path}: expected weights that convert.py wrote, got other metadata: {sorted(metadata)}")
+    spoiled = [name for name, a in arrays.items() if a.dtype != np.float32 or not np.isfinite(a).all()]
+    if spoiled:
+        raise CaffemodelError(f"{path}: expected finite float32 values, got others in {', '.join(spoiled)}")
+    architecture = ARCHITECTURES[metadata["arch"]]
+    nets = known_nets(architecture)
+    if like not in nets and not Path(like).exists():
+        raise CaffemodelError(f"--like: expected one of {', '.join(nets)}, or a model file, got {like}")
+    net = read(like) if like not in nets else None
+    if net is None:
+        types = layer_types(architecture, nets[like])
+        shapes = architecture.parameter_shapes(nets[like])
+        expected = {f"{name}.{part}": shapes[name][k] for name in types for k, part in enumerate(PARTS)}
+    else:
+        names = [layer.name for layer in net.layers if layer.blobs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise CaffemodelError(f"{like}: expected distinct layers, got two with weights under one name: {twice}")
+        blobs = {
+            f"{layer.name}.{PARTS[k] if k < 2 else k}": blob
+            for layer in net.layers
+            for k, blob in enumerate(layer.blobs)
+        }
+        expected = {name: blob.shape for name, blob in blobs.items()}
+    problems = [f"missing {name}" for name in expected if name not in arrays]
+    problems += [f"unexpected {name}" for name in arrays if name not in expected]
+    for name in expected.keys() & arrays.keys():
+        fits = arrays[name].shape == expected[name] if net is None else blobs[name].fits(arrays[name].shape)
+        if not fits:
+            problems.append(f"{name}: expected {expected[name]}, got {arrays[name].shape}")
+    if problems:
+        raise CaffemodelError(f"{path}: expected the layers of {like}, got: " + "; ".join(sorted(problems)))
+    if net is None:
+        parts = [(name, kind, [arrays[f"{name}.{part}"] for part in PARTS]) for name, kind in types.items()]
+        return from_arrays(f"rankiqa-{architecture.name}-{like}", parts)
+    for name, blob in blobs.items():
+        blob.assign(arrays[name])
+    return net

@@ -1,0 +1,158 @@
+"""Rung `gradients`: every parameter of the three nets, through the ranking loss and the Euclidean loss.
+
+A gradient is not continuous: where two values of a pooling window, or a value and ReLU's zero, differ by less than
+rounding, each engine sends it where its own last bit says (in a flat sky there are hundreds of such places). So two
+things are compared, and together they are the claim:
+- all parameters with the choices that Caffe made (which value of each window, which side of zero), whole chain, at
+  GRADIENT; and every choice in which the port differs must be one between values closer than LAYER;
+- the port left to itself: the typical (median) error of every parameter, at UNAIDED.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import rankiqa
+from caffe_client import Difference, Live
+from lib.tolerances import GRADIENT, LAYER, UNAIDED
+from rankiqa.caffe.layers import MaxPool2d
+from sample_networks import converted, deploy_text, photograph_crops, random_caffemodel, with_batch
+
+# arch, net, (distortions, levels, images) of the ranking loss
+TRAINED = [
+    ("shallow", "live-rank", (2, 3, 2)),
+    ("alexnet", "tid2013-rank", (2, 2, 1)),
+    pytest.param("vgg16", "live-rank", (1, 2, 1), marks=pytest.mark.slow),
+]
+
+
+def _loss_layer(kind, bottom, sizes):
+    if kind == "euclidean":
+        return f'layer {{ name: "loss" type: "EuclideanLoss" bottom: "{bottom}" bottom: "label" top: "loss" }}\n'
+    param = json.dumps(dict(zip(("groups", "levels", "images"), sizes, strict=True)))
+    python = f"module: 'caffe_ref.layers.ranking_loss' layer: 'PairRankingLoss' param_str: {json.dumps(param)}"
+    bottoms = f'bottom: "{bottom}" bottom: "label"'
+    return f'layer {{ name: "loss" type: "Python" {bottoms} top: "loss" loss_weight: 1 python_param {{ {python} }} }}\n'
+
+
+@pytest.fixture(scope="module")
+def question(caffe, tmp_path_factory):
+    """(arch, like, sizes, loss) -> (the port's network, crops, labels, Caffe's answer)."""
+
+    def ask(arch, like, sizes, loss):
+        path = random_caffemodel(tmp_path_factory.mktemp(arch) / "random.caffemodel", arch, like, seed=1)
+        model = converted(path)
+        n = int(np.prod(sizes))
+        arrays = {"data": photograph_crops(n, model.crop, seed=1)}
+        arrays["label"] = np.random.RandomState(2).uniform(0, 100, n).astype(np.float32)
+        text = f'input: "label" input_shape {{ dim: {n} }}\n' + _loss_layer(loss, model.head, sizes)
+        job = {"name": "net", "kind": "forward", "net": "net.prototxt", "weights": "random.caffemodel"}
+        job.update(inputs={"data": "data", "label": "label"}, backward=True, **{"return": ["tops", "param_diffs"]})
+        files = {"net.prototxt": with_batch(deploy_text(arch, like), n) + text, "random.caffemodel": path}
+        answer = caffe.ask(f"gradients/{arch}_{loss}", [job], arrays, files)
+        path.unlink()
+        return model, torch.from_numpy(arrays["data"]), arrays["label"], answer
+
+    return ask
+
+
+def _port_loss(loss, out, labels, sizes, margin=10.0):
+    if loss == "euclidean":
+        return rankiqa.euclidean_loss(out, torch.from_numpy(labels)[:, None])
+    names = dict(zip(("distortions", "levels", "images"), sizes, strict=True))
+    return rankiqa.pair_ranking_loss(out.squeeze(1), **names, margin=margin)
+
+
+def _with_caffes_choices(model, x, answer):
+    """The port's forward pass, each ReLU and each pooling window deciding as Caffe did; returns (output, the largest
+    amount by which a choice of the port's own would have differed, relative to its layer)."""
+    apart, before = 0.0, None
+    for name in model.steps:
+        module = model.get_submodule(name)
+        top = f"net/top/{name}/0"
+        if isinstance(module, torch.nn.ReLU):
+            chosen = torch.from_numpy(answer.array(top)) > 0
+            differs = (x > 0) != chosen
+            lost = x.detach()[differs].abs().max().item() if differs.any() else 0.0
+            apart = max(apart, lost / answer[top].largest)
+            x = x * chosen
+        elif isinstance(module, MaxPool2d):
+            below = torch.from_numpy(answer.array(before))
+            _, index = F.max_pool2d(
+                below, module.kernel, module.stride, module.pad, ceil_mode=True, return_indices=True
+            )
+            taken = x.flatten(2).gather(2, index.flatten(2)).view(index.shape)
+            apart = max(apart, (module(x) - taken).abs().max().item() / answer[top].largest)
+            x = taken
+        else:
+            x = module(x.flatten(1) if isinstance(module, torch.nn.Linear) else x)
+        before = top
+    return x, apart
+
+
+def _gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {
+        f"{name}/{k}": module.get_parameter(part).grad.numpy()
+        for name, module in model.named_children()
+        for k, part in enumerate(("weight", "bias"))
+        if part in dict(module.named_parameters())
+    }
+
+
+def _typical(answer, key, ours):
+    """The median of |ours - caffe| over the mean of |caffe|."""
+    array = answer[key]
+    at = slice(None) if array.at is None else array.at
+    apart = np.abs(ours.reshape(-1)[at].astype(np.float64) - array.values)
+    return Difference(np.median(apart) / (np.abs(array.values, dtype=np.float64).mean() or 1.0), key)
+
+
+@pytest.mark.parametrize("loss", ["ranking", "euclidean"])
+@pytest.mark.parametrize(("arch", "like", "sizes"), TRAINED)
+def test_every_parameter(question, caffe, parity, arch, like, sizes, loss):
+    model, x, labels, answer = question(arch, like, sizes, loss)
+    case = f"{arch} {loss}"
+    found = _port_loss(loss, model(x), labels, sizes)
+    parity.check("gradients", f"{case} loss", answer.error("net/loss", found.detach().numpy()), LAYER)
+    for name, grad in _gradients(model, found).items():
+        key = f"net/param_diff/{name}"
+        parity.check("gradients", f"{case} {name}, typical value", _typical(answer, key, grad), UNAIDED)
+    if arch == "shallow":
+        _mistakes_are_caught(model, x, labels, sizes, loss, answer, parity)
+    if not isinstance(caffe, Live):
+        return  # a recording holds a sample of each blob, Caffe's choices need all of it
+    out, apart = _with_caffes_choices(model, x, answer)
+    parity.check("gradients", f"{case}: choices differ between values this close", apart, LAYER)
+    for name, grad in _gradients(model, _port_loss(loss, out, labels, sizes)).items():
+        parity.check("gradients", f"{case} {name}", answer.error(f"net/param_diff/{name}", grad), GRADIENT)
+
+
+def _adjacent_only(out, sizes):
+    """zheng-yuwei's loss: neighbouring levels instead of every pair."""
+    scores = out.reshape(sizes)
+    apart = scores[:, :-1, :, None] - scores[:, 1:, None, :]
+    return (10 - apart).clamp_min(0).sum() / out.numel()
+
+
+def _mistakes_are_caught(model, x, labels, sizes, loss, answer, parity):
+    def right(**options):
+        return _port_loss(loss, model(x), labels, sizes, **options)
+
+    mistakes = {"not divided by N": lambda: right() * len(x)}
+    if loss == "ranking":
+        pairs = sizes[0] * sizes[2] ** 2 * sizes[1] * (sizes[1] - 1) / 2
+        mistakes["N pairs for N images"] = lambda: right() * len(x) / pairs
+        mistakes["margin 1 (Yanshi42)"] = lambda: right(margin=1.0)
+        mistakes["adjacent pairs only (zheng-yuwei)"] = lambda: _adjacent_only(model(x), sizes)
+    else:
+        mistakes["mean squared error without the half"] = lambda: 2 * right()
+    for mistake, wrong in mistakes.items():
+        grads = _gradients(model, wrong())
+        for name in ("conv1/0", "conv4/0"):
+            error = _typical(answer, f"net/param_diff/{name}", grads[name])
+            parity.must_fail("gradients", f"wrong: {mistake}, {name}", error, UNAIDED)

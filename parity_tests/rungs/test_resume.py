@@ -1,0 +1,113 @@
+"""Rung `resume`: a training begun in one engine goes on in the other, across a drop of the learning rate."""
+
+import numpy as np
+import pytest
+import torch
+
+from caffe_client import Live
+from lib import trajectory
+from lib.tolerances import RESUMED
+from rankiqa.data.lists import read_list
+from rankiqa.training import snapshots
+from rankiqa.training.trainer import Trainer
+from rankiqa_convert import cli as convert
+
+BEFORE, AFTER = 6, 8  # iterations; the rate drops at 4, 8 and 12
+RANK = {"images": 1, "base_lr": 1e-6, "stepsize": 4, "gamma": 0.5, "test_interval": 5}
+PRESET = trajectory.presets("shallow", "live", BEFORE + AFTER, rank=RANK)["rank"]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resume")
+    trajectory.make_images(folder, train=3, test=2)
+    return folder
+
+
+def _files(images):
+    return {**trajectory.image_files(images), **trajectory.caffe_files("shallow", PRESET)}
+
+
+def _go_on(name, state):
+    return {"name": name, "kind": "solve", "solver": "rank_solver.prototxt", "restore": state, "steps": AFTER,
+            "return": ["params"]}  # fmt: skip
+
+
+def _trainer(images, out=None, preset=PRESET):
+    lists = {split: read_list(images / f"rank_{split}.txt", images) for split in ("train", "test")}
+    return Trainer.from_preset(
+        preset, "shallow", **lists, seed=trajectory.SEED, out=out, cache_mb=200, log=lambda line: None
+    )
+
+
+def _resumed(images, snapshot):
+    """(losses, model) of the port going on from a snapshot made from Caffe's files."""
+    trainer = _trainer(images)
+    trainer.restore(snapshot)
+    assert trainer.iteration == BEFORE
+    trainer.run()
+    return np.array(trainer.losses), trainer.model
+
+
+def _error(answer, name, losses, model):
+    """The largest error of losses and parameters."""
+    return max(
+        answer.error(f"{name}/losses", losses), *trajectory.layer_errors(answer, f"{name}/param", model).values()
+    )
+
+
+def _spoiled(snapshot, target, how):
+    """The snapshot with one thing wrong."""
+    metadata, training, tensors = snapshots.read(snapshot)
+    tensors = {key: tensor.clone() for key, tensor in tensors.items()}
+    history = {
+        key.removeprefix(snapshots.HISTORY): t for key, t in tensors.items() if key.startswith(snapshots.HISTORY)
+    }
+    if how == "without momentum":
+        history = {key: torch.zeros_like(tensor) for key, tensor in history.items()}
+    weights = {key: tensor for key, tensor in tensors.items() if not key.startswith("solver.")}
+    fc = tuple(name for name in ("fc1_m", "fc1") if f"{name}.weight" in weights)
+    snapshots.save(target, metadata["arch"], fc, weights, history, training)
+    return target
+
+
+def test_caffes_training_goes_on_in_the_port(caffe, parity, images, tmp_path):
+    jobs = [
+        {"name": "first", "kind": "solve", "solver": "rank_solver.prototxt", "steps": BEFORE, "return": ["snapshot"]},
+        _go_on("on", f"rank_iter_{BEFORE}.solverstate"),
+    ]
+    if not isinstance(caffe, Live):
+        pytest.skip("the images depend on the JPEG encoders' version: live Caffe only")
+    answer = caffe.unverified().ask("resume", jobs, {}, _files(images))
+    for name in ("caffemodel", "solverstate"):
+        file = f"rank_iter_{BEFORE}.{name}"
+        (tmp_path / file).write_bytes(answer.array(f"first/file/{file}").tobytes())
+    snapshot = tmp_path / "snapshot.safetensors"
+    assert convert.main([str(tmp_path / f"rank_iter_{BEFORE}.solverstate"), "--out", str(snapshot)]) == 0
+    error = _error(answer, "on", *_resumed(images, snapshot))
+    parity.check("resume", f"Caffe {BEFORE}, then the port {AFTER} iterations", error, RESUMED)
+    wrong = _resumed(images, _spoiled(snapshot, tmp_path / "wrong.safetensors", "without momentum"))
+    parity.must_fail("resume", "wrong: without momentum", _error(answer, "on", *wrong), RESUMED)
+
+
+@pytest.mark.parametrize("suffix", ["", ".h5"])
+def test_the_ports_training_goes_on_in_caffe(caffe, parity, images, tmp_path, monkeypatch, suffix):
+    if not isinstance(caffe, Live):
+        pytest.skip("what Caffe goes on from is made here: live Caffe only")
+    monkeypatch.chdir(tmp_path)  # a solver state names its model below the current folder
+    begun = _trainer(images, tmp_path)
+    begun.run(BEFORE)
+    state = f"begun.solverstate{suffix}"
+    to_caffe = ["--to", "solverstate", "--like", "live-rank", "--out", state]
+    assert convert.main([str(begun.snapshot()), *to_caffe]) == 0
+    pair = {name: tmp_path / name for name in (state, state.replace("solverstate", "caffemodel"))}
+    answer = caffe.unverified().ask("resume", [_go_on("on", state)], {}, {**_files(images), **pair})
+    assert convert.main([state, "--out", "back.safetensors"]) == 0
+    error = _error(answer, "on", *_resumed(images, tmp_path / "back.safetensors"))
+    parity.check("resume", f"the port {BEFORE}, then Caffe {AFTER} iterations{suffix}", error, RESUMED)
+    begun.optimizer.set_iteration(0, 0)
+    assert convert.main([str(begun.snapshot()), *to_caffe]) == 0
+    pair = {name: tmp_path / name for name in pair}
+    answer = caffe.unverified().ask("resume", [_go_on("on", state)], {}, {**_files(images), **pair})
+    error = _error(answer, "on", *_resumed(images, tmp_path / "back.safetensors"))
+    parity.must_fail("resume", f"wrong: the rate of iteration 0{suffix}", error, RESUMED)

@@ -1,0 +1,108 @@
+"""Rung `same-blas`: with Caffe's matrix products (`CaffeBlas`) the port trains to Caffe's weights, bit for bit.
+
+At rates that learn, where the last bits of other products grow to whole percents (test_trajectory.py).
+"""
+
+import ctypes
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_trajectory import BIG_ITERATIONS, big_walk, caffe_walk, distances, held_out_scores, port_walk
+
+import rankiqa
+from caffe_client import IMAGE, Live
+from lib import trajectory
+from lib.tolerances import EXACT, ROUNDED_LOSS, TRAINED_LOSS, TRAINED_WEIGHTS
+from rankiqa.caffe.blas import DIGESTS, CaffeBlas
+
+RECORDED_THREADS = 2  # what is recorded was answered on two cores
+ITERATIONS = 300
+RATES = {
+    "rank": {"images": 1, "base_lr": 2e-6, "stepsize": 150},
+    "ft": {"batch": 12, "base_lr": 2e-8, "stepsize": 150},
+}
+FOLDER = "/usr/lib/x86_64-linux-gnu"
+# OpenBLAS in the image, and before it what it needs
+LIBRARIES = ("libquadmath.so.0.0.0", "libgfortran.so.5.0.0", "openblas-pthread/libopenblasp-r0.3.13.so")
+
+
+@pytest.fixture(scope="module")
+def products(caffe):
+    return CaffeBlas(None if isinstance(caffe, Live) else RECORDED_THREADS)
+
+
+def _check(parity, answer, task, walked, name):
+    losses, model = walked
+    worst = max(distances(*trajectory.both(answer, task, losses)).values())
+    parity.check("same-blas", f"{name} {task}: loss, every iteration", worst, ROUNDED_LOSS)
+    for layer, error in trajectory.layer_errors(answer, f"{task}/param", model).items():
+        parity.check("same-blas", f"{name} {task}: {layer} at the end", error, EXACT)
+
+
+def test_shallow(caffe, products, parity, images, tmp_path):
+    presets = trajectory.presets("shallow", "live", ITERATIONS, **RATES)
+    answer = caffe_walk(caffe, "same_blas/shallow", images, "shallow", presets)
+    walked = port_walk(images, "shallow", presets, tmp_path, products=products)
+    for task, found in walked.items():
+        _check(parity, answer, task, found, "shallow")
+    ours, levels = held_out_scores(walked["ft"][1].eval(), images)
+    caffes = answer.array("s/scores")
+    parity.check("same-blas", "shallow: held-out scores", np.abs(ours - caffes).max() / np.ptp(caffes), EXACT)
+    found = [rankiqa.srocc(scores.mean(1), -levels) for scores in (ours, caffes)]
+    parity.check("same-blas", f"shallow: held-out SROCC, Caffe {found[1]:.3f}", abs(found[0] - found[1]), EXACT)
+
+    def one_ulp(trainer):
+        weight = trainer.model.conv1.weight.data.view(-1)
+        weight[0] = float(np.nextafter(np.float32(weight[0]), np.float32(9)))
+
+    short = {"rank": presets["rank"].but(max_iter=40)}
+    wrong = {
+        "one weight moved by one ulp": {"products": products, "prepare": one_ulp},
+        "PyTorch's own products": {},
+    }
+    for name, options in wrong.items():
+        losses, _ = port_walk(images, "shallow", short, tmp_path, **options)["rank"]
+        apart = max(distances(*trajectory.both(answer, "rank", losses)).values())
+        parity.must_fail("same-blas", f"wrong: {name}", apart, ROUNDED_LOSS)
+
+
+@pytest.mark.slow
+def test_vgg16(caffe, products, parity, images, tmp_path):
+    answer, presets = big_walk(caffe, images, "vgg16")
+    walked = port_walk(images, "vgg16", presets, tmp_path, products=products)
+    _check(parity, answer, "rank", walked["rank"], "vgg16")
+
+
+def test_alexnet(caffe, products, parity, images, tmp_path):
+    """Local response normalisation rounds otherwise in PyTorch, so not bit for bit."""
+    answer, presets = big_walk(caffe, images, "alexnet")
+    losses, model = port_walk(images, "alexnet", presets, tmp_path, products=products)["rank"]
+    worst = max(distances(*trajectory.both(answer, "rank", losses)).values())
+    parity.check("same-blas", f"alexnet: loss of {BIG_ITERATIONS['alexnet']} iterations", worst, TRAINED_LOSS)
+    for layer, error in trajectory.layer_errors(answer, "rank/param", model).items():
+        parity.check("same-blas", f"alexnet: {layer} at the end", error, TRAINED_WEIGHTS)
+
+
+def test_library_is_caffes(caffe, parity, tmp_path):
+    """The image's own OpenBLAS gives the digests that `CaffeBlas` holds every library to."""
+    if not isinstance(caffe, Live) or caffe.image != IMAGE:
+        pytest.skip(f"needs live Caffe: OpenBLAS is taken out of {IMAGE}")
+    container = caffe.client.containers.create(caffe.image)
+    try:
+        for library in LIBRARIES:
+            stream, _ = container.get_archive(f"{FOLDER}/{library}")
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+                (member,) = archive.getmembers()
+                (tmp_path / Path(library).name).write_bytes(archive.extractfile(member).read())
+    finally:
+        container.remove()
+    *needed, library = (tmp_path / Path(name).name for name in LIBRARIES)
+    for path in needed:
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    for owner, blas in (("the image's", CaffeBlas(path=library)), ("OpenCV's", CaffeBlas())):
+        for threads, digest in DIGESTS.items():
+            wrong = float(blas.digest(threads) != digest)
+            parity.check("same-blas", f"{owner} OpenBLAS, {threads} threads: products", wrong, EXACT)

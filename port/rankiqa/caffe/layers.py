@@ -1,0 +1,149 @@
+"""Caffe's max pooling, local response normalisation and dropout.
+
+Shapes: N images, C channels, H x W pixels; float tensors.
+Source: Caffe 1.0 pooling_layer.cpp, lrn_layer.cpp, dropout_layer.cpp (behaviour, not code).
+"""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rankiqa.caffe.pooling import pooled_size
+from rankiqa.caffe.random_stream import CaffeRandom
+
+# CAFFE: a window without a single pixel keeps the value the maximum starts from, -FLT_MAX (pooling_layer.cpp)
+EMPTY = -torch.finfo(torch.float32).max
+
+
+def _pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int]:
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or any(not isinstance(n, Integral) or n < least for n in pair):
+        raise ValueError(f"{name}: expected a whole number >= {least} or a (height, width) pair, got {value!r}")
+    return int(pair[0]), int(pair[1])
+
+
+class MaxPool2d(nn.Module):
+    """Max pooling as Caffe computes it: the output size rounds up, padding never wins, any padding below the kernel.
+
+    Input (N, C, H, W), output (N, C, H', W'). A tie sends its gradient to the first maximum, row by row.
+
+    Args:
+        kernel: Pixels, an int or a (height, width) pair.
+        stride: The same.
+        pad: The same; smaller than the kernel.
+
+    Raises:
+        ValueError: For a kernel or stride below 1, or padding that is not smaller than the kernel.
+
+    Source: Caffe 1.0 pooling_layer.cpp.
+    """
+
+    def __init__(self, kernel, stride, pad=0):
+        super().__init__()
+        self.kernel = _pair(kernel, "kernel", 1)
+        self.stride = _pair(stride, "stride", 1)
+        self.pad = _pair(pad, "pad", 0)
+        if any(p >= k for p, k in zip(self.pad, self.kernel, strict=True)):
+            raise ValueError(f"pad: expected less than the kernel {self.kernel}, got {self.pad}")
+        # Without padding and without gaps between the windows, torch's own rounding up gives Caffe's output
+        self._same_as_torch = not any(self.pad) and all(s <= k for s, k in zip(self.stride, self.kernel, strict=True))
+
+    def extra_repr(self) -> str:
+        return f"kernel={self.kernel}, stride={self.stride}, pad={self.pad}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool (N, C, H, W) to (N, C, H', W'). Raises ValueError where no window fits."""
+        if self._same_as_torch:
+            try:
+                return F.max_pool2d(x, self.kernel, self.stride, ceil_mode=True)
+            except RuntimeError:  # torch's own words for an input that leaves no window
+                if min(self._output_size(x)) >= 1:
+                    raise
+                raise self._no_window(x) from None
+        return self._padded(x)
+
+    def _output_size(self, x: Tensor) -> list[int]:
+        size, clip = x.shape[-2:], any(self.pad)
+        return [pooled_size(size[a], self.kernel[a], self.stride[a], self.pad[a], clip) for a in range(2)]
+
+    def _no_window(self, x: Tensor) -> ValueError:
+        return ValueError(f"MaxPool2d: input {tuple(x.shape[-2:])} leaves no window for kernel {self.kernel}")
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """The general case: padding by hand, since torch takes no padding above half the kernel."""
+        size, axes, out = x.shape[-2:], range(2), self._output_size(x)
+        if min(out) < 1:
+            raise self._no_window(x)
+        reach = [(out[a] - 1) * self.stride[a] + self.kernel[a] for a in axes]  # what the windows span
+        (top, left), (bottom, right) = self.pad, (max(0, reach[a] - size[a] - self.pad[a]) for a in axes)
+        x = F.pad(x, (left, right, top, bottom), value=EMPTY)
+        return F.max_pool2d(x[..., : reach[0], : reach[1]], self.kernel, self.stride)
+
+
+class LRN(nn.Module):
+    """Local response normalisation across channels: x * (k + alpha / n * sum of x^2 over n channels) ** -beta.
+
+    Input and output (N, C, H, W).
+
+    Args:
+        local_size: n, an odd number of channels.
+        alpha: As in a prototxt: divided by n.
+        beta: The exponent.
+        k: The constant in the sum; Caffe's default is 1.
+
+    Raises:
+        ValueError: For an even or non-positive local_size, which Caffe refuses too.
+
+    Source: Caffe 1.0 lrn_layer.cpp.
+    """
+
+    def __init__(self, local_size: int, alpha: float, beta: float, k: float = 1.0):
+        super().__init__()
+        if not isinstance(local_size, Integral) or local_size < 1 or local_size % 2 == 0:
+            raise ValueError(f"local_size: expected an odd whole number >= 1, got {local_size!r}")
+        self.local_size, self.alpha, self.beta, self.k = local_size, alpha, beta, k
+
+    def extra_repr(self) -> str:
+        return f"local_size={self.local_size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.local_response_norm(x, self.local_size, self.alpha, self.beta, self.k)
+
+
+class Dropout(nn.Module):
+    """Dropout as Caffe computes it: kept values times 1 / (1 - ratio), in training only.
+
+    Input and output have the same shape, whatever it is.
+
+    Args:
+        ratio: Share of values set to zero, 0 or more and below 1.
+        random: Caffe's random stream that masks come from; None: PyTorch's own random numbers.
+
+    Raises:
+        ValueError: For another ratio.
+
+    Source: Caffe 1.0 dropout_layer.cpp.
+    """
+
+    def __init__(self, ratio: float, random: CaffeRandom | None = None):
+        super().__init__()
+        if not 0 <= ratio < 1:
+            raise ValueError(f"dropout ratio: expected 0 or more and below 1, got {ratio}")
+        self.ratio, self.random = ratio, random
+        self.scale = float(np.float32(1.0 / (1.0 - float(np.float32(ratio)))))
+
+    def extra_repr(self) -> str:
+        return f"ratio={self.ratio}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        if self.random is None:
+            return nn.functional.dropout(x, self.ratio, True)
+        mask = torch.from_numpy(self.random.dropout_mask(x.shape, self.ratio)).to(x.device)
+        return x * mask * self.scale

@@ -1,0 +1,208 @@
+"""Caffe's SGD and Nesterov solvers as a PyTorch optimizer, and Caffe's learning-rate policies.
+
+Source: Caffe 1.0 sgd_solver.cpp, nesterov_solver.cpp (behaviour, not code).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+POLICIES = ("fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid")
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """One of Caffe's learning-rate policies.
+
+    policy: fixed, step, multistep, exp, inv, poly or sigmoid; gamma, power, stepsize, stepvalue, max_iter: as in a
+    solver's prototxt. Raises ValueError for a policy or a field that Caffe would refuse.
+    """
+
+    policy: str = "fixed"
+    gamma: float = 0.0
+    power: float = 0.0
+    stepsize: int = 0
+    stepvalue: tuple[int, ...] = ()
+    max_iter: int = 0
+
+    def __post_init__(self):
+        if self.policy not in POLICIES:
+            raise ValueError(f"lr_policy: expected one of {', '.join(POLICIES)}, got {self.policy!r}")
+        if self.policy in ("step", "sigmoid") and self.stepsize < 1:
+            raise ValueError(f"lr_policy {self.policy}: expected stepsize >= 1, got {self.stepsize}")
+        if self.policy == "poly" and self.max_iter < 1:
+            raise ValueError(f"lr_policy poly: expected max_iter >= 1, got {self.max_iter}")
+        if not self.gamma >= 0:
+            raise ValueError(f"lr_policy {self.policy}: expected gamma >= 0, got {self.gamma}")
+
+    def step_at(self, iteration: int, current: int = 0) -> int:
+        """How often the rate has dropped; `current`: the same at the iteration before (multistep counts from it)."""
+        if self.policy == "step":
+            return iteration // self.stepsize
+        if self.policy == "multistep" and current < len(self.stepvalue) and iteration >= self.stepvalue[current]:
+            return current + 1  # CAFFE: one drop an iteration, however many were passed (sgd_solver.cpp)
+        return current
+
+    def rate(self, base_lr: float, iteration: int, step: int = 0) -> float:
+        """The rate at an iteration, a float32 value; step: from `step_at`."""
+        # CAFFE: fields are floats, powers are taken in double, and the rate is a float (sgd_solver.cpp)
+        base, gamma, power = (float(np.float32(value)) for value in (base_lr, self.gamma, self.power))
+        single = np.float32
+        if self.policy in ("step", "multistep"):
+            rate = base * gamma**step
+        elif self.policy == "exp":
+            rate = base * gamma**iteration
+        elif self.policy == "inv":
+            rate = single(base) * single(float(single(1) + single(gamma) * single(iteration)) ** -power)
+        elif self.policy == "poly":
+            rate = single(base) * single(float(single(1) - single(iteration) / single(self.max_iter)) ** power)
+        elif self.policy == "sigmoid":
+            grown = single(math.exp(-single(gamma) * (single(iteration) - single(self.stepsize))))
+            rate = single(base) * (single(1) / (single(1) + grown))
+        else:
+            rate = base
+        return float(np.float32(rate))
+
+
+class CaffeSGD(Optimizer):
+    """SGD with momentum, or Nesterov's, as Caffe's solvers update the parameters.
+
+    h = momentum * h + lr * lr_mult * (grad + weight_decay * decay_mult * w);  w -= h
+
+    It differs from torch.optim.SGD in these:
+    - the learning rate is inside the momentum buffer h: after a drop of the rate, h keeps what the old rate put there,
+      where PyTorch rescales the whole step at once;
+    - the rate follows one of Caffe's policies by the optimizer's own count of iterations, as Caffe rounds it: float32
+      fields, integer division; a group's "lr" is base_lr (a torch scheduler may change it as well);
+    - each group has lr_mult and decay_mult;
+    - iter_size: the gradients of that many backward passes, summed in .grad, are divided by it here;
+    - clip_gradients: the global L2 norm, over all parameters, of the sum before that division, without an epsilon;
+    - L1 regularisation adds the weight's sign; the decay comes after clipping, so it is never clipped;
+    - Nesterov: w -= (1 + momentum) * h - momentum * h_before, another form than PyTorch's;
+    - no dampening, no maximize; a parameter without gradient (None) counts as one of zeros, so momentum and decay
+      still move it;
+    - h exists, as zeros, from the first step on, and `state_dict` carries the iteration and the rate's step.
+
+    params: tensors, or groups with optional "lr_mult" and "decay_mult" (default 1). lr: base_lr, above 0 or 0.
+    momentum: 0 or more. weight_decay: 0 or more. schedule: a LearningRate; None: fixed.
+    clip_gradients: None, or the largest norm. regularization: "L2" or "L1".
+    Raises ValueError for values out of range. Runs a few multi-tensor operations per group, none per parameter.
+    Source: Caffe 1.0 sgd_solver.cpp, nesterov_solver.cpp.
+    """
+
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        *,
+        schedule: LearningRate | None = None,
+        iter_size: int = 1,
+        clip_gradients: float | None = None,
+        regularization: str = "L2",
+        nesterov: bool = False,
+    ):
+        for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name}: expected a number of 0 or more, got {value}")
+        if isinstance(iter_size, bool) or not isinstance(iter_size, int) or iter_size < 1:
+            raise ValueError(f"iter_size: expected a whole number of 1 or more, got {iter_size!r}")
+        if clip_gradients is not None and not clip_gradients >= 0:
+            raise ValueError(f"clip_gradients: expected None, or 0 or more, got {clip_gradients}")
+        if regularization not in ("L1", "L2"):
+            raise ValueError(f"regularization: expected L1 or L2, got {regularization!r}")
+        self.schedule = schedule or LearningRate()
+        self.iter_size, self.clip_gradients = iter_size, clip_gradients
+        self.regularization, self.nesterov = regularization, nesterov
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "lr_mult": 1.0, "decay_mult": 1.0}
+        super().__init__(params, {**defaults, "iteration": 0, "current_step": 0})
+
+    @property
+    def iteration(self) -> int:
+        """How often the parameters have been updated."""
+        return self.param_groups[0]["iteration"]
+
+    @property
+    def current_step(self) -> int:
+        """How often the learning rate has dropped (step and multistep)."""
+        return self.param_groups[0]["current_step"]
+
+    def set_iteration(self, iteration: int, current_step: int) -> None:
+        """Go on from another iteration, as Caffe does after it has read a solver state."""
+        for group in self.param_groups:
+            group["iteration"], group["current_step"] = iteration, current_step
+
+    def rate(self) -> float:
+        """The learning rate of the next step, before multipliers (of the first group)."""
+        group = self.param_groups[0]
+        step = self.schedule.step_at(group["iteration"], group["current_step"])
+        return self.schedule.rate(group["lr"], group["iteration"], step)
+
+    def history(self, parameter: Tensor) -> Tensor:
+        """The momentum buffer h of a parameter; made, as zeros, where there is none yet."""
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
+        return state["momentum_buffer"]
+
+    @torch.no_grad()
+    def step(self, closure: Callable | None = None):
+        """Update the parameters from their .grad, which is left as it is; returns the closure's loss."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        scale = self._clip()
+        for group in self.param_groups:
+            parameters = group["params"]
+            if parameters:
+                gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+                self._update(group, parameters, gradients, scale)
+            group["iteration"] += 1
+        return loss
+
+    def _clip(self) -> float | None:
+        """What every gradient is multiplied by, or None."""
+        if self.clip_gradients is None:
+            return None
+        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+        if not gradients:
+            return None
+        norms = torch._foreach_norm(gradients)
+        norm = torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms])).item()
+        limit = float(np.float32(self.clip_gradients))
+        return float(np.float32(limit / norm)) if norm > limit else None
+
+    def _update(self, group: dict, parameters: list[Tensor], gradients: list[Tensor], scale: float | None) -> None:
+        # CAFFE: every factor is a float (sgd_solver.cpp)
+        single = np.float32
+        group["current_step"] = self.schedule.step_at(group["iteration"], group["current_step"])
+        rate = self.schedule.rate(group["lr"], group["iteration"], group["current_step"])
+        rate = float(single(rate) * single(group["lr_mult"]))
+        decay = float(single(group["weight_decay"]) * single(group["decay_mult"]))
+        momentum = float(single(group["momentum"]))
+        history = [self.history(p) for p in parameters]
+        if scale is not None:
+            gradients = torch._foreach_mul(gradients, scale)
+        if self.iter_size > 1:
+            gradients = torch._foreach_mul(gradients, float(single(1) / single(self.iter_size)))
+        if decay:
+            toward = parameters if self.regularization == "L2" else torch._foreach_sign(parameters)
+            gradients = torch._foreach_add(gradients, toward, alpha=decay)
+        before = torch._foreach_mul(history, momentum) if self.nesterov else None
+        torch._foreach_mul_(history, momentum)
+        torch._foreach_add_(history, gradients, alpha=rate)
+        if before is None:
+            torch._foreach_sub_(parameters, history)
+        else:
+            update = torch._foreach_mul(history, float(single(1) + single(momentum)))
+            torch._foreach_sub_(update, before)
+            torch._foreach_sub_(parameters, update)

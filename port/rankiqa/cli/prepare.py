@@ -1,0 +1,208 @@
+"""`rankiqa prepare`: Waterloo or Places2, as the paper takes them, to a folder of pristine images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from rankiqa.cli import arguments, progress
+from rankiqa.data.atomic_files import replacing, temporary_name
+
+LARGE = ("keep", "scale", "refuse")
+SHOWN = 20  # refused images named on stderr; OUT.json and --json have them all
+
+
+def add(commands) -> None:
+    """Add the command to an argument parser's commands."""
+    one = commands.add_parser(
+        "prepare",
+        help="choose the pristine images that ranked sets are made from",
+        description="Write OUT/NAME.bmp and OUT.json, which says what was chosen and how. The same command goes on "
+        "where a killed one stopped. Exit status: 0 all there, 1 something was refused or missing or the run failed on "
+        "the way, 2 nothing was begun (options, folders, labels), 130 stopped.",
+    )
+    sets = one.add_subparsers(dest="collection", required=True, metavar="SET")
+    texts = {
+        "waterloo": "the 4,744 pristine images of the Waterloo Exploration Database",
+        "places2": "the validation images of Places2 (Places365-Standard), so many of each scene",
+    }
+    waterloo, places2 = (
+        sets.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".") for name, text in texts.items()
+    )
+    for parser in (waterloo, places2):
+        parser.set_defaults(run=run)
+        parser.add_argument("--images", required=True, metavar="DIR", type=Path, help="where the archive was unpacked")
+        parser.add_argument("--out", required=True, metavar="OUT", type=Path, help="a folder of its own")
+    waterloo.add_argument(
+        "--count", type=arguments.whole(1, 99999), default=4744, help="images of the collection (default 4744)"
+    )
+    places2.add_argument("--labels", required=True, metavar="FILE", type=Path, help="places365_val.txt")
+    places2.add_argument(
+        "--scenes",
+        type=arguments.whole(1),
+        metavar="N",
+        help="so many, drawn by the seed (default all 365; paper: 356)",
+    )
+    places2.add_argument(
+        "--per-scene", type=arguments.whole(1), default=100, metavar="N", help="images of each (default 100)"
+    )
+    places2.add_argument("--seed", type=arguments.SEED, default=0, help="of the choice (default 0)")
+    for parser in (waterloo, places2):
+        parser.add_argument(
+            "--large",
+            choices=LARGE,
+            default=LARGE[0],
+            help="an image of which a 224 crop would be less than a third (shorter side above 672): keep it as the "
+            "original's code does (default), scale it down to 672, or refuse it",
+        )
+        parser.add_argument(
+            "--min-side",
+            type=arguments.whole(1),
+            default=227,
+            metavar="N",
+            help="pixels; smaller images are refused (default 227)",
+        )
+        parser.add_argument(
+            "--max-pixels",
+            type=arguments.whole(1),
+            default=1 << 26,
+            help="larger images are refused (default 67108864)",
+        )
+        parser.add_argument("--workers", type=arguments.whole(1), default=1, metavar="N", help="processes (default 1)")
+        parser.add_argument("--quick", action="store_true", help="take a file that is there as right, without a look")
+        parser.add_argument("--json", action="store_true", help="the summary as a JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prepare a collection; returns the exit status."""
+    from rankiqa.ranked_sets import pristine_images, pristine_selection
+
+    out = Path(os.path.abspath(options.out))
+    rules = pristine_images.Rules(options.min_side, options.max_pixels, options.large)
+    try:
+        if options.collection == "waterloo":
+            chosen = pristine_selection.waterloo(options.images, options.count)
+        else:
+            chosen = pristine_selection.places2(
+                options.images, options.labels, scenes=options.scenes, per_scene=options.per_scene, seed=options.seed
+            )
+        record = _record(options.collection, chosen, rules)
+        _claim(out, record)
+    except OSError as error:
+        print(f"rankiqa: {error.filename}: expected a folder to write, got: {error.strerror}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"rankiqa: {error}", file=sys.stderr)
+        return 2
+    files = {name: file.name for name, file in chosen.images}
+    tally = {"written": 0, "skipped": 0, "large": 0, "bytes": 0}
+    refused = list(chosen.refused)
+    problem = None
+    try:
+        made = pristine_images.prepare_all(chosen.images, out, rules, workers=options.workers, quick=options.quick)
+        for outcome in progress.bar(made, total=len(files), unit="image"):
+            if outcome.refused:
+                refused.append((files[outcome.name], outcome.refused))
+                continue
+            tally["written" if outcome.written else "skipped"] += 1
+            tally["large"] += outcome.large
+            tally["bytes"] += outcome.size
+        rows = [{"image": name, "error": why} for name, why in refused]
+        _write(_sidecar(out), record | {"complete": True, "refused": rows})
+    except OSError as error:
+        problem = f"{error.filename or out}: expected it to be written, got: {error.strerror}"
+    except BrokenProcessPool:
+        problem = "expected the workers to work to the end, one was killed (out of memory?)"
+    except KeyboardInterrupt:
+        print("rankiqa: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    _report(options, chosen, record, tally, refused, problem)
+    return 1 if refused or problem else 0
+
+
+def _sidecar(out: Path) -> Path:
+    return out.with_name(out.name + ".json")
+
+
+def _record(collection: str, chosen, rules) -> dict:
+    """What OUT.json holds from the first moment on: an interrupted run and an undisturbed one end with the same."""
+    return {
+        "command": f"prepare {collection}",
+        "settings": {**chosen.settings, **vars(rules)},
+        "selected": len(chosen.images),
+        "selection_sha256": chosen.sha256,
+        "files": {name: file.name for name, file in chosen.images},
+    }
+
+
+def _claim(out: Path, record: dict) -> None:
+    """Make OUT, or check that it is of a run like this one and holds nothing else. Raises ValueError, OSError."""
+    sidecar = _sidecar(out)
+    there = set(os.listdir(out)) if out.is_dir() else set()
+    try:
+        found = json.loads(sidecar.read_bytes())
+    except FileNotFoundError:
+        if there:
+            raise ValueError(
+                f"{out}: expected a new or an empty folder, or one with {sidecar.name} of an earlier run beside it, "
+                f"got {len(there)} files and no {sidecar.name}"
+            ) from None
+        found = record
+    except ValueError:
+        raise ValueError(f"{sidecar}: expected the record of an earlier run, got another file") from None
+    found = found if isinstance(found, dict) else {}
+    for key in ("command", "settings"):  # more images than then is fine: what was missing has been found
+        if found.get(key) != record[key]:
+            raise ValueError(
+                f"{sidecar}: {key}: expected {json.dumps(record[key])} as this run has it, got "
+                f"{json.dumps(found.get(key))}; another --out?"
+            )
+    leftover = {temporary_name(out / name).name for name in record["files"]}
+    if strange := sorted(there - record["files"].keys() - leftover):
+        raise ValueError(
+            f"{out}: expected only images that this run makes, got {len(strange)} other files, such as {strange[0]}"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    for name in there & leftover:  # of a killed run
+        os.unlink(out / name)
+    _write(sidecar, record | {"complete": False})
+
+
+def _write(path: Path, content: dict) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _report(options, chosen, record: dict, tally: dict, refused: list[tuple[str, str]], problem: str | None) -> None:
+    total, sidecar = len(chosen.images), str(_sidecar(Path(os.path.abspath(options.out))))
+    if options.json:
+        summary = {
+            "set": options.collection, "images": str(options.images), "out": str(options.out), "selected": total,
+            "sidecar": sidecar, **tally, "passed_over": len(chosen.passed_over), "selection_sha256": chosen.sha256,
+            "settings": record["settings"], "refused": [{"image": name, "error": why} for name, why in refused],
+            "error": problem,
+        }  # fmt: skip
+        print(json.dumps(summary), flush=True)
+    else:
+        print(f"chosen: {total} images, {tally['written']} written, {tally['skipped']} there and right")
+        print(f"{options.out}: {tally['bytes'] / 1e6:.1f} MB; how they were chosen: {sidecar}", flush=True)
+    if tally["large"] and options.large == "keep":
+        print(
+            f"rankiqa: kept as they are: {tally['large']} with a shorter side above 672, of which a 224 crop is less "
+            "than a third (--large scale, --large refuse)",
+            file=sys.stderr,
+        )
+    if others := chosen.passed_over:
+        print(f"passed over, not of the collection: {len(others)} files, such as {others[0]}", file=sys.stderr)
+    for name, why in refused[:SHOWN]:
+        print(f"rankiqa: {name}: {why}", file=sys.stderr)
+    if len(refused) > SHOWN:
+        print(f"rankiqa: .. and {len(refused) - SHOWN} more", file=sys.stderr)
+    if refused:
+        print(f"rankiqa: {len(refused)} refused or missing", file=sys.stderr)
+    if problem:
+        print(f"rankiqa: {problem}", file=sys.stderr)

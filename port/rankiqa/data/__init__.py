@@ -1,0 +1,1 @@
+"""Images, crops, list files and minibatches. Takes numbers, not presets."""

@@ -1,0 +1,75 @@
+"""Random square crops, drawn as the original draws them, in the form that a network takes.
+
+Shapes: N crops, H x W pixels of the image.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rankiqa.data.images import ImageError
+from rankiqa.data.input_spec import InputSpec
+
+
+def crop_offsets(
+    height: int, width: int, crop: int, n: int, rng: np.random.RandomState, *, last_offset: bool = False
+) -> np.ndarray:
+    """Draw the places of n crops: int64 (n, 2), top and left in pixels; top is drawn first, crop by crop.
+
+    Args:
+        height: Of the image, pixels.
+        width: Of the image, pixels.
+        crop: Side of a crop, pixels.
+        n: How many.
+        rng: Advanced by 2 n draws.
+        last_offset: Draw the last offset too, which the original never does, and take images of the crop's own size.
+
+    Raises:
+        ImageError: Unless both sides are larger than the crop (last_offset: at least as large).
+
+    Source: upstream src/data_layer, src/eval: numpy.random.randint(H - crop).
+    """
+    # CAFFE: randint's end is exclusive, so the last offset is never drawn and H = crop has none (upstream's layers)
+    rows, columns = (side - crop + (1 if last_offset else 0) for side in (height, width))
+    if min(rows, columns) < 1:
+        least = f"of at least {crop}" if last_offset else f"above {crop}"
+        raise ImageError(f"expected both sides {least} pixels (the crop), got {height} x {width} (H x W)")
+    return np.array([(rng.randint(rows), rng.randint(columns)) for _ in range(n)], np.int64).reshape(n, 2)
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raise ValueError unless the image is a uint8 array (H, W, 3), as `rankiqa.read_image` returns it."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image: expected an array from rankiqa.read_image, got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image: expected uint8 (H, W, 3), RGB, 0..255, got {image.dtype} {image.shape}")
+
+
+def take_crops(image: np.ndarray, offsets: np.ndarray, spec: InputSpec) -> Tensor:
+    """Cut crops from an image in the form that a network takes: float32 (N, 3, crop, crop).
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        offsets: int (N, 2), top and left in pixels.
+        spec: What the network takes (`model.input_spec`): crop, channel order, range, mean and deviation.
+
+    Raises:
+        ValueError: For an image of another form, or a crop that is not inside it.
+    """
+    check_image(image)
+    (height, width), crop = image.shape[:2], spec.crop
+    top, left = offsets[:, 0], offsets[:, 1]
+    if len(offsets) and (min(top.min(), left.min()) < 0 or top.max() + crop > height or left.max() + crop > width):
+        raise ValueError(f"offsets: expected crops of {crop} within {height} x {width}, got one outside")
+    if spec.channel_order == "BGR":
+        image = image[:, :, ::-1]  # CAFFE: BGR (cv2.imread in upstream's data layers); the one place where it is made
+    crops = np.empty((len(offsets), 3, crop, crop), np.float32)
+    for i, (y, x) in enumerate(offsets):
+        crops[i] = image[y : y + crop, x : x + crop].transpose(2, 0, 1)
+    taken = torch.from_numpy(crops)
+    if not spec.is_pixels:
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
+        taken.mul_(spec.value_range / 255).sub_(mean).div_(std)
+    return taken

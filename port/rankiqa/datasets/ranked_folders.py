@@ -1,0 +1,122 @@
+"""The ranked sets that RankIQA learns from: folders <T>/<T><level> as `rankiqa distort` makes them, and the pristine.
+
+A list is made of blocks: for each type, for each level, all images in one order. The label is the block's place in its
+type, and the data layers take that order for the ranking: what comes first scores higher.
+Source: upstream data/generate_rank_txt_{live,tid2013}.py.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rankiqa.data.images import SUFFIXES
+from rankiqa.datasets.base import some
+from rankiqa.datasets.label_files import join, listing
+
+PRISTINE = "pristine_images"
+
+
+@dataclass
+class Blocks:
+    """names: of the images, without suffix, sorted. blocks: (label, {name: path}), in the list's order."""
+
+    names: list[str]
+    blocks: list[tuple[int, dict[str, str]]]
+    remarks: list[str] = field(default_factory=list)
+
+
+def read(
+    folder: str,
+    types: Sequence[str],
+    levels: int,
+    worst_first: bool,
+    *,
+    prefix: str,
+    pristine: str | None = None,
+    level_names_from: str | None = None,
+    partial: bool = False,
+) -> Blocks:
+    """The blocks of a ranked set.
+
+    prefix: what stands before each path in the list. pristine: another folder than PRISTINE inside. level_names_from:
+    the folder whose <T>/ is listed for the names of the levels (upstream, TID2013: the current one).
+    partial: leave out images that some level lacks. Raises ValueError for another layout, or levels that differ.
+    """
+    if len(set(types)) < len(types):
+        raise ValueError(f"--types: expected each once, got {' '.join(types)}")
+    inside = pristine is None
+    where = join(folder, PRISTINE) if inside else pristine
+    names = _images(where, join(prefix, PRISTINE) if inside else pristine)
+    found = Blocks(sorted(names, key=lambda name: os.path.basename(names[name])), [])
+    for kind in types:
+        chosen = _levels(folder, kind, levels, worst_first, level_names_from, found.remarks)
+        blocks = [_images(join(folder, f"{kind}/{level}"), join(prefix, f"{kind}/{level}")) for level in chosen]
+        blocks = [*blocks, names] if worst_first else [names, *blocks]
+        found.blocks += enumerate(blocks)
+    return _aligned(found, partial)
+
+
+def _levels(folder, kind, levels, worst_first, level_names_from, remarks) -> list[str]:
+    """The names of a type's level folders in the list's order."""
+    place = join(folder, kind)
+    if not os.path.isdir(place):
+        got = "no such folder (`rankiqa distort` makes it; --types chooses others)"
+        raise ValueError(f"{place}: expected the levels {kind}1..{kind}{levels}, got {got}")
+    shown = [entry.name for entry in listing(join(level_names_from or folder, kind)) if entry.is_dir()]
+    by_number = sorted(shown, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
+    if by_number != shown:  # UPSTREAM: names sort as text, where 10 comes before 2
+        raise ValueError(f"{place}: expected level folders whose names sort as their numbers, got {some(shown)}")
+    # UPSTREAM: the first so many in its order: LIVE leaves out the mildest of too many, TID2013 the strongest
+    order = shown[::-1] if worst_first else shown
+    if len(order) < levels:
+        got = some(order) or "none"
+        raise ValueError(f"{place}: expected {levels} level folders {kind}1..{kind}{levels}, got {got} (--levels)")
+    if len(order) > levels:
+        remarks.append(f"{kind}: left out {some(order[levels:])}")
+    return order[:levels]
+
+
+def _images(folder: str, prefix: str) -> dict[str, str]:
+    """{name without suffix: path in the list} of a folder's images."""
+    found: dict[str, str] = {}
+    for entry in listing(folder):
+        stem, suffix = os.path.splitext(entry.name)
+        if suffix.lower() not in SUFFIXES or not entry.is_file():
+            continue
+        if stem in found:
+            raise ValueError(
+                f"{folder}: expected one image {stem}, got {os.path.basename(found[stem])} and {entry.name}"
+            )
+        found[stem] = join(prefix, entry.name)
+    if not found:
+        raise ValueError(f"{folder}: expected images, got none")
+    return found
+
+
+def _aligned(found: Blocks, partial: bool) -> Blocks:
+    """Every block must hold the same images. (Upstream pairs them by their place alone.)"""
+    common = set(found.names).intersection(*(block for _, block in found.blocks))
+    for _, block in found.blocks:
+        lacking, more = [name for name in found.names if name not in block], sorted(set(block) - set(found.names))
+        place = os.path.dirname(next(iter(block.values())))
+        if more:
+            raise ValueError(f"{place}: expected the images of {PRISTINE} only, got also {some(more)}")
+        if lacking and not partial:
+            got = f"{len(block)}, without {some(lacking)}; --allow-partial leaves these out"
+            raise ValueError(f"{place}: expected all {len(found.names)} images of {PRISTINE}, got {got}")
+    left_out = [name for name in found.names if name not in common]
+    if left_out:
+        found.remarks.append(f"{len(left_out)} images lack a level and are left out: {some(left_out)}")
+    found.names = [name for name in found.names if name in common]
+    return found
+
+
+def lines(found: Blocks, sides: dict[str, list[str]]) -> dict[str, list[tuple[str, float]]]:
+    """{side: (path, label) of each block's images in the split's order}."""
+    return {
+        side: [(block[name], label) for label, block in found.blocks for name in chosen]
+        for side, chosen in sides.items()
+    }

@@ -1,0 +1,1 @@
+"""Networks: the paper's architectures as a table, the modules built from it, their weights files and their registry."""

@@ -1,0 +1,200 @@
+"""VGG-16, AlexNet and Shallow with one output, built from the table in `architectures`.
+
+Input (N, 3, crop, crop) float32, BGR, 0..255, neither mean nor scale taken off; output (N, 1).
+State-dict keys are Caffe's layer names: conv1_1.weight, fc8_m.bias.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from rankiqa.caffe.layers import LRN, Dropout, MaxPool2d
+from rankiqa.caffe.random_stream import CaffeRandom
+from rankiqa.data.input_spec import InputSpec
+from rankiqa.models.architectures import Architecture, Conv, Linear, Norm, Pool
+from rankiqa.models.score_meaning import ScoreMeaning
+
+DROPOUT = 0.5
+FLATTEN = "flatten"  # the step between the last image-shaped blob and the first vector; no layer of Caffe's
+
+
+class Network(nn.Module, PyTorchModelHubMixin):
+    """One of the three networks; its parameters are not set yet: see `build` and `load`.
+
+    Args:
+        architecture: A row of `ARCHITECTURES`.
+        fc: Names of the fully-connected layers, each the plain name or with `_m`; None: the rank nets'.
+        meaning: What the score means.
+
+    Attributes:
+        arch: Name of the architecture.
+        input_spec: The crops that the network takes.
+        fc: Names of the fully-connected layers.
+        head: Name of the output layer.
+        meaning: What the score means.
+        steps: Names of the modules in the order in which they run.
+
+    Raises:
+        ValueError: For names of other layers.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        fc: Sequence[str] | None = None,
+        meaning: ScoreMeaning | None = None,
+    ):
+        super().__init__()
+        self.arch, self.input_spec = architecture.name, InputSpec(architecture.crop)
+        self.fc = architecture.fc_names(fc)
+        self.head = self.fc[-1]
+        self.meaning = meaning or ScoreMeaning()
+        self.steps: list[str] = []
+        shapes, names = architecture.parameter_shapes(fc), iter(self.fc)
+        unset: dict[str, Any] = {"device": "meta", "dtype": torch.float32}  # torch's initial values are never used
+        for layer in architecture.layers:
+            if isinstance(layer, Conv):
+                channels = shapes[layer.name][0][1] * layer.group
+                geometry = (layer.kernel, layer.stride, layer.pad)
+                conv = nn.Conv2d(channels, layer.out_channels, *geometry, groups=layer.group, **unset)
+                self._add(layer.name, conv)
+                if layer.relu:
+                    self._add("relu" + layer.name.removeprefix("conv"), nn.ReLU(inplace=True))
+            elif isinstance(layer, Pool):
+                self._add(layer.name, MaxPool2d(layer.kernel, layer.stride))
+            elif isinstance(layer, Norm):
+                self._add(layer.name, LRN(layer.local_size, layer.alpha, layer.beta))
+            else:
+                if FLATTEN not in self.steps:
+                    self._add(FLATTEN, nn.Flatten())
+                name = next(names)
+                self._add(name, nn.Linear(shapes[name][0][1], layer.out_features, **unset))
+                if layer.hidden:
+                    number = layer.name.removeprefix("fc")
+                    self._add("relu" + number, nn.ReLU(inplace=True))
+                    self._add("drop" + number, Dropout(DROPOUT))
+
+    def _add(self, name: str, module: nn.Module) -> None:
+        self.add_module(name, module)
+        self.steps.append(name)
+
+    @property
+    def crop(self) -> int:
+        """Side of the square input in pixels."""
+        return self.input_spec.crop
+
+    @property
+    def lower_is_better(self) -> bool | None:
+        """Whether a lower score means better quality; None where the weights file does not say."""
+        return self.meaning.lower_is_better
+
+    @property
+    def score_range(self) -> tuple[float, float] | None:
+        """About where scores lie, (lowest, highest); None where they have no unit or the file does not say."""
+        return self.meaning.score_range
+
+    def use_random(self, random: CaffeRandom | None) -> None:
+        """Draw dropout masks from Caffe's stream, or (None) from PyTorch's."""
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.random = random
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, 1) of crops (N, 3, crop, crop). `check_input` tells what is wrong with another input."""
+        for name in self.steps:
+            x = self.get_submodule(name)(x)
+        return x
+
+    def forward_layers(self, x: Tensor) -> dict[str, Tensor]:
+        """The output of each of Caffe's layers, {layer name: blob} in Caffe's order, before any layer in place.
+
+        Args:
+            x: Crops, (N, 3, crop, crop) float.
+        """
+        blobs: dict[str, Tensor] = {}
+
+        def keep(name: str):
+            def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
+                blobs[name] = output.clone()  # the next layer may work in place
+
+            return hook
+
+        hooks = [self.get_submodule(name).register_forward_hook(keep(name)) for name in self.steps if name != FLATTEN]
+        try:
+            self(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return blobs
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        from rankiqa.models import pretrained  # late: it builds networks
+
+        pretrained.save(self, save_directory)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Network:
+        from rankiqa.models import pretrained  # late: it builds networks
+
+        return pretrained.load(model_id, map_location, **options)
+
+
+def check_input(model: nn.Module, x: Tensor) -> None:
+    """Raise ValueError unless a tensor is what a network takes: floating point (N, 3, crop, crop).
+
+    A network's `forward` does not look, so that torch.compile, torch.export and fx see a plain loop.
+    """
+    crop, arch = model.input_spec.crop, getattr(model, "arch", "network")
+    if x.dim() != 4 or tuple(x.shape[1:]) != (3, crop, crop):
+        raise ValueError(f"{arch} input: expected (N, 3, {crop}, {crop}), got {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"{arch} input: expected floating point, got {x.dtype}")
+
+
+def fill(architecture: Architecture, random: CaffeRandom, fc: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """Every parameter of a network as Caffe's fillers leave it, in Caffe's order: {NAME.weight, NAME.bias: tensor}.
+
+    Advances the stream exactly as building the net in Caffe does, so it also serves to pass over the words of a
+    solver's TEST net, whose values are never used.
+    """
+    filled = {}
+    shapes = architecture.parameter_shapes(fc)
+    for layer, (name, pair) in zip(architecture.parameter_layers, shapes.items(), strict=True):
+        for part, shape, filler in zip(("weight", "bias"), pair, layer.fillers, strict=True):
+            filled[f"{name}.{part}"] = torch.from_numpy(random.fill(shape, filler))
+    return filled
+
+
+def build_network(
+    architecture: Architecture, *, fc: Sequence[str] | None = None, random: CaffeRandom | None = None
+) -> Network:
+    """A network with fresh weights: see `rankiqa.build`."""
+    model = Network(architecture, fc)
+    if random is not None:
+        model.load_state_dict(fill(architecture, random, fc), assign=True)
+        model.use_random(random)
+        return model.requires_grad_().to(torch.get_default_device())
+    model = model.to_empty(device=torch.get_default_device())
+    for layer, name in zip(architecture.parameter_layers, architecture.parameter_shapes(fc), strict=True):
+        _fill_like_caffe(model.get_submodule(name), layer)
+    return model
+
+
+@torch.no_grad()
+def _fill_like_caffe(module: nn.Module, layer: Conv | Linear) -> None:
+    """The fillers' distributions, from torch's random numbers."""
+    weight, bias = layer.fillers
+    if weight.type == "xavier":
+        # CAFFE: xavier divides by fan_in alone, PyTorch's by the mean of fan_in and fan_out (filler.hpp)
+        bound = math.sqrt(3.0 / module.weight[0].numel())
+        module.weight.uniform_(-bound, bound)
+    else:
+        module.weight.normal_(0.0, weight.std)
+    module.bias.fill_(bias.value)

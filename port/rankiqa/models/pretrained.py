@@ -1,0 +1,49 @@
+"""A network as a folder: config.json and model.safetensors, as Hugging Face's libraries save one.
+
+`Network` has huggingface_hub's mixin: `model.save_pretrained(folder)`, `Network.from_pretrained(folder)`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import save_file
+
+from rankiqa.data.atomic_files import replacing
+from rankiqa.models import weights
+
+if TYPE_CHECKING:
+    from rankiqa.models.network import Network
+
+CONFIG, MODEL = "config.json", "model.safetensors"
+
+
+def save(model: Network, folder: Path) -> None:
+    """Write both files of a network, each whole or not at all."""
+    metadata = weights.describe(model)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(folder / MODEL) as temporary:
+        save_file(tensors, temporary, metadata)
+    with replacing(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
+
+
+def load(model_id: str, map_location: str = "cpu", **options: object) -> Network:
+    """The network of a folder, or of a repository on the Hugging Face hub, in eval mode.
+
+    The weights file says all that is needed; config.json is for people and for the hub.
+
+    Raises:
+        ValueError: As `weights.load`.
+    """
+    folder = Path(model_id)
+    if folder.is_dir():
+        path = folder / MODEL
+    else:
+        from huggingface_hub import hf_hub_download
+
+        known = ("revision", "cache_dir", "force_download", "token", "local_files_only")
+        path = Path(hf_hub_download(model_id, MODEL, **{key: options[key] for key in known if key in options}))
+    return weights.load(path).to(map_location)

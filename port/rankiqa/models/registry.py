@@ -1,0 +1,88 @@
+"""Networks by name: a factory for each, and what it takes as input.
+
+@register("mine", InputSpec(224, channel_order="RGB", value_range=1.0))
+def mine(*, fc=None, random=None): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from rankiqa.caffe.random_stream import CaffeRandom
+from rankiqa.data.input_spec import InputSpec
+from rankiqa.models.architectures import ARCHITECTURES, Architecture
+from rankiqa.models.network import build_network
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered network.
+
+    Attributes:
+        factory: Called with the keywords `fc` and `random` of `build`; returns a module whose output is (N, 1) and
+            which has `input_spec` and `meaning`.
+        input_spec: The crops that it takes.
+    """
+
+    factory: Callable[..., nn.Module]
+    input_spec: InputSpec
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(name: str, input_spec: InputSpec) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Decorate a factory to make `build(name)` call it. Raises ValueError for a name that is taken."""
+    if name in _ENTRIES:
+        raise ValueError(f"register: expected a new name, got {name!r}, which is registered")
+
+    def keep(factory: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        _ENTRIES[name] = Entry(factory, input_spec)
+        return factory
+
+    return keep
+
+
+def names() -> tuple[str, ...]:
+    """The registered names."""
+    return tuple(_ENTRIES)
+
+
+def entry(arch: str) -> Entry:
+    """What is registered under a name. Raises ValueError for an unknown one."""
+    if arch not in _ENTRIES:
+        raise ValueError(f"arch: expected one of {', '.join(_ENTRIES)}, got {arch!r}")
+    return _ENTRIES[arch]
+
+
+def build(arch: str, *, fc: Sequence[str] | None = None, random: CaffeRandom | None = None) -> nn.Module:
+    """A network with fresh weights as Caffe's fillers make them, on torch's default device.
+
+    Args:
+        arch: "vgg16", "alexnet", "shallow", or another registered name.
+        fc: Names of the fully-connected layers as a caffemodel has them, each the plain name or with `_m`; None: the
+            rank nets' (fc6 fc7 fc8_m, or fc1_m).
+        random: Caffe's random stream: weights are drawn from it, bit for bit Caffe's, and later the dropout masks.
+            None: the fillers' distributions and PyTorch's dropout, from torch's global random numbers.
+
+    Raises:
+        ValueError: For an unknown arch, or names of other layers.
+
+    Source: upstream's fillers (xavier, zero bias); BVLC's AlexNet; for Shallow, where none are given, xavier.
+    """
+    return entry(arch).factory(fc=fc, random=random)
+
+
+def architecture(arch: str) -> Architecture:
+    """The table's row of one of the paper's networks. Raises ValueError for another name."""
+    if arch not in ARCHITECTURES:
+        raise ValueError(f"arch: expected one of {', '.join(ARCHITECTURES)}, got {arch!r}")
+    return ARCHITECTURES[arch]
+
+
+for _row in ARCHITECTURES.values():
+    register(_row.name, InputSpec(_row.crop))(partial(build_network, _row))

@@ -1,0 +1,84 @@
+"""What a score means, without torch: the data set it was learnt from, its direction and its range.
+
+A weights file carries it in its metadata (keys below); a file that lacks it loads, and then it is not known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+RANKED, FINE_TUNED = "ranked", "fine-tuned"
+KEYS = ("dataset", "task", "lower_is_better", "score_range")
+
+
+@dataclass(frozen=True)
+class ScoreMeaning:
+    """What a network's score means. Each field is None where it is not known.
+
+    Attributes:
+        dataset: What it was trained on: "live", "tid2013" or another name.
+        task: "ranked" (the score orders images and has no unit) or "fine-tuned" (it predicts opinions).
+        lower_is_better: Whether a lower score means better quality.
+        score_range: The opinions' range, (lowest, highest); None for a ranked network.
+    """
+
+    dataset: str | None = None
+    task: str | None = None
+    lower_is_better: bool | None = None
+    score_range: tuple[float, float] | None = None
+
+    @property
+    def direction(self) -> str:
+        """The direction as the commands print it."""
+        if self.lower_is_better is None:
+            return "direction not known (the weights file does not say)"
+        return "lower is better" if self.lower_is_better else "higher is better"
+
+    def __str__(self) -> str:
+        parts = [self.direction]
+        if self.score_range is not None:
+            parts.append("about {:g}..{:g}".format(*self.score_range))
+        elif self.task == RANKED:
+            parts.append("no unit: the score only orders images")
+        if self.task or self.dataset:
+            parts.append(" on ".join(filter(None, (self.task, self.dataset))))
+        return ", ".join(parts)
+
+    def metadata(self) -> dict[str, str]:
+        """The entries of a weights file's metadata; what is not known is left out."""
+        values = {key: getattr(self, key) for key in KEYS}
+        return {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in values.items()
+            if value is not None
+        }
+
+
+# Upstream's four nets. Ranked on LIVE, labels fall from distorted to pristine, so the score rises with degradation;
+# on TID2013 the pristine image comes first, so it rises with quality (upstream's list generators).
+MEANINGS = {
+    "live-rank": ScoreMeaning("live", RANKED, lower_is_better=True),
+    "live-ft": ScoreMeaning("live", FINE_TUNED, lower_is_better=True, score_range=(0.0, 100.0)),
+    "tid2013-rank": ScoreMeaning("tid2013", RANKED, lower_is_better=False),
+    "tid2013-ft": ScoreMeaning("tid2013", FINE_TUNED, lower_is_better=False, score_range=(0.0, 9.0)),
+}
+
+
+def from_metadata(metadata: Mapping[str, str]) -> ScoreMeaning:
+    """The meaning that a weights file's metadata states. Raises ValueError for a value of another form."""
+    lower, span = metadata.get("lower_is_better"), metadata.get("score_range")
+    if lower not in (None, "true", "false"):
+        raise ValueError(f"lower_is_better: expected true or false, got {lower!r}")
+    score_range = None
+    if span is not None:
+        try:
+            low, high = json.loads(span)
+            score_range = (float(low), float(high))
+        except (ValueError, TypeError):
+            raise ValueError(f"score_range: expected [lowest, highest], got {span!r}") from None
+    task = metadata.get("task")
+    if task not in (None, RANKED, FINE_TUNED):
+        raise ValueError(f"task: expected {RANKED} or {FINE_TUNED}, got {task!r}")
+    return ScoreMeaning(metadata.get("dataset"), task, None if lower is None else lower == "true", score_range)

@@ -1,0 +1,109 @@
+"""Weights files (.safetensors): what `rankiqa convert` and the trainer write, and `rankiqa.load` reads.
+
+The metadata holds format, version, arch, fc and head, what the score means (`score_meaning`), and what the network
+takes (`colour_order`, `crop`). Keys that begin with SOLVER belong to a training's snapshot and are not weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from rankiqa.models.architectures import ARCHITECTURES
+from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
+from rankiqa.models.network import Network
+from rankiqa.models.score_meaning import from_metadata
+
+
+def load(path: str | os.PathLike) -> Network:
+    """Load the network of a weights file, or of a training's snapshot, in eval mode, on the CPU.
+
+    `model.meaning` says what its score means, as far as the file does.
+
+    Args:
+        path: A .safetensors file from `rankiqa convert` or `rankiqa train`, or a folder that `save_pretrained` wrote.
+
+    Raises:
+        ValueError: For a missing file, another kind of file, or one that does not hold exactly the network's
+            parameters, all finite; one message names everything missing, unexpected or of a wrong shape.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"path: expected a string or a path, got {type(path).__name__}")
+    path = Path(path)
+    if path.is_dir() and (path / "config.json").is_file():
+        return Network.from_pretrained(path)
+    metadata, state = read(path)
+    model = _described(metadata, path)
+    check(state, model.state_dict(), path)
+    model.load_state_dict(state, assign=True)
+    return model.requires_grad_().eval()
+
+
+def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """(metadata, {key: tensor}) of a weights file, without what belongs to a snapshot's solver.
+
+    Raises:
+        ValueError: For a file that is missing, cut off or of another kind.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path}: expected converted weights (.safetensors), got a folder")
+    if not path.exists():
+        raise ValueError(f"{path}: expected converted weights (.safetensors), got no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            # A copy: the parameters must outlive the file and whatever is written to it later
+            keys = (key for key in file.keys() if not key.startswith(SOLVER))  # noqa: SIM118
+            return file.metadata() or {}, {key: file.get_tensor(key).clone() for key in keys}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path}: expected converted weights (.safetensors), got a truncated file or another kind ({error}); "
+            "a caffemodel is converted by `rankiqa convert MODEL.caffemodel --out W.safetensors`"
+        ) from None
+
+
+def describe(model: nn.Module) -> dict[str, str]:
+    """The metadata of a weights file of this network."""
+    spec = model.input_spec
+    return {
+        "format": FORMAT, "version": VERSION, "arch": model.arch, "fc": json.dumps(list(model.fc)), "head": model.head,
+        "colour_order": spec.channel_order, "crop": str(spec.crop), **model.meaning.metadata(),
+    }  # fmt: skip
+
+
+def _described(metadata: dict[str, str], path: Path) -> Network:
+    """The network that a file's metadata names, its parameters not yet set."""
+    if metadata.get("format") != FORMAT or not {"arch", "fc"} <= set(metadata):
+        raise ValueError(
+            f"{path}: expected the metadata that `rankiqa convert` writes (format rankiqa, arch, fc), "
+            f"got {sorted(metadata) or 'none'}: convert the original's caffemodel"
+        )
+    if metadata.get("version") != VERSION:
+        raise ValueError(f"{path}: expected format version {VERSION}, got {metadata.get('version')}")
+    try:
+        fc = json.loads(metadata["fc"])
+        if not isinstance(fc, list) or not all(isinstance(name, str) for name in fc):
+            raise ValueError(f"fc: expected a list of names, got {metadata['fc']}")
+        if metadata["arch"] not in ARCHITECTURES:
+            raise ValueError(f"arch: expected one of {', '.join(ARCHITECTURES)}, got {metadata['arch']!r}")
+        return Network(ARCHITECTURES[metadata["arch"]], fc, from_metadata(metadata))
+    except ValueError as error:
+        raise ValueError(f"{path}: metadata: {error}") from None
+
+
+def check(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
+    """Raise ValueError unless names, shapes and types are as expected and every value is finite."""
+    wrong = [f"missing {key}" for key in expected if key not in state]
+    wrong += [f"unexpected {key}" for key in state if key not in expected]
+    for key in expected.keys() & state.keys():
+        if state[key].shape != expected[key].shape or state[key].dtype != expected[key].dtype:
+            wanted, got = (f"{tuple(t.shape)} {t.dtype}" for t in (expected[key], state[key]))
+            wrong.append(f"{key}: expected {wanted}, got {got}")
+        elif not torch.isfinite(state[key]).all():
+            wrong.append(f"{key}: expected finite values, got nan or inf")
+    if wrong:
+        raise ValueError(f"{path}: " + "; ".join(sorted(wrong)))

@@ -1,0 +1,169 @@
+"""Which images of Waterloo and of Places2 are taken."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rankiqa.data.images import SUFFIXES
+
+WATERLOO = 4744  # images of the Waterloo Exploration Database (paper, section 4.1)
+SCENES = 365  # of Places365-Standard, the release; the paper says 356
+PER_SCENE = 100  # of the validation set, in both
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is taken of a collection.
+
+    images: (output name, file), sorted. refused: (name, why). passed_over: names of files that are not of the
+    collection. settings: all that the choice depends on.
+    """
+
+    images: tuple[tuple[str, Path], ...]
+    settings: dict
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+
+    @property
+    def sha256(self) -> str:
+        """The digest (hex) of the choice: a line `output name, tab, file name` for each image."""
+        lines = (f"{name}\t{file.name}\n" for name, file in self.images)
+        return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
+    """Waterloo's pristine images, 00001.bmp to 04744.bmp, as 00001.bmp ..
+
+    count: how many the collection has. Images with another name or number, missing numbers and numbers that two files
+    have are refused. Raises ValueError when there is none.
+    Source: RankIQA, section 4.1.
+    """
+    numbered: dict[int, list[str]] = {}
+    refused, passed_over = [], []
+    last = f"{count:05d}.bmp"
+    for name in _files(folder):
+        match = re.fullmatch(r"([0-9]{5})\.bmp", name, re.IGNORECASE)
+        if match and 1 <= int(match[1]) <= count:
+            numbered.setdefault(int(match[1]), []).append(name)
+        elif _is_image(name):
+            refused.append((name, f"expected a name 00001.bmp .. {last}"))
+        else:
+            passed_over.append(name)
+    if not numbered:
+        raise ValueError(f"{folder}: expected 00001.bmp .. {last}, the archive's pristine images, got none of them")
+    images = []
+    for number, names in sorted(numbered.items()):
+        if len(names) == 1:
+            images.append((f"{number:05d}.bmp", folder / names[0]))
+        else:
+            refused += [(name, f"expected one file of this number, got {', '.join(names)}") for name in names]
+    for first, end in _runs(number for number in range(1, count + 1) if number not in numbered):
+        one = f"{first:05d}.bmp" if first == end else f"{first:05d}.bmp .. {end:05d}.bmp"
+        which = "this number" if first == end else "these numbers"
+        refused.append((one, f"expected {count} images, got none of {which}"))
+    return Selection(tuple(images), {"count": count}, refused, passed_over)
+
+
+def places2(
+    folder: Path, labels: Path, *, scenes: int | None = None, per_scene: int = PER_SCENE, seed: int = 0
+) -> Selection:
+    """Places2's validation images, so many of each scene, as NAME_s<scene>.bmp.
+
+    labels: the release's places365_val.txt. scenes: how many, drawn by the seed; None: all 365. per_scene: images of
+    each, drawn by (seed, scene) alone; the choices of a smaller number are among those of a larger. Scenes with too
+    few images and images that are not there are refused. Raises ValueError for another file of labels, for too few
+    scenes, or when no image is there.
+    Source: RankIQA, section 4.1.
+    """
+    known, digest = read_labels(labels)
+    by_scene: dict[int, list[str]] = {}
+    for name in sorted(known):  # not the order of the file
+        by_scene.setdefault(known[name], []).append(name)
+    if scenes is None and len(by_scene) != SCENES:
+        raise ValueError(
+            f"{labels}: expected the {SCENES} scenes of places365_val.txt, got {len(by_scene)}; --scenes takes fewer"
+        )
+    if scenes is not None and scenes > len(by_scene):
+        raise ValueError(f"{labels}: expected {scenes} scenes, got {len(by_scene)}")
+    taken = np.random.RandomState(seed).permutation(sorted(by_scene))[:scenes]
+    there = set(_files(folder))
+    images, refused = [], []
+    for scene in sorted(map(int, taken)):
+        names = by_scene[scene]
+        if len(names) < per_scene:
+            refused.append((f"scene {scene}", f"expected {per_scene} images, {labels.name} has {len(names)}"))
+        order = np.random.RandomState([seed, scene]).permutation(len(names))[:per_scene]
+        for name in sorted(names[i] for i in order):
+            if name in there:
+                images.append((f"{Path(name).stem}_s{scene:03d}.bmp", folder / name))
+            else:
+                refused.append((name, "expected an image, got no such file"))
+    if not images:
+        raise ValueError(f"{folder}: expected the images of {labels.name}, val_large or val_256, got none of them")
+    settings = {
+        "labels_sha256": digest, "scenes": len(taken), "scenes_there": len(by_scene), "per_scene": per_scene,
+        "seed": seed,
+    }  # fmt: skip
+    return Selection(tuple(sorted(images)), settings, refused, sorted(there - known.keys()))
+
+
+def read_labels(path: Path) -> tuple[dict[str, int], str]:
+    """({image: scene}, the file's SHA-256) of `image scene` lines. Raises ValueError that names the line."""
+    try:
+        data = path.read_bytes()
+        lines = data.decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "another kind of file"
+        raise ValueError(f"{path}: expected places365_val.txt, got: {why}") from None
+    known: dict[str, int] = {}
+    stems: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        name, scene = fields if len(fields := line.split()) == 2 else ("", "")
+        if not _is_image(name) or re.search(r"[/\\]", name) or not re.fullmatch(r"[0-9]{1,9}", scene):
+            raise ValueError(
+                f"{path} line {number}: expected `image scene` as in places365_val.txt (Places365_val_00000001.jpg "
+                f"165), got {line[:80]!r}"
+            )
+        stem = Path(name).stem.lower()
+        if stem in stems:
+            raise ValueError(f"{path} line {number}: expected each image once, got {name} after {stems[stem]}")
+        known[name], stems[stem] = int(scene), name
+    if not known:
+        raise ValueError(f"{path}: expected `image scene` lines, got none")
+    return known, hashlib.sha256(data).hexdigest()
+
+
+def _files(folder: Path) -> list[str]:
+    """The names of a folder's files, sorted. Raises ValueError for no folder."""
+    try:
+        with os.scandir(folder) as inside:
+            return sorted(entry.name for entry in inside if entry.is_file())
+    except OSError as error:
+        raise ValueError(f"{folder}: expected a folder with images, got: {error.strerror}") from None
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES  # "._00001.bmp" is a Mac's note
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """(first, last) of each run of neighbours among rising numbers."""
+    first = last = None
+    for number in numbers:
+        if last is not None and number == last + 1:
+            last = number
+            continue
+        if first is not None:
+            yield first, last
+        first = last = number
+    if first is not None:
+        yield first, last

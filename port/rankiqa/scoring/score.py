@@ -1,0 +1,113 @@
+"""The score of an image: the mean of a network's output over random crops."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rankiqa.data.crops import check_image, crop_offsets, take_crops
+from rankiqa.models.network import Network
+
+CROPS = 30  # upstream's Num_Patch
+CHUNK = 10  # crops in one forward pass: bounds the memory, and is fixed so that a score does not depend on it
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """The score of an image. `model.meaning` says what it means: direction, range.
+
+    Attributes:
+        score: The mean over the crops, which the original reports.
+        median: Over the crops.
+        crops: How many.
+        seed: Of the crops' places.
+        values: The output for each crop, float32 (crops,).
+    """
+
+    score: float
+    median: float
+    crops: int
+    seed: int
+    values: np.ndarray
+
+
+def score(
+    model: Network, image: np.ndarray, *, crops: int = CROPS, seed: int = 0, device: torch.device | str | None = None
+) -> Score:
+    """Score one image: the mean of the network's output over random crops.
+
+    The crops come from numpy's RandomState(seed), fresh for each image: the score depends on nothing but the weights,
+    the image, `crops`, `seed` and the machine. Dropout is off and float32 is full for the call, whatever mode the model
+    and the process are in.
+
+    Args:
+        model: The network.
+        image: uint8 (H, W, 3), RGB (`rankiqa.read_image`).
+        crops: How many.
+        seed: Of the crops' places, 0..2^32 - 1.
+        device: Where the model is moved first; None: it stays where it is.
+
+    Raises:
+        ValueError: For crops < 1, another seed, an image of another form, or a result that is not finite.
+        ImageError: For an image that is not larger than the crop.
+
+    Source: upstream src/eval.
+    """
+    if crops < 1:
+        raise ValueError(f"crops: expected 1 or more, got {crops}")
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed: expected a whole number in 0..{2**32 - 1}, got {seed!r}")
+    check_image(image)
+    if device is not None:
+        model.to(device)
+    height, width = image.shape[:2]
+    values = score_crops(model, image, crop_offsets(height, width, model.crop, crops, np.random.RandomState(seed)))
+    if not np.isfinite(values).all():
+        raise ValueError("expected finite scores, got nan or inf: the weights do not fit the image's range")
+    return Score(float(values.mean(dtype=np.float64)), float(np.median(values)), crops, seed, values)
+
+
+def score_crops(model: Network, image: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The network's output for given crops, float32 (n,).
+
+    Args:
+        model: The network.
+        image: uint8 (H, W, 3), RGB.
+        offsets: int (n, 2), top and left in pixels.
+    """
+    device = next(model.parameters()).device
+    with torch.inference_mode(), _evaluating(model), _full_float32():
+        parts = [
+            model(take_crops(image, offsets[i : i + CHUNK], model.input_spec).to(device)).squeeze(1)
+            for i in range(0, len(offsets), CHUNK)
+        ]
+        return torch.cat(parts).cpu().numpy()
+
+
+@contextlib.contextmanager
+def _evaluating(model: Network):
+    """Every layer in eval mode for a while, then each as it was."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+
+
+@contextlib.contextmanager
+def _full_float32():
+    """TF32, which PyTorch allows for convolutions on a GPU, is off for a while."""
+    operators = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [operator.fp32_precision for operator in operators]
+    try:
+        for operator in operators:
+            operator.fp32_precision = "ieee"
+        yield
+    finally:
+        for operator, precision in zip(operators, before, strict=True):
+            operator.fp32_precision = precision

@@ -1,0 +1,263 @@
+"""How the original trains, as settings: upstream's four solvers, and the paper's values.
+
+Source: upstream src/{RankIQA,FT}/*/solver*.prototxt and src/data_layer; paper section 4 for the `-paper` ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypeVar, Union
+
+RANK, FINE_TUNE = "rank", "ft"
+OUTPUT, ALL = "output", "all"  # which layers learn ten times faster
+
+
+def _number(low: float, high: float = math.inf, *, whole: bool = True, exclusive: bool = False, none: bool = False):
+    """The metadata of a checked field: a number in low..high (exclusive: above low)."""
+    return {"metadata": {"low": low, "high": high, "whole": whole, "exclusive": exclusive, "none": none}}
+
+
+def check_fields(settings: Any, where: str) -> None:
+    """Raise ValueError for the first field that is not a number of its kind and range."""
+    for one in fields(settings):
+        if "low" not in one.metadata:
+            continue
+        value, rule = getattr(settings, one.name), one.metadata
+        if value is None and rule["none"]:
+            continue
+        kinds: tuple[type, ...] = (int,) if rule["whole"] else (int, float)
+        fits = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+        if fits:
+            fits = (value > rule["low"] if rule["exclusive"] else value >= rule["low"]) and value <= rule["high"]
+        if not fits:
+            kind = "a whole number" if rule["whole"] else "a number"
+            least = f"above {rule['low']:g}" if rule["exclusive"] else f"{rule['low']:g} or more"
+            if math.isfinite(rule["high"]):
+                least += f" and at most {rule['high']:g}"
+            raise ValueError(f"{where}: {one.name}: expected {kind}, {least}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class SolverSettings:
+    """A Caffe solver with lr_policy "step".
+
+    Attributes:
+        base_lr: The learning rate at the start.
+        gamma: The rate is multiplied by it every `stepsize` iterations.
+        stepsize: Iterations.
+        max_iter: Iterations of the training.
+        momentum: Of the SGD.
+        weight_decay: L2 regularisation.
+        clip_gradients: The largest L2 norm of all gradients together; None: no limit.
+        iter_size: Minibatches whose gradients are averaged for one iteration.
+        display: Iterations between lines of the log; 0: none.
+        average_loss: Losses that the log's mean runs over.
+        test_iter: Minibatches of a test phase.
+        test_interval: Iterations between test phases; 0: none.
+        snapshot: Iterations between snapshots; 0: one at the end.
+
+    Raises:
+        ValueError: For a value of another kind or out of range.
+    """
+
+    base_lr: float = field(**_number(0, whole=False))
+    gamma: float = field(**_number(0, whole=False))
+    stepsize: int = field(**_number(1))
+    max_iter: int = field(**_number(0))
+    momentum: float = field(default=0.9, **_number(0, whole=False))
+    weight_decay: float = field(default=5e-4, **_number(0, whole=False))
+    clip_gradients: float | None = field(default=None, **_number(0, whole=False, none=True))
+    iter_size: int = field(default=1, **_number(1))
+    display: int = field(default=100, **_number(0))
+    average_loss: int = field(default=500, **_number(1))
+    test_iter: int = field(default=1, **_number(1))
+    test_interval: int = field(default=1000, **_number(0))
+    snapshot: int = field(default=10000, **_number(0))
+
+    def __post_init__(self) -> None:
+        check_fields(self, "solver settings")
+
+
+@dataclass(frozen=True)
+class RankPreset:
+    """Training by ranking.
+
+    A minibatch holds `groups` of the list's `list_groups` distortions, `levels` levels (pristine included) of each, and
+    `images` images of each level.
+
+    Attributes:
+        name: Of the preset.
+        dataset: "live" or "tid2013".
+        source: Where the values come from.
+        solver: The solver's settings.
+        list_groups: Distortions in the list.
+        groups: Distortions in a minibatch.
+        levels: Levels of each distortion, pristine included.
+        images: Images of each level in a minibatch.
+        margin: Of the ranking loss, in units of the score (the paper's epsilon).
+        ten_times: Which layers learn ten times faster: "output", or "all" fully-connected ones.
+
+    Raises:
+        ValueError: For a value of another kind or out of range.
+    """
+
+    name: str
+    dataset: str
+    source: str
+    solver: SolverSettings
+    list_groups: int = field(**_number(1))
+    groups: int = field(**_number(1))
+    levels: int = field(**_number(2))
+    images: int = field(**_number(1))
+    margin: float = field(default=10.0, **_number(0, whole=False))
+    ten_times: str = OUTPUT
+
+    def __post_init__(self) -> None:
+        check_fields(self, self.name)
+        _check_ten_times(self)
+
+    @property
+    def task(self) -> str:
+        """What is trained: "rank"."""
+        return RANK
+
+    @property
+    def size(self) -> int:
+        """Images in a minibatch."""
+        return self.groups * self.levels * self.images
+
+    @property
+    def net(self) -> str:
+        """The net of the original that it trains: live-rank or tid2013-rank."""
+        return f"{self.dataset}-{self.task}"
+
+    def but(self, **changes: Any) -> RankPreset:
+        """The same with other values, of the preset or its solver. Raises ValueError for an unknown setting."""
+        return _changed(self, changes)
+
+
+@dataclass(frozen=True)
+class FineTunePreset:
+    """Training on opinion scores.
+
+    Attributes:
+        name: Of the preset.
+        dataset: "live" or "tid2013".
+        source: Where the values come from.
+        solver: The solver's settings.
+        batch: Images in a minibatch.
+        sort_by_label: Whether a minibatch runs from the highest label to the lowest.
+        ten_times: Which layers learn ten times faster: "output", or "all" fully-connected ones.
+
+    Raises:
+        ValueError: For a value of another kind or out of range.
+    """
+
+    name: str
+    dataset: str
+    source: str
+    solver: SolverSettings
+    batch: int = field(**_number(1))
+    sort_by_label: bool = False
+    ten_times: str = ALL
+
+    def __post_init__(self) -> None:
+        check_fields(self, self.name)
+        _check_ten_times(self)
+        if not isinstance(self.sort_by_label, bool):
+            raise ValueError(f"{self.name}: sort_by_label: expected true or false, got {self.sort_by_label!r}")
+
+    @property
+    def task(self) -> str:
+        """What is trained: "ft"."""
+        return FINE_TUNE
+
+    @property
+    def size(self) -> int:
+        """Images in a minibatch."""
+        return self.batch
+
+    @property
+    def net(self) -> str:
+        """The net of the original that it trains: live-ft or tid2013-ft."""
+        return f"{self.dataset}-{self.task}"
+
+    def but(self, **changes: Any) -> FineTunePreset:
+        """The same with other values, of the preset or its solver. Raises ValueError for an unknown setting."""
+        return _changed(self, changes)
+
+
+Preset = Union[RankPreset, FineTunePreset]
+AnyPreset = TypeVar("AnyPreset", RankPreset, FineTunePreset)
+
+
+def _check_ten_times(preset: Preset) -> None:
+    if preset.ten_times not in (OUTPUT, ALL):
+        raise ValueError(f"{preset.name}: ten_times: expected {OUTPUT} or {ALL}, got {preset.ten_times!r}")
+
+
+def _changed(preset: AnyPreset, changes: dict[str, Any]) -> AnyPreset:
+    own = {one.name for one in fields(preset)} - {"solver"}
+    solver = {one.name for one in fields(SolverSettings)}
+    unknown = sorted(set(changes) - own - solver)
+    if unknown:
+        known = ", ".join(sorted((own | solver) - {"name", "dataset", "source"}))
+        raise ValueError(f"{preset.name}: expected settings of this preset ({known}), got {', '.join(unknown)}")
+    settings = replace(preset.solver, **{key: value for key, value in changes.items() if key in solver})
+    return replace(preset, solver=settings, **{key: value for key, value in changes.items() if key in own})
+
+
+def flat(preset: Preset) -> dict[str, Any]:
+    """Every setting of a preset by its name, those of the solver included."""
+    own = {one.name: getattr(preset, one.name) for one in dataclasses.fields(preset) if one.name != "solver"}
+    return {**own, "task": preset.task, **asdict(preset.solver)}
+
+
+_UPSTREAM: tuple[Preset, ...] = (
+    RankPreset(
+        "live-rank", "live", "upstream src/RankIQA/live/solver_vgg.prototxt",
+        SolverSettings(base_lr=1e-5, gamma=0.1, stepsize=10000, max_iter=50000),
+        list_groups=4, groups=4, levels=6, images=2,
+    ),
+    RankPreset(
+        "tid2013-rank", "tid2013", "upstream src/RankIQA/tid2013/solver_vgg.prototxt",
+        SolverSettings(base_lr=1e-4, gamma=0.1, stepsize=10000, max_iter=50000),
+        list_groups=18, groups=9, levels=5, images=1,
+    ),
+    FineTunePreset(
+        "live-ft", "live", "upstream src/FT/live/solver_live.prototxt",
+        SolverSettings(base_lr=1e-6, gamma=0.5, stepsize=5000, max_iter=20000, test_iter=20),
+        batch=30,
+    ),
+    FineTunePreset(
+        "tid2013-ft", "tid2013", "upstream src/FT/tid2013/solver_vgg.prototxt",
+        SolverSettings(base_lr=1e-5, gamma=0.5, stepsize=5000, max_iter=10000, test_iter=20),
+        batch=30, sort_by_label=True,
+    ),
+)  # fmt: skip
+_PAPER: tuple[Preset, ...] = (
+    RankPreset(
+        "live-rank-paper", "live", "paper section 4",
+        SolverSettings(base_lr=1e-4, gamma=0.1, stepsize=10000, max_iter=50000),
+        list_groups=4, groups=4, levels=6, images=2,
+    ),
+    RankPreset(
+        "tid2013-rank-paper", "tid2013", "paper section 4",
+        SolverSettings(base_lr=1e-4, gamma=0.1, stepsize=10000, max_iter=50000),
+        list_groups=18, groups=9, levels=5, images=1,
+    ),
+    FineTunePreset(
+        "live-ft-paper", "live", "paper section 4",
+        SolverSettings(base_lr=1e-6, gamma=0.1, stepsize=10000, max_iter=50000, test_iter=20),
+        batch=30,
+    ),
+    FineTunePreset(
+        "tid2013-ft-paper", "tid2013", "paper section 4",
+        SolverSettings(base_lr=1e-6, gamma=0.1, stepsize=10000, max_iter=50000, test_iter=20),
+        batch=30, sort_by_label=True,
+    ),
+)  # fmt: skip
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*_UPSTREAM, *_PAPER)}
