@@ -266,7 +266,7 @@ def test_take_crops():
         for channel in range(3):
             expected = image[top : top + 30, left : left + 30, channel]
             assert np.array_equal(crops[i, channel].numpy(), expected)
-    assert take_crops(image, np.empty((0, 2), int), 30).shape == (0, 3, 30, InputSpec(30))
+    assert take_crops(image, np.empty((0, 2), int), InputSpec(30)).shape == (0, 3, 30, 30)
 
 
 @pytest.mark.parametrize(
