@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import rankiqa
-from rankiqa.caffe.blas import CaffeBlas, _carried
+from rankiqa.caffe.blas import CaffeBlas, _opencv_openblas
 from rankiqa.cli import main
 from rankiqa.data.lists import read_list
 from rankiqa.training.presets import PRESETS
@@ -102,7 +102,7 @@ def test_other_sums_are_refused(monkeypatch):
     monkeypatch.setattr("rankiqa.caffe.blas.DIGESTS", {1: "0" * 64})
     with pytest.raises(ValueError, match="expected an OpenBLAS that sums as Caffe's"):
         CaffeBlas()
-    assert _carried().exists()
+    assert _opencv_openblas().exists()
 
 
 def test_only_on_the_cpu(blas, tiny_list):

@@ -17,28 +17,29 @@ def _floating(**tensors: Tensor) -> None:
             raise ValueError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
 
 
-def _active(one: Tensor, others: Tensor, margin: Tensor) -> Tensor:
-    """For each score of `one`: how many of `others` it forms a pair with that has a loss. R n, R m -> R n, int64.
+def _active(scores: Tensor, others: Tensor, margin: Tensor) -> Tensor:
+    """For each of `scores`: with how many of `others` its pair has a loss. (R, n), (R, m) -> (R, n), int64.
 
-    Such pairs are those with margin - (one - other) > 0. Rounding included, that never turns false again as `other`
-    grows, so a binary search among the sorted others finds where it begins.
+    Such pairs are those with margin - (score - other) > 0. Rounding included, once that is true it stays true as
+    `other` grows, so a binary search among the sorted others finds where it begins.
     """
     others = others.sort(dim=1).values
     last = others.shape[1] - 1
-    low = torch.zeros_like(one, dtype=torch.int64)
+    low = torch.zeros_like(scores, dtype=torch.int64)
     high = torch.full_like(low, last + 1)
     for _ in range((last + 1).bit_length()):
         middle = (low + high) // 2
         # CAFFE: a pair exactly at the margin has no gradient (upstream's netloss: loss > 0)
-        loses = margin - (one - others.gather(1, middle.clamp_max(last))) > 0
+        loses = margin - (scores - others.gather(1, middle.clamp_max(last))) > 0
         low, high = torch.where(loses | (low == high), low, middle + 1), torch.where(loses, middle, high)
     return last + 1 - low
 
 
 class _PairRanking(torch.autograd.Function):
-    """n log n log L in time and linear in memory: a score's gradient is a count of pairs, and the loss follows from it.
+    """The pair loss in n log n log L time and linear memory.
 
-    The levels are halved again and again; each halving takes the pairs between an earlier and a later half at once.
+    A score's gradient is a count of pairs, and the loss follows from the counts. The levels are halved again and again;
+    each halving takes the pairs between an earlier and a later half at once.
     """
 
     @staticmethod
@@ -52,7 +53,7 @@ class _PairRanking(torch.autograd.Function):
         while span > 1:
             span //= 2
             earlier, later = filled.view(-1, 2, span * images).unbind(1)
-            # The loss falls with s_i and rises with s_j; negated, a later score stands as an earlier one does
+            # The loss falls with s_i and rises with s_j; negated scores turn a later one into an earlier one
             falls, rises = _active(earlier, later, margin), _active(-later, -earlier, margin)
             counts.view(-1, 2, span * images).add_(torch.stack((-falls, rises), 1))
             pairs += falls.sum()
@@ -71,15 +72,27 @@ class _PairRanking(torch.autograd.Function):
 
 
 def pair_ranking_loss(scores: Tensor, *, distortions: int, levels: int, images: int, margin: float = 10.0) -> Tensor:
-    """Hinge loss over every ordered pair of levels of each distortion, summed and divided by N (a scalar tensor).
+    """Hinge loss over every ordered pair of levels of each distortion, summed and divided by N.
 
-    scores: (N,), N = distortions * levels * images, floating point; for each distortion, for each level in the order
-    of the ranking (the score should fall from one level to the next), the images of that level. A pair is a score of
-    an earlier level i and one of a later level j of the same distortion: max(0, margin - (s_i - s_j)).
-    margin: in units of the scores; the paper's epsilon.
-    The sum is taken in float64; the gradient, a whole number over N, is exact. Unlike upstream's layer it follows the
-    gradient of what comes after, so a loss weight works. A nan or an infinite score makes the loss nan or infinite.
-    Raises ValueError for another shape, an integer dtype, fewer than 2 levels, or distortions or images below 1.
+    A pair is a score of an earlier level i and a score of a later level j of the same distortion; its loss is
+    max(0, margin - (s_i - s_j)). The sum is taken in float64; the gradient, a whole number over N, is exact. Unlike
+    upstream's layer it multiplies by the gradient of what follows, so a loss weight works. A nan or an infinite score
+    makes the loss nan or infinite.
+
+    Args:
+        scores: (N,) floating point, N = distortions * levels * images: for each distortion, for each level in the order
+            of the ranking (the score should fall from one level to the next), the images of that level.
+        distortions: D, 1 or more.
+        levels: L, 2 or more.
+        images: B, images of each level, 1 or more.
+        margin: In units of the scores; the paper's epsilon.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        ValueError: For another shape, an integer dtype, or sizes out of range.
+
     Source: paper eq. 4-6; upstream src/MyLossLayer/netloss_{live,tid2013}.py.
     """
     if distortions < 1 or levels < 2 or images < 1:
@@ -98,9 +111,18 @@ def pair_ranking_loss(scores: Tensor, *, distortions: int, levels: int, images: 
 
 
 def euclidean_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """sum((prediction - target)^2) / (2 N), N the first dimension (a scalar tensor).
+    """sum((prediction - target)^2) / (2 N), N the first dimension.
 
-    Raises ValueError unless both are floating point, of one shape, with N >= 1.
+    Args:
+        prediction: (N, ..) floating point.
+        target: The same shape.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        ValueError: Unless both are floating point, of one shape, with N >= 1.
+
     Source: Caffe's EuclideanLoss; upstream src/FT/*/train_*.prototxt.
     """
     _floating(prediction=prediction, target=target)
@@ -132,10 +154,20 @@ class _Contrastive(torch.autograd.Function):
 def contrastive_loss(a: Tensor, b: Tensor, dissimilar: Tensor, *, margin: float) -> Tensor:
     """Siamese networks' contrastive loss: mean over N of half of D^2 (similar) or max(0, margin - D)^2 (dissimilar).
 
-    a, b: (N, C) floating point, the features of the two sides; D is their Euclidean distance, row by row.
-    dissimilar: (N,), y of the literature: 1 or True for a dissimilar pair, 0 or False for a similar one.
-    Caffe's ContrastiveLoss takes the opposite label (1 = similar); with that minded, loss and gradient are its own.
-    Raises ValueError for other shapes, dtypes or labels.
+    Caffe's ContrastiveLoss takes the opposite label (1 = similar). Apart from that, values and gradients match Caffe's.
+
+    Args:
+        a: (N, C) floating point, the features of one side.
+        b: The same of the other side; D is the Euclidean distance of a and b, row by row.
+        dissimilar: (N,), y of the literature: 1 or True for a dissimilar pair, 0 or False for a similar one.
+        margin: In units of the distance.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        ValueError: For other shapes, dtypes or labels.
+
     Source: Hadsell, Chopra and LeCun 2006 (paper's [Siamese] reference); Caffe's contrastive_loss_layer.
     """
     _floating(a=a, b=b)

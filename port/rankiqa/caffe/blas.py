@@ -1,11 +1,11 @@
 """Matrix products summed in Caffe's order: with them a training on the CPU ends at Caffe's weights, bit for bit.
 
-Two BLAS libraries sum in different orders, so their last bits differ, and a training makes that grow until nothing is
-left in common. Caffe in the container multiplies by OpenBLAS, with its kernels for Haswell. OpenCV's wheel, which the
-port needs anyway, carries an OpenBLAS with those kernels; here it is called as Caffe calls it: image by image, through
-columns. Slower than PyTorch's own products (`scripts/bench train`), and on the CPU alone. PyTorch's threads wait by
-spinning, just where BLAS's would work: OMP_WAIT_POLICY=passive in the environment, before torch is imported, makes
-this twice as fast.
+Two BLAS libraries sum in different orders, so their last bits differ, and training amplifies the difference until the
+weights have nothing in common. Caffe in the container multiplies by OpenBLAS with its kernels for Haswell. OpenCV's
+wheel, which the port needs anyway, contains an OpenBLAS with those kernels; here it is called as Caffe calls it: image
+by image, through columns. It is slower than PyTorch's own products (`scripts/bench train`) and runs on the CPU only.
+PyTorch's idle threads spin on the cores that BLAS needs: with OMP_WAIT_POLICY=passive in the environment before torch
+is imported, this is twice as fast.
 
 Source: Caffe 1.0 base_conv_layer.cpp, inner_product_layer.cpp (behaviour, not code).
 """
@@ -42,10 +42,13 @@ DIGESTS = {
 class CaffeBlas:
     """An OpenBLAS that multiplies as Caffe's does.
 
-    threads: as many as Caffe had; None: one for each core of this process, as Caffe takes them. How the work is divided
-    decides on last bits, so that Caffe itself comes to other weights on another number of cores.
-    path: a shared library, OpenBLAS with Haswell's kernels; None: the one that OpenCV's wheel carries.
-    Raises ValueError where there is none, where the processor lacks AVX2, or where its products are not Caffe's.
+    Args:
+        threads: As many as Caffe had; None: one for each core of this process, as Caffe takes them. How the work is
+            divided decides on last bits, so Caffe itself ends at other weights on another number of cores.
+        path: A shared library, OpenBLAS with Haswell's kernels; None: the one in OpenCV's wheel.
+
+    Raises:
+        ValueError: Where there is none, where the processor lacks AVX2, or where its products are not Caffe's.
     """
 
     def __init__(self, threads: int | None = None, path: str | os.PathLike | None = None):
@@ -55,7 +58,7 @@ class CaffeBlas:
             raise ValueError(f"Caffe's products: expected 1 thread or more, got {threads!r}")
         if platform.machine() != "x86_64" or torch.backends.cpu.get_cpu_capability() == "DEFAULT":
             raise ValueError(f"Caffe's products: expected an x86-64 processor with AVX2, got {platform.machine()}")
-        path = Path(path) if path else _carried()
+        path = Path(path) if path else _opencv_openblas()
         self._library = _loaded(path)
         got = {number: self.digest(number) for number in DIGESTS}
         if got != DIGESTS:
@@ -64,17 +67,17 @@ class CaffeBlas:
         self.threads = self._library.openblas_get_num_threads()
 
     def digest(self, threads: int) -> str:
-        """SHA-256 (hex) over products of every kind: what tells this library from one that sums otherwise."""
+        """SHA-256 (hex) over products of every kind, which differs for a library that sums in another order."""
         self._library.openblas_set_num_threads(threads)
-        random, found = np.random.RandomState(0), hashlib.sha256()
+        random, products = np.random.RandomState(0), hashlib.sha256()
         for m, n, k in CHECKED:
             for transposed in ((False, False), (False, True), (True, False)):
                 shapes = [(k, m) if transposed[0] else (m, k), (n, k) if transposed[1] else (k, n)]
                 a, b = (torch.from_numpy(random.randint(-(2**23), 2**23, s).astype(np.float32)) for s in shapes)
                 product = torch.empty(m, n)
                 self.gemm(a, b, product, transposed=transposed)
-                found.update(product.numpy().tobytes())
-        return found.hexdigest()
+                products.update(product.numpy().tobytes())
+        return products.hexdigest()
 
     def apply_to(self, model: nn.Module) -> None:
         """Compute the convolutions and fully-connected layers of a module by this library, forward and backward."""
@@ -89,7 +92,7 @@ class CaffeBlas:
     def gemm(
         self, a: Tensor, b: Tensor, c: Tensor, *, transposed: tuple[bool, bool] = (False, False), beta: float = 0.0
     ) -> None:
-        """c = a b + beta c: float32 matrices (rows contiguous), a or b transposed first where told."""
+        """c = a b + beta c: float32 matrices (rows contiguous), a or b transposed first where `transposed` says so."""
         (m, k), n = (a.shape[::-1] if transposed[0] else a.shape), c.shape[1]
         for matrix in (a, b, c):
             assert matrix.is_contiguous() and matrix.dtype == torch.float32 and matrix.device.type == "cpu"
@@ -108,13 +111,13 @@ class CaffeBlas:
         )  # fmt: skip
 
 
-def _carried() -> Path:
+def _opencv_openblas() -> Path:
     """The OpenBLAS inside OpenCV's wheel."""
     import cv2
 
     site = Path(cv2.__file__).resolve().parent.parent
-    for found in sorted(site.glob("opencv_python*.libs/libopenblas*.so*")):
-        return found
+    for library in sorted(site.glob("opencv_python*.libs/libopenblas*.so*")):
+        return library
     raise ValueError(f"Caffe's products: expected the OpenBLAS of OpenCV's wheel below {site}, got none: name one")
 
 

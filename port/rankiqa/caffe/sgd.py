@@ -21,8 +21,16 @@ POLICIES = ("fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid")
 class LearningRate:
     """One of Caffe's learning-rate policies.
 
-    policy: fixed, step, multistep, exp, inv, poly or sigmoid; gamma, power, stepsize, stepvalue, max_iter: as in a
-    solver's prototxt. Raises ValueError for a policy or a field that Caffe would refuse.
+    Args:
+        policy: "fixed", "step", "multistep", "exp", "inv", "poly" or "sigmoid".
+        gamma: As in a solver's prototxt, like the others.
+        power: Of "inv" and "poly".
+        stepsize: Of "step" and "sigmoid", iterations.
+        stepvalue: Of "multistep", iterations.
+        max_iter: Of "poly", iterations.
+
+    Raises:
+        ValueError: For a policy or a field that Caffe would refuse.
     """
 
     policy: str = "fixed"
@@ -90,10 +98,22 @@ class CaffeSGD(Optimizer):
       still move it;
     - h exists, as zeros, from the first step on, and `state_dict` carries the iteration and the rate's step.
 
-    params: tensors, or groups with optional "lr_mult" and "decay_mult" (default 1). lr: base_lr, above 0 or 0.
-    momentum: 0 or more. weight_decay: 0 or more. schedule: a LearningRate; None: fixed.
-    clip_gradients: None, or the largest norm. regularization: "L2" or "L1".
-    Raises ValueError for values out of range. Runs a few multi-tensor operations per group, none per parameter.
+    It runs a few multi-tensor operations for each group, none for each parameter.
+
+    Args:
+        params: Tensors, or groups with optional "lr_mult" and "decay_mult" (default 1).
+        lr: base_lr, 0 or more.
+        momentum: 0 or more.
+        weight_decay: 0 or more.
+        schedule: The learning-rate policy; None: fixed.
+        iter_size: Backward passes whose gradients are summed in .grad for one step.
+        clip_gradients: The largest norm of all gradients together; None: no limit.
+        regularization: "L2" or "L1".
+        nesterov: Whether to update as Caffe's Nesterov solver.
+
+    Raises:
+        ValueError: For values out of range.
+
     Source: Caffe 1.0 sgd_solver.cpp, nesterov_solver.cpp.
     """
 

@@ -1,4 +1,4 @@
-"""Memory that is freed and taken again at each iteration stays with the process."""
+"""Keep memory that is freed and allocated again at each iteration."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ TOP_PAD = 1 << 28
 
 
 def keep_freed() -> bool:
-    """Have glibc keep what is freed; returns whether it could. The whole process from here on.
+    """Make glibc keep freed memory, for the whole process from here on; returns whether it could.
 
-    It would give each layer's large arrays back to the system and fetch them anew, page by page, which takes as long
-    as the layer itself. The commands call this; a program that trains or scores on the CPU may, too.
+    By default glibc returns each layer's large arrays to the system and fetches them again, page by page, which takes
+    as long as the layer itself. The commands call this; a program that trains or scores on the CPU may call it too.
     """
     if not sys.platform.startswith("linux"):
         return False
