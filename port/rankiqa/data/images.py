@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 # apart by their content, a suffix only chooses what a folder gives
 SUFFIXES = frozenset(
     ".apng .avif .avifs .bmp .dib .exr .gif .hdr .j2c .j2k .jfif .jif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .pam .pbm "
-    ".pfm .pgm .pic .png .pnm .ppm .pxm .ras .sr .tif .tiff .webp".split()  # noqa: SIM905
+    ".pfm .pgm .pic .png .pnm .ppm .pxm .ras .sr .tif .tiff .webp".split()
 )
 MOST_PIXELS = 1 << 30  # OpenCV's own limit
 _LOCK = threading.Lock()  # Pillow's limits and the process's stderr are shared by all threads
