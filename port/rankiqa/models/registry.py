@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import nn
 
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.architectures import ARCHITECTURES, Architecture
+from rankiqa.models.backbones import LIBRARIES, build_backbone, is_backbone
 from rankiqa.models.network import build_network
 
 
@@ -55,7 +57,8 @@ def names() -> tuple[str, ...]:
 def entry(arch: str) -> Entry:
     """What is registered under a name. Raises ValueError for an unknown one."""
     if arch not in _ENTRIES:
-        raise ValueError(f"arch: expected one of {', '.join(_ENTRIES)}, got {arch!r}")
+        others = " or ".join(f"{library}:{arch}" for library in LIBRARIES)
+        raise ValueError(f"arch: expected one of {', '.join(_ENTRIES)}, or {others}, got {arch!r}")
     return _ENTRIES[arch]
 
 
@@ -63,7 +66,8 @@ def build(arch: str, *, fc: Sequence[str] | None = None, random: CaffeRandom | N
     """A network with fresh weights as Caffe's fillers make them, on torch's default device.
 
     Args:
-        arch: "vgg16", "alexnet", "shallow", or another registered name.
+        arch: "vgg16", "alexnet", "shallow", another registered name, or a network of a library with one output:
+            "timm:NAME", "torchvision:NAME" (fc and random do not apply to those).
         fc: Names of the fully-connected layers as a caffemodel has them, each the plain name or with `_m`; None: the
             rank nets' (fc6 fc7 fc8_m, or fc1_m).
         random: Caffe's random stream: weights are drawn from it, bit for bit Caffe's, and later the dropout masks.
@@ -74,6 +78,8 @@ def build(arch: str, *, fc: Sequence[str] | None = None, random: CaffeRandom | N
 
     Source: upstream's fillers (xavier, zero bias); BVLC's AlexNet; for Shallow, where none are given, xavier.
     """
+    if is_backbone(arch):
+        return build_backbone(arch).to(torch.get_default_device())
     return entry(arch).factory(fc=fc, random=random)
 
 

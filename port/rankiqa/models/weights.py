@@ -15,12 +15,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from rankiqa.models.architectures import ARCHITECTURES
+from rankiqa.models.backbones import Backbone, build_backbone, is_backbone
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
 from rankiqa.models.network import Network
 from rankiqa.models.score_meaning import from_metadata
 
 
-def load(path: str | os.PathLike) -> Network:
+def load(path: str | os.PathLike) -> Network | Backbone:
     """Load the network of a weights file, or of a training's snapshot, in eval mode, on the CPU.
 
     `model.meaning` says what its score means, as far as the file does.
@@ -36,7 +37,7 @@ def load(path: str | os.PathLike) -> Network:
         raise ValueError(f"path: expected a string or a path, got {type(path).__name__}")
     path = Path(path)
     if path.is_dir() and (path / "config.json").is_file():
-        return Network.from_pretrained(path)
+        path = path / "model.safetensors"
     metadata, state = read(path)
     model = _described(metadata, path)
     check(state, model.state_dict(), path)
@@ -75,7 +76,7 @@ def describe(model: nn.Module) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _described(metadata: dict[str, str], path: Path) -> Network:
+def _described(metadata: dict[str, str], path: Path) -> Network | Backbone:
     """The network that a file's metadata names, its parameters not yet set."""
     if metadata.get("format") != FORMAT or not {"arch", "fc"} <= set(metadata):
         raise ValueError(
@@ -88,6 +89,10 @@ def _described(metadata: dict[str, str], path: Path) -> Network:
         fc = json.loads(metadata["fc"])
         if not isinstance(fc, list) or not all(isinstance(name, str) for name in fc):
             raise ValueError(f"fc: expected a list of names, got {metadata['fc']}")
+        if is_backbone(metadata["arch"]):
+            model = build_backbone(metadata["arch"])
+            model.meaning = from_metadata(metadata)
+            return model
         if metadata["arch"] not in ARCHITECTURES:
             raise ValueError(f"arch: expected one of {', '.join(ARCHITECTURES)}, got {metadata['arch']!r}")
         return Network(ARCHITECTURES[metadata["arch"]], fc, from_metadata(metadata))

@@ -1,0 +1,58 @@
+"""ImageNet weights of torchvision's VGG-16 for the original's VGG-16, which takes BGR 0..255.
+
+torchvision's network takes RGB, 0..1, less a mean, divided by a deviation. All of that is linear, so it goes into the
+first convolution. At the border the two differ: torchvision pads with 0 after the mean is taken off, the original's
+network pads the pixels themselves with 0, which is black.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rankiqa.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from rankiqa.models.network import Network
+
+
+@torch.no_grad()
+def folded_first_convolution(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """A convolution on BGR 0..255 that computes what the given one does on normalised RGB, away from the border.
+
+    Args:
+        weight: (out, 3, kernel, kernel), channels RGB.
+        bias: (out,).
+
+    Returns:
+        Weight (channels BGR) and bias, float32.
+    """
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    exact = weight.double()
+    shift = (exact * (mean / std)).sum((1, 2, 3))
+    folded = exact / (255 * std)
+    return folded.flip(1).float(), (bias.double() - shift).float()
+
+
+@torch.no_grad()
+def copy_torchvision(model: Network, source: nn.Module) -> list[str]:
+    """Copy torchvision's VGG-16 into the original's; returns the layers that keep their own weights (the output).
+
+    Args:
+        model: A vgg16.
+        source: torchvision's `vgg16`, with its weights.
+
+    Raises:
+        ValueError: For another network on either side.
+    """
+    ours = [name for name in model.steps if isinstance(model.get_submodule(name), (nn.Conv2d, nn.Linear))]
+    theirs = [module for module in source.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    if model.arch != "vgg16" or len(theirs) != len(ours):
+        raise ValueError(f"expected VGG-16 on both sides, got {model.arch} and {type(source).__name__}")
+    for number, (name, module) in enumerate(zip(ours[:-1], theirs, strict=False)):
+        target = model.get_submodule(name)
+        if target.weight.shape != module.weight.shape:
+            raise ValueError(f"{name}: expected {tuple(target.weight.shape)}, got {tuple(module.weight.shape)}")
+        pair = (module.weight, module.bias)
+        weight, bias = folded_first_convolution(*pair) if number == 0 else pair
+        target.weight.copy_(weight)
+        target.bias.copy_(bias)
+    return ours[-1:]
