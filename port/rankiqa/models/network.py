@@ -39,6 +39,7 @@ class Network(nn.Module, PyTorchModelHubMixin):
         fc: Names of the fully-connected layers.
         head: Name of the output layer.
         meaning: What the score means.
+        flatten_side: Side of the blob that the first fully-connected layer takes.
         steps: Names of the modules in the order in which they run.
 
     Raises:
@@ -74,6 +75,7 @@ class Network(nn.Module, PyTorchModelHubMixin):
             else:
                 if FLATTEN not in self.steps:
                     self._add(FLATTEN, nn.Flatten())
+                    self.flatten_side = math.isqrt(shapes[self.fc[0]][0][1] // channels_before(architecture))
                 name = next(names)
                 self._add(name, nn.Linear(shapes[name][0][1], layer.out_features, **unset))
                 if layer.hidden:
@@ -144,6 +146,11 @@ class Network(nn.Module, PyTorchModelHubMixin):
         from rankiqa.models import pretrained  # late: it builds networks
 
         return pretrained.load(model_id, map_location, **options)
+
+
+def channels_before(architecture: Architecture) -> int:
+    """Channels of the blob that the first fully-connected layer takes."""
+    return architecture.conv_layers[-1].out_channels
 
 
 def check_input(model: nn.Module, x: Tensor) -> None:

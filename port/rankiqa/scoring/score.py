@@ -79,7 +79,7 @@ def score_crops(model: Network, image: np.ndarray, offsets: np.ndarray) -> np.nd
         offsets: int (n, 2), top and left in pixels.
     """
     device = next(model.parameters()).device
-    with torch.inference_mode(), _evaluating(model), _full_float32():
+    with torch.inference_mode(), evaluating(model), full_float32():
         parts = [
             model(take_crops(image, offsets[i : i + CHUNK], model.input_spec).to(device)).squeeze(1)
             for i in range(0, len(offsets), CHUNK)
@@ -88,7 +88,7 @@ def score_crops(model: Network, image: np.ndarray, offsets: np.ndarray) -> np.nd
 
 
 @contextlib.contextmanager
-def _evaluating(model: Network):
+def evaluating(model: Network):
     """Every layer in eval mode for a while, then each as it was."""
     training = {module: module.training for module in model.modules()}
     model.eval()
@@ -100,7 +100,7 @@ def _evaluating(model: Network):
 
 
 @contextlib.contextmanager
-def _full_float32():
+def full_float32():
     """TF32, which PyTorch allows for convolutions on a GPU, is off for a while."""
     operators = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
     before = [operator.fp32_precision for operator in operators]

@@ -1,0 +1,135 @@
+"""Dense scores: the network runs once over the whole image, as a convolution, instead of on random crops.
+
+The fully-connected layers of VGG-16, AlexNet and Shallow are convolutions of the size of their input, with the same
+weights; so a larger image gives a map of scores, one for each place of the crop on a grid of the network's stride. An
+image of the crop's own size gives exactly one, the network's output. Elsewhere it differs a little from the scores of
+crops: padding, and the pooling windows that the border cuts, lie at the border of the image, not of each crop.
+
+Shapes: H x W the image, H' x W' the map. An option beside the original's way; source: none of the original's (Long,
+Shelhamer and Darrell 2015 for the idea).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rankiqa.data.crops import check_image, take_crops
+from rankiqa.data.images import ImageError
+from rankiqa.data.input_spec import InputSpec
+from rankiqa.models.network import FLATTEN, Network
+from rankiqa.scoring.score import evaluating, full_float32
+
+TILE = 1024  # pixels by which a tile's side may exceed the crop: bounds the memory for large images
+
+
+@dataclass(frozen=True, eq=False)
+class DenseScore:
+    """The dense scores of an image.
+
+    Attributes:
+        score: The mean over the map.
+        map: float32 (H', W'); [i, j] is the score of the square of `crop` pixels at (i * stride, j * stride).
+        stride: Pixels between neighbouring scores.
+        crop: Side of the square that a score sees, pixels.
+    """
+
+    score: float
+    map: np.ndarray
+    stride: int
+    crop: int
+
+
+def score_dense(model: Network, image: np.ndarray) -> DenseScore:
+    """Score an image by running the network over all of it.
+
+    The result depends on nothing but the weights, the image and the machine. Images larger than TILE + crop on a side
+    are scored tile by tile, on a fixed grid.
+
+    Args:
+        model: VGG-16, AlexNet or Shallow.
+        image: uint8 (H, W, 3), RGB, both sides at least the crop.
+
+    Raises:
+        ValueError: For another network, an image of another form, or a result that is not finite.
+        ImageError: For an image that is smaller than the crop.
+    """
+    if not isinstance(model, Network):
+        raise ValueError(f"dense scores: expected vgg16, alexnet or shallow, got {type(model).__name__}")
+    check_image(image)
+    crop, stride = model.crop, stride_of(model)
+    height, width = image.shape[:2]
+    if min(height, width) < crop:
+        raise ImageError(f"expected both sides at least {crop} pixels (the crop), got {height} x {width} (H x W)")
+    rows, columns = ((side - crop) // stride + 1 for side in (height, width))
+    scores = np.empty((rows, columns), np.float32)
+    step = TILE // stride  # scores of a tile along a side
+    with torch.inference_mode(), evaluating(model), full_float32():
+        for i in range(0, rows, step):
+            for j in range(0, columns, step):
+                part = scores[i : i + step, j : j + step]
+                part[:] = _tile(model, image, (i, j), part.shape, stride)
+    if not np.isfinite(scores).all():
+        raise ValueError("expected finite scores, got nan or inf: the weights do not fit the image's range")
+    return DenseScore(float(scores.mean(dtype=np.float64)), scores, stride, crop)
+
+
+def stride_of(model: Network) -> int:
+    """Pixels of the input between neighbouring outputs of the network's convolutional part."""
+    stride = 1
+    for module in model.modules():
+        step = module.stride if isinstance(module, nn.Conv2d) or hasattr(module, "kernel") else 1
+        stride *= step[0] if isinstance(step, tuple) else step
+    return stride
+
+
+def _tile(model: Network, image: np.ndarray, first: tuple[int, int], shape: tuple[int, int], stride: int) -> np.ndarray:
+    """The scores of one tile, from its pixels and a margin around them.
+
+    With the margin, a score sees what it sees when the network runs over the whole image: at most half a crop around
+    its square, through the padding of the layers.
+
+    Args:
+        model: The network.
+        image: uint8 (H, W, 3), RGB.
+        first: Row and column of the tile's first score in the map.
+        shape: Rows and columns of its scores.
+        stride: Pixels between neighbouring scores.
+    """
+    margin = -(-(model.crop // 2) // stride) * stride
+    start = [max(0, place * stride - margin) for place in first]
+    end = [(place + number - 1) * stride + model.crop + margin for place, number in zip(first, shape, strict=True)]
+    pixels = np.ascontiguousarray(image[start[0] : end[0], start[1] : end[1]])
+    x = _input(pixels, model.input_spec).to(next(model.parameters()).device)
+    scores = dense_forward(model, x)[0, 0]
+    row, column = (place - begin // stride for place, begin in zip(first, start, strict=True))
+    return scores[row : row + shape[0], column : column + shape[1]].cpu().numpy()
+
+
+def _input(pixels: np.ndarray, spec: InputSpec) -> Tensor:
+    """A whole tile as the network takes it, (1, 3, H, W)."""
+    height, width = pixels.shape[:2]
+    side = max(height, width)
+    square = np.zeros((side, side, 3), np.uint8)
+    square[:height, :width] = pixels
+    whole = InputSpec(side, spec.channel_order, spec.value_range, spec.mean, spec.std)
+    return take_crops(square, np.zeros((1, 2), int), whole)[..., :height, :width]
+
+
+def dense_forward(model: Network, x: Tensor) -> Tensor:
+    """A map of scores (N, 1, H', W') of images (N, 3, H, W), both sides at least the crop."""
+    side = 0  # of the first fully-connected layer's input for one crop
+    for name in model.steps:
+        module = model.get_submodule(name)
+        if name == FLATTEN:
+            side = model.flatten_side
+        elif isinstance(module, nn.Linear):
+            weight = module.weight.view(module.out_features, -1, side, side)
+            x, side = F.conv2d(x, weight, module.bias), 1
+        else:
+            x = module(x)
+    return x
