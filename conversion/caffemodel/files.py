@@ -1,4 +1,4 @@
-"""Opening what should be a model file, telling what it is instead, and writing files whole or not at all."""
+"""Opening what should be a model file, naming what it is instead, and writing files whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,22 +12,56 @@ from google.protobuf.message import DecodeError
 
 from caffemodel.errors import CaffemodelError
 from caffemodel.schema import FAST
-from caffemodel.wire import Runs, lift
+from caffemodel.wire import BlobStore, NotCaffes, detach_blobs, leading_fields
+from rankiqa.data import atomic_files
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
+_UNPACK = "unpack it first"
+# how a file begins -> (what it is, what to do)
 _MAGIC = {
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"PK\x03\x04": "a ZIP archive (a PyTorch file?)",
-    b"\x1f\x8b": "a gzip archive",
-    b"\x80\x02": "a Python pickle",
-    HDF5: "an HDF5 file",
+    b"\x89PNG": ("a PNG image", ""),
+    b"\xff\xd8\xff": ("a JPEG image", ""),
+    b"%PDF": ("a PDF file", ""),
+    b"PK\x03\x04": ("a ZIP archive", _UNPACK),
+    b"PK\x05\x06": ("an empty ZIP archive", ""),
+    b"\x1f\x8b": ("a gzip archive", _UNPACK),
+    b"BZh": ("a bzip2 archive", _UNPACK),
+    b"\xfd7zXZ": ("an xz archive", _UNPACK),
+    b"7z\xbc\xaf": ("a 7-Zip archive", _UNPACK),
+    b"Rar!": ("a RAR archive", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("a Zstandard archive", _UNPACK),
+    b"MATLAB": ("a MATLAB file (of MatConvNet?)", "give Caffe's .caffemodel"),
+    b"\x93NUMPY": ("a NumPy file", "give Caffe's .caffemodel"),
+    b"\x80\x02": ("a Python pickle (an old PyTorch file?)", "give Caffe's .caffemodel"),
+    b"\x80\x03": ("a Python pickle", "give Caffe's .caffemodel"),
+    b"\x80\x04": ("a Python pickle", "give Caffe's .caffemodel"),
+    b"\x80\x05": ("a Python pickle", "give Caffe's .caffemodel"),
+    b"\x04\0\0\0\x01\0\0\0": ("a Torch 7 file", "give Caffe's .caffemodel"),
+    b"\x12\x01\0\0\0\0\0\0": ("an MXNet file", "give Caffe's .caffemodel"),
+    b"\x7fELF": ("a program", ""),
+    b"SQLite": ("an SQLite database", ""),
+    HDF5: ("an HDF5 file", ""),
 }
-_HEAD = 4096  # bytes looked at to tell what a file is
+_INSTEAD = {
+    "safetensors": ("a safetensors file", "weights that are converted already: --to caffemodel goes back"),
+    "solver state": ("a solver state", "it holds no weights: give the .caffemodel that it names"),
+    "mean image": (
+        "Caffe's mean image (.binaryproto)",
+        "it holds no weights, and RankIQA takes no mean: give the .caffemodel",
+    ),
+    "onnx": ("an ONNX model", "give Caffe's .caffemodel"),
+    "tensorflow": ("a TensorFlow model", "give Caffe's .caffemodel"),
+}
+_HEAD = 4096  # bytes read to name a file
+_VARINT, _BYTES = 0, 2
 
 
 def head(path: Path) -> bytes:
-    """The first bytes of a file. CaffemodelError when there is none to read, or it is empty."""
+    """The first bytes of a file.
+
+    Raises:
+        CaffemodelError: When it is empty or cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             start = file.read(_HEAD)
@@ -35,84 +69,142 @@ def head(path: Path) -> bytes:
         raise CaffemodelError(f"{path}: expected a model file, got no such file") from None
     except IsADirectoryError:
         raise CaffemodelError(f"{path}: expected a model file, got a folder") from None
-    except OSError as error:
-        raise CaffemodelError(f"{path}: expected a readable model file, got: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CaffemodelError(f"{path}: expected a readable model file, got: {reason}") from None
     if not start:
         raise CaffemodelError(f"{path}: expected a model file, got an empty one")
     return start
 
 
-def kind_of(path: Path) -> str:
-    """ "hdf5", "safetensors", "solverstate", "text" or "caffemodel" (whatever is left), by content."""
+def content_type(path: Path) -> str:
+    """What a file is, by content.
+
+    Returns:
+        "hdf5", "safetensors", "solver state", "mean image", "onnx", "tensorflow", "text", "other" (with a beginning
+        that names it), or "caffemodel" for whatever is left.
+    """
     start = head(path)
     if start.startswith(HDF5):
         return "hdf5"
+    if any(start.startswith(magic) for magic in _MAGIC):
+        return "other"
     if len(start) > 9 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 1 << 27:
         return "safetensors"
-    if start[0] == 0x08:  # field 1 as a number: SolverState.iter; in a NetParameter field 1 is text
-        return "solverstate"
     if not any(byte < 9 or 13 < byte < 32 for byte in start):
         return "text"
+    return _protobuf(path, start)
+
+
+def _protobuf(path: Path, start: bytes) -> str:
+    """Which protobuf message a file holds, by its first fields."""
+    if start[0] not in (0x08, 0x0A, 0x2A, 0x3A):
+        return "caffemodel"
+    with mapped(path) as view:
+        fields = leading_fields(view)
+    kinds = set(fields)
+    # a blob: numbers are field 5, a shape field 7; both are booleans in a net
+    if (5, _BYTES) in kinds and kinds <= {(n, _VARINT) for n in range(1, 5)} | {(5, _BYTES), (7, _BYTES)}:
+        return "mean image"
+    if fields[:1] == [(1, _VARINT)]:  # SolverState.iter, ONNX's ir_version; in a net field 1 is text
+        if kinds & {(7, _BYTES), (8, _BYTES)}:
+            return "onnx"
+        return "tensorflow" if start[2:3] == b"\x12" and b"tensorflow" in start.lower() else "solver state"
+    if fields[:2] == [(1, _BYTES), (1, _BYTES)]:  # GraphDef: nodes; a net has one name
+        return "tensorflow"
     return "caffemodel"
+
+
+@contextlib.contextmanager
+def mapped(path: Path) -> Iterator[memoryview]:
+    """A file's bytes, read as they are used. Raises OSError or ValueError where there are none."""
+    with open(path, "rb") as file:
+        yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # open as long as views of it are
+
+
+def _text(start: bytes) -> tuple[str, str]:
+    """(what a text file is, what to do)."""
+    text = start.decode("latin-1").lstrip("\ufeffï»¿ \t\r\n").lower()
+    if text.startswith(("<!doctype html", "<html", "<?xml", "<head")):
+        return "a web page (HTML)", (
+            "the site answered with a page instead of the file: open the link in a browser and save the model itself"
+        )
+    if text.startswith("version https://git-lfs"):
+        return "a Git LFS pointer", "run `git lfs pull` in its repository, or download the file that it points to"
+    if "layer" in text or "input:" in text or "net:" in text or "base_lr" in text:
+        return "a prototxt: it describes a network, it holds no weights", "give the .caffemodel, and this with --net"
+    return "text", ""
 
 
 def _expected(path: Path, what: str) -> str:
     """The error for a file that is not `what`."""
-    start = head(path)
-    for magic, name in _MAGIC.items():
+    start, kind = head(path), content_type(path)
+    instead, way_out = None, ""
+    for magic, (name, advice) in _MAGIC.items():
         if start.startswith(magic):
-            return f"{path}: expected {what}, got {name}"
-    kind = kind_of(path)
-    if kind == "text":
-        text = start.decode("latin-1")
-        if "layer" in text or "input:" in text or "net:" in text or "base_lr" in text:
-            return f"{path}: expected {what}, got a prototxt: it describes a network, it holds no weights"
-        return f"{path}: expected {what}, got text"
-    if kind == "safetensors":
-        return f"{path}: expected {what}, got a safetensors file"
-    if kind == "solverstate":
-        if what == "a solverstate":
-            return f"{path}: expected {what}, got a truncated or damaged one, or something else"
-        return f"{path}: expected {what}, got something else (a solverstate?)"
-    size = path.stat().st_size
-    if start[0] in (0x0A, 0x12, 0x1A) or start.startswith(b"\xa2\x06"):  # how a NetParameter begins
-        return f"{path}: expected {what}, got a truncated or damaged one ({size} bytes)"
-    return f"{path}: expected {what}, got something else ({size} bytes)"
+            instead, way_out = name, advice
+    if start.startswith(b"PK") and b"data.pkl" in start:
+        instead, way_out = "a PyTorch file", "give Caffe's .caffemodel"
+    if start[257:262] == b"ustar":
+        instead, way_out = "a tar archive", _UNPACK
+    if kind == "text" and instead is None:
+        instead, way_out = _text(start)
+    elif kind in _INSTEAD and kind != what.removeprefix("a "):
+        instead, way_out = _INSTEAD[kind]
+    if instead is None:
+        size = path.stat().st_size
+        begins = start[0] in (0x0A, 0x12, 0x1A) or start.startswith(b"\xa2\x06")  # how a NetParameter does
+        damaged = f"a truncated or damaged one ({size} bytes)"
+        instead = damaged if begins or kind == "solver state" else f"something else ({size} bytes)"
+    return f"{path}: expected {what}, got {instead}" + (f": {way_out}" if way_out else "")
 
 
 def parse(path: Path, message: str, what: str):
-    """A protobuf file as (message, its numbers). CaffemodelError says what the file is instead."""
-    start = head(path)
-    if kind_of(path) in ("hdf5", "safetensors", "text") or any(start.startswith(magic) for magic in _MAGIC):
-        raise CaffemodelError(_expected(path, what))
-    found, runs = FAST[message](), Runs()
+    """Parse a protobuf file.
+
+    Returns:
+        (the message, the numbers of its blobs).
+
+    Raises:
+        CaffemodelError: Which says what the file is instead.
+    """
+    if content_type(path) != ("solver state" if message == "SolverState" else "caffemodel"):
+        raise wrong(path, what)
+    parsed, store = FAST[message](), BlobStore()
     try:
-        with open(path, "rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # stays open as long as the runs do
-        found.ParseFromString(lift(memoryview(data), message, runs))
-    except (DecodeError, OSError, ValueError):
-        raise CaffemodelError(_expected(path, what)) from None
-    return found, runs
+        with mapped(path) as view:
+            parsed.ParseFromString(detach_blobs(view, message, store))
+    except NotCaffes as error:
+        raise CaffemodelError(
+            f"{path}: expected {what}, got a file of {error}, whose blobs have other fields: RankIQA's are Caffe's"
+        ) from None
+    except (DecodeError, OSError, ValueError, RecursionError):
+        raise wrong(path, what) from None
+    return parsed, store
 
 
 def wrong(path: Path, what: str) -> CaffemodelError:
-    """The error for a file that parses but isn't `what`."""
+    """The error for a file that isn't `what`."""
     return CaffemodelError(_expected(path, what))
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path in the same folder, renamed to `path` when the block ends well, removed when it does not."""
+    """`rankiqa.data.atomic_files.replacing`, with an error that says what is wrong with the place.
+
+    Yields:
+        A temporary path in the same folder, renamed to `path` when the block ends well, removed when it does not.
+
+    Raises:
+        CaffemodelError: When the file cannot be written.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise CaffemodelError(f"{path}: expected an existing folder to write into, got {path.parent}")
     if path.is_dir():
         raise CaffemodelError(f"{path}: expected a file to write, got a folder")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with atomic_files.replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         raise CaffemodelError(f"{path}: could not be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)

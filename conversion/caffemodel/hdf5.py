@@ -85,7 +85,8 @@ def write_net(net: Net, path: Path) -> None:
         for layer in net.layers:
             group = data.create_group(layer.name)
             for k, blob in enumerate(layer.blobs):
-                group.create_dataset(str(k), data=blob.data.reshape(_shape(layer, k)))
+                values = blob.float32() if blob.dtype == "float16" else blob.data
+                group.create_dataset(str(k), data=values.reshape(_shape(layer, k)))
 
 
 def read_solverstate(path: Path) -> SolverState:

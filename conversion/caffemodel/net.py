@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from caffemodel.errors import CaffemodelError
-from caffemodel.schema import FAST
-from caffemodel.wire import Runs
+from caffemodel.wire import BlobStore
 
 CHUNK = 1 << 18  # values handled at a time: a mebibyte, which stays in the cache
 
@@ -20,7 +19,8 @@ CHUNK = 1 << 18  # values handled at a time: a mebibyte, which stays in the cach
 class Blob:
     """An array of a file, read when it is asked for.
 
-    shape: as the file has it; legacy: it was written as num, channels, height, width; dtype: "float32" or "float64".
+    shape: as the file has it; legacy: it was written as num, channels, height, width; dtype: "float32", "float64" or
+    "float16" (NVIDIA Caffe's).
     """
 
     def __init__(self, shape: Sequence[int], legacy: bool, dtype: str, read: Callable[[], Any], keep=None):
@@ -28,20 +28,21 @@ class Blob:
         self.shape, self.legacy, self.dtype = tuple(int(n) for n in shape), legacy, dtype
         self._read, self._keep = read, keep
 
-    def _kind(self) -> np.dtype:
+    def _dtype(self) -> np.dtype:
         return np.dtype(self.dtype).newbyteorder("<")
 
-    def _bytes(self) -> memoryview:
+    def encoded(self) -> memoryview:
+        """The values in the file's precision as little-endian bytes."""
         values = self._read()
         if isinstance(values, np.ndarray):
-            values = np.ascontiguousarray(values, self._kind()).reshape(-1).view(np.uint8).data
+            values = np.ascontiguousarray(values, self._dtype()).reshape(-1).view(np.uint8).data
         return values
 
     @property
     def data(self) -> np.ndarray:
         """The values in the file's precision, of the file's shape; a copy of its own, to do with as one likes."""
-        values = np.empty(self.shape, self._kind())
-        values.reshape(-1).view(np.uint8)[:] = np.frombuffer(self._bytes(), np.uint8)
+        values = np.empty(self.shape, self._dtype())
+        values.reshape(-1).view(np.uint8)[:] = np.frombuffer(self.encoded(), np.uint8)
         return values
 
     def float32(self) -> np.ndarray:
@@ -51,9 +52,9 @@ class Blob:
 
     def chunks(self) -> Iterator[np.ndarray]:
         """`float32` in order, flat, in pieces of some megabytes: for large files."""
-        view, step = self._bytes(), CHUNK * self._kind().itemsize
+        view, step = self.encoded(), CHUNK * self._dtype().itemsize
         for first in range(0, len(view), step):
-            values = np.frombuffer(bytes(view[first : first + step]), self._kind())  # numbers need not be aligned
+            values = np.frombuffer(bytes(view[first : first + step]), self._dtype())  # numbers need not be aligned
             with np.errstate(over="ignore"):
                 yield values.astype("<f4", copy=False)
 
@@ -81,9 +82,13 @@ class Blob:
     def assign(self, values: np.ndarray) -> None:
         """Put other values of the same number in its place, in the file's own encoding and shape; they are copied.
 
-        Raises CaffemodelError for another number of values.
+        Half-precision numbers give way to float32.
+
+        Raises:
+            CaffemodelError: For another number of values.
         """
-        values = np.array(values, self._kind())
+        self.dtype = "float32" if self.dtype == "float16" else self.dtype
+        values = np.array(values, self._dtype())
         if values.size != math.prod(self.shape):
             raise CaffemodelError(f"expected {math.prod(self.shape)} values for shape {self.shape}, got {values.size}")
         if self._keep:
@@ -108,7 +113,7 @@ class Net:
     """A model file. format: "caffemodel" or "hdf5"; version: "V0", "V1" or "V2" as written; layers as upgraded to V2.
 
     unknown: what Caffe 1.0 does not know, as text; it is kept when the net is written back.
-    message, runs: the protobuf message as read, with references to the numbers (None for HDF5).
+    message, store: the protobuf message as read, and the numbers that it refers to (None for HDF5).
     """
 
     name: str
@@ -117,7 +122,7 @@ class Net:
     layers: list[Layer]
     unknown: list[str] = field(default_factory=list)
     message: Any = None
-    runs: Runs = field(default_factory=Runs)
+    store: BlobStore = field(default_factory=BlobStore)
 
 
 @dataclass
@@ -136,24 +141,3 @@ def array_blob(array: np.ndarray) -> Blob:
     dtype = "float64" if array.dtype == np.float64 else "float32"
     kept = np.asarray(array, dtype)
     return Blob(kept.shape, False, dtype, lambda: kept)
-
-
-def fill(message, blob: Blob, runs: Runs) -> None:
-    """Write a blob into a BlobProto, as Caffe writes one (shape, packed float or double)."""
-    message.shape.dim.extend(blob.shape)
-    setattr(message, "data" if blob.dtype == "float32" else "double_data", runs.add(blob._bytes()))
-
-
-def from_arrays(name: str, layers: Sequence[tuple[str, str, Sequence[np.ndarray]]]) -> Net:
-    """A V2 net of [(layer name, type, arrays)], float64 arrays as double_data, all others as float32.
-
-    The arrays are not copied.
-    """
-    from caffemodel.read import from_message
-
-    message, runs = FAST["NetParameter"](name=name), Runs()
-    for layer_name, kind, arrays in layers:
-        layer = message.layer.add(name=layer_name, type=kind)
-        for array in arrays:
-            fill(layer.blobs.add(), array_blob(np.asarray(array)), runs)
-    return from_message(message, runs, name)

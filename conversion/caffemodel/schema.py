@@ -1,15 +1,22 @@
-"""The part of Caffe's protobuf schema that model files need, built from one table; nothing is generated or copied.
+"""Caffe's protobuf schema as far as model files need it, built from one table; nothing is generated or copied.
 
-Every field that Caffe 1.0 can write is declared, because protobuf writes unknown fields after the known ones: only so
-does reading and writing back give the same bytes. What the tool never looks into (a layer's own parameters) is
-declared as `bytes`, and so is a blob's `data`: packed floats are then read without a Python object for each.
+Three forms of it. FAST reads and writes model files: what it never looks into (a layer's settings) is declared as
+`bytes`, and so is a blob's `data`: packed floats are then read without a Python object for each. Every field that
+Caffe 1.0 can write is declared, because protobuf writes unknown fields after the known ones: only so does reading and
+writing back give the same bytes. FULL has every message and enum with its names: for a layer's settings and for
+prototxts. ANY_ENCODING reads blobs whose numbers are not packed.
 
-Table: message -> "name number kind" per field; kind ends in * when repeated. Source: field numbers of Caffe 1.0.
+Table: message -> "name number kind" per field; kind ends in * when repeated. Source: field numbers of Caffe 1.0;
+raw_data and its like (10 to 13 of a blob): NVIDIA Caffe.
 """
+
+from collections.abc import Iterable
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-# parameters of a layer, by type: (name, number in LayerParameter, number in V1LayerParameter or None)
+from caffemodel.settings_table import ENUMS, SETTINGS
+
+# settings of a layer, by type: (name, number in LayerParameter, number in V1LayerParameter or None)
 PARAMETERS = [
     ("transform_param", 100, 36), ("loss_param", 101, 42), ("accuracy_param", 102, 27), ("argmax_param", 103, 23),
     ("concat_param", 104, 9), ("contrastive_loss_param", 105, 40), ("convolution_param", 106, 10),
@@ -27,65 +34,76 @@ PARAMETERS = [
     ("recurrent_param", 146, None), ("swish_param", 147, None), ("clip_param", 148, None),
 ]  # fmt: skip
 
-_TABLE = {
+_NAMES = {"argmax": "ArgMax", "hdf5_data": "HDF5Data", "hdf5_output": "HDF5Output", "transform": "Transformation",
+          "prelu": "PReLU", "relu": "ReLU", "tanh": "TanH"}  # fmt: skip
+_CAPITALS = ("lrn", "mvn", "spp", "elu")
+
+
+def settings_message(field: str) -> str:
+    """The message of a layer's settings field: PoolingParameter of pooling_param."""
+    name = field.removesuffix("_param")
+    words = name.upper() if name in _CAPITALS else "".join(word.capitalize() for word in name.split("_"))
+    return _NAMES.get(name, words) + "Parameter"
+
+
+_MESSAGES = {
     "BlobShape": "dim 1 int64*packed",
     "BlobProto": "num 1 int32, channels 2 int32, height 3 int32, width 4 int32, data 5 {float}, diff 6 {float}, "
-    "shape 7 BlobShape, double_data 8 {double}, double_diff 9 {double}",
-    "ParamSpec": "name 1 string, share_mode 2 int32, lr_mult 3 float, decay_mult 4 float",
+    "shape 7 BlobShape, double_data 8 {double}, double_diff 9 {double}, raw_data_type 10 int32, "
+    "raw_diff_type 11 int32, raw_data 12 bytes, raw_diff 13 bytes",
+    "ParamSpec": "name 1 string, share_mode 2 DimCheckMode, lr_mult 3 float, decay_mult 4 float",
     "LayerParameter": "name 1 string, type 2 string, bottom 3 string*, top 4 string*, loss_weight 5 float*, "
-    "param 6 ParamSpec*, blobs 7 BlobProto*, include 8 bytes*, exclude 9 bytes*, phase 10 int32, "
-    "propagate_down 11 bool*, " + ", ".join(f"{name} {number} bytes" for name, number, _ in PARAMETERS),
-    "V0LayerParameter": "name 1 string, type 2 string, num_output 3 uint32, biasterm 4 bool, weight_filler 5 bytes, "
-    "bias_filler 6 bytes, pad 7 uint32, kernelsize 8 uint32, group 9 uint32, stride 10 uint32, pool 11 int32, "
-    "dropout_ratio 12 float, local_size 13 uint32, alpha 14 float, beta 15 float, source 16 string, scale 17 float, "
-    "meanfile 18 string, batchsize 19 uint32, cropsize 20 uint32, mirror 21 bool, k 22 float, blobs 50 BlobProto*, "
-    "blobs_lr 51 float*, weight_decay 52 float*, rand_skip 53 uint32, det_fg_threshold 54 float, "
-    "det_bg_threshold 55 float, det_fg_fraction 56 float, det_context_pad 58 uint32, det_crop_mode 59 string, "
-    "new_num 60 int32, new_channels 61 int32, new_height 62 int32, new_width 63 int32, shuffle_images 64 bool, "
-    "concat_dim 65 uint32, hdf5_output_param 1001 bytes",
-    "V1LayerParameter": "layer 1 V0LayerParameter, bottom 2 string*, top 3 string*, name 4 string, type 5 int32, "
-    "blobs 6 BlobProto*, blobs_lr 7 float*, weight_decay 8 float*, include 32 bytes*, exclude 33 bytes*, "
-    "loss_weight 35 float*, param 1001 string*, blob_share_mode 1002 int32*, "
-    + ", ".join(f"{name} {number} bytes" for name, _, number in PARAMETERS if number),
+    "param 6 ParamSpec*, blobs 7 BlobProto*, include 8 NetStateRule*, exclude 9 NetStateRule*, phase 10 Phase, "
+    "propagate_down 11 bool*, "
+    + ", ".join(f"{name} {number} {settings_message(name)}" for name, number, _ in PARAMETERS),
+    "V0LayerParameter": "name 1 string, type 2 string, num_output 3 uint32, biasterm 4 bool, weight_filler 5 "
+    "FillerParameter, bias_filler 6 FillerParameter, pad 7 uint32, kernelsize 8 uint32, group 9 uint32, stride 10 "
+    "uint32, pool 11 PoolMethod, dropout_ratio 12 float, local_size 13 uint32, alpha 14 float, beta 15 float, "
+    "source 16 string, scale 17 float, meanfile 18 string, batchsize 19 uint32, cropsize 20 uint32, mirror 21 bool, "
+    "k 22 float, blobs 50 BlobProto*, blobs_lr 51 float*, weight_decay 52 float*, rand_skip 53 uint32, "
+    "det_fg_threshold 54 float, det_bg_threshold 55 float, det_fg_fraction 56 float, det_context_pad 58 uint32, "
+    "det_crop_mode 59 string, new_num 60 int32, new_channels 61 int32, new_height 62 int32, new_width 63 int32, "
+    "shuffle_images 64 bool, concat_dim 65 uint32, hdf5_output_param 1001 HDF5OutputParameter",
+    "V1LayerParameter": "layer 1 V0LayerParameter, bottom 2 string*, top 3 string*, name 4 string, type 5 LayerType, "
+    "blobs 6 BlobProto*, blobs_lr 7 float*, weight_decay 8 float*, include 32 NetStateRule*, exclude 33 NetStateRule*, "
+    "loss_weight 35 float*, param 1001 string*, blob_share_mode 1002 DimCheckMode*, "
+    + ", ".join(f"{name} {number} {settings_message(name)}" for name, _, number in PARAMETERS if number),
     "NetParameter": "name 1 string, layers 2 V1LayerParameter*, input 3 string*, input_dim 4 int32*, "
-    "force_backward 5 bool, state 6 bytes, debug_info 7 bool, input_shape 8 BlobShape*, layer 100 LayerParameter*",
-    # A layer's own parameters: only what an upgrade of an old file writes or moves.
-    "ConvolutionParameter": "num_output 1 uint32, bias_term 2 bool, pad 3 uint32*, kernel_size 4 uint32*, "
-    "group 5 uint32, stride 6 uint32*, weight_filler 7 bytes, bias_filler 8 bytes",
-    "InnerProductParameter": "num_output 1 uint32, bias_term 2 bool, weight_filler 3 bytes, bias_filler 4 bytes",
-    "PoolingParameter": "pool 1 int32, kernel_size 2 uint32, stride 3 uint32, pad 4 uint32",
-    "DropoutParameter": "dropout_ratio 1 float",
-    "LRNParameter": "local_size 1 uint32, alpha 2 float, beta 3 float, k 5 float",
-    "ConcatParameter": "concat_dim 1 uint32",
-    "InfogainLossParameter": "source 1 string",
-    "HDF5DataParameter": "source 1 string, batch_size 2 uint32",
-    "DataParameter": "source 1 string, scale 2 float, mean_file 3 string, batch_size 4 uint32, crop_size 5 uint32, "
-    "mirror 6 bool, rand_skip 7 uint32",
-    "ImageDataParameter": "source 1 string, scale 2 float, mean_file 3 string, batch_size 4 uint32, "
-    "crop_size 5 uint32, mirror 6 bool, rand_skip 7 uint32, shuffle 8 bool, new_height 9 uint32, new_width 10 uint32",
-    "WindowDataParameter": "source 1 string, scale 2 float, mean_file 3 string, batch_size 4 uint32, "
-    "crop_size 5 uint32, mirror 6 bool, fg_threshold 7 float, bg_threshold 8 float, fg_fraction 9 float, "
-    "context_pad 10 uint32, crop_mode 11 string",
-    "TransformationParameter": "scale 1 float, mirror 2 bool, crop_size 3 uint32, mean_file 4 string",
-    "InputParameter": "shape 1 BlobShape*",
+    "force_backward 5 bool, state 6 NetState, debug_info 7 bool, input_shape 8 BlobShape*, layer 100 LayerParameter*",
     "SolverState": "iter 1 int32, learned_net 2 string, history 3 BlobProto*, current_step 4 int32",
 }
 
 
-def _build(package, names, numbers):
-    """Message classes; numbers: how the runs of a blob are declared."""
+def _build(package: str, names: Iterable[str], inside: Iterable[str], numbers: dict[str, str], full=False) -> dict:
+    """Message classes.
+
+    Args:
+        package: A name for the set.
+        names: The messages to build.
+        inside: Of these, the ones that a field may hold; another message in a field is bytes.
+        numbers: How the runs of numbers of a blob are declared.
+        full: Declare enums, which else are int32.
+    """
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto2")
+    table = _MESSAGES | SETTINGS
     for name in names:
         message = file.message_type.add(name=name)
-        for one in _TABLE[name].split(", "):
-            field_name, number, kind = one.split()
+        for entry in table[name].split(", "):
+            field_name, number, kind = entry.split()
             kind, repeated, packed = numbers.get(kind, kind).partition("*")
             added = message.field.add(name=field_name, number=int(number))
             added.label = field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL
-            if kind in _TABLE:
+            if kind in inside:
                 added.type, added.type_name = field.TYPE_MESSAGE, f".{package}.{kind}"
+            elif kind in ENUMS and full:
+                added.type, added.type_name = field.TYPE_ENUM, f".{package}.{name}.{kind}"
+                if kind not in [enum.name for enum in message.enum_type]:
+                    values = message.enum_type.add(name=kind).value
+                    for value in ENUMS[kind].split(", "):
+                        values.add(name=value.split()[0], number=int(value.split()[1]))
             else:
+                kind = "bytes" if kind in SETTINGS else "int32" if kind in ENUMS else kind
                 added.type = getattr(field, f"TYPE_{kind.upper()}")
             if packed:
                 added.options.packed = True
@@ -94,9 +112,10 @@ def _build(package, names, numbers):
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in names}
 
 
-# `data` and its like as one bytes field: what a packed run is on disk
-FAST = _build("rankiqa.caffe", _TABLE, {"{float}": "bytes", "{double}": "bytes"})
+_EVERY = (*_MESSAGES, *SETTINGS)
+_PACKED = {"{float}": "float*packed", "{double}": "double*packed"}
+# what an upgrade of an old file writes or moves is a message of its own here
+FAST = _build("rankiqa.caffe", _EVERY, _MESSAGES, {"{float}": "bytes", "{double}": "bytes"})
+FULL = _build("rankiqa.full", _EVERY, _EVERY, _PACKED, full=True)
 # numbers in any encoding, packed again when written; a Python object for each, so for the rare file that needs it
-ANY_ENCODING = _build(
-    "rankiqa.any", ["BlobShape", "BlobProto"], {"{float}": "float*packed", "{double}": "double*packed"}
-)
+ANY_ENCODING = _build("rankiqa.any", ("BlobShape", "BlobProto"), ("BlobShape",), _PACKED)

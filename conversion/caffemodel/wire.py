@@ -1,18 +1,20 @@
 """The encoding of Caffe's files, as far as needed to leave the long runs of numbers where they lie.
 
-`lift` copies a file without the numbers of its blobs: a reference of a few bytes stands for each run, so that protobuf
-parses kilobytes instead of half a gigabyte and a value is read only when somebody asks for it. `lay` puts them back.
+`detach_blobs` copies a message without the numbers of its blobs: a reference of a few bytes stands for each run, so
+that protobuf parses kilobytes instead of half a gigabyte and a value is read only when it is used. `reattach_blobs`
+puts them back. Ours because protobuf's own parsers copy every number.
 
 Source: protobuf's encoding (tag, length, value); Caffe 1.0's field numbers.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from google.protobuf.message import DecodeError
 
-from caffemodel.schema import ANY_ENCODING
+from caffemodel.schema import ANY_ENCODING, PARAMETERS
 
 # message -> field number -> the message inside; only the ways that lead to blobs
 _INSIDE = {
@@ -23,11 +25,21 @@ _INSIDE = {
     "SolverState": {3: "BlobProto"},
     "BlobProto": {},
 }
-_WIDTH = {5: 4, 6: 4, 8: 8, 9: 8}  # a blob's data, diff, double_data, double_diff: bytes per number
+# a blob's data, diff, double_data, double_diff, and NVIDIA Caffe's raw_data and raw_diff: bytes per number
+_WIDTH = {5: 4, 6: 4, 8: 8, 9: 8, 12: 1, 13: 1}
+# what a layer states once
+_ONCE = {
+    "LayerParameter": {number for _, number, _ in PARAMETERS},
+    "V1LayerParameter": {number for _, _, number in PARAMETERS if number},
+}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class Runs:
+class NotCaffes(DecodeError):
+    """What another program's schema has under the same numbers; the text names the program."""
+
+
+class BlobStore:
     """The numbers of a file's blobs, each under a reference that stands in the message's `data`."""
 
     def __init__(self) -> None:
@@ -86,26 +98,52 @@ def _fields(view: memoryview) -> Iterator[tuple[int, int, int, int, int]]:
         yield number, wire, start, value, at
 
 
-def lift(view: memoryview, message: str, runs: Runs) -> bytes:
-    """The encoded message with references for the numbers of its blobs, which go to `runs`.
+def leading_fields(view: memoryview, limit: int = 32) -> list[tuple[int, int]]:
+    """(number, wire type) of a message's first fields, as far as it is one: to tell what a file is."""
+    seen: list[tuple[int, int]] = []
+    with contextlib.suppress(DecodeError):
+        for number, wire, *_ in _fields(view):
+            seen.append((number, wire))
+            if len(seen) == limit:
+                break
+    return seen
+
+
+def detach_blobs(view: memoryview, message: str, store: BlobStore) -> bytes:
+    """Take the numbers of its blobs out of an encoded message.
 
     Numbers that are not one packed run (old writers, several chunks) are brought together first.
-    Raises DecodeError for what is no such message, or cut off.
+
+    Args:
+        view: The encoded message.
+        message: Its name in the schema.
+        store: Gets the numbers.
+
+    Returns:
+        The encoded message with references in the place of the numbers.
+
+    Raises:
+        DecodeError: For what is no such message, cut off, or states a layer's settings twice.
     """
     if message == "BlobProto":
         view = _packed(view)
-    inside, out, copied = _INSIDE[message], bytearray(), 0
+    inside, out, copied, settings = _INSIDE[message], bytearray(), 0, set()
     for number, wire, start, value, end in _fields(view):
         if wire == _BYTES and number in inside:
-            found = lift(view[value:end], inside[number], runs)
+            encoded = detach_blobs(view[value:end], inside[number], store)
         elif message == "BlobProto" and number in _WIDTH:
             if wire != _BYTES or (end - value) % _WIDTH[number]:
                 raise DecodeError("a blob's numbers are cut off")
-            found = runs.add(view[value:end])
+            encoded = store.add(view[value:end])
         else:
+            # protobuf would merge the two, while a settings field of FAST keeps the last
+            if wire == _BYTES and number in _ONCE.get(message, ()):
+                if number in settings:
+                    raise DecodeError("a layer's settings stand there twice")
+                settings.add(number)
             continue
         out += view[copied:start]
-        out += _encoded(number << 3 | _BYTES) + _encoded(len(found)) + found
+        out += _encoded(number << 3 | _BYTES) + _encoded(len(encoded)) + encoded
         copied = end
     out += view[copied:]
     return bytes(out)
@@ -115,6 +153,8 @@ def _packed(view: memoryview) -> memoryview:
     """A blob with each kind of numbers as one packed run."""
     seen = set()
     for number, wire, *_ in _fields(view):
+        if number == 5 and wire == _VARINT:
+            raise NotCaffes("C3D")  # there 5 is a blob's width, and 6 its data
         if number in _WIDTH and (wire != _BYTES or number in seen):
             again = ANY_ENCODING["BlobProto"]()
             again.ParseFromString(bytes(view))
@@ -123,17 +163,17 @@ def _packed(view: memoryview) -> memoryview:
     return view
 
 
-def lay(skeleton: bytes, message: str, runs: Runs) -> list[bytes | memoryview]:
-    """The pieces of the encoded message, in order, with the runs in the place of their references."""
+def reattach_blobs(skeleton: bytes, message: str, store: BlobStore) -> list[bytes | memoryview]:
+    """The pieces of the encoded message, in order, with the numbers in the place of their references."""
     inside, pieces, view = _INSIDE[message], [], memoryview(skeleton)
     for number, wire, start, value, end in _fields(view):
         if wire == _BYTES and number in inside:
-            found = lay(view[value:end], inside[number], runs)
+            encoded = reattach_blobs(view[value:end], inside[number], store)
         elif message == "BlobProto" and number in _WIDTH:
-            found = [runs.get(view[value:end])]
+            encoded = [store.get(view[value:end])]
         else:
             pieces.append(view[start:end])
             continue
-        pieces.append(_encoded(number << 3 | _BYTES) + _encoded(sum(map(len, found))))
-        pieces += found
+        pieces.append(_encoded(number << 3 | _BYTES) + _encoded(sum(map(len, encoded))))
+        pieces += encoded
     return pieces

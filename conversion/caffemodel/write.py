@@ -7,11 +7,11 @@ from pathlib import Path
 
 from caffemodel.errors import CaffemodelError
 from caffemodel.files import replacing
-from caffemodel.net import Net, fill
-from caffemodel.read import from_message
+from caffemodel.message import fill, from_message
+from caffemodel.net import Net
 from caffemodel.schema import FAST
 from caffemodel.upgrade import to_v2
-from caffemodel.wire import Runs, lay
+from caffemodel.wire import BlobStore, reattach_blobs
 
 STEP = 1 << 20  # bytes written at a time
 
@@ -29,32 +29,32 @@ def write(net: Net, path: str | os.PathLike) -> None:
 
             hdf5.write_net(net, temporary)
         else:
-            message, runs = _message(net)
-            put(message, runs, temporary)
+            message, store = _message(net)
+            put(message, store, temporary)
 
 
-def put(message, runs: Runs, path: Path) -> None:
+def put(message, store: BlobStore, path: Path) -> None:
     """Encode a message into a file, its numbers straight from where they are."""
     with open(path, "wb") as file:
-        for piece in lay(message.SerializeToString(), message.DESCRIPTOR.name, runs):
+        for piece in reattach_blobs(message.SerializeToString(), message.DESCRIPTOR.name, store):
             for first in range(0, len(piece), STEP):
                 file.write(piece[first : first + STEP])
 
 
 def _message(net: Net):
     if net.message is not None:
-        return net.message, net.runs
-    message, runs = FAST["NetParameter"](name=net.name), Runs()
+        return net.message, net.store
+    message, store = FAST["NetParameter"](name=net.name), BlobStore()
     for layer in net.layers:
         if layer.blobs and not layer.type:
             raise CaffemodelError(f"layer {layer.name}: an HDF5 file says no layer types, which a caffemodel needs")
         added = message.layer.add(name=layer.name, type=layer.type, bottom=layer.bottoms, top=layer.tops)
         for blob in layer.blobs:
-            fill(added.blobs.add(), blob, runs)
-    return message, runs
+            fill(added.blobs.add(), blob, store)
+    return message, store
 
 
 def upgrade(net: Net) -> Net:
     """The net as a V2 caffemodel, as Caffe upgrades it."""
-    message, runs = _message(net)
-    return from_message(to_v2(message), runs, net.name)
+    message, store = _message(net)
+    return from_message(to_v2(message), store, net.name)

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from caffemodel import CaffemodelError, read, write
-from caffemodel.files import kind_of, replacing
+from caffemodel.files import content_type, replacing
 from rankiqa_convert import solver_states
 from rankiqa_convert.file_digest import FileDigest
 from rankiqa_convert.inspect_model import inspect, table
@@ -43,7 +43,7 @@ def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
     digest: of the model file, under way.
     """
     _check_outputs(options)
-    if kind_of(options.model) == "safetensors":
+    if content_type(options.model) == "safetensors":
         raise CaffemodelError(f"{options.model}: expected a caffemodel, got a safetensors file (--to caffemodel?)")
     if solver_states.is_state(options.model):
         if options.onnx or options.out.suffix != ".safetensors":

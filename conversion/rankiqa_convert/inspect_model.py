@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from caffemodel import Blob, array_blob, read, read_solverstate
-from caffemodel.files import kind_of
+from caffemodel.files import content_type
 from rankiqa_convert.solver_states import is_state
 from rankiqa_convert.weights import PARTS, read_safetensors
 
@@ -20,7 +20,7 @@ def inspect(path: Path) -> dict:
     format: "caffemodel", "solverstate" or "safetensors", "-hdf5" behind it for Caffe's HDF5 forms. Every layer is
     listed; sha256 is over the little-endian float32 values. Raises CaffemodelError as `caffemodel.read` does.
     """
-    kind = kind_of(path)
+    kind = content_type(path)
     if kind == "safetensors":
         return _safetensors(path)
     if is_state(path):

@@ -14,7 +14,7 @@ from caffemodel import (
     write,
     write_solverstate,
 )
-from caffemodel.files import kind_of, replacing
+from caffemodel.files import content_type, replacing
 from rankiqa.models.file_format import FORMAT, HISTORY, VERSION
 from rankiqa_convert.recognise import recognise
 from rankiqa_convert.weights import PARTS, read_safetensors, to_net
@@ -22,12 +22,12 @@ from rankiqa_convert.weights import PARTS, read_safetensors, to_net
 
 def is_state(path: Path) -> bool:
     """Is a file a solver's state, by content?"""
-    kind = kind_of(path)
+    kind = content_type(path)
     if kind == "hdf5":
         from caffemodel import hdf5  # late, as in `read`
 
         return hdf5.is_solverstate(path)
-    return kind == "solverstate"
+    return kind == "solver state"
 
 
 def learned_net(state: SolverState, path: Path) -> Path:

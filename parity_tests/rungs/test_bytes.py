@@ -201,4 +201,4 @@ def test_there_and_back(caffe, parity, tmp_path, arch, like):
     again = tmp_path / "again.caffemodel"
     assert convert.main([weights, "--to", "caffemodel", "--like", str(first), "--out", str(again)]) == 0
     assert again.read_bytes() == first.read_bytes()
-    assert files.kind_of(again) == "caffemodel"
+    assert files.content_type(again) == "caffemodel"

@@ -9,7 +9,7 @@ import pytest
 import caffemodel
 from caffemodel import CaffemodelError
 from caffemodel.schema import FAST
-from caffemodel.wire import Runs, lift
+from caffemodel.wire import BlobStore, detach_blobs
 
 
 def tagged(number, payload):
@@ -66,11 +66,11 @@ def test_every_encoding_of_numbers(tmp_path, numbers, dtype):
 
 def test_packed_comes_back_byte_for_byte_with_unknown_fields(tmp_path):
     """Unknown fields come last, where Caffe's own protobuf writes them, so order is kept."""
-    layer = tagged(1, b"bn") + tagged(2, b"BN") + tagged(7, PACKED + tagged(6, b"") + SHAPE + tagged(12, b"raw"))
+    layer = tagged(1, b"bn") + tagged(2, b"BN") + tagged(7, PACKED + tagged(6, b"") + SHAPE + tagged(20, b"raw"))
     content = tagged(1, b"fork") + tagged(100, layer + tagged(106, b"\x08\x05") + tagged(900, b"secret"))
     content += tagged(200, b"\x01\x02")
     net = read(tmp_path, content)
-    assert net.unknown == ["net field 200", "layer bn field 900", "layer bn blob 0 field 12"]
+    assert net.unknown == ["net field 200", "layer bn field 900", "layer bn blob 0 field 20"]
     caffemodel.write(net, tmp_path / "again.caffemodel")
     assert (tmp_path / "again.caffemodel").read_bytes() == content
 
@@ -166,16 +166,16 @@ def test_a_blob_longer_than_a_chunk_hashes_whole(tmp_path):
 def test_protobuf_never_sees_the_numbers(tmp_path):
     values = np.zeros(1_000_000, np.float32)
     caffemodel.write(caffemodel.from_arrays("n", [("a", "T", [values])]), tmp_path / "m.caffemodel")
-    runs = Runs()
-    assert len(lift(memoryview((tmp_path / "m.caffemodel").read_bytes()), "NetParameter", runs)) < 100
+    store = BlobStore()
+    assert len(detach_blobs(memoryview((tmp_path / "m.caffemodel").read_bytes()), "NetParameter", store)) < 100
 
 
 def test_wrong_counts_and_cut_files(tmp_path):
     content = v2(PACKED + SHAPE)
     with pytest.raises(CaffemodelError, match=r"conv blob 0: expected 6 values for shape \(2, 3\), got 5"):
         read(tmp_path, v2(tagged(5, VALUES[:5].tobytes()) + SHAPE))
-    with pytest.raises(CaffemodelError, match=r"expected 6 values .* got 0 .*does not know: field 12"):
-        read(tmp_path, v2(SHAPE + tagged(12, b"half precision")))
+    with pytest.raises(CaffemodelError, match=r"expected 6 values .* got 0 .*does not know: field 20"):
+        read(tmp_path, v2(SHAPE + tagged(20, b"half precision")))
     for size in range(1, len(content)):
         with pytest.raises(CaffemodelError):
             read(tmp_path, content[:size])
@@ -195,11 +195,11 @@ def test_solverstate_of_every_encoding(tmp_path):
             (b.shape, b.dtype, b.data.tobytes()) for b in state.history
         ]
     for size in (1, 5, 30, 61):
-        with pytest.raises(CaffemodelError, match="solverstate"):
+        with pytest.raises(CaffemodelError, match="solver state"):
             caffemodel.read_solverstate(saved(tmp_path / "cut", path.read_bytes()[:-size]))
-    with pytest.raises(CaffemodelError, match=r"expected a caffemodel, got .*a solverstate"):
+    with pytest.raises(CaffemodelError, match=r"expected a caffemodel, got a solver state"):
         caffemodel.read(path)
-    with pytest.raises(CaffemodelError, match="expected a solverstate"):
+    with pytest.raises(CaffemodelError, match="expected a solver state"):
         caffemodel.read_solverstate(saved(tmp_path / "m", v2(PACKED + SHAPE)))
 
 

@@ -65,7 +65,7 @@ def refused(capsys, tmp_path, path, *args, out="W.safetensors"):
     (tmp_path / out).write_text("old")
     before = sorted(tmp_path.rglob("*"))
     status, text, error = run(capsys, path, *args, "--out", tmp_path / out)
-    assert (status, text, error.count("\n")) == (2, "", 1) and error.startswith("convert.py: ")
+    assert (status, text, error.count("\n")) == (2, "", 1) and error.startswith("rankiqa convert: ")
     assert (tmp_path / out).read_text() == "old" and sorted(tmp_path.rglob("*")) == before
     return error
 

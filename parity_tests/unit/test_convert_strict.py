@@ -56,7 +56,7 @@ def test_an_onnx_file_is_no_solverstate(capsys, shallow, tmp_path):
     assert run(capsys, shallow, "--onnx", tmp_path / "net.onnx")[0] == 0
     for arguments in (["inspect", tmp_path / "net.onnx"], [tmp_path / "net.onnx", "--out", tmp_path / "w.safetensors"]):
         status, text, error = run(capsys, *arguments)
-        assert (status, text) == (2, "") and "got something else" in error
+        assert (status, text) == (2, "") and "got an ONNX model" in error
 
 
 def test_a_layer_of_which_there_are_two_is_no_structure_to_follow(capsys, tmp_path, shallow):
