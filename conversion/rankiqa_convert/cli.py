@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
         if inspecting:
             return commands.show(options)
         summary = commands.to_caffe(options) if options.to else commands.to_port(options, digest)
-    except commands.CaffemodelError as error:
+    except ValueError as error:  # CaffemodelError, or a missing extra
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from caffemodel import CaffemodelError
 from rankiqa.caffe.pooling import pooled_size
+from rankiqa.data.extras import need
 from rankiqa.models.architectures import Conv, Norm, Pool
 from rankiqa_convert.recognise import Match
 
@@ -17,13 +17,10 @@ OPSET = 17
 def export(match: Match, target: Path) -> None:
     """Write `target`: input "data" (N, 3, crop, crop) float32 BGR 0..255, output named as Caffe's output layer (N, 1).
 
-    Raises CaffemodelError where the onnx package is missing.
+    Raises MissingExtra (a ValueError) where the onnx package is missing.
     """
-    try:
-        import onnx
-        from onnx import TensorProto, helper, numpy_helper
-    except ModuleNotFoundError:
-        raise CaffemodelError("--onnx: expected the package onnx, which is not installed: pip install onnx") from None
+    onnx = need("onnx", "onnx", "--onnx")
+    helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 
     nodes, weights, fc = [], [], iter(match.fc)
     shapes = match.arch.parameter_shapes(match.fc)

@@ -302,7 +302,7 @@ def test_a_folder_without_photographs(tmp_path, distort):
 def test_a_type_that_cannot_be_made_here(photographs, tmp_path, distort, monkeypatch):
     monkeypatch.setitem(sys.modules, "bm3d", None)
     status, _, err = distort(photographs, tmp_path / "out", "--types", "GN", "ID", dataset="tid2013")
-    assert status == 2 and "--types: ID cannot be made here: " in err and "the extra `denoise`" in err
+    assert status == 2 and "--types: ID cannot be made here: " in err and "pip install 'rankiqa[denoise]'" in err
     assert not (tmp_path / "out").exists()
     assert distort(photographs, tmp_path / "out", "--types", "GN", dataset="tid2013")[0] == 0
 

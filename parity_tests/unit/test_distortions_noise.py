@@ -222,5 +222,5 @@ def test_denoising_without_its_package_says_which_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "bm3d", None)
-    with pytest.raises(ValueError, match=r"package bm3d \(the extra `denoise`: pip install bm3d\), got: "):
+    with pytest.raises(ValueError, match=r"ID: .* bm3d \(pip install 'rankiqa\[denoise\]'\), got: "):
         distort(noise_image(20, 20), "ID", 1)

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 
 import rankiqa
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
+from rankiqa.models.file_format import FORMAT, VERSION
+from rankiqa.models.network import FLATTEN, Network, check_input
 
 LAYERS = {
     "vgg16": (
@@ -34,7 +36,9 @@ def inputs(model, n=2):
 @pytest.mark.parametrize("arch", LAYERS)
 def test_names_and_shapes(arch):
     model = rankiqa.build(arch)
-    assert [name for name, _ in model.named_children()] == LAYERS[arch].split()
+    children = [name for name, _ in model.named_children()]
+    assert children == model.steps
+    assert [name for name in children if name != FLATTEN] == LAYERS[arch].split()
     shapes = ARCHITECTURES[arch].parameter_shapes()
     expected = {f"{name}.{part}": s for name, pair in shapes.items() for part, s in zip(("weight", "bias"), pair)}
     assert {key: tuple(value.shape) for key, value in model.state_dict().items()} == expected
@@ -125,7 +129,7 @@ def test_other_heads(arch, like):
 @pytest.mark.parametrize(
     "arch, fc, message",
     [
-        ("resnet", None, "expected one of vgg16, alexnet, shallow, got 'resnet'"),
+        ("resnet", None, "expected one of vgg16, alexnet, shallow, or .*, got 'resnet'"),
         ("VGG16", None, "expected one of"),
         ("vgg16", ["fc6", "fc7"], r"expected fc6\[_m\] fc7\[_m\] fc8\[_m\], got fc6 fc7"),
         ("shallow", ["fc8"], r"expected fc1\[_m\]"),
@@ -146,9 +150,11 @@ def test_build_refuses(arch, fc, message):
         (torch.zeros(1, 3, 227, 227, dtype=torch.uint8), "floating point.*uint8"),
     ],
 )
-def test_forward_refuses(x, message):
-    with pytest.raises(ValueError, match=message):
-        rankiqa.build("shallow")(x)
+def test_an_input_is_refused(x, message):
+    model = rankiqa.build("shallow")
+    for refuse in (check_input, Network.forward_layers):
+        with pytest.raises(ValueError, match=message):
+            refuse(model, x)
 
 
 def test_load(weights):
@@ -195,8 +201,8 @@ def test_every_mistake_in_one_message(write, tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"format": None}, "metadata that conversion/convert.py writes"),
-        ({"format": "pt"}, "metadata that conversion/convert.py writes"),
+        ({"format": None}, "metadata that `rankiqa convert` writes"),
+        ({"format": "pt"}, "metadata that `rankiqa convert` writes"),
         ({"arch": "resnet"}, "metadata: arch: expected one of"),
         ({"fc": '["fc8"]'}, "metadata: shallow fully-connected layers"),
         ({"fc": "fc1_m"}, "metadata: "),
@@ -222,7 +228,7 @@ def test_files_that_are_refused(weights, tmp_path, photograph):
     for name, content in wrong.items():
         path = tmp_path / name
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"python conversion/convert\.py") as error:
+        with pytest.raises(ValueError, match="`rankiqa convert MODEL") as error:
             rankiqa.load(path)
         assert name in str(error.value)
     with pytest.raises(ValueError, match="no such file"):
@@ -233,7 +239,7 @@ def test_files_that_are_refused(weights, tmp_path, photograph):
 
 def test_the_package_and_its_table_start_without_torch():
     code = (
-        "import sys, rankiqa, rankiqa.architectures, rankiqa.cli; rankiqa.architectures.ARCHITECTURES; "
+        "import sys, rankiqa, rankiqa.models.architectures, rankiqa.cli; rankiqa.models.architectures.ARCHITECTURES; "
         "assert {'build', 'score', 'distort'} <= set(dir(rankiqa)); "
         "heavy = {'torch', 'cv2', 'scipy', 'PIL', 'numpy'} & set(sys.modules); "
         "sys.exit(f'imported {heavy}' if heavy else 0)"
@@ -248,11 +254,10 @@ def test_every_public_name_is_there():
         rankiqa.nothing  # noqa: B018
 
 
-def test_metadata_of_the_fixture_is_what_convert_writes(write, tmp_path):
-    weights_module = pytest.importorskip("weights")
+def test_metadata_of_the_fixture_is_what_is_written(write, tmp_path):
     from safetensors import safe_open
 
     with safe_open(write(tmp_path / "w.safetensors"), framework="np") as file:
         metadata = file.metadata()
-    assert (metadata["format"], metadata["version"]) == (weights_module.FORMAT, weights_module.VERSION)
+    assert (metadata["format"], metadata["version"]) == (FORMAT, VERSION)
     assert json.loads(metadata["fc"]) == ["fc1_m"]

@@ -18,6 +18,7 @@ class Mean(nn.Module):
     """A stand-in for a network: the mean of a crop, so that scores can be worked out by hand."""
 
     crop = 224
+    input_spec = rankiqa.InputSpec(224)
 
     def __init__(self):
         super().__init__()
@@ -101,19 +102,21 @@ def test_the_mode_is_restored_after_an_error(image):
 
 
 def test_tf32_is_off_and_left_as_it_was(image):
-    operators = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    old = not hasattr(torch.backends.cudnn, "conv")  # before PyTorch 2.9
+    name, off = ("allow_tf32", False) if old else ("fp32_precision", "ieee")
+    operators = torch.backends.cuda.matmul, torch.backends.cudnn if old else torch.backends.cudnn.conv
     seen = []
 
     class Watching(Mean):
         def forward(self, x):
-            seen.append([operator.fp32_precision for operator in operators])
+            seen.append([getattr(operator, name) for operator in operators])
             return super().forward(x)
 
-    before = [operator.fp32_precision for operator in operators]
-    assert "ieee" not in before
+    before = [getattr(operator, name) for operator in operators]
+    assert before != [off, off]
     rankiqa.score(Watching(), image, crops=1)
-    assert seen == [["ieee", "ieee"]]
-    assert [operator.fp32_precision for operator in operators] == before
+    assert seen == [[off, off]]
+    assert [getattr(operator, name) for operator in operators] == before
 
 
 def test_crops_that_are_given(model, image):

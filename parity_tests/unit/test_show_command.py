@@ -135,7 +135,7 @@ def test_a_type_that_cannot_be_made_here(small, tmp_path, monkeypatch, capsys):
     assert show("--image", small, "--out", tmp_path / "a.html", "--set", "tid2013") == 1
     rows = {row[0]: row[2] for row in Page((tmp_path / "a.html").read_text(encoding="utf-8")).rows}
     assert [name for name, pictures in rows.items() if len(pictures) != 4] == ["tid2013-ID"]
-    assert capsys.readouterr().err.count("the extra `denoise`") == 4
+    assert capsys.readouterr().err.count("pip install 'rankiqa[denoise]'") == 4
 
 
 @pytest.mark.parametrize(

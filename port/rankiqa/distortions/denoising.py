@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rankiqa.data.extras import need
 from rankiqa.distortions.noise import white_noise
 from rankiqa.distortions.rounding import to_uint8
 
@@ -18,11 +19,7 @@ def cbm3d(noisy: np.ndarray) -> np.ndarray:
     estimate variances and its thresholds, as in upstream's, and one thread, or the last bits would vary.
     Raises ValueError without the package bm3d (the extra `denoise`).
     """
-    try:
-        import bm3d
-    except (ImportError, OSError) as error:  # OSError: its library is not made for this machine
-        need = "ID needs the package bm3d (the extra `denoise`: pip install bm3d)"
-        raise ValueError(f"distort: {need}, got: {' '.join(str(error).split())}") from None
+    bm3d = need("bm3d", "denoise", "distort: ID")
     profile = bm3d.BM3DProfile()
     profile.nf, profile.lambda_thr3d, profile.mu2, profile.num_threads = 0, 2.7, 1.0, 1
     return bm3d.bm3d_rgb(noisy, SIGMA, profile)

@@ -119,7 +119,11 @@ class Network(nn.Module, PyTorchModelHubMixin):
 
         Args:
             x: Crops, (N, 3, crop, crop) float.
+
+        Raises:
+            ValueError: For another input.
         """
+        check_input(self, x)
         blobs: dict[str, Tensor] = {}
 
         def keep(name: str):

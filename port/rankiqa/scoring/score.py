@@ -102,12 +102,17 @@ def evaluating(model: Network):
 @contextlib.contextmanager
 def full_float32():
     """TF32, which PyTorch allows for convolutions on a GPU, is off for a while."""
-    operators = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
-    before = [operator.fp32_precision for operator in operators]
+    if hasattr(torch.backends.cudnn, "conv"):
+        switches = ((torch.backends.cuda.matmul, "fp32_precision"), (torch.backends.cudnn.conv, "fp32_precision"))
+        off = "ieee"
+    else:  # before PyTorch 2.9, which refuses a mixture of the old names and the new
+        switches = ((torch.backends.cuda.matmul, "allow_tf32"), (torch.backends.cudnn, "allow_tf32"))
+        off = False
+    before = [getattr(owner, name) for owner, name in switches]
     try:
-        for operator in operators:
-            operator.fp32_precision = "ieee"
+        for owner, name in switches:
+            setattr(owner, name, off)
         yield
     finally:
-        for operator, precision in zip(operators, before, strict=True):
-            operator.fp32_precision = precision
+        for (owner, name), value in zip(switches, before, strict=True):
+            setattr(owner, name, value)

@@ -27,7 +27,7 @@ from rankiqa.data.lists import ImageList
 from rankiqa.data.minibatches import minibatches
 from rankiqa.data.order import FAITHFUL, Quirks
 from rankiqa.models.architectures import known_nets
-from rankiqa.models.network import Network, build_network, fill
+from rankiqa.models.network import Network, build_network, check_input, fill
 from rankiqa.models.registry import architecture
 from rankiqa.models.score_meaning import MEANINGS
 from rankiqa.training import snapshots
@@ -242,6 +242,7 @@ class Trainer:
             self._batches[phase] = iter(loader)
         self.seen[phase] += 1
         crops, labels = next(self._batches[phase])
+        check_input(self.model, crops)
         return crops.to(self.device), labels.to(self.device)
 
     def _call(self, event: str, *arguments: Any) -> None:
