@@ -113,5 +113,6 @@ def test_only_on_the_cpu(blas, tiny_list):
 
 def test_command_line_refuses_bad_threads(tiny_list, tmp_path, capsys):
     arguments = ["train", "live-ft", "--train", str(tiny_list), "--out", str(tmp_path / "out"), "--arch", "shallow"]
-    assert main([*arguments, "--caffe-products", "-3"]) == 2
-    assert "1 thread or more, got -3" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*arguments, "--caffe-products", "-3"])
+    assert "expected a whole number, 1..1024, got '-3'" in capsys.readouterr().err

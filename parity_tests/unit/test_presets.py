@@ -12,8 +12,8 @@ import pytest
 
 import rankiqa
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
+from rankiqa.training.parameter_groups import parameter_groups
 from rankiqa.training.presets import PRESETS
-from rankiqa.training.trainer import parameter_groups
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAM = ["live-rank", "tid2013-rank", "live-ft", "tid2013-ft"]

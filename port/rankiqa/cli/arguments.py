@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import Callable
+import os
+from typing import TYPE_CHECKING, Callable
+
+if TYPE_CHECKING:
+    import torch
 
 
 def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
@@ -24,3 +28,20 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
 
 
 SEED = whole(0, 2**32 - 1)
+WORKERS = whole(0, max(32, os.cpu_count() or 1))  # more processes than cores gain nothing and may stop a machine
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of --device. Raises ValueError for one that PyTorch cannot compute on here."""
+    import torch  # late, so that --help and a wrong option answer at once
+
+    try:
+        device = torch.device(name)
+        torch.ones(1, device=device).sum().item()
+    except Exception as error:  # each kind of device has its own
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        here = ", cuda" if torch.cuda.is_available() else "; this PyTorch has no CUDA device"
+        raise ValueError(
+            f"--device {name}: expected a device that PyTorch can use, cpu{here}; got: {lines[0]}"
+        ) from None
+    return device

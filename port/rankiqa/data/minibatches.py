@@ -4,10 +4,18 @@ A sampler (`order`) yields minibatches of (line, n): a line of the list, and how
 The crop of the n-th image comes from numpy's RandomState([seed, n]), so it depends on neither the workers nor the other
 images. (Upstream draws crops in ten forked processes that share one state, which no seed can repeat.)
 
+What goes wrong in a process that reads images is raised in the training's own process, as a `DataError` that names the
+file, when its minibatch is asked for.
+
 Source: upstream src/data_layer/{rank,ft}_layer_{live,tid2013}.py.
 """
 
 from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +27,12 @@ from rankiqa.data.images import ImageError, read_image
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.data.lists import ImageList
 from rankiqa.data.order import FAITHFUL, Order, Quirks
+
+Item = tuple[Tensor, float]
+
+
+class DataError(ValueError):
+    """An image of a list that cannot be used, or a process that reads images and has ended. The message names it."""
 
 
 class Crops(Dataset):
@@ -32,7 +46,7 @@ class Crops(Dataset):
         quirks: `last_offset_never_drawn` decides which crops there are.
 
     Raises:
-        ValueError: When an item is asked for whose image is missing, unreadable or too small; it names the file.
+        DataError: When an item is asked for whose image is missing, unreadable or too small; it names the file.
     """
 
     def __init__(self, images: ImageList, *, spec: InputSpec, seed: int, cache_mb: int = 0, quirks: Quirks = FAITHFUL):
@@ -52,7 +66,7 @@ class Crops(Dataset):
                 self._cache[path] = image
         return image
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, float]:
+    def __getitem__(self, key: tuple[int, int]) -> Item:
         line, n = key
         path = self.images.paths[line]
         random = np.random.RandomState([self.seed, n])
@@ -62,12 +76,40 @@ class Crops(Dataset):
             last = not self.quirks.last_offset_never_drawn
             offsets = crop_offsets(height, width, self.spec.crop, 1, random, last_offset=last)
         except ImageError as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise DataError(f"{path}: {error}") from None
+        except MemoryError:
+            raise DataError(f"{path}: expected an image that fits into memory, got no memory for it") from None
+        except Exception as error:  # a decoder's own: what matters to the user is the file
+            raise DataError(f"{path}: expected an image, got: {type(error).__name__}: {error}") from None
         return take_crops(image, offsets, self.spec)[0], float(self.images.labels[line])
 
 
-def _collate(items: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
-    return torch.stack([crop for crop, _ in items]), torch.tensor([label for _, label in items], dtype=torch.float32)
+class _Returned(Dataset):
+    """A dataset whose items are errors where it raises them: a DataLoader would make a traceback of one in a worker."""
+
+    def __init__(self, dataset: Crops):
+        self.dataset = dataset
+
+    def __getitem__(self, key: tuple[int, int]) -> Item | DataError:
+        try:
+            return self.dataset[key]
+        except DataError as error:
+            return error
+
+
+def _collate(items: list[Item | DataError]) -> tuple[Tensor, Tensor] | str:
+    """The minibatch, or the first error's text."""
+    for item in items:
+        if isinstance(item, DataError):
+            return str(item)
+    crops, labels = zip(*items, strict=True)
+    return torch.stack(crops), torch.tensor(labels, dtype=torch.float32)
+
+
+def _leave_signals(number: int) -> None:
+    """Signals that stop a training reach the whole group; its own process decides, and ends the workers."""
+    for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def minibatches(
@@ -80,7 +122,7 @@ def minibatches(
     workers: int = 0,
     cache_mb: int = 0,
     start: int = 0,
-) -> DataLoader:
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Minibatches without end: (crops float32 (N, 3, crop, crop) as the network takes them, labels float32 (N,)).
 
     Args:
@@ -92,7 +134,41 @@ def minibatches(
         workers: Processes that read images; the minibatches are the same for any number.
         cache_mb: Decoded images to keep, in each worker.
         start: Minibatches to pass over.
+
+    Raises:
+        DataError: For an image that cannot be used, or when a worker has ended (killed for its memory, say).
     """
     order.start = start
-    dataset = Crops(images, spec=spec, seed=seed, cache_mb=cache_mb, quirks=quirks)
-    return DataLoader(dataset, batch_sampler=order, num_workers=workers, collate_fn=_collate)
+    dataset = _Returned(Crops(images, spec=spec, seed=seed, cache_mb=cache_mb, quirks=quirks))
+    loader: DataLoader[Any] = DataLoader(
+        dataset, batch_sampler=order, num_workers=workers, collate_fn=_collate, worker_init_fn=_leave_signals
+    )
+    batches = _started(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except (RuntimeError, OSError) as error:  # PyTorch's own for a worker that has ended
+            if not workers:
+                raise
+            raise DataError(
+                f"a process that reads images has ended; out of memory? fewer --workers or less --cache-mb need less "
+                f"({str(error).strip().splitlines()[0]})"
+            ) from None
+        if isinstance(batch, str):
+            raise DataError(batch)
+        yield batch
+
+
+def _started(loader: DataLoader) -> Iterator:
+    """The loader's iterator, its workers running; a worker that ends is reported by `next` alone.
+
+    PyTorch would also raise from a handler of SIGCHLD, at any point of the program: in the middle of an update, after
+    which no snapshot could be right.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        return iter(loader)
+    finally:
+        signal.signal(signal.SIGCHLD, before if before is not None else signal.SIG_DFL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,9 @@ class Callback:
 
     def on_last_loss(self, trainer: Trainer, mean: np.float32) -> None:
         """After the forward pass that follows the last iteration. mean: the smoothed loss."""
+
+    def on_error(self, trainer: Trainer, error: BaseException) -> None:
+        """When a run ends by an error, the training back where its last iteration ended."""
 
 
 class CaffeLog(Callback):
@@ -78,14 +82,30 @@ class CaffeLog(Callback):
 
 
 class Snapshots(Callback):
-    """OUT/PRESET_iter_N.safetensors whenever a snapshot is due."""
+    """OUT/PRESET_iter_N.safetensors whenever a snapshot is due, and when the run ends by an error.
+
+    Attributes:
+        last: The last that was written; None before that.
+    """
 
     def __init__(self, out: Path, write: Callable[[str], object]):
         self.out, self.write = out, write
+        self.last: Path | None = None
+
+    def _path(self, trainer: Trainer) -> Path:
+        return self.out / f"{trainer.preset.name}_iter_{trainer.iteration}.safetensors"
 
     def on_snapshot(self, trainer: Trainer) -> None:
         """Write the snapshot, whole or not at all."""
         self.out.mkdir(parents=True, exist_ok=True)
-        path = self.out / f"{trainer.preset.name}_iter_{trainer.iteration}.safetensors"
+        path = self._path(trainer)
         snapshots.take(trainer, path)
+        self.last = path
         self.write(f"Snapshot {path}")
+
+    def on_error(self, trainer: Trainer, error: BaseException) -> None:
+        """Write a snapshot, if there is none of this iteration and the weights are good."""
+        if isinstance(error, FloatingPointError) or self.last == self._path(trainer):
+            return
+        with contextlib.suppress(OSError, FloatingPointError):  # the disk may be what failed
+            self.on_snapshot(trainer)

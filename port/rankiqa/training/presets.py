@@ -14,7 +14,12 @@ RANK, FINE_TUNE = "rank", "ft"
 OUTPUT, ALL = "output", "all"  # which layers learn ten times faster
 
 
-def _number(low: float, high: float = math.inf, *, whole: bool = True, exclusive: bool = False, none: bool = False):
+MOST = 1e300  # of any setting: what is above is no number to train with, and may not fit into one
+
+
+def _number(
+    low: float, high: float = math.inf, *, whole: bool = True, exclusive: bool = False, none: bool = False
+) -> Any:
     """The metadata of a checked field: a number in low..high (exclusive: above low)."""
     return {"metadata": {"low": low, "high": high, "whole": whole, "exclusive": exclusive, "none": none}}
 
@@ -28,7 +33,7 @@ def check_fields(settings: Any, where: str) -> None:
         if value is None and rule["none"]:
             continue
         kinds: tuple[type, ...] = (int,) if rule["whole"] else (int, float)
-        fits = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+        fits = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= MOST
         if fits:
             fits = (value > rule["low"] if rule["exclusive"] else value >= rule["low"]) and value <= rule["high"]
         if not fits:

@@ -1,18 +1,23 @@
 """Snapshots of a training: a weights file that `rankiqa.load` reads, with what is needed to go on beside the weights.
 
 Tensors: NAME.weight, NAME.bias, solver.history.NAME (the momentum buffers), solver.random (int64 (625,), Caffe's random
-stream). The metadata is that of a weights file, and "training": iteration, current_step and, unless the snapshot was
-made from Caffe's files, the seed, the settings, the lists' digests and how many minibatches were taken.
+stream). The metadata is that of a weights file; "training": iteration, current_step and, unless the snapshot was made
+from Caffe's files, the seed, the settings, the lists' digests and how many minibatches were taken; and "sha256" over
+all the rest, so that a damaged snapshot is never gone on from.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import operator
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.atomic_files import replacing
 from rankiqa.models import weights
 from rankiqa.models.file_format import HISTORY, RANDOM
@@ -27,9 +33,42 @@ from rankiqa.models.file_format import HISTORY, RANDOM
 if TYPE_CHECKING:
     from rankiqa.training.trainer import Trainer
 
+DIGEST = "sha256"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training is between two iterations, beside weights, momentum and the count of iterations.
+
+    Attributes:
+        seen: Minibatches taken, by phase; those that workers have read ahead are not among them.
+        random: Caffe's random stream, uint32 (625,).
+        losses: The last losses.
+        mean: Of them, as the log shows it.
+        at: How many losses there were.
+    """
+
+    seen: Mapping[str, int]
+    random: np.ndarray
+    losses: tuple[np.float32, ...]
+    mean: np.float32
+    at: int
+
 
 def take(trainer: Trainer, path: str | os.PathLike) -> None:
-    """Write a snapshot of a training."""
+    """Write a snapshot of a training.
+
+    Raises:
+        FloatingPointError: For weights that are not finite; nothing is written.
+        OSError: For a file that cannot be written.
+    """
+    parameters = dict(trainer.model.named_parameters())
+    history = {name: trainer.optimizer.history(p) for name, p in parameters.items()}
+    for name, parameter in parameters.items():
+        if not (torch.isfinite(parameter).all() and torch.isfinite(history[name]).all()):
+            raise FloatingPointError(
+                f"iteration {trainer.iteration}: expected finite weights, got nan or inf in {name}: base_lr too high?"
+            )
     training = {
         "iteration": trainer.iteration,
         "current_step": trainer.optimizer.current_step,
@@ -38,9 +77,8 @@ def take(trainer: Trainer, path: str | os.PathLike) -> None:
         "losses": [float(loss) for loss in trainer.smoothed.losses],
         "smoothed": [float(trainer.smoothed.mean), trainer.smoothed.at],
     }
-    history = {name: trainer.optimizer.history(p) for name, p in trainer.model.named_parameters()}
     random = torch.from_numpy(trainer.random.state().astype(np.int64))
-    save(path, weights.describe(trainer.model), dict(trainer.model.named_parameters()), history, training, random)
+    save(path, weights.describe(trainer.model), parameters, history, training, random)
 
 
 def save(
@@ -60,56 +98,119 @@ def save(
         history: The momentum buffer of each.
         training: Iteration, current_step and what else `restore` needs, as JSON can hold it.
         random: Caffe's random stream, int64 (625,).
+
+    Raises:
+        OSError: For a file that cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parameters.items()}
     tensors |= {HISTORY + name: tensor.detach().cpu().contiguous() for name, tensor in history.items()}
     if random is not None:
         tensors[RANDOM] = random
+    metadata = {**metadata, "training": json.dumps({**training, "digest": DIGEST})}
+    metadata[DIGEST] = _digest(metadata, tensors)
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {**metadata, "training": json.dumps(dict(training))})
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # its name for what the system says
+            raise OSError(errno.EIO, str(error), str(path)) from None
+        with open(temporary, "rb") as file:  # on the disk before it takes the name: a power cut leaves no empty file
+            os.fsync(file.fileno())
+
+
+def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) over all of a snapshot but the digest itself."""
+    digest = hashlib.sha256(json.dumps({key: metadata[key] for key in sorted(metadata) if key != DIGEST}).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, str], dict, dict[str, Tensor]]:
-    """(metadata, its "training", {key: tensor}) of a snapshot. Raises ValueError for any other file."""
+    """(metadata, its "training", {key: tensor}) of a snapshot. Raises ValueError for any other file, or a damaged one.
+
+    "training" has at least `iteration` and `current_step`, whole numbers of 0 or more.
+    """
+    if not os.path.isfile(path):
+        what = "a folder" if os.path.isdir(path) else "no such file"
+        raise ValueError(f"{path}: expected a snapshot of a training, got {what}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            if "training" not in metadata:
-                raise ValueError(f"{path}: expected a snapshot of a training, got weights alone, or another file")
-            return metadata, json.loads(metadata["training"]), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: expected a snapshot of a training, got: {error}") from None
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise ValueError(
+            f"{path}: expected a snapshot of a training, got a damaged file or another kind ({error}); "
+            "Caffe's are converted by `rankiqa convert P.solverstate --out S.safetensors`"
+        ) from None
+    if "training" not in metadata:
+        raise ValueError(
+            f"{path}: expected a snapshot of a training, got weights alone: --weights {path} starts from them"
+        )
+    training: Any = None
+    try:
+        training = json.loads(metadata["training"])
+        whole = (training["iteration"], training["current_step"])
+        good = all(type(number) is int and 0 <= number < 2**31 for number in whole)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        good = False
+    if not good or ("digest" in training and metadata.get(DIGEST) != _digest(metadata, tensors)):
+        raise ValueError(f"{path}: expected a whole snapshot, got a damaged one: go on from one before it")
+    return metadata, training, tensors
 
 
+@torch.no_grad()
 def restore(trainer: Trainer, path: str | Path) -> None:
-    """Put a training into the state of a snapshot: see `Trainer.restore`."""
+    """Put a training into the state of a snapshot: see `Trainer.restore`. All of it is checked before any is taken."""
     metadata, training, tensors = read(path)
-    model = trainer.model
-    expected, got = (model.arch, list(model.fc)), (metadata["arch"], json.loads(metadata["fc"]))
+    model, origin = trainer.model, training.get("origin")
+    expected, got = (model.arch, json.dumps(list(model.fc))), (metadata.get("arch"), metadata.get("fc"))
     if expected != got:
         raise ValueError(f"{path}: expected a snapshot of {expected}, got one of {got}")
-    origin = training.get("origin")
     if origin is not None and (differences := _differences(json.loads(json.dumps(trainer.origin())), origin)):
         raise ValueError(f"{path}: a run can go on only as it began; {'; '.join(differences)}")
-    for name, parameter in model.named_parameters():
+    if training["iteration"] > trainer.settings.max_iter:
+        raise ValueError(
+            f"{path}: expected max_iter of at least its iteration, {training['iteration']}, "
+            f"got {trainer.settings.max_iter}"
+        )
+    parameters = dict(model.named_parameters())
+    state = {name: p.detach() for name, p in parameters.items()}
+    history = {HISTORY + name: p for name, p in state.items()}
+    weights.check({key: tensor for key, tensor in tensors.items() if key != RANDOM}, {**state, **history}, Path(path))
+    place = None if origin is None else _place(training, tensors, path)
+    for name, parameter in parameters.items():
         parameter.copy_(tensors[name])
         trainer.optimizer.history(parameter).copy_(tensors[HISTORY + name])
     trainer.optimizer.set_iteration(training["iteration"], training["current_step"])
-    if origin is None:
-        return
-    trainer.random.set_state(tensors[RANDOM].numpy().astype(np.uint32))
-    trainer.seen = dict(training["seen"])
-    smoothed = trainer.smoothed
-    smoothed.losses = [np.float32(loss) for loss in training["losses"]]
-    mean, smoothed.at = training["smoothed"]
-    smoothed.mean = np.float32(mean)
+    if place is not None:
+        trainer.go_back(place)
+
+
+def _place(training: Mapping, tensors: Mapping[str, Tensor], path: str | Path) -> Place:
+    """The rest of a training's state. Raises ValueError for entries of another form."""
+    try:
+        losses = tuple(np.float32(loss) for loss in training["losses"])
+        mean, at = training["smoothed"]
+        seen = {phase: operator.index(training["seen"][phase]) for phase in ("train", "test")}
+        random = tensors[RANDOM]
+        if random.dtype != torch.int64 or random.min() < 0 or random.max() > 2**32 - 1 or min(seen.values()) < 0:
+            raise ValueError
+        random = random.numpy().astype(np.uint32)
+        CaffeRandom(0).set_state(random)
+        return Place(seen, random, losses, np.float32(mean), operator.index(at))
+    except (ValueError, KeyError, TypeError, RuntimeError):
+        raise ValueError(f"{path}: expected a whole snapshot, got a damaged one: go on from one before it") from None
 
 
 def _differences(own: Mapping, theirs: Mapping, where: str = "") -> list[str]:
     """What differs between two trees of settings, as far as both have it (older snapshots have less)."""
+    if not isinstance(theirs, Mapping):
+        return [f"{where}expected settings, got {theirs!r}"]
     found = []
     for key in own.keys() & theirs.keys():
-        if isinstance(own[key], Mapping) and isinstance(theirs[key], Mapping):
+        if isinstance(own[key], Mapping):
             found += _differences(own[key], theirs[key], f"{key} ")
         elif own[key] != theirs[key]:
             found.append(f"{where}{key}: expected {own[key]}, got {theirs[key]}")
@@ -141,6 +242,8 @@ def copy_weights(model: nn.Module, path: str | Path) -> list[str]:
             missing.add(name.rsplit(".", 1)[0])
         elif state[name].shape != tensor.shape:
             raise ValueError(f"{path}: {name}: expected {tuple(tensor.shape)}, got {tuple(state[name].shape)}")
+        elif not state[name].is_floating_point() or not torch.isfinite(state[name]).all():
+            raise ValueError(f"{path}: {name}: expected finite floating-point values, got others")
         else:
             tensor.copy_(state[name])
     layers = list(dict.fromkeys(name.rsplit(".", 1)[0] for name in own))

@@ -32,7 +32,9 @@ from rankiqa.models.registry import architecture
 from rankiqa.models.score_meaning import MEANINGS
 from rankiqa.training import snapshots
 from rankiqa.training.callbacks import CaffeLog, Callback, Snapshots
-from rankiqa.training.presets import ALL, Preset, flat
+from rankiqa.training.parameter_groups import parameter_groups
+from rankiqa.training.presets import Preset, flat
+from rankiqa.training.snapshots import Place
 from rankiqa.training.tasks import Task, task_of
 
 TRAIN, TEST = "train", "test"
@@ -60,6 +62,10 @@ class Trainer:
         smoothed: The mean of the last losses, as the log shows it.
         last_output: The loss of the last forward pass.
         stop_requested: Set it (from a signal handler) to end after this iteration, with a snapshot.
+        products: Matrix products summed as Caffe sums them, or None.
+
+    Raises:
+        ValueError: For a list that does not fit the task.
     """
 
     def __init__(
@@ -85,10 +91,14 @@ class Trainer:
         self._data = {"workers": workers, "cache_mb": cache_mb}
         self.seen = {TRAIN: 0, TEST: 0}  # minibatches taken
         self._batches: dict[str, Iterator] = {}
+        for images in filter(None, self.lists.values()):
+            task.order(images, seed, quirks)  # a list that does not fit is refused here
         self.smoothed = SmoothedLoss(self.settings.average_loss)
         self.losses: list[float] = []
         self.last_output = np.float32(0)
         self.stop_requested = False
+        self.products: CaffeBlas | None = None
+        self._between: Place | None = None  # where the last iteration ended; None during an update
 
     @classmethod
     def from_preset(
@@ -156,10 +166,12 @@ class Trainer:
         callbacks: list[Callback] = [CaffeLog(write)]
         if out is not None:
             callbacks.append(Snapshots(Path(out), write))
-        return cls(
+        trainer = cls(
             model, task_of(preset), optimizer, preset, train=train, test=test, seed=seed, random=random,
             quirks=quirks, workers=workers, cache_mb=cache_mb, callbacks=callbacks,
         )  # fmt: skip
+        trainer.products = products
+        return trainer
 
     @property
     def iteration(self) -> int:
@@ -174,14 +186,28 @@ class Trainer:
     def run(self, stop: int | None = None) -> Network:
         """Train until max_iter (or `stop`, in iterations); returns the model.
 
-        After max_iter: a snapshot, a last forward pass and a test phase where Caffe makes them.
+        After max_iter: a snapshot, a last forward pass and a test phase where Caffe makes them. An error or an
+        interrupt puts the training back to where its last iteration ended and calls the callbacks' `on_error`, so that
+        a snapshot of that moment can be gone on from, bit for bit.
 
         Raises:
             FloatingPointError: For a loss that is not finite.
-            ValueError: For an image that cannot be read.
+            DataError: For an image that cannot be used; it names the file.
+            OSError: For a snapshot that cannot be written.
         """
-        p = self.settings
-        end, self.losses = p.max_iter if stop is None else min(stop, p.max_iter), []
+        try:
+            self._run(self.settings.max_iter if stop is None else min(stop, self.settings.max_iter))
+        except BaseException as error:
+            self._batches.clear()  # ends the workers
+            if self._between is not None:
+                self.go_back(self._between)
+                self._call("on_error", error)
+            raise
+        return self.model
+
+    def _run(self, end: int) -> None:
+        p, self.losses = self.settings, []
+        self._between = self._place()
         self._call("on_start")
         while self.iteration < end and not self.stop_requested:
             if self._test_is_due():
@@ -193,7 +219,9 @@ class Trainer:
                 )
             self.losses.append(float(loss))
             self._call("on_loss", self.smoothed.add(loss))
+            self._between = None  # an update that is broken off leaves nothing to go on from
             self.optimizer.step()
+            self._between = self._place()
             if p.snapshot and self.iteration % p.snapshot == 0:
                 self._call("on_snapshot")
         finished = end == p.max_iter and not self.stop_requested
@@ -201,7 +229,6 @@ class Trainer:
             self._call("on_snapshot")
         if finished:
             self._last_pass()
-        return self.model
 
     def forward_backward(self) -> np.float32:
         """Compute one iteration's gradients, summed over iter_size minibatches; returns the loss (their mean)."""
@@ -240,9 +267,9 @@ class Trainer:
                 **self._data,
             )  # fmt: skip
             self._batches[phase] = iter(loader)
-        self.seen[phase] += 1
         crops, labels = next(self._batches[phase])
         check_input(self.model, crops)
+        self.seen[phase] += 1
         return crops.to(self.device), labels.to(self.device)
 
     def _call(self, event: str, *arguments: Any) -> None:
@@ -269,9 +296,22 @@ class Trainer:
         lists = {phase: images and images.sha256 for phase, images in self.lists.items()}
         free = ("name", "source", "max_iter", "display", "snapshot")  # change no weight that has been or will be made
         settings = {key: value for key, value in flat(self.preset).items() if key not in free}
-        return {"seed": self.seed, "lists": lists, "settings": settings, "quirks": asdict(self.quirks)}
+        return {
+            "seed": self.seed, "lists": lists, "settings": settings, "quirks": asdict(self.quirks),
+            "products": self.products and self.products.threads,
+        }  # fmt: skip
 
-    @torch.no_grad()
+    def _place(self) -> Place:
+        smoothed = self.smoothed
+        return Place(dict(self.seen), self.random.state(), tuple(smoothed.losses), smoothed.mean, smoothed.at)
+
+    def go_back(self, place: Place) -> None:
+        """Take minibatches, masks and the smoothed loss up again from a place."""
+        self.seen = dict(place.seen)
+        self.random.set_state(place.random)
+        self.smoothed.losses, self.smoothed.mean, self.smoothed.at = list(place.losses), place.mean, place.at
+        self._batches.clear()
+
     def restore(self, path: str | Path) -> None:
         """Go on from a snapshot, as if the run had never stopped: the same minibatches, masks and weights, bit for bit.
 
@@ -279,22 +319,6 @@ class Trainer:
         minibatches and masks then start anew from the seed, as in Caffe, which saves neither.
 
         Raises:
-            ValueError: For a snapshot of another network, seed, list or setting; it names each.
+            ValueError: For a snapshot of another network, seed, list or setting (it names each), or a damaged one.
         """
         snapshots.restore(self, path)
-        self._batches.clear()
-
-
-def parameter_groups(model: Network, ten_times: str) -> list[dict]:
-    """The model's parameters as groups with upstream's lr_mult and decay_mult.
-
-    A weight has 1/1, a bias 2/0; tenfold in the output layer, or (ten_times "all") in every fully-connected one.
-    """
-    faster = model.fc if ten_times == ALL else model.fc[-1:]
-    groups: dict[tuple[float, float], list] = {}
-    for name, parameter in model.named_parameters():
-        layer, part = name.rsplit(".", 1)
-        factor = 10.0 if layer in faster else 1.0
-        key = (factor, 1.0) if part == "weight" else (2 * factor, 0.0)
-        groups.setdefault(key, []).append(parameter)
-    return [{"params": members, "lr_mult": lr, "decay_mult": decay} for (lr, decay), members in groups.items()]

@@ -1,0 +1,21 @@
+"""Which parameters learn faster, as upstream's prototxts say."""
+
+from __future__ import annotations
+
+from rankiqa.models.network import Network
+from rankiqa.training.presets import ALL
+
+
+def parameter_groups(model: Network, ten_times: str) -> list[dict]:
+    """The model's parameters as groups with upstream's lr_mult and decay_mult.
+
+    A weight has 1/1, a bias 2/0; tenfold in the output layer, or (ten_times "all") in every fully-connected one.
+    """
+    faster = model.fc if ten_times == ALL else model.fc[-1:]
+    groups: dict[tuple[float, float], list] = {}
+    for name, parameter in model.named_parameters():
+        layer, part = name.rsplit(".", 1)
+        factor = 10.0 if layer in faster else 1.0
+        key = (factor, 1.0) if part == "weight" else (2 * factor, 0.0)
+        groups.setdefault(key, []).append(parameter)
+    return [{"params": members, "lr_mult": lr, "decay_mult": decay} for (lr, decay), members in groups.items()]
