@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import signal
 import sys
@@ -27,6 +28,8 @@ from pathlib import Path
 
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa_convert.file_digest import FileDigest
+
+LONGEST = 8000  # characters of an error
 
 
 def _convert_options(argv: list[str], prog: str) -> argparse.Namespace:
@@ -59,9 +62,18 @@ def _inspect_parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
+def one_line(text: str) -> str:
+    """A message as one line that a terminal can show: names in it come from files, and may be anything."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} .. ({len(text)} characters)"
+
+
 def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
     """Run the command line; returns the exit status. prog: what the command calls itself."""
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names need not be text
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
     inspecting = argv[:1] == ["inspect"]
@@ -74,7 +86,7 @@ def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
             return commands.show(options)
         summary = commands.to_caffe(options) if options.to else commands.to_port(options, digest)
     except ValueError as error:  # CaffemodelError, or a missing extra
-        print(f"{prog}: {error}", file=sys.stderr)
+        print(f"{prog}: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

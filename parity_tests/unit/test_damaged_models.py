@@ -1,0 +1,102 @@
+"""Damaged caffemodels, solver states and weights, a thousand of each: right answers and clear errors, no fault."""
+
+import mmap
+import random
+from functools import partial
+
+import pytest
+from test_convert import arrays_of, model, old_model
+
+import caffemodel
+from lib.mutations import counts, mutations, survey
+from rankiqa_convert import cli as convert
+
+N = 1000
+SECONDS = 20.0
+
+
+def small_solver_state(folder):
+    """A path: Shallow's solver state, its model beside it."""
+    path = folder / "s.solverstate"
+    model(folder / "s.caffemodel", arrays_of())
+    history = [caffemodel.array_blob(a) for pair in arrays_of().values() for a in pair]
+    caffemodel.write_solverstate(caffemodel.SolverState(7, "s.caffemodel", 1, history), path)
+    return path
+
+
+def _sources(folder):
+    """{name: (path, form)} of whole files to damage."""
+    whole = model(folder / "v2.caffemodel", arrays_of(), [("data", "Input", []), ("relu1", "ReLU", [])])
+    state = small_solver_state(folder)
+    for path in (whole, state):
+        net = caffemodel.read(path) if path is whole else caffemodel.read_solverstate(path)
+        (caffemodel.write if path is whole else caffemodel.write_solverstate)(net, path.with_suffix(".h5"))
+    assert convert.main([str(whole), "--out", str(folder / "w.safetensors")]) == 0
+    return {
+        "caffemodel V2": (whole, "protobuf"),
+        "caffemodel V1": (old_model(folder / "v1.caffemodel", arrays_of()), "protobuf"),
+        "solver state": (state, "protobuf"),
+        "caffemodel HDF5": (whole.with_suffix(".h5"), "hdf5"),
+        "solver state HDF5": (state.with_suffix(".h5"), "hdf5"),
+        "safetensors": (folder / "w.safetensors", "safetensors"),
+    }
+
+
+def _calls(folder, path, form, n, seed):
+    """Of each damaged copy: inspect, or conversion, whichever a coin says."""
+    rng, damaged = random.Random(seed), folder / f"damaged{path.suffix}"
+
+    def run(content, coin):
+        damaged.write_bytes(content)
+        if coin < 0.4:
+            return convert.main(["inspect", str(damaged), "--json"])
+        if path.suffix == ".safetensors":
+            back = "solverstate" if coin < 0.6 else "caffemodel"
+            return convert.main([str(damaged), "--to", back, "--like", "live-rank", "--out", str(folder / f"b.{back}")])
+        return convert.main([str(damaged), "--out", str(folder / "out.safetensors")])
+
+    for name, content in mutations(path.read_bytes(), n, seed, form):
+        yield name, len(content), partial(run, content, rng.random())
+
+
+@pytest.mark.parametrize(
+    "kind", ["caffemodel V2", "caffemodel V1", "solver state", "caffemodel HDF5", "solver state HDF5", "safetensors"]
+)
+def test_no_fault(tmp_path, capsys, kind):
+    path, form = _sources(tmp_path)[kind]
+    n = N if kind in ("caffemodel V2", "solver state", "caffemodel HDF5", "safetensors") else N // 4
+    outcomes = survey(_calls(tmp_path, path, form, n, seed=1), SECONDS)
+    with capsys.disabled():
+        print(f"\n{kind}: {n} damaged files: {counts(outcomes)}")
+    faults = [outcome for outcome in outcomes if outcome.is_fault]
+    assert not faults, f"{len(faults)} faults: " + "; ".join(
+        f"{f.name}: {f.result}: {f.detail[-1500:]!r}" for f in faults[:3]
+    )
+    assert len(outcomes) == n
+
+
+def test_the_survey_sees_every_fault(tmp_path):
+    """Negative control: each kind of fault, made on purpose, is found."""
+
+    def crash():
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def hang():
+        while True:
+            pass
+
+    def memory():
+        with mmap.mmap(-1, 100 << 20) as pages:
+            pages.write(bytes([1]) * (100 << 20))
+        return 0
+
+    def silent():
+        return 2
+
+    calls = {"traceback": lambda: 1 // 0, "crash": crash, "hang": hang, "memory": memory, "unclear error": silent,
+             "right answer": lambda: 0}  # fmt: skip
+    outcomes = survey([(name, 10, call) for name, call in calls.items()], seconds=1.0)
+    assert {outcome.name: outcome.result for outcome in outcomes} == {name: name for name in calls}
