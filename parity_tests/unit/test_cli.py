@@ -138,7 +138,7 @@ def test_bad_device(capsys, photograph, weights, device):
         ([], "command"),
         (["trian"], "invalid choice"),
         (["train"], "--train"),
-        (["score", "a", "--weights", "w", "--crops", "0"], "expected a whole number, 1 or more, got '0'"),
+        (["score", "a", "--weights", "w", "--crops", "0"], "expected a whole number, 1..100000, got '0'"),
         (["score", "a", "--weights", "w", "--crops", "2.5"], "expected a whole number"),
         (["score", "a", "--weights", "w", "--seed", "-1"], "expected a whole number, 0..4294967295, got '-1'"),
         (["score", "a", "--weights", "w", "--seed", "4294967296"], "expected a whole number"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import io
-import os
 import sys
+from collections.abc import Sequence
 
 from rankiqa import __version__
 from rankiqa.cli import distort, lists, prepare, score, show, train
+from rankiqa.cli.guard import guarded
 
 # add(commands) adds a command and sets run=run(options) -> exit status
 CONVERT = "convert"
@@ -27,19 +27,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
+    return guarded(_run, sys.argv[1:] if argv is None else argv)
+
+
+def _run(argv: Sequence[str]) -> int:
     if argv[:1] == [CONVERT]:  # its options are its own; late: the port does without the bridge
         from rankiqa_convert.cli import main as convert
 
         return convert(argv[1:])
     options = _parser().parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not be text
-    try:
-        return options.run(options)
-    except BrokenPipeError:  # `rankiqa .. | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return options.run(options)

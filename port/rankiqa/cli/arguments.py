@@ -28,7 +28,11 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
 
 
 SEED = whole(0, 2**32 - 1)
-WORKERS = whole(0, max(32, os.cpu_count() or 1))  # more processes than cores gain nothing and may stop a machine
+
+
+def processes(least: int) -> Callable[[str], int]:
+    """An argparse type: how many processes work; more than the cores gain nothing and may stop a machine."""
+    return whole(least, max(32, os.cpu_count() or 1))
 
 
 def usable_device(name: str) -> torch.device:

@@ -44,7 +44,7 @@ def add(commands) -> None:
     one.add_argument("--images", required=True, metavar="DIR", type=Path, help="photographs (not in folders inside)")
     one.add_argument("--out", required=True, metavar="DIR", type=Path)
     one.add_argument(
-        "--workers", type=arguments.whole(1), default=1, help="processes (default 1; any number: the same files)"
+        "--workers", type=arguments.processes(1), default=1, help="processes (default 1; any number: the same files)"
     )
     one.add_argument(
         "--types", nargs="+", metavar="T", default=[DEFAULT],

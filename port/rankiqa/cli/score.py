@@ -7,7 +7,7 @@ import csv
 import json
 import sys
 
-from rankiqa.cli.arguments import SEED, whole
+from rankiqa.cli.arguments import SEED, usable_device, whole
 from rankiqa.models import memory
 
 COLUMNS = ("path", "score", "median", "crops", "seed", "error")
@@ -24,7 +24,7 @@ def add(commands) -> None:
     one.set_defaults(run=run)
     one.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder of images")
     one.add_argument("--weights", required=True, metavar="W", help="a .safetensors from conversion/convert.py")
-    one.add_argument("--crops", type=whole(1), default=30, help="random crops an image (default 30, the original's)")
+    one.add_argument("--crops", type=whole(1, 100_000), default=30, help="random crops an image (default 30)")
     one.add_argument("--seed", type=SEED, default=0, help="of the crops, anew for each image (default 0)")
     one.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
     one.add_argument(
@@ -58,7 +58,6 @@ class _Printer:
 
 def run(options: argparse.Namespace) -> int:
     """Score; returns the exit status."""
-    import torch  # late, so that --help and a wrong option answer at once
     from tqdm import tqdm
 
     import rankiqa
@@ -67,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
     memory.keep_freed()
     try:
         paths = find_images(options.paths)
-        model = rankiqa.load(options.weights).to(torch.device(options.device))
-    except (ValueError, RuntimeError, AssertionError) as error:  # torch's own words for a device it lacks
+        model = rankiqa.load(options.weights).to(usable_device(options.device))
+    except (ValueError, RuntimeError, MemoryError) as error:  # torch's own when memory fails
         print(f"rankiqa: {_line(error)}", file=sys.stderr)
         return 2
     show, failed = _Printer(options), 0

@@ -72,7 +72,10 @@ def add(commands) -> None:
     )
     one.add_argument("--sane", action="store_true", help="without the original's quirks in the data")
     one.add_argument(
-        "--workers", type=arguments.WORKERS, default=0, help="processes that read images (any number: the same batches)"
+        "--workers",
+        type=arguments.processes(0),
+        default=0,
+        help="processes that read images (any number: the same batches)",
     )
     one.add_argument(
         "--no-check", action="store_true", help="do not look at every listed image before the first iteration"

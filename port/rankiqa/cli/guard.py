@@ -1,0 +1,106 @@
+"""What surrounds every command: standard streams that may be closed, and an end on one line whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+
+FAILED, REFUSED, INTERNAL, INTERRUPTED = 1, 2, 70, 130  # exit statuses; 70: sysexits.h's EX_SOFTWARE
+
+
+def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+    """Run a command; returns its exit status.
+
+    Args:
+        command: Takes the arguments; its own errors are its own to word.
+        arguments: Of the command line.
+
+    Raises:
+        SystemExit: From argparse, for usage errors and --help.
+    """
+    _open_streams()
+    try:
+        _check(arguments)
+        try:
+            return command(arguments)
+        finally:
+            sys.stdout.flush()  # here, where its failure has a line, and not when Python ends
+    except BrokenPipeError:  # `rankiqa .. | head`
+        _silence_stdout()
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:  # commands word those of files
+        where = os.fspath(error.filename) if error.filename is not None else "standard output"
+        _say(f"{where}: expected to read or write it, got: {error.strerror or error}")
+        _silence_stdout()
+        return FAILED
+    except MemoryError:
+        _say("expected work that fits into memory, got no memory for it")
+        return FAILED
+    except ValueError as error:
+        if isinstance(error, _Refused):
+            _say(str(error))
+            return REFUSED
+        return _internal(error)
+    except Exception as error:
+        return _internal(error)
+
+
+class _Refused(ValueError):
+    pass
+
+
+def _check(arguments: Sequence[str]) -> None:
+    """Raise for an argument that no command can use."""
+    for number, argument in enumerate(arguments, start=1):
+        if argument == "":
+            raise _Refused(f"argument {number}: expected text, got an empty one (an unset variable?)")
+        if "\0" in argument:
+            raise _Refused(f"argument {number}: expected text without NUL, got {argument!r}")
+
+
+def _open_streams() -> None:
+    """Open what of stdin, stdout and stderr is closed, since the next file would take its number, and what libraries
+    print would land in that file. Writing to a closed stdout fails; a closed stderr is written to without effect."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
+
+
+def _silence_stdout() -> None:
+    """What is left in stdout's buffer goes nowhere when Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(f"rankiqa: {line}", file=sys.stderr, flush=True)
+
+
+def _internal(error: Exception) -> int:
+    """One line, and the traceback in a file: a fault of the program, which a test counts as one."""
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    where = ""
+    with contextlib.suppress(OSError):
+        number, path = tempfile.mkstemp(prefix="rankiqa-error-", suffix=".txt")
+        with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write("".join(traceback.format_exception(error)))
+        where = f"; its traceback is in {path}"
+    _say(f"internal error, please report it: {what}{where}")
+    return INTERNAL
