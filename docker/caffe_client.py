@@ -1,14 +1,14 @@
-"""The host's side of the reference: questions to the original Caffe in its container, or to what it once answered.
+"""The host's side of the reference: questions to the original Caffe in its container.
 
-    reference = Live(client)            # docker SDK client; the image caffe_ref must be there (docker/build.py)
-    answer = reference.ask("layers/shallow", jobs, arrays, files)      # jobs: caffe_ref/record.py describes them
+    caffe = Live(client)            # docker SDK client; the image caffe_ref must exist (docker/build.py)
+    answer = caffe.ask("layers/shallow", jobs, arrays, files)      # jobs: caffe_ref/record.py describes them
     answer.error("net/top/conv1/0", ours)      # max|ours - caffe| / max|caffe|
 
-`Recorded` answers the same questions from parity_tests/recorded, where a file holds, for each array, at most SAMPLE
-of its values at fixed places, its shape and its largest magnitude. It refuses a question other than the recorded one.
+Tests, benchmarks, the reproduction and the GPU check use it. It knows nothing of recorded answers: those are in
+parity_tests/lib/recordings.py.
 """
 
-import copy
+import contextlib
 import hashlib
 import json
 import os
@@ -19,49 +19,62 @@ from pathlib import Path
 import docker
 import numpy as np
 
-from caffemodel.files import replacing
+import containers
 
 IMAGE = "caffe_ref"
-IMAGE_USER = 1000  # who runs inside when the caller is root
-RECORDED_RTOL = 1e-5  # float32 sums in the order of another processor
-SAMPLE = 512  # values kept of an array in a recording
-RECORDED = Path(__file__).resolve().parents[1] / "parity_tests" / "recorded"
+SAMPLE = 512  # values kept of an array by `Array.sampled`
 
 
 class CaffeError(RuntimeError):
     """Caffe refused or failed; the message is its own."""
 
 
-class NotRecorded(RuntimeError):
-    """There is no recorded answer to this very question."""
+class SampledError(RuntimeError):
+    """The whole array was asked of an answer that holds a sample of it."""
 
 
-def places(size):
-    """Which values of a flattened array of `size` a recording keeps: all, or SAMPLE of them; int array."""
+def sample_places(size):
+    """Which values of a flattened array a sample keeps: int array, all of `size` or SAMPLE of them, always the same."""
     if size <= SAMPLE:
         return np.arange(size)
     return np.sort(np.random.RandomState(size % 2**32).choice(size, SAMPLE, replace=False))
 
 
 class Array:
-    """One array of an answer, whole or sampled. `values` and `at` are flat; `at` None means whole."""
+    """One array of an answer, whole or sampled.
+
+    Attributes:
+        values: the values kept, flat.
+        at: their places in the flattened array; None where all are kept.
+        shape: of the whole array.
+        largest: largest magnitude of the whole array.
+    """
 
     def __init__(self, values, at, shape, largest):
         self.values, self.at, self.shape, self.largest = values, at, tuple(int(n) for n in shape), float(largest)
 
     @classmethod
     def whole(cls, array):
+        """All of a numpy array."""
         largest = np.abs(array, dtype=np.float64).max() if array.size else 0.0
         return cls(array.reshape(-1), None, array.shape, largest)
 
     def sampled(self):
-        if self.values.dtype == np.uint8:  # a file: whole or nothing
+        """At most SAMPLE of its values; itself where the array is a file (uint8), which is kept whole."""
+        if self.values.dtype == np.uint8:
             return self
-        at = places(self.values.size)
+        at = sample_places(self.values.size)
         return Array(self.values[at], at, self.shape, self.largest)
 
     def error(self, ours):
-        """max|ours - caffe| / max|caffe| as a Difference (the plain difference where Caffe has only zeros)."""
+        """How far an array of ours is from Caffe's.
+
+        Args:
+            ours: array of Caffe's shape; another shape gives an infinite error.
+
+        Returns:
+            Difference: max|ours - caffe| / max|caffe|; where Caffe has only zeros, max|ours - caffe|.
+        """
         ours = np.asarray(ours)
         if ours.shape != self.shape:
             return Difference(np.inf, f"expected Caffe's shape {self.shape}, got {ours.shape}")
@@ -76,9 +89,9 @@ class Array:
         return Difference(distance[worst] / (self.largest or 1.0), detail)
 
     def array(self):
-        """The whole array; NotRecorded when only a sample was kept."""
+        """The whole array in its shape. Raises SampledError where only a sample was kept."""
         if self.at is not None:
-            raise NotRecorded(f"only {self.values.size} of {np.prod(self.shape)} values were recorded")
+            raise SampledError(f"only {self.values.size} of {np.prod(self.shape)} values were recorded")
         return self.values.reshape(self.shape)
 
 
@@ -86,23 +99,25 @@ class Difference(float):
     """An error relative to Caffe's largest value; `detail` says where it is largest and both values there."""
 
     def __new__(cls, error, detail):
-        found = super().__new__(cls, error)
-        found.detail = detail
-        return found
+        difference = super().__new__(cls, error)
+        difference.detail = detail
+        return difference
 
 
 class Answer(dict):
     """{key of record.py: Array}."""
 
     def error(self, key, ours):
-        found = self[key].error(ours)
-        return Difference(found, f"{key}: {found.detail}")
+        """Array.error of the array named `key`; the detail names it, too."""
+        difference = self[key].error(ours)
+        return Difference(difference, f"{key}: {difference.detail}")
 
     def array(self, key):
+        """Array.array of the array named `key`."""
         return self[key].array()
 
     def keys_of(self, prefix):
-        """{the rest of the key: key} of the arrays below NAME/kind/."""
+        """{what follows `prefix` in the key: key} of the arrays whose key begins with it."""
         return {key[len(prefix) :]: key for key in self if key.startswith(prefix)}
 
 
@@ -117,94 +132,52 @@ def question_digest(jobs, arrays, files):
     return digest.hexdigest()
 
 
-def recording(case):
-    return RECORDED / f"{case}.npz"
-
-
-def save_recording(case, digest, answer):
-    """Keep a sample of a live answer (a temporary file, then renamed)."""
-    target = recording(case)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    kept = {"question": np.array(digest)}
-    for key, array in answer.items():
-        kept[f"{key}|values"] = array.sampled().values
-        kept[f"{key}|shape"] = np.array(array.shape, np.int64)
-        kept[f"{key}|largest"] = np.array(array.largest)
-    with replacing(target) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, **kept)
-
-
-def load_recording(case, digest):
-    """The recorded answer to this very question, or NotRecorded."""
-    try:
-        with np.load(recording(case), allow_pickle=False) as kept:
-            if str(kept["question"]) != digest:
-                raise NotRecorded(f"{case}: what was recorded answers another question; record again with live Caffe")
-            keys = [name[: -len("|values")] for name in kept.files if name.endswith("|values")]
-            answer = Answer()
-            for key in keys:
-                shape = kept[f"{key}|shape"]
-                values, size = kept[f"{key}|values"], int(np.prod(shape))
-                at = None if values.size == size else places(size)
-                answer[key] = Array(values, at, shape, kept[f"{key}|largest"])
-            return answer
-    except FileNotFoundError:
-        raise NotRecorded(f"{case}: live Caffe's answer was never recorded") from None
-
-
-class Recorded:
-    """What live Caffe answered when the recordings were made."""
-
-    name = "recorded"
-
-    def ask(self, case, jobs, arrays=None, files=None):
-        """-> Answer; raises NotRecorded."""
-        return load_recording(case, question_digest(jobs, arrays or {}, files or {}))
-
-
 class Live:
-    """The original Caffe, in a container without network, as an ordinary user, with one folder of the host."""
+    """The original Caffe, in a container without network, as an ordinary user, with one folder of the host.
+
+    Args:
+        client: docker SDK client of the engine that has the image.
+        environment: variables of every container.
+        image: name of the image.
+        gpu: give the container the machine's GPUs, and compute on the first.
+    """
 
     name = "live"
 
-    def __init__(self, client, keep=False, verify=False, environment=None, image=IMAGE, gpu=False):
-        """client: docker SDK client. keep: save every answer under parity_tests/recorded; verify: hold it to what is
-        recorded there, so that no recording outlives what it says. environment: variables of every container.
-        gpu: give the container the machine's GPUs, and compute on the first."""
-        self.client, self.keep, self.verify, self.image, self.gpu = client, keep, verify, image, gpu
+    def __init__(self, client, environment=None, image=IMAGE, gpu=False):
+        self.client, self.image, self.gpu = client, image, gpu
+        self._running = set()
         core = os.environ.get("OPENBLAS_CORETYPE")
         self.environment = {**({"OPENBLAS_CORETYPE": core} if core else {}), **(environment or {})}
 
-    def unverified(self, keep=False):
-        """The same Caffe, for answers that depend on this machine: not held to a recording, nor kept unless told."""
-        live = copy.copy(self)
-        live.keep, live.verify = keep, False
-        return live
-
     def run(self, command, folder, on_line=None):
-        """Run a command in the image with `folder` as /work; returns its output. Raises CaffeError with its own words.
+        """Run a command in the image.
 
-        on_line: called with each line as it comes.
+        Args:
+            command: list of words.
+            folder: folder of the host, mounted as /work, where the command starts and may write.
+            on_line: called with each line of output as it comes.
+
+        Returns:
+            str: its output, stdout and stderr together.
+
+        Raises:
+            CaffeError: the exit status was not 0; the message is the command's own.
         """
         folder = Path(folder).resolve()
-        user = f"{os.getuid()}:{os.getgid()}"
-        if os.getuid() == 0:
-            user = f"{IMAGE_USER}:{IMAGE_USER}"
-            for path in [folder, *folder.rglob("*")]:
-                os.chown(path, IMAGE_USER, IMAGE_USER, follow_symlinks=False)
         gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if self.gpu else None
         container = self.client.containers.create(
             self.image,
             command,
             working_dir="/work",
             network_mode="none",
-            user=user,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            volumes={str(folder): {"bind": "/work", "mode": "rw"}},
             environment=self.environment,
             device_requests=gpus,
+            **containers.mount_options(containers.traits(self.client), folder),
         )
+        self._running.add(container)
         try:
             container.start()
             lines, rest = [], b""
@@ -217,15 +190,32 @@ class Live:
             lines.append(rest.decode(errors="replace"))
             status = container.wait()["StatusCode"]
         finally:
+            self._running.discard(container)
             container.remove(force=True)
         if status:
             raise CaffeError(f"{' '.join(map(str, command))}: exit status {status}\n{own_words(lines)}")
         return "\n".join(lines)
 
-    def ask(self, case, jobs, arrays=None, files=None):
-        """-> Answer of record.py to these jobs.
+    def stop(self):
+        """End what other threads have this object run, each with CaffeError or an error of the engine's."""
+        for container in tuple(self._running):
+            with contextlib.suppress(docker.errors.APIError):
+                container.kill()
 
-        arrays: {name: numpy array} that the jobs refer to; files: {name in the job's folder: text, or a Path to copy}.
+    def ask(self, case, jobs, arrays=None, files=None):
+        """Have Caffe answer questions.
+
+        Args:
+            case: name of the question; what keeps answers (parity_tests/lib/recordings.py) files them by it.
+            jobs: list of dictionaries, as caffe_ref/record.py describes them.
+            arrays: {name: numpy array} that the jobs refer to.
+            files: {name in the jobs' folder: text, or a Path to copy}.
+
+        Returns:
+            Answer
+
+        Raises:
+            CaffeError: Caffe refused or failed; the message is its own.
         """
         arrays, files = arrays or {}, files or {}
         with tempfile.TemporaryDirectory(prefix="rankiqa-") as folder:
@@ -241,34 +231,7 @@ class Live:
             Path(folder, "request.json").write_text(json.dumps(request))
             self.run(["python3", "/opt/caffe_ref/record.py", "request.json", "answer.npz"], folder)
             with np.load(Path(folder, "answer.npz"), allow_pickle=False) as found:
-                answer = Answer((key, Array.whole(found[key])) for key in found.files)
-        if self.keep:
-            save_recording(case, question_digest(jobs, arrays, files), answer)
-        elif self.verify:
-            stale = disagreements(answer, load_recording(case, question_digest(jobs, arrays, files)))
-            if stale:
-                raise AssertionError(f"{case}: live Caffe no longer says what was recorded: {stale}")
-        return answer
-
-
-def disagreements(live, recorded):
-    """Keys of two answers to one question that do not say the same.
-
-    Files must be the same (but HDF5's, which hold the time); numbers typically equal to rounding: another processor may
-    sum in another order, and a single gradient then goes to another of two equal values (test_gradients.py).
-    """
-    found = sorted(set(live) ^ set(recorded))
-    for key in set(live) & set(recorded):
-        old, new = recorded[key], live[key]
-        new = new if old.at is None else new.sampled()
-        if new.shape != old.shape:
-            found += [] if "h5" in key or "hdf5" in key else [key]
-        elif new.values.dtype == np.uint8:
-            found += [] if "h5" in key or "hdf5" in key or (new.values == old.values).all() else [key]
-        elif new.values.size:
-            apart = np.median(np.abs(new.values.astype(np.float64) - old.values))
-            found += [] if apart <= RECORDED_RTOL * (old.largest or 1.0) else [key]
-    return sorted(found)
+                return Answer((key, Array.whole(found[key])) for key in found.files)
 
 
 def own_words(lines, most=12):

@@ -9,6 +9,8 @@ at the end. `--optional` runs the command all the same where no engine can be ha
 
 import argparse
 import contextlib
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -33,14 +35,85 @@ def say(text):
     print(f"docker: {text}", file=sys.stderr, flush=True)
 
 
-def answering():
-    """A client of the engine that answers, or None."""
-    try:
-        client = docker.from_env()
-        client.ping()
-        return client
-    except docker.errors.DockerException:
+def context_host(environment=None):
+    """The address of the Docker context that the user chose, or None for the default one.
+
+    The SDK's `from_env` knows DOCKER_HOST alone; `docker` itself also obeys DOCKER_CONTEXT and `docker context use`.
+
+    Args:
+        environment: variables, those of this process by default.
+
+    Raises:
+        NoEngine: the chosen context does not exist, or its engine is not on this machine: containers mount folders.
+    """
+    environment = os.environ if environment is None else environment
+    if environment.get("DOCKER_HOST"):  # it comes before any context, as in `docker`
         return None
+    folder = Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME") or "/nonexistent", ".docker"))
+    name = environment.get("DOCKER_CONTEXT")
+    try:
+        name = name or json.loads((folder / "config.json").read_text()).get("currentContext")
+    except (OSError, ValueError, AttributeError):  # no configuration, or none that `docker` could read
+        return None
+    if not name or name == "default":
+        return None
+    back = "`docker context use default` goes back to the default one"
+    try:
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        host = json.loads((folder / "contexts" / "meta" / digest / "meta.json").read_text())["Endpoints"]["docker"][
+            "Host"
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise NoEngine(f"the Docker context {name!r} is chosen, but does not exist; {back}") from None
+    if not host.startswith(("unix:", "npipe:")):
+        raise NoEngine(
+            f"the Docker context {name!r} is at {host}; expected an engine on this machine (a unix socket), since"
+            f" containers mount its folders; {back}"
+        )
+    return host
+
+
+def sockets(environment=None, uid=None):
+    """Where an engine may listen when none answers at the default place: rootless Docker, Docker Desktop, podman."""
+    environment = os.environ if environment is None else environment
+    uid = os.getuid() if uid is None else uid
+    runtime = Path(environment.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}")
+    home = Path(environment.get("HOME") or "/nonexistent")
+    places = [runtime / "docker.sock", home / ".docker/run/docker.sock", runtime / "podman/podman.sock"]
+    return [*places, Path("/run/podman/podman.sock")] if uid == 0 else places
+
+
+def addresses(environment=None):
+    """Where to ask for an engine, in order; None is DOCKER_HOST or else the default place. Raises NoEngine."""
+    environment = os.environ if environment is None else environment
+    host = context_host(environment)
+    if host:
+        return [host]
+    if environment.get("DOCKER_HOST"):
+        return [None]
+    return [None, *(f"unix://{socket}" for socket in sockets(environment) if socket.is_socket())]
+
+
+def answering(timeout=docker.constants.DEFAULT_TIMEOUT_SECONDS):
+    """A client of the first engine of `addresses` that answers, or None.
+
+    Args:
+        timeout: seconds that a request may take without a byte.
+
+    Raises:
+        NoEngine: a Docker context is chosen that cannot be used.
+    """
+    for address in addresses():
+        try:
+            if address is None:
+                client = docker.from_env(timeout=timeout)
+            else:
+                client = docker.DockerClient(base_url=address, timeout=timeout)
+            client.ping()
+            return client
+        except docker.errors.DockerException:
+            continue
+    return None
 
 
 def is_debian(os_release=Path("/etc/os-release")):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,16 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # rankiqa.caffe_blas
 
 
-import caffe_client as references  # noqa: E402
-from caffemodel.files import replacing  # noqa: E402
-from lib import trajectory  # noqa: E402
+import sample_training  # noqa: E402
+from caffe_client import IMAGE  # noqa: E402
+from lib.recordings import Recorded, VerifiedLive  # noqa: E402
 from octave.fixtures import either_octave, live_octave  # noqa: E402, F401
+from rankiqa.data.atomic_files import replacing  # noqa: E402
 from rankiqa.models import memory  # noqa: E402
 
 MEASURED = pytest.StashKey()
+SECONDS = pytest.StashKey()  # {test file: seconds}
+TIMES = ("<!-- file times -->\n", "<!-- end of file times -->")  # what they stand between in README.md
 
 
 def pytest_addoption(parser):
@@ -31,16 +36,41 @@ def pytest_addoption(parser):
     )
     group.addoption(
         "--caffe-image",
-        default=references.IMAGE,
+        default=IMAGE,
         help="the image to ask (caffe_ref:gpu: the CPU path of the CUDA build); another than the default is not built",
     )
     group.addoption("--record", action="store_true", help="keep live Caffe's answers under parity_tests/recorded")
     group.addoption("--parity-report", metavar="FILE", help="write every comparison as JSON")
+    group.addoption("--file-times", action="store_true", help="write each test file's time into parity_tests/README.md")
+
+
+def pytest_collection_modifyitems(items):
+    """Unit tests first: they say soonest what is wrong, and use one core while Caffe trains on the other."""
+    items.sort(key=lambda item: item.path.parent.name != "unit")
 
 
 def pytest_configure(config):
     memory.keep_freed()
     config.stash[MEASURED] = []
+    config.stash[SECONDS] = defaultdict(float)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    start = time.monotonic()
+    result = yield
+    item.config.stash[SECONDS][item.path.relative_to(ROOT / "parity_tests").as_posix()] += time.monotonic() - start
+    return result
+
+
+def write_file_times(seconds, page=ROOT / "parity_tests" / "README.md"):
+    """Replace the table of times in README.md. seconds: {test file: seconds}."""
+    head, rest = page.read_text(encoding="utf-8").split(TIMES[0])
+    rows = [f"| `{name}` | {value:.0f} |\n" for name, value in sorted(seconds.items(), key=lambda row: -row[1])]
+    total = f"Measured on {date.today()}: {sum(seconds.values()) / 60:.1f} minutes in all.\n\n"
+    table = "".join([total, "| file | seconds |\n|---|---|\n", *rows])
+    with replacing(page) as temporary:
+        temporary.write_text(f"{head}{TIMES[0]}{table}{TIMES[1]}{rest.split(TIMES[1])[1]}", encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -58,26 +88,29 @@ class Measured:
 
 @pytest.fixture(scope="session")
 def caffe(request):
-    """The reference: reference.Live or reference.Recorded, as --caffe says."""
+    """The reference: VerifiedLive or Recorded, as --caffe says."""
     wanted, record = request.config.getoption("--caffe"), request.config.getoption("--record")
     if wanted == "recorded":
         if record:
             pytest.exit("--record needs live Caffe", returncode=2)
-        yield references.Recorded()
+        yield Recorded()
         return
     import build
     import engine
 
-    client = engine.answering()
+    try:
+        client, why = engine.answering(), f"no Docker engine answers; {engine.how_to()}"
+    except engine.NoEngine as error:
+        client, why = None, str(error)
     if client is None and (wanted == "live" or record):
-        pytest.exit(f"--caffe=live: no Docker engine answers; {engine.how_to()}", returncode=2)
+        pytest.exit(f"--caffe=live: {why}", returncode=2)
     if client is None:
-        yield references.Recorded()
+        yield Recorded()
         return
     image = request.config.getoption("--caffe-image")
-    if image == references.IMAGE:
+    if image == IMAGE:
         build.build(client, upstream=os.environ.get("RANKIQA_UPSTREAM") or build.AUTO)
-    yield references.Live(client, keep=record, verify=True, image=image)
+    yield VerifiedLive(client, keep=record, image=image)
     client.close()
 
 
@@ -85,8 +118,25 @@ def caffe(request):
 def images(tmp_path_factory):
     """A folder with the images and the lists."""
     folder = tmp_path_factory.mktemp("trajectory")
-    trajectory.make_images(folder)
+    sample_training.make_images(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def early_trainings(caffe, images):
+    """EarlyTrainings: Caffe's trainings of Shallow."""
+    from lib.trainings import EarlyTrainings
+
+    trainings = EarlyTrainings(caffe, images)
+    yield trainings
+    trainings.end()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _begin_early(request):
+    """Where a test wants them, Caffe's trainings begin before the first test."""
+    if any("early_trainings" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("early_trainings")
 
 
 @pytest.fixture
@@ -121,6 +171,8 @@ def parity(request, reference_name):
 
 def pytest_terminal_summary(terminalreporter, config):
     rows = config.stash[MEASURED]
+    if config.getoption("--file-times"):
+        write_file_times(config.stash[SECONDS])
     path = config.getoption("--parity-report")
     if path:
         with replacing(path) as temporary:

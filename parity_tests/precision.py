@@ -20,15 +20,15 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # rankiqa.caffe_blas
-sys.path[:0] = [str(HERE), str(HERE.parent / "docker"), str(HERE.parent / "conversion")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "docker")]
 
 import numpy as np  # noqa: E402
 
-from caffemodel.files import replacing  # noqa: E402
-from lib import trajectory  # noqa: E402
-from lib.drift import passed  # noqa: E402
+import sample_training  # noqa: E402
+from lib.drift import first_above  # noqa: E402
 from rankiqa.caffe.blas import CaffeBlas  # noqa: E402
 from rankiqa.caffe.random_stream import CaffeRandom  # noqa: E402
+from rankiqa.data.atomic_files import replacing  # noqa: E402
 from rankiqa.models import memory  # noqa: E402
 from rankiqa.models.architectures import ARCHITECTURES  # noqa: E402
 from rankiqa.models.network import fill  # noqa: E402
@@ -93,26 +93,25 @@ layer rounds otherwise, not one weight: there the measure is Caffe on other core
 
 def _walks(client):
     """{name: losses of ranking and then of fine-tuning (600)}."""
-    from test_trajectory import SHALLOW, port_walk
-
     from caffe_client import Live
+    from lib.trainings import shallow_presets, train_in_port
 
-    presets = trajectory.presets("shallow", "live", 300, **SHALLOW)
-    weight = fill(ARCHITECTURES["shallow"], CaffeRandom(trajectory.SEED))["conv1.weight"].numpy()
+    presets = shallow_presets("trajectory/shallow")
+    weight = fill(ARCHITECTURES["shallow"], CaffeRandom(sample_training.SEED))["conv1.weight"].numpy()
     moved = weight.copy()
     moved.flat[0] = np.nextafter(moved.flat[0], np.float32(9))
     found = {}
     with tempfile.TemporaryDirectory(prefix="rankiqa-") as folder:
         folder = Path(folder)
-        trajectory.make_images(folder)
+        sample_training.make_images(folder)
         threads = len(os.sched_getaffinity(0))
         cores = {OTHER: {"OPENBLAS_CORETYPE": KERNELS}, FEWER: {"OPENBLAS_NUM_THREADS": str(max(1, threads - 1))}}
         for name in ("Caffe", "Caffe again", ULP, FEWER, OTHER):
             print(f"precision: {name}", file=sys.stderr)
-            files = trajectory.image_files(folder)
+            files = sample_training.image_files(folder)
             jobs = []
             for task, preset in presets.items():
-                files.update(trajectory.caffe_files("shallow", preset))
+                files.update(sample_training.caffe_files("shallow", preset))
                 jobs.append({"name": task, "kind": "solve", "solver": f"{task}_solver.prototxt",
                              "steps": preset.solver.max_iter, "save": True})  # fmt: skip
             jobs[0]["set"] = {"conv1/0": "conv1"}
@@ -125,7 +124,7 @@ def _walks(client):
         out.mkdir()
         for name, products in ((PORT, None), (EXACT, CaffeBlas())):
             print(f"precision: {name}", file=sys.stderr)
-            walked = port_walk(folder, "shallow", presets, out, products=products)
+            walked = train_in_port(folder, "shallow", presets, out, products=products)
             found[name] = [float(loss) for losses, _ in walked.values() for loss in losses]
     return found
 
@@ -203,7 +202,7 @@ def _walked(distances):
     yield "| walk | " + " | ".join(f"passed 1e{power} at" for power in range(-8, -1)) + " | largest |"
     yield "|---" * 9 + "|"
     for name, values in distances.items():
-        at = passed(dict(enumerate(values.tolist(), start=1)))
+        at = first_above(dict(enumerate(values.tolist(), start=1)))
         cells = " | ".join(str(at.get(power, "-")) for power in range(-8, -1))
         yield f"| {name} | {cells} | {values.max():.1e} |"
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from caffe_client import RECORDED as CAFFE_RECORDED
-from caffe_client import Difference, NotRecorded, places
-from caffemodel.files import replacing
+from caffe_client import Difference, sample_places
+from lib import recordings
+from lib.recordings import NotRecorded
+from rankiqa.data.atomic_files import replacing
 
-RECORDED = CAFFE_RECORDED / "octave"
+RECORDED = recordings.FOLDER / "octave"
 SAMPLE = 64  # values kept of a picture
 AGAIN = "RANKIQA_UPSTREAM=PATH scripts/test --record -m upstream -k octave"
 
@@ -33,7 +34,7 @@ def digest(pixels):
 
 
 def sample(pixels):
-    at = places(pixels.size)
+    at = sample_places(pixels.size)
     return pixels.reshape(-1)[at[:: max(1, at.size // SAMPLE)][:SAMPLE]]
 
 

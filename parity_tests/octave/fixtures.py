@@ -1,14 +1,11 @@
 """Fixtures of the tests that ask Octave."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
-from octave import answers, host
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "caffe_ref"))
+import octave_client
+from octave import answers
 
 
 @pytest.fixture(scope="session")
@@ -20,12 +17,12 @@ def live_octave(request, tmp_path_factory):
     if not place:
         pytest.skip("the original's files are not here: RANKIQA_UPSTREAM=PATH names a checkout, mirror or archive")
     try:
-        where = host.find()
-    except host.OctaveError as error:
+        where = octave_client.find()
+    except octave_client.OctaveError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("octave") / "RankIQA"
     get_upstream.get(folder, place)
-    return answers.Live(host.Octave(folder, where), keep=request.config.getoption("--record"))
+    return answers.Live(octave_client.Octave(folder, where), keep=request.config.getoption("--record"))
 
 
 @pytest.fixture(scope="module", params=[pytest.param("live", marks=pytest.mark.upstream), "recorded"])

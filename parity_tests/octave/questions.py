@@ -6,28 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from octave import inputs
-from octave.host import Job
 from octave.replayed import Replayed, matlab_salt_and_pepper
+from octave_client import Job
 from rankiqa.distortions import DATASETS
 
 # upstream's numbers in distortion_generator.m; tid2013_generator.m has TID2013's own
 LIVE_TYPES = {"GB": 1, "GN": 2, "JPEG": 3}
 # not made by its generator, though its function would: (function of upstream's)
 LISTED = {"MSL": "MeanShift", "CCH": "ContrastChange"}
-# multithresh, rgb2ind with a size, imwrite's CompressionRatio and CBM3D's compiled parts are MATLAB's alone
-MATLAB_ONLY = {"QN", "CQD", "JP2K", "ID"}
 NUMBERS = {
     **dict.fromkeys(("GN", "GNC", "HFN", "MGN"), inputs.normal_numbers),
     "IN": inputs.uniform_numbers,
     **dict.fromkeys(("NEPN", "BW"), inputs.place_numbers),
 }
-# every type of upstream's that Octave runs
-ROWS = [
-    (dataset, row.name)
-    for dataset, table in DATASETS.items()
-    for row in table.values()
-    if row.origin != "ours" and row.name not in MATLAB_ONLY
-]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ generators, unchanged; `RANKIQA_UPSTREAM=PATH scripts/test --record -m upstream 
 Where Octave's toolbox is not MATLAB's:
 - rgb2ycbcr: MATLAB's matrix has three decimals, Octave's is exact; COLOURS_APART counts what that changes.
 - imnoise 'salt & pepper': other numbers become white; the port follows MATLAB, the numbers are translated.
-- ycbcr2rgb refuses values outside [0, 1], which GNC makes; octave/driver/unbounded/isrgb.m lets them through as MATLAB.
+- ycbcr2rgb refuses values outside [0, 1], which GNC makes; octave_driver/unbounded/isrgb.m lets them through as MATLAB.
 - multithresh, rgb2ind with a size, imwrite's CompressionRatio, CBM3D's compiled parts: MATLAB's alone (QN CQD JP2K ID).
 """
 
@@ -18,9 +18,10 @@ import pytest
 
 import rankiqa
 from lib.tolerances import EXACT
-from octave import answers, host, inputs, questions, variants
+from octave import answers, inputs, questions, variants
 from octave.fixtures import reference_name  # noqa: F401 (a fixture)
 from octave.replayed import Replayed
+from octave_client import MATLAB_ONLY, ROWS, Job
 from rankiqa.distortions import DATASETS
 from rankiqa.distortions.colour_space import rgb_to_ycbcr
 from rankiqa.distortions.compression import encode_jpeg
@@ -33,13 +34,13 @@ MATLAB_MATRIX = np.array([[65_481, 128_553, 24_966], [-37_797, -74_203, 112_000]
 
 
 def test_every_type_of_the_original_is_asked_or_named():
-    asked = {name for _, name in questions.ROWS}
+    asked = {name for _, name in ROWS}
     of_upstream = {row.name for table in DATASETS.values() for row in table.values() if row.origin != "ours"}
-    assert of_upstream - asked == questions.MATLAB_ONLY & of_upstream
-    assert {row for row in questions.ROWS if row not in {key[:2] for key in variants.WRONG}} == {("tid2013", "JPEG")}
+    assert of_upstream - asked == MATLAB_ONLY & of_upstream
+    assert {row for row in ROWS if row not in {key[:2] for key in variants.WRONG}} == {("tid2013", "JPEG")}
 
 
-@pytest.mark.parametrize(("dataset", "name"), questions.ROWS)
+@pytest.mark.parametrize(("dataset", "name"), ROWS)
 def test_every_pixel_is_the_same(either_octave, parity, dataset, name):
     cases = questions.cases(dataset, name)
     for case, answer in zip(cases, either_octave.ask(f"{dataset}_{name}", [case.job for case in cases]), strict=True):
@@ -86,7 +87,7 @@ def test_the_same_with_octave_s_own_generator(live_octave, parity, name):
         "NEPN": [[2, 1, height - 30, 0], [2, 1, width - 30, 0]] * 70,
         "BW": [[2, 1, height - 32, 0], [2, 2, width - 32, 0]] * 4,
     }.get(name, [[0, height, width, 3]])
-    job = host.Job("tid2013", case.row.number, 2, image, seed=5, redraw=redraw)
+    job = Job("tid2013", case.row.number, 2, image, seed=5, redraw=redraw)
     (made,) = live_octave.octave.ask([job])
     numbers = made.redrawn
     if name in ("NEPN", "BW"):  # whole numbers: the middle of what leads to each
@@ -100,7 +101,7 @@ def test_the_same_with_octave_s_own_generator(live_octave, parity, name):
 
 
 @pytest.mark.upstream
-@pytest.mark.parametrize(("dataset", "name"), questions.ROWS)
+@pytest.mark.parametrize(("dataset", "name"), ROWS)
 def test_whole_photographs(live_octave, parity, dataset, name):
     """Not recorded: their pixels depend on who decodes the JPEG file."""
     levels = range(1, len(DATASETS[dataset][name].levels) + 1)
@@ -158,7 +159,7 @@ def test_matlab_s_matrix_would_change_few_colours():
 def test_a_recording_answers_its_own_question_only():
     jobs = [case.job for case in questions.cases("tid2013", "MSH")]
     assert len(answers.Recorded().ask("tid2013_MSH", jobs)) == len(jobs)
-    turned = host.Job(jobs[0].call, jobs[0].type, jobs[0].level, jobs[0].image[::-1].copy())
+    turned = Job(jobs[0].call, jobs[0].type, jobs[0].level, jobs[0].image[::-1].copy())
     with pytest.raises(answers.NotRecorded, match="another question"):
         answers.Recorded().ask("tid2013_MSH", [turned, *jobs[1:]])
     with pytest.raises(answers.NotRecorded, match="never recorded"):

@@ -8,9 +8,10 @@ Recorded are the numbers that describe Octave's noise, by the command in test_oc
 import numpy as np
 import pytest
 
-from caffemodel.files import replacing
-from octave import answers, host, statistics, variants
+from octave import answers, statistics, variants
 from octave.fixtures import reference_name  # noqa: F401 (a fixture)
+from octave_client import Job
+from rankiqa.data.atomic_files import replacing
 from rankiqa.distortions import DATASETS
 
 RUNG = "octave drawn"
@@ -54,7 +55,7 @@ class Recordings:
         self.either = either
 
     def get(self, name, compute):
-        """compute(octave's host) -> array, kept on request; else the recorded one."""
+        """compute(octave_client.Octave) -> array, kept on request; else the recorded one."""
         kept = dict(np.load(STATISTICS, allow_pickle=False)) if STATISTICS.exists() else {}
         live = isinstance(self.either, answers.Live)
         if name not in kept and not (live and self.either.keep):
@@ -79,7 +80,7 @@ def recordings(either_octave):
 def octave_s_noise(name):
     def compute(octave):
         number = DATASETS["tid2013"][name].number
-        (made,) = octave.ask([host.Job("tid2013", number, LEVEL, grey(), seed=11)])
+        (made,) = octave.ask([Job("tid2013", number, LEVEL, grey(), seed=11)])
         return np.stack(statistics.described(answers.pixels_of(made.file).astype(float) - grey()))
 
     return compute
@@ -144,7 +145,7 @@ def octave_s_places(name):
         height, width, side = PLACED[name]
         image = every_place_another()[:height, :width].copy()
         call, more = {"NEPN": ("nepn", 1), "BW": ("BlockWise", (1, 4))}[name]
-        made = octave.ask([host.Job(call, more, 1, image, seed=seed) for seed in range(PLACES)])
+        made = octave.ask([Job(call, more, 1, image, seed=seed) for seed in range(PLACES)])
         return counts([corner(image, answers.pixels_of(one.file), side) for one in made])
 
     return compute

@@ -5,7 +5,7 @@ rounding, each engine sends it where its own last bit says (in a flat sky there 
 things are compared, and together they are the claim:
 - all parameters with the choices that Caffe made (which value of each window, which side of zero), whole chain, at
   GRADIENT; and every choice in which the port differs must be one between values closer than LAYER;
-- the port left to itself: the typical (median) error of every parameter, at UNAIDED.
+- the port left to itself: the typical (median) error of every parameter, at TYPICAL_GRADIENT.
 """
 
 import json
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 import rankiqa
 from caffe_client import Difference, Live
-from lib.tolerances import GRADIENT, LAYER, UNAIDED
+from lib.tolerances import GRADIENT, LAYER, TYPICAL_GRADIENT
 from rankiqa.caffe.layers import MaxPool2d
 from sample_networks import converted, deploy_text, photograph_crops, random_caffemodel, with_batch
 
@@ -121,7 +121,7 @@ def test_every_parameter(question, caffe, parity, arch, like, sizes, loss):
     parity.check("gradients", f"{case} loss", answer.error("net/loss", found.detach().numpy()), LAYER)
     for name, grad in _gradients(model, found).items():
         key = f"net/param_diff/{name}"
-        parity.check("gradients", f"{case} {name}, typical value", _typical(answer, key, grad), UNAIDED)
+        parity.check("gradients", f"{case} {name}, typical value", _typical(answer, key, grad), TYPICAL_GRADIENT)
     if arch == "shallow":
         _mistakes_are_caught(model, x, labels, sizes, loss, answer, parity)
     if not isinstance(caffe, Live):
@@ -155,4 +155,4 @@ def _mistakes_are_caught(model, x, labels, sizes, loss, answer, parity):
         grads = _gradients(model, wrong())
         for name in ("conv1/0", "conv4/0"):
             error = _typical(answer, f"net/param_diff/{name}", grads[name])
-            parity.must_fail("gradients", f"wrong: {mistake}, {name}", error, UNAIDED)
+            parity.must_fail("gradients", f"wrong: {mistake}, {name}", error, TYPICAL_GRADIENT)

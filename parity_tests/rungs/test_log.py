@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+import sample_training
 from caffe_client import Live
-from lib import trajectory
 from lib.tolerances import PRINTED
 from rankiqa.data.lists import read_list
 from rankiqa.training.trainer import Trainer
@@ -44,7 +44,7 @@ def _error(caffes, ours):
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("log")
-    trajectory.make_images(folder, train=2, test=2)
+    sample_training.make_images(folder, train=2, test=2)
     return folder
 
 
@@ -52,8 +52,8 @@ def images(tmp_path_factory):
 def test_log(caffe, parity, images, tmp_path, task):
     if not isinstance(caffe, Live):
         pytest.skip("`caffe train` needs live Caffe")
-    preset = trajectory.presets("shallow", "live", 10, **CHANGES)[task]
-    for name, text in trajectory.caffe_files("shallow", preset).items():
+    preset = sample_training.presets("shallow", "live", 10, **CHANGES)[task]
+    for name, text in sample_training.caffe_files("shallow", preset).items():
         (images / name).write_text(text)
     log = caffe.run(["caffe", "train", f"--solver={task}_solver.prototxt"], images)
     (images / f"{task}.log").write_text(log)
@@ -63,7 +63,7 @@ def test_log(caffe, parity, images, tmp_path, task):
     def said(preset):
         lines = []
         lists = {split: read_list(images / f"{task}_{split}.txt", images) for split in ("train", "test")}
-        Trainer.from_preset(preset, "shallow", **lists, seed=trajectory.SEED, out=tmp_path, log=lines.append).run()
+        Trainer.from_preset(preset, "shallow", **lists, seed=sample_training.SEED, out=tmp_path, log=lines.append).run()
         return _ours(lines)
 
     parity.check("log", f"{task}: {len(caffes)} lines, their numbers", _error(caffes, said(preset)), PRINTED)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import sample_training
 from caffe_client import Live
 from lib import trajectory
 from lib.tolerances import RESUMED
@@ -14,18 +15,18 @@ from rankiqa_convert import cli as convert
 
 BEFORE, AFTER = 6, 8  # iterations; the rate drops at 4, 8 and 12
 RANK = {"images": 1, "base_lr": 1e-6, "stepsize": 4, "gamma": 0.5, "test_interval": 5}
-PRESET = trajectory.presets("shallow", "live", BEFORE + AFTER, rank=RANK)["rank"]
+PRESET = sample_training.presets("shallow", "live", BEFORE + AFTER, rank=RANK)["rank"]
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
-    trajectory.make_images(folder, train=3, test=2)
+    sample_training.make_images(folder, train=3, test=2)
     return folder
 
 
 def _files(images):
-    return {**trajectory.image_files(images), **trajectory.caffe_files("shallow", PRESET)}
+    return {**sample_training.image_files(images), **sample_training.caffe_files("shallow", PRESET)}
 
 
 def _go_on(name, state):
@@ -36,7 +37,7 @@ def _go_on(name, state):
 def _trainer(images, out=None, preset=PRESET):
     lists = {split: read_list(images / f"rank_{split}.txt", images) for split in ("train", "test")}
     return Trainer.from_preset(
-        preset, "shallow", **lists, seed=trajectory.SEED, out=out, cache_mb=200, log=lambda line: None
+        preset, "shallow", **lists, seed=sample_training.SEED, out=out, cache_mb=200, log=lambda line: None
     )
 
 

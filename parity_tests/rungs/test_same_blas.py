@@ -1,6 +1,6 @@
 """Rung `same-blas`: with Caffe's matrix products (`CaffeBlas`) the port trains to Caffe's weights, bit for bit.
 
-At rates that learn, where the last bits of other products grow to whole percents (test_trajectory.py).
+Both sides share out a product among as many threads: one for Shallow, for the others as many as there are cores.
 """
 
 import ctypes
@@ -10,20 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_trajectory import BIG_ITERATIONS, big_walk, caffe_walk, distances, held_out_scores, port_walk
 
 import rankiqa
 from caffe_client import IMAGE, Live
 from lib import trajectory
 from lib.tolerances import EXACT, ROUNDED_LOSS, TRAINED_LOSS, TRAINED_WEIGHTS
+from lib.trainings import (
+    ITERATIONS,
+    distances,
+    held_out_scores,
+    shallow_presets,
+    train_in_port,
+    with_dropout,
+)
 from rankiqa.caffe.blas import DIGESTS, CaffeBlas
 
 RECORDED_THREADS = 2  # what is recorded was answered on two cores
-ITERATIONS = 300
-RATES = {
-    "rank": {"images": 1, "base_lr": 2e-6, "stepsize": 150},
-    "ft": {"batch": 12, "base_lr": 2e-8, "stepsize": 150},
-}
+CASE = "same_blas/shallow"
 FOLDER = "/usr/lib/x86_64-linux-gnu"
 # OpenBLAS in the image, and before it what it needs
 LIBRARIES = ("libquadmath.so.0.0.0", "libgfortran.so.5.0.0", "openblas-pthread/libopenblasp-r0.3.13.so")
@@ -34,21 +37,22 @@ def products(caffe):
     return CaffeBlas(None if isinstance(caffe, Live) else RECORDED_THREADS)
 
 
-def _check(parity, answer, task, walked, name):
-    losses, model = walked
+def _check(parity, answer, task, losses_and_model, name):
+    losses, model = losses_and_model
     worst = max(distances(*trajectory.both(answer, task, losses)).values())
     parity.check("same-blas", f"{name} {task}: loss, every iteration", worst, ROUNDED_LOSS)
     for layer, error in trajectory.layer_errors(answer, f"{task}/param", model).items():
         parity.check("same-blas", f"{name} {task}: {layer} at the end", error, EXACT)
 
 
-def test_shallow(caffe, products, parity, images, tmp_path):
-    presets = trajectory.presets("shallow", "live", ITERATIONS, **RATES)
-    answer = caffe_walk(caffe, "same_blas/shallow", images, "shallow", presets)
-    walked = port_walk(images, "shallow", presets, tmp_path, products=products)
-    for task, found in walked.items():
-        _check(parity, answer, task, found, "shallow")
-    ours, levels = held_out_scores(walked["ft"][1].eval(), images)
+def test_shallow(early_trainings, parity, images, tmp_path):
+    """At rates that learn, where the last bits of other products grow to whole percents (test_trajectory.py)."""
+    presets, products = shallow_presets(CASE), CaffeBlas(early_trainings.threads)
+    trained = train_in_port(images, "shallow", presets, tmp_path, products=products)
+    answer = early_trainings.answer(CASE)
+    for task, losses_and_model in trained.items():
+        _check(parity, answer, task, losses_and_model, "shallow")
+    ours, levels = held_out_scores(trained["ft"][1].eval(), images)
     caffes = answer.array("s/scores")
     parity.check("same-blas", "shallow: held-out scores", np.abs(ours - caffes).max() / np.ptp(caffes), EXACT)
     found = [rankiqa.srocc(scores.mean(1), -levels) for scores in (ours, caffes)]
@@ -64,24 +68,24 @@ def test_shallow(caffe, products, parity, images, tmp_path):
         "PyTorch's own products": {},
     }
     for name, options in wrong.items():
-        losses, _ = port_walk(images, "shallow", short, tmp_path, **options)["rank"]
+        losses, _ = train_in_port(images, "shallow", short, tmp_path, **options)["rank"]
         apart = max(distances(*trajectory.both(answer, "rank", losses)).values())
         parity.must_fail("same-blas", f"wrong: {name}", apart, ROUNDED_LOSS)
 
 
 @pytest.mark.slow
 def test_vgg16(caffe, products, parity, images, tmp_path):
-    answer, presets = big_walk(caffe, images, "vgg16")
-    walked = port_walk(images, "vgg16", presets, tmp_path, products=products)
-    _check(parity, answer, "rank", walked["rank"], "vgg16")
+    answer, presets = with_dropout(caffe, images, "vgg16")
+    trained = train_in_port(images, "vgg16", presets, tmp_path, products=products)
+    _check(parity, answer, "rank", trained["rank"], "vgg16")
 
 
 def test_alexnet(caffe, products, parity, images, tmp_path):
     """Local response normalisation rounds otherwise in PyTorch, so not bit for bit."""
-    answer, presets = big_walk(caffe, images, "alexnet")
-    losses, model = port_walk(images, "alexnet", presets, tmp_path, products=products)["rank"]
+    answer, presets = with_dropout(caffe, images, "alexnet")
+    losses, model = train_in_port(images, "alexnet", presets, tmp_path, products=products)["rank"]
     worst = max(distances(*trajectory.both(answer, "rank", losses)).values())
-    parity.check("same-blas", f"alexnet: loss of {BIG_ITERATIONS['alexnet']} iterations", worst, TRAINED_LOSS)
+    parity.check("same-blas", f"alexnet: loss of {ITERATIONS['alexnet']} iterations", worst, TRAINED_LOSS)
     for layer, error in trajectory.layer_errors(answer, "rank/param", model).items():
         parity.check("same-blas", f"alexnet: {layer} at the end", error, TRAINED_WEIGHTS)
 

@@ -1,6 +1,8 @@
 """Rungs `scores`, `correlation` and `engines`: whole images to scores, scores to SROCC and LCC, and OpenCV's own Caffe
 importer as a second, independent engine for the same files."""
 
+import hashlib
+
 import cv2
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def _range(scores):
 
 @pytest.mark.parametrize(("arch", "like", "crops"), SCORED)
 def test_scores(caffe, parity, tmp_path, arch, like, crops):
-    """Caffe reads the image files itself and cuts the crops that numpy's RandomState(0) drew."""
+    """Caffe reads the image files itself, as BGR, and cuts the crops that numpy's RandomState(0) drew."""
     path = random_caffemodel(tmp_path / "random.caffemodel", arch, like, seed=2)
     model = converted(path)
     images = [rankiqa.read_image(photograph) for photograph in PHOTOGRAPHS]
@@ -40,7 +42,7 @@ def test_scores(caffe, parity, tmp_path, arch, like, crops):
     theirs = answer.array("s/scores")
     pixels = answer.array("s/pixels")
     for i, image in enumerate(images):
-        differ = float((np.frombuffer(_sha256(image), np.uint8) != pixels[i]).any())
+        differ = float((np.frombuffer(_sha256(image[:, :, ::-1]), np.uint8) != pixels[i]).any())
         parity.check("scores", f"{arch} {PHOTOGRAPHS[i].name}: the pixels read", differ, EXACT)
     ours = np.stack([score_crops(model, image, offsets[i]) for i, image in enumerate(images)])
     parity.check("scores", f"{arch}: every crop", np.abs(ours - theirs).max() / _range(theirs), SCORE)
@@ -60,8 +62,6 @@ def test_scores(caffe, parity, tmp_path, arch, like, crops):
 
 
 def _sha256(image):
-    import hashlib
-
     return hashlib.sha256(np.ascontiguousarray(image)).digest()
 
 

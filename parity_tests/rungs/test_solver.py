@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import rankiqa
-from lib.drift import told
+from lib.drift import in_words
 from lib.tolerances import EXACT, STEP, STEPS_300
 from rankiqa.caffe.sgd import CaffeSGD, LearningRate
 
@@ -167,7 +167,7 @@ def test_steps(caffe, parity, name):
     net = problem.model()
     errors = _errors(answer, problem.walk(_sgd(net, fields, **arguments), net, 300, arguments.get("iter_size", 1)))
     parity.check("solver", f"{name}: one step", errors[1], STEP)
-    parity.check("solver", f"{name}: 300 steps, two drops of the rate; {told(errors)}", max(errors.values()), STEPS_300)
+    parity.check("solver", f"{name}: 300 steps, two rate drops; {in_words(errors)}", max(errors.values()), STEPS_300)
 
 
 def _wrong(name):

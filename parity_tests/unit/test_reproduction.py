@@ -1,5 +1,6 @@
 """The parts of scripts/reproduce that need no Caffe: photographs, lists, logs, verdict, bad input."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,13 +15,12 @@ SCRIPT = ROOT / "scripts" / "reproduction"
 PHOTOGRAPHS = ROOT / "parity_tests" / "photographs"
 sys.path.insert(0, str(SCRIPT))
 
+import caffe_training  # noqa: E402
+import chosen_photographs  # noqa: E402
 import compare  # noqa: E402
-import recording  # noqa: E402
-import report  # noqa: E402
-import sets  # noqa: E402
-import train  # noqa: E402
-
-import photographs  # noqa: E402
+import distorted_images  # noqa: E402
+import recorded_run  # noqa: E402
+import report_json  # noqa: E402
 
 LOG = """I1123 22:00:00.000000     1 solver.cpp:331] Iteration 0, Testing net (#0)
 I1123 22:00:01.000000     1 solver.cpp:400]     Test net output #0: loss = 89.7 (* 1 = 89.7 loss)
@@ -33,7 +33,10 @@ I1123 22:00:07.000000     1 solver.cpp:400]     Test net output #0: loss = 24.5 
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=100)
+    path = os.pathsep.join([str(ROOT / "docker"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, SCRIPT, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def folder(tmp_path):
 
 
 def test_the_default_photographs_split_by_thirds():
-    found, skipped = photographs.load(None)
+    found, skipped = chosen_photographs.load(None)
     assert len(found) == 30 and not skipped
     assert [one.held_out for one in found] == [False, False, True] * 10
     assert [one.name for one in found] == sorted(one.name for one in found)
@@ -63,7 +66,7 @@ def test_what_cannot_be_used_is_named_and_left_out(folder):
     cv2.imwrite(str(folder / "grey.png"), pixels[:, :, 0])
     (folder / "torn.jpg").write_bytes((folder / "bison.jpg").read_bytes()[:5000])
     (folder / "notes.txt").write_text("not an image, not mentioned")
-    found, skipped = photographs.load(folder)
+    found, skipped = chosen_photographs.load(folder)
     assert len(found) == 6
     assert [line.split(":")[0] for line in skipped] == ["grey.png", "small.png", "torn.jpg"]
     assert "227 x 300" in skipped[1]
@@ -73,15 +76,15 @@ def test_large_photographs_are_reduced_and_names_are_fit_for_a_list(folder):
     large = np.random.RandomState(0).randint(0, 256, (700, 2000, 3)).astype(np.uint8)
     for name in ("a b.png", "a_b.jpg", "a(b).bmp"):
         cv2.imwrite(str(folder / name), large)
-    found = {one.name: one for one in photographs.load(folder)[0]}
+    found = {one.name: one for one in chosen_photographs.load(folder)[0]}
     assert {"a_b", "a_b_2", "a_b_"} < set(found)
     assert found["a_b_2"].pixels.shape == (300, 450, 3)
 
 
 def test_rank_lists_run_from_worst_to_pristine(tmp_path):
-    chosen = [one for one in photographs.load(None)[0] if one.number < 4]
-    images = sets.make(chosen, tmp_path, 0)
-    sets.write_lists(images, tmp_path)
+    chosen = [one for one in chosen_photographs.load(None)[0] if one.number < 4]
+    images = distorted_images.make(chosen, tmp_path, 0)
+    distorted_images.write_lists(images, tmp_path)
     lines = (tmp_path / "rank_train.txt").read_text().splitlines()
     train_names = [one.name for one in chosen if not one.held_out]
     assert len(lines) == 4 * 6 * len(train_names)
@@ -89,22 +92,22 @@ def test_rank_lists_run_from_worst_to_pristine(tmp_path):
     assert lines[5 * len(train_names)] == f"images/{train_names[0]}_pristine.png 5"
     assert all((tmp_path / line.split()[0]).is_file() for line in lines)
     assert {image.label for image in images if image.level == 0} == {0.0}
-    alone = sets.make(chosen[2:3], tmp_path / "alone", 0)
+    alone = distorted_images.make(chosen[2:3], tmp_path / "alone", 0)
     assert [image.digest for image in alone] == [i.digest for i in images if i.photograph == chosen[2].name]
-    other = sets.make(chosen[2:3], tmp_path / "other", 1)
+    other = distorted_images.make(chosen[2:3], tmp_path / "other", 1)
     changed = [a.distortion for a, b in zip(alone, other, strict=True) if a.digest != b.digest]
     assert changed == ["GN"] * 5
 
 
 def test_caffes_log_is_read():
-    assert train.curves(LOG) == {"train": [[0, 84.25], [5, 56.5]], "test_loss": [[0, 89.7], [20, 24.5]]}
+    assert caffe_training.curves(LOG) == {"train": [[0, 84.25], [5, 56.5]], "test_loss": [[0, 89.7], [20, 24.5]]}
 
 
 def test_recorded_images_that_differ_here_are_left_out():
-    side, _, _, _ = recording.load()
+    side, _, _, _ = recorded_run.load()
     digests = {image.name: digest for image, digest in zip(side.images, side.pixels, strict=True)}
     digests[side.images[3].name] = "0" * 64
-    same, left_out = recording.only(side, digests)
+    same, left_out = recorded_run.only(side, digests)
     assert left_out == [side.images[3].name]
     assert len(same.images) == len(side.images) - 1 == len(same.scores["rank"])
     assert np.array_equal(same.scores["ft"][3], side.scores["ft"][4])
@@ -112,7 +115,7 @@ def test_recorded_images_that_differ_here_are_left_out():
 
 def verdict(port_rank):
     """The verdict on the recording where the port scored `port_rank` and was right in all else."""
-    side, _, _, _ = recording.load()
+    side, _, _, _ = recorded_run.load()
     port = {"rank": port_rank(side.scores["rank"]), "ft": side.scores["ft"]}
     truth = np.array([image.label for image in side.images])
     both = {
@@ -125,7 +128,7 @@ def verdict(port_rank):
     }
     layers = {name: {"conv1": 0.0} for name in compare.TRAINED}
     found = compare.Compared(side, [], port, {"rank": True, "ft": True}, [])
-    return [check["name"] for check in report._checks(found, both, layers, True) if not check["passed"]]
+    return [check["name"] for check in report_json._checks(found, both, layers, True) if not check["passed"]]
 
 
 def test_the_verdict_notices_what_is_wrong():

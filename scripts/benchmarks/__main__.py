@@ -8,10 +8,6 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "parity_tests"), str(HERE.parents[1] / "docker"),
-                str(HERE.parents[1] / "conversion")]  # fmt: skip
-
 NAMES = ("convert", "score", "train", "loss", "fill", "distort")
 
 

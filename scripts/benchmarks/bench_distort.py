@@ -18,8 +18,8 @@ from statistics import median
 import cv2
 import numpy as np
 
-from octave import host
-from octave.questions import ROWS
+import get_upstream
+import octave_client
 from rankiqa.distortions import TID2013
 from rankiqa.ranked_sets.worker_pool import ONE_THREAD
 
@@ -72,18 +72,18 @@ def _child(names):
 
 def _octave(folder):
     """Octave with the original's files, or None after a line that says why."""
-    import get_upstream
-
     place = os.environ.get("RANKIQA_UPSTREAM")
     try:
         if not place:
-            raise host.OctaveError("RANKIQA_UPSTREAM=PATH names no checkout, mirror or archive of the original")
-        where = host.find()
-    except host.OctaveError as error:
+            raise octave_client.OctaveError(
+                "RANKIQA_UPSTREAM=PATH names no checkout, mirror or archive of the original"
+            )
+        where = octave_client.find()
+    except octave_client.OctaveError as error:
         print(f"bench: the port alone: {error}", file=sys.stderr)
         return None
     get_upstream.get(Path(folder, "RankIQA"), place)
-    return host.Octave(Path(folder, "RankIQA"), where)
+    return octave_client.Octave(Path(folder, "RankIQA"), where)
 
 
 def _set(images, out, workers):
@@ -114,9 +114,8 @@ def _workers(folder):
 
 
 def measure(rounds):
-    sys.path.append(str(HERE.parents[1] / "caffe_ref"))
     names = list(TID2013)
-    asked = [name for dataset, name in ROWS if dataset == "tid2013"]
+    asked = [name for dataset, name in octave_client.ROWS if dataset == "tid2013"]
     port, theirs, made = [], [], []
     with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         octave = _octave(folder)

@@ -41,7 +41,7 @@ def _caffe_seconds(caffe, path, model, image, offsets, batch):
     files = {"deploy.prototxt": deploy_text("vgg16"), "w.caffemodel": path}
     times = []
     for part in (offsets, offsets[:batch]):
-        arrays = {"i": image, "o": part[None]}
+        arrays = {"i": np.ascontiguousarray(image[:, :, ::-1]), "o": part[None]}  # Caffe takes BGR
         times.append(_seconds(lambda arrays=arrays: caffe.ask("bench", [job], arrays, files)))
     return (times[0] - times[1]) / (len(offsets) - batch)
 

@@ -16,8 +16,8 @@ from statistics import median
 
 import build
 import engine
+import sample_training
 from caffe_client import Live
-from lib import trajectory
 from rankiqa.training.presets import PRESETS
 
 STEPS = {"shallow": 6, "alexnet": 4, "vgg16": 2}  # counted ones, a round
@@ -61,7 +61,7 @@ def _port(arch, steps, folder, products=False):
 
 def _caffe(client, arch, steps, folder):
     files = {path.name: path for path in Path(folder).iterdir()}
-    files.update(trajectory.caffe_files(arch, _preset(steps), seed=0))
+    files.update(sample_training.caffe_files(arch, _preset(steps), seed=0))
     job = {"name": "t", "kind": "solve", "solver": "rank_solver.prototxt", "steps": steps, "return": ["cost"]}
     answer = Live(client).ask("bench", [job], {}, files)
     return answer.array("t/seconds")[1:].tolist(), int(answer.array("t/peak_bytes"))
@@ -72,7 +72,7 @@ def measure(rounds):
     ratios = {who: {arch: [] for arch in STEPS} for who in ("port", "products")}
     with engine.engine() as client, tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         build.build(client)
-        trajectory.make_images(folder, train=3, test=2)
+        sample_training.make_images(folder, train=3, test=2)
         for i in range(rounds):
             for arch, steps in STEPS.items():
                 print(f"bench: round {i + 1} of {rounds}, {arch}", file=sys.stderr)
@@ -86,10 +86,10 @@ def measure(rounds):
                     peaks.setdefault(f"{who}_{arch}", []).append(peak)
                 for who, values in ratios.items():
                     values[arch].append(median(found[who][0]) / median(found["caffe"][0]))
-    told = {}
+    by_name = {}
     for who, by_arch in ratios.items():
-        told |= {f"{who}_over_caffe_time_{arch}": median(values) for arch, values in by_arch.items()}
+        by_name |= {f"{who}_over_caffe_time_{arch}": median(values) for arch, values in by_arch.items()}
         for arch in STEPS:
-            told[f"{who}_over_caffe_memory_{arch}"] = median(peaks[f"{who}_{arch}"]) / median(peaks[f"caffe_{arch}"])
+            by_name[f"{who}_over_caffe_memory_{arch}"] = median(peaks[f"{who}_{arch}"]) / median(peaks[f"caffe_{arch}"])
     medians = {f"{name}_s": median(values) for name, values in seconds.items()}
-    return told, medians | {f"{name}_peak_bytes": median(values) for name, values in peaks.items()}
+    return by_name, medians | {f"{name}_peak_bytes": median(values) for name, values in peaks.items()}

@@ -98,9 +98,12 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cpu", action="store_true", help="the CPU against itself, to see what is checked")
     options = parser.parse_args(argv)
-    client = engine.answering()
+    try:
+        client, why = engine.answering(), f"none answers; {engine.how_to()}"
+    except engine.NoEngine as error:
+        client, why = None, str(error)
     if client is None:
-        show(False, f"a Docker engine: none answers; {engine.how_to()}")
+        show(False, f"a Docker engine: {why}")
         return 1
     if not build.up_to_date(client, IMAGE, build.AUTO):
         found = "made from other files than these" if build.labels(client, IMAGE) else "not there"

@@ -9,26 +9,23 @@ import signal
 import sys
 from pathlib import Path
 
+import caffe_training
+import chain
+import chosen_photographs
+import compare
+import recorded_run
+import report_json
+import report_page
 import requests
 from docker.errors import DockerException
 
+import build
+import engine
+from caffe_client import CaffeError, Live
+from rankiqa.data.atomic_files import replacing
+from rankiqa.models import memory
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "parity_tests"), str(ROOT / "docker")]
-
-import chain  # noqa: E402
-import compare  # noqa: E402
-import page  # noqa: E402
-import recording  # noqa: E402
-import report  # noqa: E402
-import train  # noqa: E402
-
-import build  # noqa: E402
-import engine  # noqa: E402
-import photographs  # noqa: E402
-from caffe_client import CaffeError, Live  # noqa: E402
-from caffemodel.files import replacing  # noqa: E402
-from rankiqa.models import memory  # noqa: E402
-
 LEAST_RECORDED = 0.5  # of the recorded images must come out the same here, or nothing is compared
 
 
@@ -46,7 +43,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", default=ROOT / "results" / "reproduce")
     parser.add_argument("--no-install", action="store_true", help="do not install or start a Docker engine")
     parser.add_argument("--caffe", choices=("live", "recorded", "auto"), default="auto", help="auto: live if possible")
-    parser.add_argument("--seed", type=int, help=f"of the noise, the crops and the training (default {train.SEED})")
+    parser.add_argument("--seed", type=int, help=f"of noise, crops and training (default {caffe_training.SEED})")
     parser.add_argument("--record", action="store_true", help="for maintainers: keep live Caffe's answers")
     options = parser.parse_args(argv)
     if options.seed is not None and not 0 <= options.seed < 2**31:
@@ -72,22 +69,22 @@ def fresh_folder(out: Path) -> None:
 
 def run_live(client, options, chosen, out: Path, progress: chain.Progress) -> dict:
     caffe = Live(client)
-    recipe = train.Recipe()
-    seed = train.SEED if options.seed is None else options.seed
+    recipe = caffe_training.Recipe()
+    seed = caffe_training.SEED if options.seed is None else options.seed
     found = chain.live(caffe, chosen, out, recipe, seed, progress)
     with progress.step("report", "comparing"):
         about = {"caffe": caffe_version(caffe, out / "caffe"), "image": client.images.get(build.IMAGE).id}
         more = {"timings": progress.timings, "own_images": options.images is not None}
-        made = report.build(found, out, "live", about, recipe, seed, more)
+        made = report_json.build(found, out, "live", about, recipe, seed, more)
     finish(made, found, out)
     if options.record:
-        recording.save(found.side, recipe, seed, {**about, "timings": dict(progress.timings)})
-        say(f"recorded under {recording.FOLDER.relative_to(ROOT)}")
+        recorded_run.save(found.side, recipe, seed, {**about, "timings": dict(progress.timings)})
+        say(f"recorded under {recorded_run.FOLDER.relative_to(ROOT)}")
     return made
 
 
 def run_recorded(options, chosen, out: Path, progress: chain.Progress, why: str, live_line: str) -> dict:
-    side, recipe, seed, about = recording.load()
+    side, recipe, seed, about = recorded_run.load()
     if options.seed not in (None, seed):
         raise CannotRun(
             f"--seed {options.seed} needs live Caffe (recorded: seed {seed}; {why}). To have it: {live_line}"
@@ -104,13 +101,13 @@ def run_recorded(options, chosen, out: Path, progress: chain.Progress, why: str,
         say(f"{len(found.left_out)} of {recorded} recorded images come out differently here and are left out")
     with progress.step("report", "comparing"):
         more = {"timings": progress.timings, "why_recorded": why, "to_run_live": live_line}
-        made = report.build(found, out, "recorded", about, recipe, seed, more)
+        made = report_json.build(found, out, "recorded", about, recipe, seed, more)
     finish(made, found, out)
     return made
 
 
 def finish(made: dict, found: compare.Compared, out: Path) -> None:
-    for name, text in (("report.html", page.render(made, found)), ("report.json", report.as_json(made))):
+    for name, text in (("report.html", report_page.render(made, found)), ("report.json", report_json.as_json(made))):
         with replacing(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
@@ -139,11 +136,11 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that an engine of ours is stopped
     progress = chain.Progress()
     try:
-        chosen, skipped = photographs.load(options.images)
+        chosen, skipped = chosen_photographs.load(options.images)
         for line in skipped:
             say(f"left out: {line}")
         return compared(options, chosen, progress)
-    except (photographs.PhotographError, CannotRun, recording.NoRecording) as error:
+    except (chosen_photographs.PhotographError, CannotRun, recorded_run.NoRecording) as error:
         say(str(error))
         return 2
     except (CaffeError, compare.ConversionError, build.BuildError, engine.NoEngine, DockerException) as error:

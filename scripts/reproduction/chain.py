@@ -8,15 +8,15 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import caffe_training
 import compare
+import distorted_images
 import numpy as np
-import recording
-import sets
-import train
+import recorded_run
+from chosen_photographs import Photograph
 from compare import CaffeSide, Compared
 
 from caffe_client import Live
-from photographs import Photograph
 
 
 class Progress:
@@ -37,7 +37,12 @@ class Progress:
 
 
 def live(
-    caffe: Live, photographs: list[Photograph], folder: Path, recipe: train.Recipe, seed: int, progress: Progress
+    caffe: Live,
+    photographs: list[Photograph],
+    folder: Path,
+    recipe: caffe_training.Recipe,
+    seed: int,
+    progress: Progress,
 ) -> Compared:
     """Distort, train and score in Caffe, convert, score in the port.
 
@@ -45,8 +50,8 @@ def live(
     """
     job = folder / "caffe"
     with progress.step("distort", f"distorting {len(photographs)} photographs: GB GN JPEG JP2K at five levels"):
-        images = sets.make(photographs, job, seed)
-        sets.write_lists(images, job)
+        images = distorted_images.make(photographs, job, seed)
+        distorted_images.write_lists(images, job)
     held = [image for image in images if image.held_out]
     pixels = [compare.rankiqa.read_image(job / image.file) for image in held]
     offsets = compare.draw_offsets(pixels, recipe.crops, seed)
@@ -54,8 +59,8 @@ def live(
     with progress.step(
         "networks", "writing networks, solvers and starting weights (caffe_ref/nets.py, Caffe's fillers)"
     ):
-        train.write_networks(caffe, job, recipe, seed)
-        train.write_start(caffe, job, seed)
+        caffe_training.write_networks(caffe, job, recipe, seed)
+        caffe_training.write_start(caffe, job, seed)
     scores, layers, port, equal, read, curves = {}, {}, {}, {}, [], {}
 
     def ask(name: str, model: Path) -> None:
@@ -66,8 +71,8 @@ def live(
             read[:] = digests
 
     def baselines() -> None:
-        ask("untrained", job / train.UNTRAINED)
-        ask("start", job / train.START)
+        ask("untrained", job / caffe_training.UNTRAINED)
+        ask("start", job / caffe_training.START)
 
     def both(name: str, model: Path) -> None:
         ask(name, model)
@@ -81,12 +86,12 @@ def live(
     with ThreadPoolExecutor(max_workers=1) as beside:
         waiting: list[Future] = [beside.submit(baselines)]
         with progress.step("rank_training", f"rank training in Caffe: {recipe.rank_iterations} iterations of 48 crops"):
-            rank, curves["rank"] = train.train(caffe, job, "rank", train.START, recipe, progress.say)
+            rank, curves["rank"] = caffe_training.train(caffe, job, "rank", caffe_training.START, recipe, progress.say)
         waiting.append(beside.submit(both, "rank", rank))
         with progress.step(
             "fine_tuning", f"fine-tuning in Caffe: {recipe.ft_iterations} iterations of {recipe.ft_batch} crops"
         ):
-            ft, curves["ft"] = train.train(caffe, job, "ft", rank.name, recipe, progress.say)
+            ft, curves["ft"] = caffe_training.train(caffe, job, "ft", rank.name, recipe, progress.say)
         with progress.step(
             "scoring", f"scoring {len(held)} held-out images, {recipe.crops} crops each, in Caffe and the port"
         ):
@@ -102,8 +107,8 @@ def recorded(photographs: list[Photograph], folder: Path, side: CaffeSide, seed:
     """The same from the recording: only the held-out images are made, and those kept that match it pixel for pixel."""
     job = folder / "caffe"
     with progress.step("distort", "distorting the held-out photographs: GB GN JPEG JP2K at five levels"):
-        images = sets.make([one for one in photographs if one.held_out], job, seed)
-        side, left_out = recording.only(side, {image.name: image.digest for image in images})
+        images = distorted_images.make([one for one in photographs if one.held_out], job, seed)
+        side, left_out = recorded_run.only(side, {image.name: image.digest for image in images})
     pixels = [compare.rankiqa.read_image(job / image.file) for image in side.images]
     port, equal = {}, {}
     with progress.step("scoring", f"scoring {len(side.images)} held-out images in the port, on the recorded crops"):

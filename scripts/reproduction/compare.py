@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from chosen_photographs import CROP
+from distorted_images import LEVELS, PRISTINE, Image
 from safetensors.numpy import load_file
-from sets import LEVELS, PRISTINE, Image
 
 import rankiqa
 from caffe_client import Answer, Live
-from photographs import CROP
 from rankiqa.scoring.score import score_crops
 
 ROOT = Path(__file__).resolve().parents[2]
 CONVERT = ROOT / "conversion" / "convert.py"
-# untrained: as Caffe fills it; start: what `caffe train` starts from (train.py)
+# untrained: as Caffe fills it; start: what `caffe train` starts from (caffe_training.py)
 OUTPUT = {"untrained": "fc1_m", "start": "fc1_m", "rank": "fc1_m", "ft": "fc1"}
 TRAINED = ("rank", "ft")
 UNTRAINED_CROPS = 3  # of the crops of an image, for the two networks that only serve as a baseline
@@ -39,7 +39,7 @@ class CaffeSide:
 
     images: the held-out ones; pixels: SHA-256 (hex) of each as Caffe read it; offsets: int (images, crops, 2);
     layer_crops: uint8 (n, 3, 227, 227); models: {"rank", "ft": caffemodel}; scores: {each of OUTPUT: float32 (images,
-    crops)}; layers: {"rank", "ft": Answer with LAYER/k}; curves: {"rank", "ft": of train.curves}.
+    crops)}; layers: {"rank", "ft": Answer with LAYER/k}; curves: {"rank", "ft": of caffe_training.curves}.
     """
 
     images: list[Image]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from chosen_photographs import Photograph
 from skimage.metrics import structural_similarity
 
 import rankiqa
-from photographs import Photograph
 from rankiqa.distortions import LIVE
 
 LEVELS = (1, 2, 3, 4, 5)

@@ -1,4 +1,4 @@
-"""Questions to the original's distortions in GNU Octave.
+"""The host's side of GNU Octave: questions to the original's MATLAB distortions, and how long they take.
 
     octave = Octave(upstream)                      # a folder of the original's files (caffe_ref/get_upstream.py)
     files = octave.ask([Job("tid2013", 8, 1, image)])      # what its generator writes, as bytes
@@ -16,14 +16,24 @@ from pathlib import Path
 import numpy as np
 
 from caffe_client import CaffeError, Live
+from rankiqa.distortions import DATASETS
 
-DRIVER = Path(__file__).resolve().parent / "driver"
+DRIVER = Path(__file__).resolve().parent / "octave_driver"
 OCTAVE = ("octave-cli", "--quiet", "--no-init-file", "--no-site-file", "--no-history")
 IMAGE = "rankiqa_octave"
 PICTURES = shutil.ignore_patterns("pristine_images")
 MATLAB_FOLDERS = ("data/data_generator", "data/rank_tid2013")
 HOW_TO = "expected octave-cli with its image package (Debian: apt-get install octave octave-image), or a Docker engine"
 TIMEOUT = 1800  # seconds for one question
+# multithresh, rgb2ind with a size, imwrite's CompressionRatio and CBM3D's compiled parts are MATLAB's alone
+MATLAB_ONLY = {"QN", "CQD", "JP2K", "ID"}
+# (data set, type) of every type of upstream's that Octave runs
+ROWS = [
+    (dataset, row.name)
+    for dataset, table in DATASETS.items()
+    for row in table.values()
+    if row.origin != "ours" and row.name not in MATLAB_ONLY
+]
 
 
 class OctaveError(RuntimeError):
@@ -109,7 +119,10 @@ def find():
         return Here()
     import engine
 
-    client = engine.answering()
+    try:
+        client = engine.answering()
+    except engine.NoEngine as error:
+        raise OctaveError(str(error)) from None
     if client is None:
         raise OctaveError(HOW_TO)
     return InDocker(client)

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+import caffe_training
 import compare
+import distorted_images
 import numpy as np
-import sets
-import train
 from compare import Compared
 
 
@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 
 
 def build(
-    found: Compared, folder: Path, reference: str, caffe: dict, recipe: train.Recipe, seed: int, more: dict
+    found: Compared, folder: Path, reference: str, caffe: dict, recipe: caffe_training.Recipe, seed: int, more: dict
 ) -> dict:
     """The report. reference: "live" or "recorded"; caffe: what is known of the Caffe that answered; more: as it is."""
     side, port = found.side, found.port
@@ -46,7 +46,7 @@ def build(
         name: compare.layer_errors(folder / f"{name}.safetensors", side.layer_crops, side.layers[name])
         for name in compare.TRAINED
     }
-    pixels_equal = side.pixels == [sets.pixel_digest(image) for image in found.pixels]
+    pixels_equal = side.pixels == [distorted_images.pixel_digest(image) for image in found.pixels]
     checks = _checks(found, both, layers, pixels_equal)
     rank, fine_tuned = (both[name] for name in compare.TRAINED)
     untrained, start = (compare.correlations(side.scores[name], levels) for name in ("untrained", "start"))
@@ -70,8 +70,8 @@ def build(
             "score": fine_tuned["score"],
             "srocc": {engine: fine_tuned[engine]["srocc"] for engine in ("caffe", "port")},
             "lcc": {engine: fine_tuned[engine]["lcc"] for engine in ("caffe", "port")},
-            "label": sets.STAND_IN,
-            "label_note": sets.STAND_IN_NOTE,
+            "label": distorted_images.STAND_IN,
+            "label_note": distorted_images.STAND_IN_NOTE,
             "rank_before": compare.correlations(side.scores["rank"], labels),
         },
         "layers": layers,
@@ -84,7 +84,7 @@ def build(
             "left_out": found.left_out,
             "digest": hashlib.sha256("".join(side.pixels).encode()).hexdigest(),
         },
-        "settings": {**asdict(recipe), "seed": seed, "arch": train.ARCH},
+        "settings": {**asdict(recipe), "seed": seed, "arch": caffe_training.ARCH},
         "caffe": caffe,
         "versions": versions(),
         "machine": {"cpus": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
+from caffe_training import Recipe
 from compare import CaffeSide
-from sets import Image
-from train import Recipe
+from distorted_images import Image
 
-from caffe_client import RECORDED, Answer, Array, places
-from caffemodel.files import replacing
+from caffe_client import Answer, Array, sample_places
+from rankiqa.data.atomic_files import replacing
 
-FOLDER = RECORDED / "reproduce"
+FOLDER = Path(__file__).resolve().parents[2] / "parity_tests" / "recorded" / "reproduce"
 
 
 class NoRecording(RuntimeError):
@@ -57,7 +58,7 @@ def load() -> tuple[CaffeSide, Recipe, int, dict]:
         if key.startswith("layers|") and key.endswith("|values"):
             _, name, layer, _ = key.split("|")
             shape = arrays[f"layers|{name}|{layer}|shape"]
-            at = None if values.size == np.prod(shape) else places(int(np.prod(shape)))
+            at = None if values.size == np.prod(shape) else sample_places(int(np.prod(shape)))
             largest = arrays[f"layers|{name}|{layer}|largest"]
             layers.setdefault(name, Answer())[layer] = Array(values, at, shape, largest)
     images = [Image(**one) for one in text["images"]]

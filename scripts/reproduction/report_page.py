@@ -9,8 +9,8 @@ from pathlib import Path
 
 import charts
 import cv2
+import distorted_images
 import numpy as np
-import sets
 from charts import COLOURS, Series
 from compare import LAYER_TOLERANCE, Compared
 
@@ -174,8 +174,8 @@ def _picture(pixels: np.ndarray, width: int = 150) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()
 
 
-def _figure(image: sets.Image, pixels: np.ndarray, score: float) -> str:
-    kind = f"{image.distortion} {image.level}" if image.level else sets.PRISTINE
+def _figure(image: distorted_images.Image, pixels: np.ndarray, score: float) -> str:
+    kind = f"{image.distortion} {image.level}" if image.level else distorted_images.PRISTINE
     return (
         f'<figure><img alt="{html.escape(image.name)}" src="{_picture(pixels)}"><figcaption>'
         f'<span class="tag" style="color:{COLOURS[image.distortion]}">{kind}</span><b>{score:.1f}</b>'
@@ -188,7 +188,11 @@ def _ladders(found: Compared) -> str:
     name = next((image.photograph for image in images if image.level == 0), images[0].photograph)
     strips = ""
     for kind in LIVE:
-        mine = [i for i, one in enumerate(images) if one.photograph == name and one.distortion in (kind, sets.PRISTINE)]
+        mine = [
+            i
+            for i, one in enumerate(images)
+            if one.photograph == name and one.distortion in (kind, distorted_images.PRISTINE)
+        ]
         mine.sort(key=lambda i: scores[i])
         strips += f"<h3>{LIVE[kind].title}</h3><div class='wide'><div class='strip'>"
         strips += "".join(_figure(images[i], found.pixels[i], scores[i]) for i in mine) + "</div></div>"

@@ -1,0 +1,197 @@
+"""Trainings that both engines run from one seed, with nothing exchanged: the rungs `trajectory` and `same-blas`.
+
+Those of Shallow take Caffe minutes. `EarlyTrainings` asks for them before the first test, so that they run beside the
+others, each on one core: every product of matrices in them is one thread's.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import engine
+import rankiqa
+import sample_training
+from caffe_client import Live
+from lib.recordings import NotRecorded, VerifiedLive
+from rankiqa.data.lists import read_list
+from rankiqa.data.order import FAITHFUL
+from rankiqa.models.architectures import ARCHITECTURES
+from rankiqa.scoring.score import score_crops
+from rankiqa.training.trainer import Trainer
+
+CROPS = 5  # a held-out image
+# Of Caffe's OpenBLAS while it trains Shallow, live and when it was recorded: its bits depend on their number
+LIVE_THREADS, RECORDED_THREADS = 1, 2
+# 24 and 12 images a minibatch rather than 48 and 30, for time
+RATES = {
+    # Rates that do not amplify rounding: at 2e-6, which learns faster, the loss is 1e-2 apart after 100 iterations
+    "trajectory/shallow": {
+        "rank": {"images": 1, "base_lr": 4e-8, "stepsize": 150},
+        "ft": {"batch": 12, "base_lr": 4e-10, "stepsize": 150},
+    },
+    # Rates that learn
+    "same_blas/shallow": {
+        "rank": {"images": 1, "base_lr": 2e-6, "stepsize": 150},
+        "ft": {"batch": 12, "base_lr": 2e-8, "stepsize": 150},
+    },
+}
+ITERATIONS = {"shallow": 300, "alexnet": 20, "vgg16": 3}
+DROPOUT_RATES = {"alexnet": {"base_lr": 4e-6, "stepsize": 10}, "vgg16": {"base_lr": 4e-6, "stepsize": 2}}
+_answers = {}
+
+
+def shallow_presets(case):
+    """{task: preset} of a case of RATES."""
+    return sample_training.presets("shallow", "live", ITERATIONS["shallow"], **RATES[case])
+
+
+def _held_out(images, crop):
+    """(paths, levels, offsets) of the images that are scored at the end."""
+    lines = read_list(images / "rank_test.txt")
+    random = np.random.RandomState(sample_training.SEED)
+    offsets = [rankiqa.crop_offsets(*sample_training.SIZE, crop, CROPS, random) for _ in lines.paths]
+    return lines.paths, lines.labels, np.array(offsets)
+
+
+def train_in_caffe(caffe, case, images, arch, presets):
+    """Have Caffe train.
+
+    Args:
+        caffe: Live or Recorded.
+        case: name of the question.
+        images: folder of sample_training.make_images.
+        arch: name of the network.
+        presets: {task: preset}; "ft" starts from what "rank" made.
+
+    Returns:
+        Answer: TASK/losses and TASK/param/..; after fine-tuning s/scores (images, CROPS), of held-out images.
+
+    Raises:
+        NotRecorded: the recording was made of other images.
+    """
+    iterations, files, jobs = {}, sample_training.image_files(images), []
+    for task, preset in presets.items():
+        files.update(sample_training.caffe_files(arch, preset))
+        iterations[task] = preset.solver.max_iter
+        job = {"name": task, "kind": "solve", "solver": f"{task}_solver.prototxt", "steps": preset.solver.max_iter,
+               "save": "ft" in presets, "return": ["params"]}  # fmt: skip
+        if task == "ft":
+            job["weights"] = f"rank_iter_{iterations['rank']}.caffemodel"
+        jobs.append(job)
+    arrays = {}
+    if "ft" in presets:
+        crop = ARCHITECTURES[arch].crop
+        paths, _, arrays["offsets"] = _held_out(images, crop)
+        jobs.append({"name": "s", "kind": "score", "net": "ft_deploy.prototxt", "output": "fc1", "crop": crop,
+                     "weights": f"ft_iter_{iterations['ft']}.caffemodel", "batch": CROPS, "offsets": "offsets",
+                     "images": [{"path": path} for path in paths]})  # fmt: skip
+    if isinstance(caffe, VerifiedLive):
+        caffe = caffe.unverified(caffe.keep)  # the images depend on the JPEG encoders' version
+    return caffe.ask(case, jobs, arrays, files)
+
+
+class EarlyTrainings:
+    """Caffe's trainings of Shallow, both at once in containers of their own, beside whatever else runs.
+
+    Args:
+        caffe: Live, whose image is asked, or Recorded.
+        images: folder of sample_training.make_images.
+
+    Attributes:
+        threads: among which Caffe shares out a product of matrices.
+    """
+
+    def __init__(self, caffe, images):
+        self.live, self.pool, self.futures = None, ThreadPoolExecutor(len(RATES)), {}
+        self.threads = LIVE_THREADS if isinstance(caffe, Live) else RECORDED_THREADS
+        if isinstance(caffe, Live):  # through a client of its own: the tests' is used at the same time
+            threads = {"OPENBLAS_NUM_THREADS": str(LIVE_THREADS)}
+            caffe = VerifiedLive(engine.answering(), keep=caffe.keep, image=caffe.image, environment=threads)
+            self.live = caffe
+        for case in RATES:
+            self.futures[case] = self.pool.submit(train_in_caffe, caffe, case, images, "shallow", shallow_presets(case))
+
+    def answer(self, case):
+        """train_in_caffe's Answer; waits for it. Skips the test where it isn't recorded."""
+        return _or_skip(self.futures[case].result)
+
+    def end(self):
+        """End what still trains."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        if self.live:
+            self.live.stop()
+            self.pool.shutdown()
+            self.live.client.close()
+
+
+def _or_skip(ask, *arguments):
+    try:
+        return ask(*arguments)
+    except NotRecorded as error:
+        pytest.skip(f"{error} (the images depend on the JPEG encoders' version)")
+
+
+def with_dropout(caffe, images, arch):
+    """A few iterations of ranking with dropout.
+
+    Args:
+        caffe: Live or Recorded; asked once a session.
+        images: folder of sample_training.make_images.
+        arch: "alexnet" or "vgg16".
+
+    Returns:
+        (Caffe's Answer, {"rank": preset}); skips the test where it isn't recorded.
+    """
+    rank = {"images": 1, "test_interval": 1000, **DROPOUT_RATES[arch]}
+    presets = sample_training.presets(arch, "live", ITERATIONS[arch], rank=rank)
+    del presets["ft"]
+    if arch not in _answers:
+        _answers[arch] = _or_skip(train_in_caffe, caffe, f"trajectory/{arch}", images, arch, presets)
+    return _answers[arch], presets
+
+
+def train_in_port(
+    images, arch, presets, out, seed=sample_training.SEED, quirks=FAITHFUL, changes=None, products=None,
+    prepare=lambda trainer: None,
+):  # fmt: skip
+    """Have the port train.
+
+    Args:
+        images, arch, presets: as train_in_caffe.
+        out: folder for its weights.
+        seed: of weights, minibatches, crops and masks.
+        quirks: of the original's data layers.
+        changes: {setting: value} for every preset.
+        products: CaffeBlas, or None for PyTorch's own.
+        prepare: called with each trainer before it runs.
+
+    Returns:
+        {task: (losses (iterations,), model)}
+    """
+    trained, weights = {}, None
+    for task, preset in presets.items():
+        preset = preset.but(**changes or {})
+        lists = {split: read_list(images / f"{task}_{split}.txt", images) for split in ("train", "test")}
+        trainer = Trainer.from_preset(preset, arch, **lists, seed=seed, weights=weights, out=out, cache_mb=400,
+                          quirks=quirks, products=products, log=lambda line: None)  # fmt: skip
+        prepare(trainer)
+        trainer.run()
+        weights = out / f"{preset.name}_iter_{preset.solver.max_iter}.safetensors"
+        trained[task] = (np.array(trainer.losses), trainer.model)
+    return trained
+
+
+def distances(caffes, ours):
+    """{iteration: |loss - Caffe's| / max(Caffe's, 1)} of two arrays of losses."""
+    apart = np.abs(np.asarray(ours, np.float64) - caffes) / np.maximum(caffes, 1)
+    return dict(enumerate(apart.tolist(), start=1))
+
+
+def held_out_scores(model, images):
+    """(the port's scores (images, CROPS), the levels (images,)) at the crops that Caffe scored."""
+    paths, levels, offsets = _held_out(images, model.crop)
+    scores = [
+        score_crops(model, rankiqa.read_image(images / path), at) for path, at in zip(paths, offsets, strict=True)
+    ]
+    return np.array(scores), levels

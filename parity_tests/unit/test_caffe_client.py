@@ -1,0 +1,20 @@
+"""The client of the original Caffe, without Caffe."""
+
+import numpy as np
+
+from caffe_client import Array, own_words
+
+
+def test_an_error_says_where():
+    caffe = Array.whole(np.array([[1.0, 2.0], [3.0, -4.0]], np.float32))
+    error = caffe.error(np.array([[1.0, 2.0], [3.0, -3.0]], np.float32))
+    assert error == 0.25
+    assert "(1, 1)" in error.detail and "ours -3" in error.detail and "Caffe -4" in error.detail
+    assert np.isinf(caffe.error(np.zeros((2, 3))))
+    assert np.isnan(caffe.error(np.full((2, 2), np.nan)))
+
+
+def test_caffes_own_words_are_found():
+    log = ["I1123 net.cpp:58] layer", "F1123 blob.cpp:32] Check failed: shape[i] >= 0 (-107 vs. 0) ", "*** trace ***"]
+    assert own_words(log) == log[1]
+    assert own_words(["one", "", "two"]) == "one\ntwo"
