@@ -14,6 +14,7 @@ import io
 import os
 import pickle
 import random
+import re
 import signal
 import struct
 import tempfile
@@ -25,6 +26,7 @@ from pathlib import Path
 
 MEMORY_RATIO = 2.5  # of the file's size
 MEMORY_FLOOR = 48 << 20  # bytes that a small file may cost: modules that load late, and buffers
+RIGHT = "right answer"
 HUGE = (0, 1, 127, 128, 255, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 
 
@@ -175,6 +177,46 @@ def _many_numbers(content: bytearray, rng: random.Random) -> None:
 PROTOBUF = (_tag, _length, _field_again, _field_gone, _deep, _many_numbers)
 
 
+def _text(content: bytearray, rng: random.Random) -> None:
+    """A line of a text file, or the whole file in another encoding."""
+    lines = bytes(content).splitlines(keepends=True) or [b""]
+    at = rng.randrange(len(lines))
+    line = lines[at].rstrip()
+    lines[at] = rng.choice((
+        b"", line + line, line + b" 1 2\n", line.replace(b" ", b","), line.replace(b" ", b"\t") + b"\r\n", b"# " + line,
+        b"\0" + line, line.rpartition(b" ")[0] + b"\n", line + b"9" * 5000 + b"\n", b"x" * 300_000 + b" 1\n",
+        line.rpartition(b" ")[0] + rng.choice((b" nan", b" 1e999", b" 0x10", b" 1_0", b" -0", "  ١".encode())) + b"\n",
+        b"../" * 2000 + line, b"/dev/null 1\n", b"\xff\xfe" + line, line.replace(b".", b".." * 200) + b"\n",
+    ))  # fmt: skip
+    content[:] = b"".join(lines)
+    encoding = rng.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1140"))
+    with contextlib.suppress(UnicodeError):
+        content[:] = content.decode().encode(encoding)
+
+
+_JSON_VALUES = (
+    b"null",
+    b"[]",
+    b"{}",
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b'"x"',
+    b"9" * 5000,
+    b"[" * 100_000,
+    b'"\\ud800"',
+    b"true",
+)
+
+
+def _json_value(content: bytearray, rng: random.Random) -> None:
+    """A value of a JSON file becomes one of another kind."""
+    values = list(re.finditer(rb'(?<=: )("[^"]*"|[-\w.+]+)|(?<=\n )("[^"]*")', bytes(content)))
+    if values:
+        chosen = rng.choice(values)
+        content[chosen.start() : chosen.end()] = rng.choice(_JSON_VALUES)
+
+
 def _header(content: bytearray, rng: random.Random) -> None:
     """The JSON header of a safetensors file."""
     size = min(int.from_bytes(content[:8], "little"), len(content) - 8)
@@ -191,7 +233,8 @@ def _header(content: bytearray, rng: random.Random) -> None:
 
 
 FORMS = {"bytes": GENERAL, "protobuf": (*GENERAL, *PROTOBUF, *PROTOBUF), "hdf5": (*GENERAL, _early_number, _number),
-         "safetensors": (*GENERAL, _header, _header, _header)}  # fmt: skip
+         "safetensors": (*GENERAL, _header, _header, _header), "text": (*GENERAL, *[_text] * 9),
+         "json": (*GENERAL, *[_json_value] * 9)}  # fmt: skip
 
 
 def mutations(content: bytes, n: int, seed: int = 0, form: str = "bytes") -> Iterator[tuple[str, bytes]]:
@@ -201,8 +244,8 @@ def mutations(content: bytes, n: int, seed: int = 0, form: str = "bytes") -> Ite
         content: The whole file.
         n: How many.
         seed: The same seed gives the same copies.
-        form: "bytes" (for any kind of file, text included), "protobuf", "hdf5" or "safetensors": adds that form's own
-            damage, of its lengths, tags, nesting and headers.
+        form: "bytes" (for any kind of file), "protobuf", "hdf5", "safetensors", "text" or "json": adds that form's own
+            damage, of its lengths, tags, nesting, headers, lines and values.
 
     Yields:
         (what was done, the damaged content).
@@ -216,6 +259,10 @@ def mutations(content: bytes, n: int, seed: int = 0, form: str = "bytes") -> Ite
                 mutator(mutated, rng)
                 done.append(mutator.__name__.strip("_"))
         yield f"{i} {' + '.join(done)}", bytes(mutated)
+
+
+class _TimeIsUp(BaseException):
+    """No Exception: a command that words every OSError or Exception must not word this one."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +282,7 @@ class Outcome:
 
     @property
     def is_fault(self) -> bool:
-        return self.result not in ("right answer", "clear error")
+        return self.result not in (RIGHT, "clear error")
 
 
 def _peak_memory() -> int:
@@ -252,7 +299,7 @@ def _attempt(name: str, size: int, call: Callable[[], int], seconds: float) -> O
     """Run one call in this process."""
 
     def late(*_):
-        raise TimeoutError("time is up")
+        raise _TimeIsUp
 
     out, err = io.StringIO(), io.StringIO()
     previous = signal.signal(signal.SIGALRM, late)
@@ -262,7 +309,7 @@ def _attempt(name: str, size: int, call: Callable[[], int], seconds: float) -> O
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = call()
-    except TimeoutError:
+    except _TimeIsUp:
         return Outcome(name, "hang", f"more than {seconds} s")
     except SystemExit as stop:
         status = stop.code
@@ -278,7 +325,7 @@ def _attempt(name: str, size: int, call: Callable[[], int], seconds: float) -> O
     if grown > max(MEMORY_RATIO * size, MEMORY_FLOOR):
         return Outcome(name, "memory", f"{grown >> 20} MiB for a file of {size} bytes; {said[-200:]}")
     if status == 0:
-        return Outcome(name, "right answer")
+        return Outcome(name, RIGHT)
     last = said.strip().splitlines()[-1:] or [""]
     # one line that names the problem; usage text of argparse may stand before it
     clear = status in (1, 2) and ": " in last[0] and len(last[0]) < 20_000
@@ -331,7 +378,7 @@ def _wait(child: int, results, seconds: float) -> int:
 
 def counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
     """{result: how many}, faults at 0 included."""
-    table = dict.fromkeys(("right answer", "clear error", "unclear error", "traceback", "crash", "hang", "memory"), 0)
+    table = dict.fromkeys((RIGHT, "clear error", "unclear error", "traceback", "crash", "hang", "memory"), 0)
     for outcome in outcomes:
         table[outcome.result] += 1
     return table

@@ -1,0 +1,71 @@
+"""Damaged files of every kind given to the commands: how many right answers, clear errors and faults, for each kind."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "parity_tests")]
+
+from lib import damage  # noqa: E402
+from lib.mutations import RIGHT, counts, survey  # noqa: E402
+
+SHOWN = 5  # faults of a kind that are printed
+
+
+def _preload() -> None:
+    """Import what the commands import late, so that no case pays for it in time or memory. Runs nothing of torch: what
+    is forked afterwards could not use its threads."""
+    import cv2  # noqa: F401
+    import h5py  # noqa: F401
+    import safetensors.torch  # noqa: F401
+    import tqdm  # noqa: F401
+
+    import rankiqa
+    import rankiqa_convert.commands
+    import rankiqa_convert.solver_states  # noqa: F401
+    from rankiqa.data import image_check, photographs  # noqa: F401
+    from rankiqa.ranked_sets import contact_sheet  # noqa: F401
+
+    for name in ("load", "score", "read_image", "Trainer", "distort"):
+        getattr(rankiqa, name)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the survey; returns 0 where there is no fault, else 1."""
+    parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(damage.KINDS)} (default: all)")
+    parser.add_argument("--count", type=int, default=1000, help="damaged files of each kind (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the damage (default 0)")
+    parser.add_argument("--seconds", type=float, default=30, help="for each file (default 30)")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(argv)
+    if unknown := set(options.kinds) - set(damage.KINDS):
+        parser.error(f"expected of {', '.join(damage.KINDS)}, got {', '.join(sorted(unknown))}")
+    table, faulty = {}, False
+    with tempfile.TemporaryDirectory(prefix="rankiqa-fuzz-") as folder:
+        damage.prepare(Path(folder, "files"))
+        _preload()
+        for kind in options.kinds or damage.KINDS:
+            calls = damage.calls(kind, Path(folder, "files"), options.count, options.seed)
+            outcomes = survey(calls, options.seconds)
+            whole = [one for one in outcomes if one.name.startswith(damage.WHOLE)]
+            outcomes = [one for one in outcomes if one not in whole]
+            table[kind] = counts(outcomes)
+            if not options.json:
+                print(f"{kind:<11} " + ", ".join(f"{name} {count}" for name, count in table[kind].items()), flush=True)
+            faults = [one for one in outcomes if one.is_fault] + [one for one in whole if one.result != RIGHT]
+            faulty |= bool(faults)
+            for fault in faults[:SHOWN]:
+                print(f"  {fault.result}: {fault.name}: {fault.detail[-1500:]}", file=sys.stderr)
+    if options.json:
+        print(json.dumps(table))
+    return 1 if faulty else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
