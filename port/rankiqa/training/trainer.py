@@ -63,9 +63,6 @@ class Trainer:
         last_output: The loss of the last forward pass.
         stop_requested: Set it (from a signal handler) to end after this iteration, with a snapshot.
         products: Matrix products summed as Caffe sums them, or None.
-
-    Raises:
-        ValueError: For a list that does not fit the task.
     """
 
     def __init__(
@@ -91,8 +88,6 @@ class Trainer:
         self._data = {"workers": workers, "cache_mb": cache_mb}
         self.seen = {TRAIN: 0, TEST: 0}  # minibatches taken
         self._batches: dict[str, Iterator] = {}
-        for images in filter(None, self.lists.values()):
-            task.order(images, seed, quirks)  # a list that does not fit is refused here
         self.smoothed = SmoothedLoss(self.settings.average_loss)
         self.losses: list[float] = []
         self.last_output = np.float32(0)
@@ -139,7 +134,9 @@ class Trainer:
             ValueError: For what does not fit together: an unknown arch, a list that the preset cannot use, weights of
                 other shapes.
         """
-        table = architecture(arch)
+        table, task = architecture(arch), task_of(preset)
+        for images in filter(None, (train, test)):
+            task.order(images, seed, quirks)  # a list that does not fit is refused before anything is built
         write = log or logging.getLogger("rankiqa.training").info
         random = CaffeRandom(seed)
         model = build_network(table, fc=known_nets(table)[preset.net], random=random)
@@ -167,7 +164,7 @@ class Trainer:
         if out is not None:
             callbacks.append(Snapshots(Path(out), write))
         trainer = cls(
-            model, task_of(preset), optimizer, preset, train=train, test=test, seed=seed, random=random,
+            model, task, optimizer, preset, train=train, test=test, seed=seed, random=random,
             quirks=quirks, workers=workers, cache_mb=cache_mb, callbacks=callbacks,
         )  # fmt: skip
         trainer.products = products

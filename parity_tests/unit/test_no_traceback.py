@@ -1,0 +1,197 @@
+"""No input and no option ends in a traceback: every command with arguments of every kind, and damaged files."""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from rankiqa.cli import CONVERT, _parser, guard, main
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 60  # for one command line
+INPUTS = ("image.png", "weights.safetensors", "list.txt", "model.caffemodel", "text", "empty", "settings.json")
+PATHS = [*INPUTS, "folder", "images", "image.png/in", "none", "folder/new.safetensors", "new.html", "new.txt",
+         "/dev/null", "/proc/none", ".", "..", "-", "~", "\udcff\udce9.png", "é.png",
+         "a" * 300, "a/" * 3000, "", "a\0b", "*", " "]  # fmt: skip
+NUMBERS = [
+    "-1",
+    "0",
+    "1",
+    "2",
+    "3",
+    str(10**9),
+    "1" + "0" * 30,
+    "9" * 5000,
+    "1.5",
+    "nan",
+    "inf",
+    "1e999",
+    "0x1",
+    "1_0",
+    "٣",
+]
+WORDS = ["", "\0", "x", "live", "live-rank", "tid2013", "GB", "all", "cpu", "meta", "cuda:99", "1/2", "2/1", "1/0",
+         "batch=2", "max_iter=0", "max_iter=null", "x=1", "margin=-1", "base_lr=1e999", "images=" + "9" * 400,
+         "batch=" + "[" * 3000, 'ten_times="x"', "dataset=1", "name=1", "=", "--", "-h", "--json", "@x", "%s",
+         "{}"]  # fmt: skip
+CONVERT_OPTIONS = [  # its parser is made when it is called: (flags, nargs, choices)
+    ([], None, ["inspect", "model.caffemodel", "weights.safetensors"]), ([], None, None), (["--out"], None, None),
+    (["--arch"], None, ["shallow", "vgg16"]), (["--onnx"], None, None), (["--for"], None, ["live-ft"]),
+    (["--to"], None, ["caffemodel", "solverstate"]), (["--like"], None, ["live-rank", "live-ft"]),
+    (["--json"], 0, None),
+]  # fmt: skip
+
+
+def _leaves(parser, prefix=()):
+    """(the words before its options, the actions) of every command."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                yield from _leaves(inner, (*prefix, name))
+            return
+    yield prefix, parser._actions
+
+
+def _commands():
+    """{command: (its words, [(flags, nargs, choices, required)])}."""
+    found = {}
+    for words, actions in _leaves(_parser()):
+        shapes = [(a.option_strings, a.nargs, list(a.choices) if a.choices else None, a.required) for a in actions]
+        found[" ".join(words)] = (words, shapes)
+    found[CONVERT] = ((CONVERT,), [(*shape, i == 0) for i, shape in enumerate(CONVERT_OPTIONS)])
+    return found
+
+
+COMMANDS = _commands()
+
+
+@st.composite
+def _command_lines(draw, command):
+    words, shapes = COMMANDS[command]
+    line = list(words)
+    for flags, nargs, choices, required in shapes:
+        if not draw(st.integers(0, 9)) < (9 if required or not flags else 3):
+            continue
+        values = st.sampled_from(PATHS) | st.sampled_from(NUMBERS) | st.sampled_from(WORDS)
+        if choices:
+            values = st.sampled_from(choices) | st.sampled_from(choices) | values
+        count = {0: 0, None: 1, "?": draw(st.integers(0, 1))}.get(nargs, draw(st.integers(1, 3)))
+        if flags:
+            line.append(draw(st.sampled_from(flags)))
+        line += [draw(values) for _ in range(count)]
+    return line
+
+
+def _make_inputs(folder, weights):
+    (folder / "folder").mkdir(parents=True)
+    (folder / "images").mkdir()
+    Image.effect_noise((240, 240), 50).convert("RGB").save(folder / "image.png")
+    shutil.copy(folder / "image.png", folder / "images" / "a.png")
+    shutil.copy(weights, folder / "weights.safetensors")
+    (folder / "list.txt").write_text("image.png 1\nimage.png 2\nimage.png 3\n")
+    (folder / "model.caffemodel").write_bytes(b"\n\x03net\xa2\x06\x08\n\x06conv11" * 9)
+    (folder / "text").write_text("<html>")
+    (folder / "empty").touch()
+    (folder / "settings.json").write_text("[[[")
+
+
+class _TimeIsUp(BaseException):
+    pass
+
+
+@contextlib.contextmanager
+def _limit(seconds):
+    def late(*_):
+        raise _TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _status(line):
+    """(exit status, what was printed) of a command line, here and now."""
+    out, err = io.StringIO(), io.StringIO()
+    with _limit(SECONDS), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main(line)
+        except SystemExit as stop:  # argparse
+            status = stop.code
+    return status, out.getvalue() + err.getvalue()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, weights):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path, weights
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_arguments_end_in_a_traceback(here, command):
+    place, weights = here
+
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None,
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(line=_command_lines(command))
+    def drive(line):
+        shutil.rmtree(place / "w", ignore_errors=True)
+        _make_inputs(place / "w", weights)
+        os.chdir(place / "w")
+        status, said = _status(line)
+        assert status in (0, guard.FAILED, guard.REFUSED), f"{line}: {status}: {said}"
+        assert "Traceback" not in said, f"{line}: {said}"
+        if status:
+            assert said.strip(), f"{line}: nothing was said"
+
+    drive()
+
+
+def test_the_control(here, monkeypatch):
+    """A fault in a command is seen as one."""
+    monkeypatch.setattr("rankiqa.cli.show.run", lambda options: 1 // 0)
+    status, said = _status(["show", "distortions", "--image", "x", "--out", "y"])
+    assert status == guard.INTERNAL and "ZeroDivisionError" in said
+
+
+@pytest.mark.parametrize("line", [
+    ["score", "\udcff", "--weights", "none"],
+    ["train", "live-ft", "--train", "none", "--out", "out", "--arch", "nothing"],
+    ["train", "live-ft", "--train", "none", "--out", "out", "--arch", "shallow"],
+    ["convert", "none", "--out", "x.safetensors"],
+    ["convert", "inspect", "."],
+    ["distort", "--set", "live", "--images", "none", "--out", "out"],
+    ["lists", "ft-live", "none", "--out", "out"],
+    ["show", "distortions", "--image", ".", "--out", "x.html"],
+])  # fmt: skip
+def test_in_a_process_of_its_own(tmp_path, line):
+    done = subprocess.run([sys.executable, "-m", "rankiqa", *line], cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode in (1, 2)
+    assert b"Traceback" not in done.stderr and done.stderr.strip()
+
+
+def test_damaged_files_of_every_kind():
+    """The command that counts, with a few of each kind; scripts/fuzz takes 1,000."""
+    command = [sys.executable, str(ROOT / "scripts" / "fuzzing"), "--count", "25", "--seed", "1", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    table = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert set(table) == {"caffemodel", "snapshot", "list", "image", "settings"}
+    for counts in table.values():
+        assert counts.pop("right answer") + counts.pop("clear error") == 25
+        assert not any(counts.values())
