@@ -1,9 +1,11 @@
 """What several unit tests use: photographs, and a small network's weights as convert.py would write them."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+import rated_photographs
 import torch
 from safetensors.torch import save_file
 
@@ -16,6 +18,21 @@ PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
 def photograph():
     """A path: 450 x 300, 8-bit colour."""
     return PHOTOGRAPHS / "cat.jpg"
+
+
+@pytest.fixture(scope="session")
+def rated_folder(tmp_path_factory):
+    """A folder: photographs by distortion type, and list.txt with made-up opinions."""
+    return rated_photographs.make(tmp_path_factory.mktemp("rated"), PHOTOGRAPHS)
+
+
+@pytest.fixture(scope="session")
+def real():
+    """A folder: real images with people's scores."""
+    folder = Path(os.environ.get("RANKIQA_REAL") or PHOTOGRAPHS.parents[2] / "shared" / "real")
+    if not folder.is_dir():
+        pytest.skip(f"{folder}: no real images (RANKIQA_REAL names their folder)")
+    return folder
 
 
 def write_weights(path, *, state=None, **metadata):

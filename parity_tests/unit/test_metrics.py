@@ -1,9 +1,9 @@
-"""SROCC and LCC against their definitions."""
+"""SROCC, LCC, KROCC, RMSE and the logistic fits against their definitions."""
 
 import numpy as np
 import pytest
 
-from rankiqa import lcc, srocc
+from rankiqa import fit_logistic, krocc, lcc, rmse, srocc
 
 
 def ranks(values):
@@ -27,7 +27,7 @@ def test_only_the_order_matters_to_srocc():
     assert isinstance(lcc(a.tolist(), a.tolist()), float)
 
 
-@pytest.mark.parametrize("metric", [srocc, lcc])
+@pytest.mark.parametrize("metric", [srocc, lcc, krocc])
 @pytest.mark.parametrize(
     "a, b, message",
     [
@@ -43,3 +43,80 @@ def test_only_the_order_matters_to_srocc():
 def test_refuses(metric, a, b, message):
     with pytest.raises(ValueError, match=message):
         metric(a, b)
+
+
+def pairs(a, b):
+    """Kendall's tau-b from its definition."""
+    signs = [(np.sign(a[i] - a[j]), np.sign(b[i] - b[j])) for i in range(len(a)) for j in range(i)]
+    both = sum(x * y for x, y in signs)
+    return both / np.sqrt(sum(x != 0 for x, _ in signs) * sum(y != 0 for _, y in signs))
+
+
+def test_krocc_and_rmse_against_the_definitions():
+    rng = np.random.RandomState(1)
+    a, b = rng.randint(0, 6, 30).astype(float), rng.randint(0, 6, 30).astype(float)
+    assert krocc(a, b) == pytest.approx(pairs(a, b), abs=1e-12)
+    assert krocc(a, np.exp(a)) == pytest.approx(1, abs=1e-12)
+    assert rmse([1, 2, 4], [1, 4, 3]) == pytest.approx(np.sqrt(5 / 3), abs=1e-12)
+    assert rmse([2], [5]) == 3
+    with pytest.raises(ValueError, match="1 or more"):
+        rmse([], [])
+
+
+def vqeg(s, b1, b2, b3, b4):
+    return (b1 - b2) / (1 + np.exp(-(s - b3) / abs(b4))) + b2
+
+
+def sheikh(s, b1, b2, b3, b4, b5):
+    return b1 * (0.5 - 1 / (1 + np.exp(b2 * (s - b3)))) + b4 * s + b5
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 1e5])
+@pytest.mark.parametrize("rising", [True, False])
+def test_a_fit_finds_the_function_that_made_the_opinions(unit, rising):
+    s = np.random.RandomState(2).uniform(-3, 5, 200)
+    ends = (90.0, 10.0) if rising else (10.0, 90.0)
+    fit = fit_logistic(s * unit, vqeg(s, *ends, 1.0, 0.7), 4)
+    expected = (*ends, unit, 0.7 * unit)
+    np.testing.assert_allclose(fit.parameters, expected, rtol=1e-4)
+    assert fit.plcc == pytest.approx(1, abs=1e-9) and fit.rmse < 1e-4
+    assert "VQEG" in fit.name
+    sign = 1 if rising else -1
+    labels = sheikh(s, sign * 40.0, 1.4, 1.0, sign * 2.0, 50.0)
+    fit = fit_logistic(s * unit, labels, 5)
+    np.testing.assert_allclose(fit(s * unit), labels, atol=1e-3)
+    np.testing.assert_allclose(fit([0.0]), sheikh(np.array([0.0]), *fit.parameters), rtol=1e-9)
+    assert "Sheikh" in fit.name
+
+
+@pytest.mark.parametrize("n", [7, 12, 300])
+@pytest.mark.parametrize("kind", ["noise", "line", "step", "outlier", "two values"])
+def test_a_fit_of_any_scores_is_usable(n, kind):
+    rng = np.random.RandomState(n)
+    s = rng.standard_normal(n) * 1e-3 + 7
+    labels = {
+        "noise": rng.uniform(0, 9, n),
+        "line": s * 1e4,
+        "step": (s > 7) * 5.0 + np.arange(n) * 1e-9,
+        "outlier": np.where(np.arange(n) == 3, 100.0, rng.uniform(0, 1, n)),
+        "two values": (np.arange(n) % 2).astype(float),
+    }[kind]
+    four, five = fit_logistic(s, labels, 4), fit_logistic(s, labels, 5)
+    for fit in (four, five):
+        assert np.isfinite(fit.parameters).all()
+        assert fit.rmse <= labels.std() * (1 + 1e-9)  # not worse than the mean
+        assert fit.rmse == pytest.approx(rmse(fit(s), labels), rel=1e-9)
+    assert five.rmse <= four.rmse * (1 + 1e-9)  # it has the other as a case
+    if kind == "line":
+        assert min(four.plcc, five.plcc) > 0.999
+    again = fit_logistic(s, labels, 4, start=four)
+    assert again.rmse <= four.rmse * (1 + 1e-9)
+
+
+def test_a_fit_refuses():
+    with pytest.raises(ValueError, match="more than 4 values for 4 parameters, got 4"):
+        fit_logistic([1, 2, 3, 4], [1, 2, 3, 5])
+    with pytest.raises(ValueError, match=r"expected 4 .* or 5"):
+        fit_logistic([1, 2, 3, 4], [1, 2, 3, 5], 3)
+    with pytest.raises(ValueError, match="b: expected different"):
+        fit_logistic(range(9), [1] * 9)

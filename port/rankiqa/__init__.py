@@ -12,7 +12,19 @@ import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rankiqa import caffe, data, datasets, distortions, layers, losses, metrics, models, ranked_sets, scoring
+    from rankiqa import (
+        caffe,
+        data,
+        datasets,
+        distortions,
+        evaluation,
+        layers,
+        losses,
+        metrics,
+        models,
+        ranked_sets,
+        scoring,
+    )
     from rankiqa import caffe_random as caffe_random
     from rankiqa import training as training
     from rankiqa.caffe.blas import CaffeBlas
@@ -23,7 +35,7 @@ if TYPE_CHECKING:
     from rankiqa.data.input_spec import InputSpec
     from rankiqa.distortions import distort
     from rankiqa.losses import contrastive_loss, euclidean_loss, pair_ranking_loss
-    from rankiqa.metrics import lcc, srocc
+    from rankiqa.metrics import LogisticFit, fit_logistic, krocc, lcc, rmse, srocc
     from rankiqa.models.network import Network
     from rankiqa.models.registry import build
     from rankiqa.models.score_meaning import ScoreMeaning
@@ -56,18 +68,23 @@ _HOME = {
     "Trainer": "training.trainer",
     "srocc": "metrics",
     "lcc": "metrics",
+    "krocc": "metrics",
+    "rmse": "metrics",
+    "fit_logistic": "metrics",
+    "LogisticFit": "metrics",
     "distort": "distortions",
 }
 _PARTS = (
-    "caffe", "caffe_random", "data", "datasets", "distortions", "layers", "losses", "metrics", "models", "ranked_sets",
-    "scoring", "training",
+    "caffe", "caffe_random", "data", "datasets", "distortions", "evaluation", "layers", "losses", "metrics", "models",
+    "ranked_sets", "scoring", "training",
 )  # fmt: skip
 
 __all__ = [
-    "PRESETS", "CaffeBlas", "CaffeRandom", "CaffeSGD", "ImageError", "InputSpec", "LearningRate", "Network", "Score",
-    "ScoreMeaning", "Trainer", "build", "caffe", "caffe_random", "contrastive_loss", "crop_offsets", "data", "datasets",
-    "distort", "distortions", "euclidean_loss", "layers", "lcc", "load", "losses", "metrics", "models",
-    "pair_ranking_loss", "ranked_sets", "read_image", "score", "scoring", "srocc", "take_crops", "training",
+    "PRESETS", "CaffeBlas", "CaffeRandom", "CaffeSGD", "ImageError", "InputSpec", "LearningRate", "LogisticFit",
+    "Network", "Score", "ScoreMeaning", "Trainer", "build", "caffe", "caffe_random", "contrastive_loss",
+    "crop_offsets", "data", "datasets", "distort", "distortions", "euclidean_loss", "evaluation", "fit_logistic",
+    "krocc", "layers", "lcc", "load", "losses", "metrics", "models", "pair_ranking_loss", "ranked_sets",
+    "read_image", "rmse", "score", "scoring", "srocc", "take_crops", "training",
 ]  # fmt: skip
 
 

@@ -1,10 +1,22 @@
-"""Correlation of scores with opinions: SROCC and LCC, as upstream takes them from scipy."""
+"""Correlation of scores with opinions: SROCC, LCC, KROCC and RMSE, and the field's logistic fits.
+
+`srocc` and `lcc` are upstream's, from scipy; the logistic fits are what papers report PLCC and RMSE after.
+"""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import optimize, special, stats
+
+NAMES = {4: "VQEG, 4 parameters", 5: "Sheikh et al. 2006, 5 parameters"}
+MOST_CALLS = 1000  # of the function that is fitted, for each start
+LIMIT = 50.0  # of a parameter in standard units, where the best fit has none
 
 
 def srocc(a: ArrayLike, b: ArrayLike) -> float:
@@ -12,7 +24,7 @@ def srocc(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises ValueError for different lengths, fewer than 2 values, values that are not finite, or a constant sequence.
     """
-    return float(stats.spearmanr(*_pair(a, b))[0])
+    return _statistic(stats.spearmanr, a, b)
 
 
 def lcc(a: ArrayLike, b: ArrayLike) -> float:
@@ -20,18 +32,180 @@ def lcc(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises ValueError as `srocc`.
     """
-    return float(stats.pearsonr(*_pair(a, b))[0])
+    return _statistic(stats.pearsonr, a, b)
 
 
-def _pair(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def krocc(a: ArrayLike, b: ArrayLike) -> float:
+    """Kendall's rank-order correlation, tau-b, which corrects for ties. In -1..1.
+
+    Raises ValueError as `srocc`.
+    """
+    return _statistic(stats.kendalltau, a, b)
+
+
+def rmse(a: ArrayLike, b: ArrayLike) -> float:
+    """Root of the mean squared difference of two sequences of n values, in their unit.
+
+    Raises ValueError for different lengths, empty sequences, or values that are not finite.
+    """
+    a, b = _same_length(a, b, 1)
+    return float(np.sqrt(np.mean((a - b) ** 2)))
+
+
+@dataclass(frozen=True)
+class LogisticFit:
+    """A logistic function from scores to opinions; call it with scores (n,) to get predicted opinions (n,).
+
+    With 4 parameters (VQEG): (b1 - b2) / (1 + exp(-(s - b3) / |b4|)) + b2, which is monotonic. With 5 (Sheikh, Sabir
+    and Bovik 2006): b1 (1/2 - 1 / (1 + exp(b2 (s - b3)))) + b4 s + b5, which need not be.
+
+    Attributes:
+        parameters: b1, b2, .. in the units of scores and opinions.
+        plcc: Pearson's correlation of the predicted opinions with the opinions.
+        rmse: Of the predicted opinions, in the opinions' unit.
+    """
+
+    parameters: tuple[float, ...]
+    plcc: float
+    rmse: float
+
+    @property
+    def name(self) -> str:
+        """Which function it is."""
+        return NAMES[len(self.parameters)]
+
+    def __call__(self, scores: ArrayLike) -> np.ndarray:
+        return _FUNCTIONS[len(self.parameters)](np.asarray(scores, np.float64), *self.parameters)
+
+
+def fit_logistic(
+    scores: ArrayLike, labels: ArrayLike, parameters: int = 4, start: LogisticFit | None = None
+) -> LogisticFit:
+    """Fit a logistic function from scores to opinions by least squares, from several starts; the best fit is returned.
+
+    Args:
+        scores: (n,), n of at least `parameters` + 1.
+        labels: The opinions, (n,).
+        parameters: 4 (VQEG) or 5 (Sheikh et al.).
+        start: A fit of nearly the same data: fitted from there alone, which is faster, for resamples.
+
+    Raises:
+        ValueError: As `srocc`; too few values; another number of parameters.
+    """
+    if parameters not in _FUNCTIONS:
+        raise ValueError(f"parameters: expected 4 (VQEG) or 5 (Sheikh), got {parameters!r}")
+    scores, labels = _pair(scores, labels)
+    if len(scores) <= parameters:
+        raise ValueError(f"expected more than {parameters} values for {parameters} parameters, got {len(scores)}")
+    # Fitted in standard units: the starts fit scores and opinions of any size
+    units = scores.mean(), scores.std(), labels.mean(), labels.std()
+    x, y = (scores - units[0]) / units[1], (labels - units[2]) / units[3]
+    if start is not None and len(start.parameters) == parameters:
+        starts = [_to_standard[parameters](start.parameters, *units)]
+    else:
+        starts = _starts(x, y, parameters)
+    found = [_fitted(_FUNCTIONS[parameters], x, y, first) for first in starts]
+    if not any(found):  # the best fit lies at infinity, as for points on a line: the best within bounds
+        found = [_fitted(_FUNCTIONS[parameters], x, y, first, LIMIT) for first in starts]
+    # A start counts as well: it may be a good fit that does not converge further
+    candidates = [fit for fit in (*found, *starts) if fit and np.ptp(_FUNCTIONS[parameters](x, *fit)) > 0]
+    best = min(candidates, key=lambda fit: float(np.sum((_FUNCTIONS[parameters](x, *fit) - y) ** 2)))
+    values = _from_standard[parameters](best, *units)
+    predicted = _FUNCTIONS[parameters](scores, *values)
+    return LogisticFit(values, lcc(predicted, labels), rmse(predicted, labels))
+
+
+def _vqeg(s: np.ndarray, b1: float, b2: float, b3: float, b4: float) -> np.ndarray:
+    return (b1 - b2) * special.expit((s - b3) / max(abs(b4), 1e-12)) + b2
+
+
+def _sheikh(s: np.ndarray, b1: float, b2: float, b3: float, b4: float, b5: float) -> np.ndarray:
+    return b1 * (special.expit(b2 * (s - b3)) - 0.5) + b4 * s + b5  # 1/2 - 1 / (1 + e^u) = expit(u) - 1/2
+
+
+_FUNCTIONS: dict[int, Callable[..., np.ndarray]] = {4: _vqeg, 5: _sheikh}
+
+
+def _starts(x: np.ndarray, y: np.ndarray, parameters: int) -> list[tuple[float, ...]]:
+    """Where fits begin, in standard units: steep and flat, at three places, in the direction of the correlation."""
+    sign = 1.0 if np.dot(x, y) >= 0 else -1.0
+    places, widths = np.quantile(x, (0.25, 0.5, 0.75)), (0.2, 0.6, 2.0)
+    low, high = y.min(), y.max()
+    if parameters == 4:
+        ends = (high, low) if sign > 0 else (low, high)
+        starts = [(*ends, place, width) for place in places for width in widths]
+        return [*starts, (3 * sign, -3 * sign, 0.0, 3.0)]  # nearly a straight line
+    slope = float(np.dot(x, y) / np.dot(x, x))
+    starts = [(sign * (high - low), 1 / width, place, 0.0, 0.0) for place in places for width in widths]
+    # The 4-parameter function is a case of the 5-parameter one, which so never fits worse
+    monotonic = [(b1 - b2, 1 / max(abs(b4), 1e-6), b3, 0.0, (b1 + b2) / 2) for b1, b2, b3, b4 in _monotonic_fits(x, y)]
+    return [*starts, (0.1, 1.0, 0.0, slope, 0.0), *monotonic]
+
+
+def _monotonic_fits(x: np.ndarray, y: np.ndarray) -> list[tuple[float, ...]]:
+    return [fit for fit in (_fitted(_vqeg, x, y, first) for first in _starts(x, y, 4)) if fit]
+
+
+def _fitted(
+    function, x: np.ndarray, y: np.ndarray, first: tuple[float, ...], limit: float | None = None
+) -> tuple[float, ...] | None:
+    """curve_fit's parameters, each within -limit..limit if given, or None where it does not converge to finite ones."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", optimize.OptimizeWarning)  # its covariance is not used
+        try:
+            if limit is None:
+                found = optimize.curve_fit(function, x, y, first, maxfev=MOST_CALLS)[0]
+            else:
+                inside = np.clip(first, -0.9 * limit, 0.9 * limit)
+                found = optimize.curve_fit(function, x, y, inside, bounds=(-limit, limit))[0]
+        except (RuntimeError, ValueError):
+            return None
+    predicted = function(x, *found)
+    usable = np.isfinite(found).all() and np.isfinite(predicted).all()
+    return tuple(float(value) for value in found) if usable else None
+
+
+def _vqeg_from(b, x0, dx, y0, dy):
+    return b[0] * dy + y0, b[1] * dy + y0, b[2] * dx + x0, abs(b[3]) * dx
+
+
+def _vqeg_to(b, x0, dx, y0, dy):
+    return (b[0] - y0) / dy, (b[1] - y0) / dy, (b[2] - x0) / dx, b[3] / dx
+
+
+def _sheikh_from(b, x0, dx, y0, dy):
+    slope = b[3] * dy / dx
+    return b[0] * dy, b[1] / dx, b[2] * dx + x0, slope, b[4] * dy + y0 - slope * x0
+
+
+def _sheikh_to(b, x0, dx, y0, dy):
+    return b[0] / dy, b[1] * dx, (b[2] - x0) / dx, b[3] * dx / dy, (b[4] + b[3] * x0 - y0) / dy
+
+
+# between standard units (mean 0, deviation 1) and those of scores and opinions
+_from_standard = {4: _vqeg_from, 5: _sheikh_from}
+_to_standard = {4: _vqeg_to, 5: _sheikh_to}
+
+
+def _statistic(correlation: Callable[..., Any], a: ArrayLike, b: ArrayLike) -> float:
+    return float(correlation(*_pair(a, b)).statistic)
+
+
+def _same_length(a: ArrayLike, b: ArrayLike, least: int) -> tuple[np.ndarray, np.ndarray]:
     pair = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if pair[0].ndim != 1 or pair[0].shape != pair[1].shape or len(pair[0]) < 2:
+    if pair[0].ndim != 1 or pair[0].shape != pair[1].shape or len(pair[0]) < least:
         raise ValueError(
-            f"expected two sequences of one length, 2 or more, got shapes {pair[0].shape}, {pair[1].shape}"
+            f"expected two sequences of one length, {least} or more, got shapes {pair[0].shape}, {pair[1].shape}"
         )
     for name, values in zip("ab", pair, strict=True):
         if not np.isfinite(values).all():
             raise ValueError(f"{name}: expected finite values, got nan or inf")
+    return pair
+
+
+def _pair(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    pair = _same_length(a, b, 2)
+    for name, values in zip("ab", pair, strict=True):
         if (values == values[0]).all():
             raise ValueError(f"{name}: expected different values, got {values[0]} only: no correlation is defined")
     return pair

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from rankiqa import __version__
-from rankiqa.cli import distort, lists, prepare, score, show, train
+from rankiqa.cli import distort, evaluate, lists, prepare, score, show, train
 from rankiqa.cli.guard import guarded
 
 # add(commands) adds a command and sets run=run(options) -> exit status
 CONVERT = "convert"
-COMMANDS = (score, train, prepare, distort, lists, show)
+COMMANDS = (score, evaluate, train, prepare, distort, lists, show)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,175 @@
+"""Parts of an evaluation: distortion types, intervals, lists of `rankiqa lists`, and upstream's six evaluations."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from rated_photographs import LABELS
+from scipy import stats
+
+import rankiqa
+from rankiqa.cli import main
+from rankiqa.evaluation import presets
+from rankiqa.evaluation.agreement import Bootstrap, intervals, resamples
+from rankiqa.evaluation.distortion_types import origins
+from rankiqa.evaluation.rated_images import read as read_rated
+
+# Types and references
+
+
+def test_types():
+    paths = ["d/i04_11_1.bmp", "d/I25_02_5.BMP"]
+    assert origins(paths) == origins(paths, "tid2013") == [("11", "04"), ("02", "25")]
+    assert origins(["l/gblur/img1.bmp", "l/wn/img1.bmp"]) == [("gblur", ""), ("wn", "")]
+    assert origins(["r/GB/GB3/a.bmp", "r/pristine_images/a.bmp"]) == [("GB", ""), ("pristine_images", "")]
+    assert origins(["r/JP2K/JP2K1/a.jp2", "r/GN/GN1/a.bmp"]) == [("JP2K", ""), ("GN", "")]
+    assert origins(["one/a.bmp", "one/b.bmp"]) == [("", "")] * 2
+    assert origins(paths, "none") == [("", "")] * 2
+    assert origins(["a_blur_3.png"], r"(?P<reference>\w+?)_(?P<type>[a-z]+)_\d") == [("blur", "a")]
+
+
+def test_types_from_a_table(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("image,type,reference\ngblur/img1.bmp,blur,boats\nwn/img1.bmp,noise,monarch\n")
+    assert origins(["/x/wn/img1.bmp", "gblur/img1.bmp"], str(table)) == [("noise", "monarch"), ("blur", "boats")]
+    with pytest.raises(ValueError, match=r"row for each image, got none for xgblur/img1\.bmp"):
+        origins(["xgblur/img1.bmp", "wn/img1.bmp"], str(table))
+    table.write_text("image,kind\na,b\n")
+    with pytest.raises(ValueError, match="expected the columns path"):
+        origins(["a"], str(table))
+
+
+@pytest.mark.parametrize(
+    "source, message", [("[", "regular expression"), ("x", r"\(\?P<type>"), ("tid2013", "i04_11_1")]
+)
+def test_types_refuse(source, message):
+    with pytest.raises(ValueError, match=message):
+        origins(["a/b.bmp"], source)
+
+
+# Intervals
+
+
+def test_intervals_cover_and_are_repeatable():
+    rng = np.random.RandomState(3)
+    truth, inside = 0.8, 0
+    for trial in range(60):
+        a = rng.standard_normal(80)
+        b = truth * a + np.sqrt(1 - truth**2) * rng.standard_normal(80)
+        low, high = intervals(a, b, [""] * 80, Bootstrap(200, trial))["lcc"]
+        inside += low <= truth <= high
+    assert 50 <= inside <= 60  # 95% of 60, less what the percentile bootstrap lacks
+    once, again, other = (intervals(a, b, [""] * 80, Bootstrap(100, seed)) for seed in (1, 1, 2))
+    assert once == again != other
+    wider, narrower = (intervals(a, b, [""] * 80, Bootstrap(200, 0, share))["srocc"] for share in (0.99, 0.5))
+    assert wider[0] < narrower[0] < narrower[1] < wider[1]
+
+
+def test_resamples_take_whole_references():
+    references = ["a", "a", "b", "c", "c", "c"]
+    for index in resamples(references, Bootstrap(20, 4)):
+        drawn = [references[i] for i in index]
+        assert drawn.count("a") % 2 == 0 and drawn.count("c") % 3 == 0
+        assert drawn.count("a") // 2 + drawn.count("b") + drawn.count("c") // 3 == 3
+
+
+# Lists of `rankiqa lists`
+
+
+def test_a_lists_json(rated_folder, tmp_path, weights, capsys):
+    lines = (rated_folder / "list.txt").read_text().splitlines()
+    (tmp_path / "x_test.txt").write_text("\n".join(lines[:6]) + "\n")
+    (tmp_path / "x_train.txt").write_text("\n".join(lines[6:]) + "\n")
+    files = {
+        side: {"path": f"/gone/x_{side}.txt", "types": ["t"] * n, "references": list("aabbcc"[:n])}
+        for side, n in (("train", 2), ("test", 6))
+    }
+    summary = tmp_path / "x_lists.json"
+    summary.write_text(json.dumps({"files": files, "direction": "lower is better"}))
+    for path in (summary, tmp_path / "x_test.txt"):  # a list beside its JSON knows the same
+        rated = read_rated(path, rated_folder)
+        assert (rated.side, rated.lower_is_better, len(rated.images)) == ("test", True, 6)
+        assert [image.reference for image in rated.images] == list("aabbcc")
+    assert read_rated(summary, rated_folder, "train").side == "train"
+    assert read_rated(summary, rated_folder, types="folder").images[0].type == "GB"
+    words = [summary, "--root", rated_folder, "--weights", weights, "--json", "--crops", 2, "--bootstrap", 20]
+    assert main(["evaluate", *map(str, words)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["bootstrap"]["by"] == "reference" and result["label_lower_is_better"] is True
+    with pytest.raises(ValueError, match="a side out of train, test"):
+        read_rated(summary, rated_folder, "validation")
+    with pytest.raises(ValueError, match="to choose a side of"):
+        read_rated(rated_folder / "list.txt", rated_folder, "test")
+    files["test"]["types"] = ["t"] * 5
+    summary.write_text(json.dumps({"files": files}))
+    with pytest.raises(ValueError, match="for each of 6 lines"):
+        read_rated(summary, rated_folder)
+
+
+# Upstream's evaluations
+
+
+def test_presets_are_upstreams_six():
+    """Names of the result files as the scripts of FACTS section 5 have them."""
+    known = {(p.dataset, p.each, p.net): (p.list, f"results/{p.dataset}/{p.tag}_srocc.txt") for p in presets.PRESETS}
+    live, tid = "data/ft_live_test.txt", "data/ft_tid2013_test.txt"
+    assert known == {
+        ("live", False, "ft"): (live, "results/live/FT_all_srocc.txt"),
+        ("live", False, "rank"): (live, "results/live/FT_all_srocc.txt"),
+        ("tid2013", False, "ft"): (tid, "results/tid2013/FT_all_srocc.txt"),
+        ("tid2013", False, "rank"): (tid, "results/tid2013/Rank_all_srocc.txt"),
+        ("tid2013", True, "ft"): (tid, "results/tid2013/FT_each_srocc.txt"),
+        ("tid2013", True, "rank"): (tid, "results/tid2013/Rank_each_srocc.txt"),
+    }
+
+
+@pytest.fixture
+def tid(tmp_path, rated_folder, monkeypatch):
+    """A folder, made the current one, with upstream's list of eight images: types 1 and 24 with 4 and 3, 2 with one."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    types = [1, 24, 1, 24, 1, 24, 1, 2]
+    lines = []
+    for i, (kind, label) in enumerate(zip(types, LABELS, strict=True)):
+        name = f"i{i + 1:02}_{kind:02}_1.bmp"
+        shutil.copy(sorted(rated_folder.glob("*/*/*.jpg"))[i], tmp_path / name)
+        lines.append(f"./{name} {label}\n")
+    (tmp_path / "data/ft_tid2013_test.txt").write_text("".join(lines))
+    return types
+
+
+def test_result_files_to_the_letter(tid, tmp_path, capsys, weights, write):
+    options = ["--preset", "tid2013", "--rank", "--json", "--bootstrap", 0, "--crops", 2, "--weights"]
+    status = main(["evaluate", "--each", *map(str, options), str(weights)])
+    result = json.loads(capsys.readouterr().out)
+    assert status == 0
+    model = rankiqa.load(weights)
+    scores = np.array(
+        [rankiqa.score(model, rankiqa.read_image(p), crops=2).score for p in sorted(tmp_path.glob("*.bmp"))]
+    )
+    expected = {"srocc": "", "lcc": ""}
+    for kind in range(1, 25):
+        of = np.array(tid) == kind
+        for name, correlation in (("srocc", stats.spearmanr), ("lcc", stats.pearsonr)):
+            value = correlation(scores[of], np.array(LABELS)[of])[0] if of.sum() > 1 else float("nan")
+            expected[name] += "%6.3f\n" % value  # noqa: UP031
+    for name, text in expected.items():
+        assert (tmp_path / f"results/tid2013/Rank_each_{name}.txt").read_text() == text
+        assert len(text) == 24 * 7
+    assert result["preset"]["files"] == ["results/tid2013/Rank_each_srocc.txt", "results/tid2013/Rank_each_lcc.txt"]
+    assert set(result["by_type"]) == {"01", "02", "24"}
+    status = main(["evaluate", *map(str, options), str(weights)])
+    capsys.readouterr()
+    text = (tmp_path / "results/tid2013/Rank_all_srocc.txt").read_text()
+    assert text == f"{stats.spearmanr(scores, LABELS)[0]:6.3f}\n"
+
+
+def test_a_preset_refuses_another_head_and_combination(tid, tmp_path, capsys, weights):
+    assert main(["evaluate", "--preset", "tid2013", "--ft", "--weights", str(weights)]) == 2
+    assert "expected weights whose output layer is fc1, got fc1_m" in capsys.readouterr().err
+    assert main(["evaluate", "--preset", "live", "--each", "--weights", str(weights)]) == 2
+    assert "upstream has no such evaluation" in capsys.readouterr().err
+    assert main(["evaluate", "--preset", "live", "--weights", str(weights)]) == 2
+    assert "data/ft_live_test.txt" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()

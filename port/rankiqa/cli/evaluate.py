@@ -1,0 +1,240 @@
+"""`rankiqa evaluate`: how well scores agree with people's opinions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rankiqa.cli import progress
+from rankiqa.cli.arguments import SEED, usable_device, whole
+from rankiqa.models import memory
+
+_ROWS = ("n", "srocc", "lcc", "krocc", "plcc_logistic", "rmse")
+
+
+def add(commands) -> None:
+    """Add the command to an argument parser's commands."""
+    one = commands.add_parser(
+        "evaluate",
+        help="correlate scores with people's opinions",
+        description="Score the images of a list and correlate the scores with its labels: SROCC, LCC, KROCC, and PLCC "
+        "and RMSE after a logistic fit, over all and by distortion type, with bootstrap intervals. "
+        "Exit status: 0 all scored, 1 some image could not be, 2 no evaluation (options, weights, list).",
+    )
+    one.set_defaults(run=run)
+    one.add_argument(
+        "list",
+        nargs="?",
+        metavar="LIST",
+        help="`path label` lines, a NAME_lists.json of `rankiqa lists`, or an evaluation's per-image file, whose "
+        "scores are taken as they are (default with --preset: the original's list)",
+    )
+    one.add_argument("--weights", metavar="W", help="a .safetensors from `rankiqa convert` or `rankiqa train`")
+    one.add_argument("--json", action="store_true", help="print JSON")
+    _add_list(one)
+    _add_scoring(one)
+    _add_statistics(one)
+    _add_preset(one)
+    files = one.add_argument_group("files")
+    files.add_argument("--per-image", metavar="FILE", help="write a row for each image: .csv, or .json with all else")
+    files.add_argument("--page", metavar="FILE", help="write a page to look at: scores against opinions, and images")
+    files.add_argument("--against", metavar="FILE", help="another evaluation's per-image file: compare with it")
+
+
+def _add_list(one: argparse.ArgumentParser) -> None:
+    group = one.add_argument_group("the list")
+    group.add_argument("--root", default="", metavar="DIR", help="where relative paths of a list start (default here)")
+    group.add_argument("--side", choices=("train", "validation", "test", "all"), help="of a NAME_lists.json")
+    group.add_argument(
+        "--types-from",
+        default="auto",
+        metavar="PATTERN|FILE",
+        help="distortion types and references: a regular expression with the groups (?P<type>..) and, if wanted, "
+        "(?P<reference>..), a .csv with the columns path, type, reference, or one of auto (default: what `rankiqa "
+        "lists` knows, else TID2013's names, else folders), tid2013, folder, none",
+    )
+
+
+def _add_scoring(one: argparse.ArgumentParser) -> None:
+    group = one.add_argument_group("scoring")
+    group.add_argument("--crops", type=whole(1, 100_000), default=30, help="random crops an image (default 30)")
+    group.add_argument("--seed", type=SEED, default=0, help="of crops, resamples and splits (default 0)")
+    group.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
+    group.add_argument("--workers", type=whole(1, 64), default=2, help="threads that read images (default 2)")
+    group.add_argument(
+        "--convert", action="store_true", help="read grey, alpha, 16-bit and CMYK images as the original would"
+    )
+
+
+def _add_statistics(one: argparse.ArgumentParser) -> None:
+    group = one.add_argument_group("statistics")
+    group.add_argument(
+        "--logistic", type=int, choices=(4, 5), default=4, help="parameters: 4 (VQEG, default) or 5 (Sheikh et al.)"
+    )
+    group.add_argument(
+        "--bootstrap", type=whole(0, 1_000_000), default=1000, help="resamples (default 1000; 0: no intervals)"
+    )
+    group.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default 0.95)")
+    group.add_argument(
+        "--splits",
+        type=whole(0, 100_000),
+        default=0,
+        metavar="N",
+        help="random splits by reference (the paper's protocol: 10)",
+    )
+
+
+def _add_preset(one: argparse.ArgumentParser) -> None:
+    group = one.add_argument_group("the original's evaluations, with its result files")
+    group.add_argument("--preset", choices=("live", "tid2013"), help="write RESULTS/PRESET/TAG_{srocc,lcc}.txt")
+    which = group.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="all images together (default)")
+    which.add_argument("--each", action="store_true", help="each distortion type alone (tid2013)")
+    net = group.add_mutually_exclusive_group()
+    net.add_argument("--rank", action="store_true", help="a ranked net, output fc8_m")
+    net.add_argument("--ft", action="store_true", help="a fine-tuned net, output fc8 (default)")
+    group.add_argument("--results", default="results", metavar="DIR", help="where those files go (default results)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate; returns the exit status."""
+    from rankiqa.evaluation import against, evaluation, presets, scored_images
+    from rankiqa.evaluation.agreement import Bootstrap
+
+    memory.keep_freed()
+    try:
+        preset = _preset(options)
+        bootstrap = Bootstrap(options.bootstrap, options.seed, options.confidence)
+        settings = evaluation.Settings(options.logistic, bootstrap, options.splits, options.seed)
+        other = scored_images.read(options.against)[0] if options.against else None
+        _check_files(options)
+        images, about, label_lower = _scored(options, preset)
+        found = evaluation.evaluate(
+            images, settings, lower_is_better=about["lower_is_better"], label_lower_is_better=label_lower
+        )
+        summary = found.summary | about
+        if preset is not None:
+            files = presets.write_results(preset, found.images, options.results)
+            mode = "each" if preset.each else "all"
+            summary["preset"] = {"name": preset.dataset, "evaluates": mode, "net": preset.net, "files": files}
+        if other is not None:
+            names = (str(options.list), options.against)
+            summary["against"] = against.compare(images, other, bootstrap, options.logistic, names)
+            summary["against"]["file"] = options.against
+        if options.per_image:
+            scored_images.write(options.per_image, images, summary)
+        if options.page:
+            from rankiqa.evaluation import page
+
+            page.write(options.page, found, summary)
+    except (ValueError, RuntimeError, MemoryError) as error:  # torch's own when memory fails
+        return _failed(error)
+    except OSError as error:
+        where = " or ".join(filter(None, (options.per_image, options.page)))
+        return _failed(ValueError(f"{where}: expected a file that can be written, got: {error.strerror or error}"))
+    if options.json:
+        print(json.dumps(summary, indent=1, allow_nan=False))
+    else:
+        _show(summary)
+    return 1 if found.errors else 0
+
+
+def _failed(error: BaseException) -> int:
+    line = str(error).strip().partition("\n")[0] or type(error).__name__
+    print(f"rankiqa: {line}", file=sys.stderr)
+    return 2
+
+
+def _preset(options: argparse.Namespace):
+    from rankiqa.evaluation import presets
+
+    if options.preset is None:
+        given = [f"--{name}" for name in ("all", "each", "rank", "ft") if getattr(options, name)]
+        if given:
+            raise ValueError(f"{' '.join(given)}: expected --preset with it, got none")
+        if options.list is None:
+            raise ValueError("expected a LIST, or a --preset with one, got neither")
+        return None
+    preset = presets.preset(options.preset, options.each, presets.RANK if options.rank else presets.FT)
+    options.list = preset.list if options.list is None else options.list
+    return preset
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Faults of the files to write show before the scoring, which may take hours."""
+    if options.per_image and Path(options.per_image).suffix.lower() not in (".csv", ".json"):
+        raise ValueError(f"--per-image: expected a name that ends in .csv or .json, got {options.per_image}")
+    for path in filter(None, (options.per_image, options.page)):
+        if not Path(path).absolute().parent.is_dir():
+            raise ValueError(f"{path}: expected a file in a folder that exists, got no such folder")
+    if options.page:
+        from rankiqa.evaluation import page
+
+        page.check_installed()
+
+
+def _scored(options: argparse.Namespace, preset) -> tuple[list, dict, bool | None]:
+    """The images with scores, what goes into the summary of them, and the direction of the labels."""
+    from rankiqa.evaluation import rated_images, scored_images
+
+    if scored_images.is_scored(options.list):
+        if options.weights:
+            raise ValueError(f"{options.list}: expected a list to score with --weights, got scores of an evaluation")
+        images, about = scored_images.read(options.list)
+        known = {key: about.get(key) for key in ("lower_is_better", "crops", "seed")}
+        return images, {**known, "list": str(options.list)}, about.get("label_lower_is_better")
+    if not options.weights:
+        raise ValueError(f"--weights: expected a file to score the images of {options.list} with, got none")
+    rated = rated_images.read(options.list, options.root, options.side, options.types_from)
+
+    import rankiqa
+
+    model = rankiqa.load(options.weights).to(usable_device(options.device))
+    if preset is not None:
+        preset.check_head(model.head)
+    scoring = scored_images.score_images(
+        model, rated.images, crops=options.crops, seed=options.seed, convert=options.convert, workers=options.workers
+    )
+    images = list(progress.bar(scoring, total=len(rated.images), unit="image"))
+    about = {
+        "lower_is_better": model.lower_is_better,
+        "crops": options.crops,
+        "seed": options.seed,
+        "list": rated.name,
+        "list_sha256": rated.sha256,
+        "weights": str(options.weights),
+    }
+    return images, about, rated.lower_is_better
+
+
+def _show(summary: dict) -> None:
+    for image in summary.get("errors", ()):
+        print(f"{image['path']}: {image['error']}", file=sys.stderr)
+    rows = {"all": summary, **summary["by_type"]}
+    width = max(map(len, rows))
+    print(" ".join([" " * width, *(f"{name:>13}" for name in _ROWS)]))
+    for name, row in rows.items():
+        shown = [_cell(row[key]) for key in _ROWS]
+        print(" ".join([f"{name:<{width}}", *(f"{cell:>13}" for cell in shown)]))
+    for name, (low, high) in summary.get("intervals", {}).items():
+        bootstrap = summary["bootstrap"]
+        print(f"{name}: {100 * bootstrap['confidence']:g}% interval {low:.4f} .. {high:.4f} (by {bootstrap['by']})")
+    splits = summary.get("splits")
+    for name in ("srocc", "lcc") if splits else ():
+        mean, std, median = (_cell(splits[name][key]) for key in ("mean", "std", "median"))
+        print(f"{name} over {splits['count']} splits by {splits['by']}: mean {mean}, std {std}, median {median}")
+    print(f"logistic function: {summary['logistic']['function']}")
+    for name, row in summary.get("against", {}).items():
+        if isinstance(row, dict):
+            interval = "" if row["interval"] is None else " interval {:+.4f} .. {:+.4f}".format(*row["interval"])
+            print(f"{name} less that of {summary['against']['file']}: {row['difference']:+.4f}{interval}")
+    for path in summary.get("preset", {}).get("files", ()):
+        print(path)
+    for remark in summary["remarks"]:
+        print(remark)
+
+
+def _cell(value: float | int | None) -> str:
+    return "-" if value is None else str(value) if isinstance(value, int) else f"{value:.4f}"

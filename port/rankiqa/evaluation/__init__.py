@@ -1,0 +1,1 @@
+"""How well scores agree with opinions: correlations, intervals, splits, and the files and the page that show them."""

@@ -1,0 +1,180 @@
+"""An evaluation as one page: scores against opinions for each distortion type, with the images; nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rankiqa.data.atomic_files import replacing
+from rankiqa.data.extras import need
+from rankiqa.data.images import ImageError, read_image
+from rankiqa.evaluation.agreement import MEASURES
+from rankiqa.evaluation.evaluation import Evaluation, arrays
+from rankiqa.evaluation.scored_images import ScoredImage
+from rankiqa.metrics import LogisticFit
+
+SIDE, SMALL_SIDE = 480, 160  # longest side of an image on the page, pixels
+MANY = 500  # images above which they are small: a page stays below about 20 MB
+JPEG_QUALITY = 80
+CURVE_POINTS = 200
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def check_installed() -> None:
+    """Raise ValueError where the packages that draw the page are missing."""
+    for package in ("jinja2", "plotly"):
+        need(package, "pages", "--page")
+
+
+def write(path: str | os.PathLike, evaluation: Evaluation, summary: dict) -> None:
+    """Write the page.
+
+    Args:
+        path: The file, .html.
+        evaluation: What to draw.
+        summary: What `rankiqa evaluate --json` prints of it, with list, crops and seed.
+
+    Raises:
+        ValueError: Where the extra `pages` is missing.
+        OSError: Where the file cannot be written.
+    """
+    check_installed()
+    import jinja2
+    import plotly.offline
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["cell"] = _cell
+    text = environment.get_template("evaluation.html.j2").render(
+        title=f"Evaluation of {Path(summary['list']).name}",
+        summary={"weights": None, "errors": [], **summary},
+        direction=_direction(summary),
+        columns=("n", *MEASURES),
+        rows={"all": summary, **summary["by_type"]},
+        interval_rows=_interval_rows(summary),
+        images=_pictures(evaluation.images),
+        figures=_figures(evaluation),
+        plotly=_script(plotly.offline.get_plotlyjs()),
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+
+
+def _script(text: str):
+    from markupsafe import Markup
+
+    return Markup(text)  # plotly's own code, not to be escaped
+
+
+def _direction(summary: dict) -> str:
+    words = {True: "lower is better", False: "higher is better", None: "not known which way"}
+    label = words[summary["label_lower_is_better"]]
+    return f"Scores: {words[summary['lower_is_better']]}; opinions: {label}."
+
+
+def _interval_rows(summary: dict) -> dict[str, dict]:
+    if "intervals" not in summary:
+        return {}
+    bootstrap = summary["bootstrap"]
+    return {
+        f"{100 * bootstrap['confidence']:g}% {end}": {
+            name: summary["intervals"].get(name, [None, None])[i] for name in MEASURES
+        }
+        for i, end in enumerate(("from", "to"))
+    }
+
+
+def _cell(value: float | int | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def _pictures(images: Sequence[ScoredImage]) -> list[dict]:
+    side = SIDE if len(images) <= MANY else SMALL_SIDE
+    pictures = []
+    for image in images:
+        kind = f", {image.type}" if image.type else ""
+        text = f"{image.path}{kind}: score {image.score:.4f}, opinion {image.label:g}"
+        pictures.append({"text": text, "thumbnail": _thumbnail(image.path, side)})
+    return pictures
+
+
+def _thumbnail(path: str, side: int) -> str:
+    """A data URI; "" for an image that is no longer there."""
+    try:
+        pixels = read_image(path, convert=True)
+    except ImageError:
+        return ""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode() if done else ""
+
+
+def _figures(evaluation: Evaluation) -> list[dict]:
+    """Plotly figures as {"id", "data", "layout"}: one of all images, one for each type."""
+    places: dict[str, list[int]] = {}
+    for place, image in enumerate(evaluation.images):
+        places.setdefault(image.type, []).append(place)
+    types = sorted(places)
+    everything = [trace for kind in types for trace in _points(evaluation.images, places[kind], kind or "images")]
+    scores = arrays(evaluation.images)[0]
+    figures = [_figure("all", "", [*everything, *_curve(evaluation.fit, scores, "logistic fit")])]
+    for number, kind in enumerate(kind for kind in types if kind):
+        traces = _points(evaluation.images, places[kind], kind)
+        traces += _curve(evaluation.by_type[kind].fit, scores[places[kind]], "logistic fit")
+        figures.append(_figure(f"type{number}", kind, traces, legend=False))
+    return figures
+
+
+def _points(images: Sequence[ScoredImage], places: Sequence[int], name: str) -> list[dict]:
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": _text(name),
+            "x": [images[i].score for i in places],
+            "y": [images[i].label for i in places],
+            "text": [_text(os.path.basename(images[i].path)) for i in places],
+            "customdata": list(places),
+            "hovertemplate": "%{text}<br>score %{x:.4f}, opinion %{y:.4g}<extra></extra>",
+        }
+    ]
+
+
+def _text(name: str) -> str:
+    """A name as plotly shows it: it reads a few tags."""
+    return name.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _curve(fit: LogisticFit | None, scores: np.ndarray, name: str) -> list[dict]:
+    if fit is None:
+        return []
+    x = np.linspace(scores.min(), scores.max(), CURVE_POINTS)
+    line = {"color": "#1d2733", "width": 2}
+    return [
+        {"type": "scatter", "mode": "lines", "name": name, "x": x.tolist(), "y": fit(x).tolist(), "line": line,
+         "hoverinfo": "skip"}
+    ]  # fmt: skip
+
+
+def _figure(name: str, title: str, traces: list[dict], legend: bool = True) -> dict:
+    axis = {"gridcolor": "#e3e7ec", "zeroline": False}
+    layout = {
+        "title": {"text": _text(title)},
+        "xaxis": {"title": {"text": "score"}, **axis},
+        "yaxis": {"title": {"text": "opinion"}, **axis},
+        "margin": {"l": 50, "r": 10, "t": 35, "b": 45},
+        "plot_bgcolor": "white",
+        "hovermode": "closest",
+        "showlegend": legend,
+    }
+    return {"id": name, "data": traces, "layout": layout}

@@ -1,0 +1,131 @@
+"""The images that an evaluation takes, with opinions, distortion types and references, from a list or a lists' JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankiqa.data.lists import read_list
+from rankiqa.evaluation.distortion_types import AUTO, Origin, origins
+
+SIDES = ("test", "all", "validation", "train")  # the first that there is
+
+
+@dataclass(frozen=True)
+class RatedImage:
+    """An image with people's opinion.
+
+    Attributes:
+        path: The file.
+        label: The opinion (MOS, DMOS or a place in a ranking).
+        type: The distortion; "" where it is not known.
+        reference: The image that it was made from; "" where it is not known.
+    """
+
+    path: str
+    label: float
+    type: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class RatedImages:
+    """The images of a list.
+
+    Attributes:
+        name: The list's file.
+        images: In the list's order.
+        sha256: Of the list's text, hex.
+        side: Of the split ("test", "all" ..); None for a plain list.
+        lower_is_better: Whether a lower label means better quality; None where nothing says so.
+    """
+
+    name: str
+    images: tuple[RatedImage, ...]
+    sha256: str
+    side: str | None = None
+    lower_is_better: bool | None = None
+
+
+def read(
+    path: str | os.PathLike, root: str | os.PathLike = "", side: str | None = None, types: str = AUTO
+) -> RatedImages:
+    """Read the images of a list of `path label` lines, or of a NAME_lists.json that `rankiqa lists` wrote.
+
+    Args:
+        path: The list, or the JSON; a list that lies beside its JSON gets types and references from it.
+        root: Where the images' relative paths start.
+        side: For a JSON: which of its lists; None: test if there is one, else all.
+        types: Where types and references come from, see `distortion_types.origins`; "auto" prefers the JSON's.
+
+    Raises:
+        ValueError: For a file of another form, a side that it lacks, or types that do not fit.
+    """
+    path = Path(path)
+    summary: dict = {}
+    if path.suffix.lower() == ".json":
+        summary = _summary(path)
+        path, side = _list_of(summary, path, side)
+    elif side is not None:
+        raise ValueError(f"side: expected a NAME_lists.json to choose a side of, got the list {path}")
+    else:
+        summary, side = _beside(path)
+    chosen = read_list(path, root)
+    listed = _listed(summary, side, len(chosen.paths)) if types == AUTO else None
+    found = origins(chosen.paths, types) if listed is None else listed
+    images = [
+        RatedImage(image, float(label), *origin)
+        for image, label, origin in zip(chosen.paths, chosen.labels, found, strict=True)
+    ]
+    direction = {"lower is better": True, "higher is better": False}.get(summary.get("direction", ""))
+    return RatedImages(str(path), tuple(images), chosen.sha256, side, direction)
+
+
+def _summary(path: Path) -> dict:
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected what `rankiqa lists` wrote, NAME_lists.json, got: {error}") from None
+    files = summary.get("files") if isinstance(summary, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(file, dict) and "path" in file for file in files.values()):
+        raise ValueError(f"{path}: expected what `rankiqa lists` wrote, NAME_lists.json, got another JSON file")
+    return summary
+
+
+def _list_of(summary: dict, path: Path, side: str | None) -> tuple[Path, str]:
+    """The list of a side: where the summary says, or beside the summary where the folder has moved."""
+    files = summary["files"]
+    if side is None:
+        side = next((name for name in SIDES if name in files), "")
+    if side not in files:
+        raise ValueError(f"{path}: expected a side out of {', '.join(files) or 'none'}, got {side or 'none'}")
+    told = Path(files[side]["path"])
+    beside = path.parent / told.name
+    return (beside if beside.exists() else told), side
+
+
+def _beside(path: Path) -> tuple[dict, str | None]:
+    """The summary of the lists that this one is of, if it lies beside it and names it: (summary, side)."""
+    for side in SIDES:
+        name = path.stem.removesuffix(f"_{side}")
+        summary = path.with_name(f"{name}_lists.json")
+        if name != path.stem and summary.is_file():
+            return _summary(summary), side
+    return {}, None
+
+
+def _listed(summary: dict, side: str | None, lines: int) -> list[Origin] | None:
+    """Type and reference of each line, as the summary holds them beside a list's path; None where it does not."""
+    entry = summary["files"].get(side, {}) if summary else {}
+    columns = [entry.get(key) for key in ("types", "references")]
+    if not any(columns):
+        return None
+    types, references = ([""] * lines if column is None else [str(value) for value in column] for column in columns)
+    if len(types) != lines or len(references) != lines:
+        raise ValueError(
+            f"{entry['path']}: expected a type and a reference for each of {lines} lines, "
+            f"got {len(types)} and {len(references)}"
+        )
+    return list(zip(types, references, strict=True))

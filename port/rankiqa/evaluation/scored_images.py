@@ -1,0 +1,179 @@
+"""The scores of a list's images, and the files that hold one row for each image."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankiqa.data.atomic_files import replacing
+from rankiqa.data.images import read_image
+from rankiqa.datasets.base import number, read_table, read_text
+from rankiqa.evaluation.rated_images import RatedImage
+from rankiqa.scoring.score import CROPS, score
+
+FORMAT = "rankiqa evaluation"
+
+
+@dataclass(frozen=True)
+class ScoredImage(RatedImage):
+    """A rated image with its score, or with the reason why it has none.
+
+    Attributes:
+        score: The mean over the crops; None where `error` says why.
+        median: Over the crops.
+        error: Why there is no score; "" where there is one.
+    """
+
+    score: float | None = None
+    median: float | None = None
+    error: str = ""
+
+
+def score_images(
+    model: Any,
+    images: Iterable[RatedImage],
+    *,
+    crops: int = CROPS,
+    seed: int = 0,
+    convert: bool = False,
+    workers: int = 2,
+) -> Iterator[ScoredImage]:
+    """Score images one after the other, while threads read those that come next; the images' order is kept.
+
+    Each score is bit for bit that of `rankiqa.score`: a forward pass holds the same crops. (A pass that is filled up
+    with crops of other images differs in the last bits, up to 2e-6 of the largest score: libraries choose the order of
+    their sums by the size of the pass and by a crop's place in it.)
+
+    Args:
+        model: From `rankiqa.load`, on the device where it is to run.
+        images: What to score.
+        crops: Random crops an image.
+        seed: Of the crops, anew for each image.
+        convert: Read grey, alpha, 16-bit and CMYK images as the original would, instead of refusing them.
+        workers: Threads that read images.
+    """
+
+    def read(image: RatedImage) -> np.ndarray:
+        return read_image(image.path, convert=convert)
+
+    waiting: deque[tuple[RatedImage, Future[np.ndarray]]] = deque()
+    rest = iter(images)
+    pool = ThreadPoolExecutor(max(1, workers))
+    try:
+        while True:
+            while len(waiting) <= workers and (image := next(rest, None)) is not None:
+                waiting.append((image, pool.submit(read, image)))
+            if not waiting:
+                return
+            image, pixels = waiting.popleft()
+            try:
+                found = score(model, pixels.result(), crops=crops, seed=seed)
+            except (ValueError, MemoryError, RuntimeError) as error:  # torch's own when memory or the device fails
+                yield ScoredImage(**asdict(image), error=str(error).strip().partition("\n")[0] or type(error).__name__)
+            else:
+                yield ScoredImage(**asdict(image), score=found.score, median=found.median)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def write(path: str | os.PathLike, images: Sequence[ScoredImage], summary: dict) -> None:
+    """Write a row for each image: as CSV, or (.json) with the summary of the evaluation. Raises OSError.
+
+    A CSV repeats `lower_is_better`, `crops` and `seed` in each row, so that it can be read alone.
+    """
+    rows = [asdict(image) for image in images]
+    if Path(path).suffix.lower() == ".json":
+        text = json.dumps({"format": FORMAT, "summary": summary, "images": rows}, indent=1, allow_nan=False) + "\n"
+    else:
+        common = {key: summary.get(key) for key in ("lower_is_better", "crops", "seed")}
+        common["lower_is_better"] = {True: "true", False: "false"}.get(summary.get("lower_is_better"), "")
+        target = io.StringIO()
+        table = csv.DictWriter(target, [*_COLUMNS, *common], lineterminator="\n")
+        table.writeheader()
+        table.writerows({**row, **common} for row in rows)
+        text = target.getvalue()
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+_COLUMNS = tuple(field.name for field in fields(ScoredImage))
+
+
+def is_scored(path: str | os.PathLike) -> bool:
+    """Whether a file is one that `write` makes, by its first characters."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".csv":
+        return True
+    if suffix != ".json":
+        return False
+    try:
+        with open(path, encoding="utf-8") as file:
+            return FORMAT in file.read(200)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def read(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
+    """The images of a file that `write` made, and what it says of the evaluation (lower_is_better, crops, seed).
+
+    Raises ValueError for another file.
+    """
+    convert: Callable[[str | os.PathLike], tuple[list[ScoredImage], dict]]
+    convert = _read_json if Path(path).suffix.lower() == ".json" else _read_csv
+    images, summary = convert(path)
+    if not images:
+        raise ValueError(f"{path}: expected a row for each image, got none")
+    return images, summary
+
+
+def _read_json(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
+    try:
+        held = json.loads(read_text(path))
+        rows = [(f"{path} image {i}", row) for i, row in enumerate(held["images"], start=1)]
+        summary = dict(held["summary"])
+        images = [_image(where, {key: row[key] for key in _COLUMNS}) for where, row in rows]
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise ValueError(f"{path}: expected the images of an evaluation, got another JSON file") from None
+    return images, summary
+
+
+def _read_csv(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
+    columns, rows = read_table(path)
+    if not {"path", "label", "score"} <= set(columns):
+        raise ValueError(f"{path}: expected the columns path, label and score, got {', '.join(columns) or 'none'}")
+    summary: dict = {"lower_is_better": None, "crops": None, "seed": None}
+    if rows:
+        where, first = rows[0]
+        summary["lower_is_better"] = {"true": True, "false": False}.get(first.get("lower_is_better", "").lower())
+        for key in ("crops", "seed"):
+            summary[key] = int(number(first[key], f"{where} {key}")) if first.get(key) else None
+    return [_image(where, row) for where, row in rows], summary
+
+
+def _image(where: str, row: dict) -> ScoredImage:
+    path, error = str(row["path"]), str(row.get("error") or "")
+    label = _finite(row["label"], f"{where} label")
+    median = None if row.get("median") in ("", None) else _finite(row["median"], f"{where} median")
+    score_ = None if error or row["score"] in ("", None) else _finite(row["score"], f"{where} score")
+    if not path or (score_ is None and not error):
+        raise ValueError(f"{where}: expected a path, and a score or an error, got neither")
+    return ScoredImage(
+        path, label, str(row.get("type") or ""), str(row.get("reference") or ""), score_, median, error
+    )  # fmt: skip
+
+
+def _finite(value: object, where: str) -> float:
+    found = number(value, where)
+    if not np.isfinite(found):
+        raise ValueError(f"{where}: expected a finite number, got {value!r}")
+    return found
