@@ -3,6 +3,8 @@
 Source: behaviour of Caffe 1.0's upgrade_proto; the tests hold it to Caffe's own upgrade_net_proto_binary.
 """
 
+from __future__ import annotations
+
 from caffemodel.errors import CaffemodelError
 from caffemodel.schema import FAST, PARAMETERS
 
@@ -75,6 +77,11 @@ _MOVERS = {5: ("DataParameter", "data_param"), 12: ("ImageDataParameter", "image
            24: ("WindowDataParameter", "window_data_param")}  # fmt: skip
 
 
+def _text(name: str | bytes) -> str:
+    """A name that can be assigned: protobuf gives one that is not UTF-8 as bytes, and does not take it back."""
+    return name if isinstance(name, str) else name.decode(errors="backslashreplace")
+
+
 def version_of(message):
     """ "V0", "V1" or "V2", as Caffe tells them apart."""
     if any(layer.HasField("layer") for layer in message.layers):
@@ -121,7 +128,7 @@ def to_v2(message):
     net = FAST["NetParameter"]()
     for name in ("name", "force_backward", "state", "debug_info"):
         if message.HasField(name):
-            setattr(net, name, getattr(message, name))
+            setattr(net, name, _text(getattr(message, name)) if name == "name" else getattr(message, name))
     _inputs(message, net)
     if version == "V2":
         net.layer.extend(message.layer)
@@ -158,7 +165,7 @@ def _specs(target, rates, decays, names=(), modes=()):
     for i in range(max(map(len, (rates, decays, names, modes)))):
         spec = target.param.add()
         if i < len(names):
-            spec.name = names[i]
+            spec.name = _text(names[i])
         if i < len(modes):
             spec.share_mode = modes[i]
         if i < len(rates):
@@ -170,8 +177,10 @@ def _specs(target, rates, decays, names=(), modes=()):
 def _from_v1(layer, target):
     target.type = _known_type(layer, "V1")
     if layer.HasField("name"):
-        target.name = layer.name
-    for name in ("bottom", "top", "blobs", "include", "exclude", "loss_weight"):
+        target.name = _text(layer.name)
+    for name in ("bottom", "top"):
+        getattr(target, name).extend(map(_text, getattr(layer, name)))
+    for name in ("blobs", "include", "exclude", "loss_weight"):
         getattr(target, name).extend(getattr(layer, name))
     _specs(target, layer.blobs_lr, layer.weight_decay, layer.param, layer.blob_share_mode)
     for name, _, number in PARAMETERS:
@@ -201,9 +210,9 @@ def _move_transform(target, message, field):
 
 def _from_v0(layer, bottoms, pad, target):
     old = layer.layer
-    target.name, target.type = old.name, _known_type(layer, "V0")
-    target.bottom.extend(bottoms)
-    target.top.extend(layer.top)
+    target.name, target.type = _text(old.name), _known_type(layer, "V0")
+    target.bottom.extend(map(_text, bottoms))
+    target.top.extend(map(_text, layer.top))
     target.blobs.extend(old.blobs)
     _specs(target, old.blobs_lr, old.weight_decay)
     values = {field.name: value for field, value in old.ListFields()}

@@ -40,8 +40,12 @@ def _convert_options(argv: list[str], prog: str) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help=".safetensors, or a .pt/.pth state dict; with --to: the caffemodel")
     parser.add_argument("--arch", choices=sorted(ARCHITECTURES), help="the network to expect (else recognised)")
     parser.add_argument("--onnx", type=Path, metavar="M.onnx", help="write the network as ONNX too (or only)")
-    parser.add_argument("--for", dest="net", metavar="NET", help="take what the file shares by name with live-rank, "
+    parser.add_argument("--for", dest="start", metavar="NET", help="take what the file shares by name with live-rank, "
                         "tid2013-rank, live-ft or tid2013-ft: initial weights of a training")  # fmt: skip
+    parser.add_argument("--net", type=Path, metavar="DEPLOY.prototxt", help="a network's description that must compute "
+                        "the same: for Caffe's .h5, which has no layer list, and for any other file")  # fmt: skip
+    parser.add_argument("--trained-on", metavar="NET", help="live-rank, tid2013-rank, live-ft or tid2013-ft: what the "
+                        "score means, where the file does not tell (rank nets of both sets look alike)")  # fmt: skip
     parser.add_argument("--to", choices=("caffemodel", "solverstate"), help="the way back")
     parser.add_argument("--like", metavar="NET", help="live-rank, tid2013-rank, live-ft, tid2013-ft, or a model file")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
@@ -50,8 +54,8 @@ def _convert_options(argv: list[str], prog: str) -> argparse.Namespace:
         parser.error(f"--to {options.to} needs --like and --out")
     if not options.to and (options.like or not (options.out or options.onnx)):
         parser.error("--out or --onnx is needed, and --like only with --to")
-    if options.to and options.net:
-        parser.error("--for only without --to")
+    if options.to and (options.start or options.net or options.trained_on):
+        parser.error("--for, --net and --trained-on only without --to")
     return options
 
 
@@ -60,6 +64,20 @@ def _inspect_parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("model", type=Path, help=".caffemodel, .solverstate, .safetensors, or Caffe's .h5 forms")
     parser.add_argument("--json", action="store_true")
     return parser
+
+
+def notes(summary: dict) -> list[str]:
+    """What a user should know about a conversion that went well."""
+    said = []
+    if summary["structure"] == "not stated":
+        said.append(
+            "it states no structure (layers' order and settings), so that was not checked: --net DEPLOY.prototxt does"
+        )
+    if summary["meaning"] is None:
+        from rankiqa_convert.trained_on import unknown_reason
+
+        said.append(unknown_reason(summary["fc"]))
+    return said
 
 
 def one_line(text: str) -> str:
@@ -90,9 +108,12 @@ def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    if not options.to:
+        for note in notes(summary):
+            print(f"{prog}: {one_line(str(options.model))}: {note}", file=sys.stderr)
     if options.json:
         print(json.dumps(summary))
     elif not options.to:
-        taken = f", layers {', '.join(layer['name'] for layer in summary['layers'])}" if options.net else ""
+        taken = f", layers {', '.join(layer['name'] for layer in summary['layers'])}" if options.start else ""
         print(f"{options.out or options.onnx}: {summary['arch']}, output {summary['head']}{taken}", file=sys.stderr)
     return 0

@@ -46,15 +46,16 @@ def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
     if content_type(options.model) == "safetensors":
         raise CaffemodelError(f"{options.model}: expected a caffemodel, got a safetensors file (--to caffemodel?)")
     if solver_states.is_state(options.model):
-        if options.onnx or options.out.suffix != ".safetensors":
+        if options.onnx or options.start or options.out is None or options.out.suffix != ".safetensors":
             raise CaffemodelError(f"{options.model}: expected one --out .safetensors for a solver state")
-        return solver_states.to_snapshot(options.model, options.out, options.arch)
-    if options.net and options.onnx:
+        return solver_states.to_snapshot(options.model, options.out, options.arch, options.net, options.trained_on)
+    if options.start and options.onnx:
         raise CaffemodelError("--onnx: expected a whole network, got --for, which may take a part of one")
-    if options.net:
-        match = shared(read(options.model), str(options.model), options.net, options.arch)
+    net, path, more = read(options.model), str(options.model), {"prototxt": options.net, "claimed": options.trained_on}
+    if options.start:
+        match = shared(net, path, options.start, options.arch, **more)
     else:
-        match = recognise(read(options.model), str(options.model), options.arch)
+        match = recognise(net, path, options.arch, **more)
     target = options.out or options.onnx
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(replacing(target))

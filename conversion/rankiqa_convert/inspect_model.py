@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from caffemodel import Blob, array_blob, read, read_solverstate
+from caffemodel import Blob, CaffemodelError, Net, array_blob, read, read_solverstate
 from caffemodel.files import content_type
+from rankiqa.models.score_meaning import from_metadata
+from rankiqa_convert.recognise import recognise
 from rankiqa_convert.solver_states import is_state
-from rankiqa_convert.weights import PARTS, read_safetensors
+from rankiqa_convert.weights import PARTS, read_safetensors, said_meaning
 
 
 def inspect(path: Path) -> dict:
@@ -30,8 +32,17 @@ def inspect(path: Path) -> dict:
         return {"format": "solverstate" + _hdf5(kind), "version": "V2", "layers": layers, **more}
     net = read(path)
     layers = [{"name": one.name, "type": one.type, "blobs": [_blob(b) for b in one.blobs]} for one in net.layers]
-    found = {"format": "caffemodel" + _hdf5(kind), "version": net.version, "layers": layers, "name": net.name}
-    return {**found, "unknown": net.unknown}
+    content = {"format": "caffemodel" + _hdf5(kind), "version": net.version, "layers": layers, "name": net.name}
+    return {**content, "unknown": net.unknown, **_network(net, path)}
+
+
+def _network(net: Net, path: Path) -> dict:
+    """{"network", "structure", "meaning"}: null where it is none of RankIQA's; "differs" says how."""
+    try:
+        match = recognise(net, str(path))
+    except CaffemodelError as error:
+        return {"network": None, "structure": None, "meaning": None, "differs": str(error).removeprefix(f"{path}: ")}
+    return {"network": match.arch.name, "structure": match.structure, "meaning": said_meaning(match.meaning)}
 
 
 def _hdf5(kind: str) -> str:
@@ -59,7 +70,11 @@ def _safetensors(path: Path) -> dict:
     found = [{"name": name, "type": types.get(name, ""), "blobs": blobs} for name, blobs in layers.items()]
     kept = {key: value for key, value in metadata.items() if key not in ("layers", "format", "version")}
     version = metadata.get("version", "")
-    return {"format": "safetensors", "version": version, "layers": found, "metadata": kept}
+    try:
+        meaning = said_meaning(from_metadata(metadata))
+    except ValueError:
+        meaning = None
+    return {"format": "safetensors", "version": version, "layers": found, "metadata": kept, "meaning": meaning}
 
 
 def _row(values: np.ndarray) -> dict:
@@ -82,4 +97,11 @@ def table(found: dict) -> str:
             lines.append(f"{first}  {text}".rstrip())
             first = " " * len(first)
     lines += [f"not known to Caffe 1.0, kept: {one}" for one in found.get("unknown", [])]
+    if found.get("network"):
+        lines.append(f"network of RankIQA: {found['network']}, structure {found['structure']}")
+    if found.get("meaning"):
+        known = [f"{key} {value}" for key, value in found["meaning"].items() if value is not None]
+        lines.append("score: " + ", ".join(known))
+    if found.get("differs"):
+        lines.append(f"not RankIQA's: {found['differs']}")
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from caffemodel import (
     write_solverstate,
 )
 from caffemodel.files import content_type, replacing
-from rankiqa.models.file_format import FORMAT, HISTORY, VERSION
+from rankiqa.models.file_format import HISTORY
 from rankiqa_convert.recognise import recognise
-from rankiqa_convert.weights import PARTS, read_safetensors, to_net
+from rankiqa_convert.weights import PARTS, describe, read_safetensors, said_meaning, to_net
 
 
 def is_state(path: Path) -> bool:
@@ -32,16 +33,24 @@ def is_state(path: Path) -> bool:
 
 def learned_net(state: SolverState, path: Path) -> Path:
     """The model that a solver state names: below the current folder, where Caffe looks for it, or beside the state."""
-    named = Path(state.learned_net)
-    for found in (named, path.parent / named.name):
-        if found.is_file():
-            return found
+    # A state that was written on Windows names its model with backslashes
+    for name in dict.fromkeys((state.learned_net, state.learned_net.replace("\\", "/"))):
+        for candidate in (Path(name), path.parent / Path(name).name):
+            with contextlib.suppress(OSError, ValueError):  # too long, or with a zero in it
+                if candidate.is_file():
+                    return candidate
+    # One that is not UTF-8 cannot be claimed from its text; a model that has the state's own name is the one
+    beside = path.with_name(path.name.replace(".solverstate", ".caffemodel"))
+    if beside != path and beside.is_file():
+        return beside
     raise CaffemodelError(
         f"{path}: expected its model {state.learned_net} below the current folder or beside it, got no such file"
     )
 
 
-def to_snapshot(path: Path, out: Path, arch: str | None = None) -> dict:
+def to_snapshot(
+    path: Path, out: Path, arch: str | None = None, prototxt: Path | None = None, claimed: str | None = None
+) -> dict:
     """Write the port's snapshot of a solver state and its model. Returns what --json prints.
 
     Raises CaffemodelError when the model is none of RankIQA's, or the history is not that of its parameters.
@@ -50,7 +59,7 @@ def to_snapshot(path: Path, out: Path, arch: str | None = None) -> dict:
 
     state = read_solverstate(path)
     model = learned_net(state, path)
-    match = recognise(read(model), str(model), arch)
+    match = recognise(read(model), str(model), arch, prototxt=prototxt, claimed=claimed)
     shapes = match.arch.parameter_shapes(match.fc)
     names = [f"{name}.{part}" for name in shapes for part in PARTS]
     sizes = [shape for pair in shapes.values() for shape in pair]
@@ -64,11 +73,11 @@ def to_snapshot(path: Path, out: Path, arch: str | None = None) -> dict:
         tensors[name] = blob.float32().reshape(shape)
         tensors[HISTORY + name] = history.float32().reshape(shape)
     training = {"iteration": state.iter, "current_step": state.current_step}
-    metadata = {"format": FORMAT, "version": VERSION, "arch": match.arch.name, "head": match.head}
-    metadata.update(fc=json.dumps(list(match.fc)), source_name=path.name, training=json.dumps(training))
+    metadata = {**describe(match), "source_name": path.name, "training": json.dumps(training)}
     with replacing(out) as temporary:
         save_file(tensors, temporary, metadata)
-    return {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), **training}
+    said = {"structure": match.structure, "meaning": said_meaning(match.meaning)}
+    return {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), **training, **said}
 
 
 def to_solverstate(path: Path, like: str, out: Path) -> dict:

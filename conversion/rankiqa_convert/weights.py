@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from caffemodel import CaffemodelError, Net, from_arrays, read
+from caffemodel import Blob, CaffemodelError, Net, array_blob, read
 from caffemodel.files import head
+from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
+from rankiqa.models.score_meaning import KEYS, ScoreMeaning
+from rankiqa_convert.expected_layers import deploy_net
 from rankiqa_convert.file_digest import FileDigest
 from rankiqa_convert.recognise import Match, layer_types
 
@@ -25,6 +28,7 @@ def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Pa
     """
     types, shapes = layer_types(match.arch, match.fc), match.arch.parameter_shapes(match.fc)
     summary = {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), "source_sha256": "0" * 64}
+    said = describe(match)
     summary["layers"] = [
         {
             "name": name,
@@ -35,30 +39,40 @@ def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Pa
     ]
     broken = []
     with open(target, "wb") as file:
-        size = file.write(_header(summary, source))
+        size = file.write(_header(summary, source, said))
         for layer in summary["layers"]:
             for k, blob in enumerate(match.blobs[layer["name"]]):
                 layer["blobs"][k]["sha256"], finite = blob.summary(file.write)
                 if not finite:
                     broken.append(f"{layer['name']} blob {k}")
         summary["source_sha256"] = digest.hexdigest()
-        final = _header(summary, source)  # the digests are known only now; their length was from the start
+        final = _header(summary, source, said)  # the digests are known only now; their length was from the start
         assert len(final) == size
         file.seek(0)
         file.write(final)
     if broken:
         raise CaffemodelError(f"{source}: expected finite values, got nan or inf in {', '.join(broken)}")
-    return summary
+    return {**summary, "structure": match.structure, "meaning": said_meaning(match.meaning)}
 
 
-def _header(summary: dict, source: Path) -> bytes:
+def describe(match: Match) -> dict[str, str]:
+    """The metadata of a weights file that says what the network is, what it takes and what its score means."""
+    return {
+        "format": FORMAT, "version": VERSION, "arch": match.arch.name, "head": match.head,
+        "fc": json.dumps(list(match.fc)), "colour_order": InputSpec(match.arch.crop).channel_order,
+        "crop": str(match.arch.crop), "structure": match.structure, **match.meaning.metadata(),
+    }  # fmt: skip
+
+
+def said_meaning(meaning: ScoreMeaning) -> dict | None:
+    """A meaning for --json; None where nothing is known."""
+    return {key: getattr(meaning, key) for key in KEYS} if meaning != ScoreMeaning() else None
+
+
+def _header(summary: dict, source: Path, said: dict[str, str]) -> bytes:
     """A safetensors header: 8 bytes of length, then JSON, padded by spaces to a multiple of 8."""
     metadata = {
-        "format": FORMAT,
-        "version": VERSION,
-        "arch": summary["arch"],
-        "head": summary["head"],
-        "fc": json.dumps(summary["fc"]),
+        **said,
         "source_name": source.name,
         "source_sha256": summary["source_sha256"],
         "layers": json.dumps(summary["layers"]),
@@ -96,7 +110,9 @@ def to_net(path: Path, like: str) -> Net:
     metadata, arrays = read_safetensors(path)
     arrays = {name: array for name, array in arrays.items() if not name.startswith(SOLVER)}
     if metadata.get("format") != FORMAT or metadata.get("arch") not in ARCHITECTURES:
-        raise CaffemodelError(f"{path}: expected weights that convert.py wrote, got other metadata: {sorted(metadata)}")
+        raise CaffemodelError(
+            f"{path}: expected weights of `rankiqa convert` or `rankiqa train`, got other metadata: {sorted(metadata)}"
+        )
     spoiled = [name for name, a in arrays.items() if a.dtype != np.float32 or not np.isfinite(a).all()]
     if spoiled:
         raise CaffemodelError(f"{path}: expected finite float32 values, got others in {', '.join(spoiled)}")
@@ -105,6 +121,8 @@ def to_net(path: Path, like: str) -> Net:
     if like not in nets and not Path(like).exists():
         raise CaffemodelError(f"--like: expected one of {', '.join(nets)}, or a model file, got {like}")
     net = read(like) if like not in nets else None
+    types: dict[str, str] = {}
+    blobs: dict[str, Blob] = {}
     if net is None:
         types = layer_types(architecture, nets[like])
         shapes = architecture.parameter_shapes(nets[like])
@@ -129,8 +147,8 @@ def to_net(path: Path, like: str) -> Net:
     if problems:
         raise CaffemodelError(f"{path}: expected the layers of {like}, got: " + "; ".join(sorted(problems)))
     if net is None:
-        parts = [(name, kind, [arrays[f"{name}.{part}"] for part in PARTS]) for name, kind in types.items()]
-        return from_arrays(f"rankiqa-{architecture.name}-{like}", parts)
+        parts = {name: [array_blob(arrays[f"{name}.{part}"]) for part in PARTS] for name in types}
+        return deploy_net(f"rankiqa-{architecture.name}-{like}", architecture, nets[like], parts)
     for name, blob in blobs.items():
         blob.assign(arrays[name])
     return net

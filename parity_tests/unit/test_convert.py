@@ -157,7 +157,7 @@ def test_an_imagenet_classifier_is_refused_by_name(tmp_path, capsys):
     fc8 = {"fc8": [np.zeros((1000, 4096), "f4"), np.zeros(1000, "f4")]}
     small = {name: [np.zeros((1,) * len(s), "f4") for s in shapes]
              for name, shapes in ARCHITECTURES["vgg16"].parameter_shapes().items() if name != "fc8_m"}  # fmt: skip
-    error = refused(capsys, tmp_path, model(tmp_path / "m.caffemodel", small | fc8))
+    error = refused(capsys, tmp_path, model(tmp_path / "m.caffemodel", small | fc8), "--arch", "vgg16")
     assert "expected a vgg16 of RankIQA, got: 1000 outputs at fc8 where RankIQA has 1" in error
 
 
@@ -197,7 +197,7 @@ def test_what_a_training_cannot_start_from(tmp_path, capsys):
     other = model(tmp_path / "other.caffemodel", {"ip": [np.zeros((1, 2), "f4"), np.zeros(1, "f4")]})
     assert "got none of them" in refused(capsys, tmp_path, other, "--for", "live-rank", "--arch", "shallow")
     status, _, told = run(capsys, source, "--to", "caffemodel", "--like", "live-ft", "--for", "live-ft", "--out", "x")
-    assert status == 2 and "--for only without --to" in told
+    assert status == 2 and "--for, --net and --trained-on only without --to" in told
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -1,0 +1,265 @@
+"""Does a model file compute what the network of the table computes? Its layer list against the table's.
+
+Names and shapes of weights do not tell: average instead of max pooling, or a missing ReLU, has the same. A caffemodel
+states every layer with its settings; from these the way from the image to the score is followed and compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+from google.protobuf.message import DecodeError
+
+from caffemodel import CaffemodelError, Net
+from caffemodel.message import text_of
+from caffemodel.schema import FULL, PARAMETERS
+from caffemodel.upgrade import to_v2
+from rankiqa.models.architectures import Architecture
+from rankiqa_convert.expected_layers import Step, expected_steps
+from rankiqa_convert.layer_settings import read_settings, settings_of
+
+TRAIN, TEST = 0, 1
+_TRANSPARENT = ("Split", "Dropout")  # dropout changes nothing when scoring
+# what may read the score, beside layers of the type ..Loss and Python layers with a label
+_ENDS = ("Accuracy", "Silence", "HDF5Output", "ArgMax")
+_ORDERED = ("Data", "ImageData", "WindowData", "MemoryData")  # data layers whose first top is the image
+
+
+def v2_layers(net: Net) -> list:
+    """A net's layers as V2 messages, as Caffe upgrades them; none for HDF5, which has no layer list."""
+    if net.message is None:
+        return []
+    try:
+        return list(to_v2(net.message).layer)
+    except (ValueError, DecodeError) as error:
+        raise CaffemodelError(
+            f"{net.name or 'the net'}: expected a layer list that can be upgraded, got: {error}"
+        ) from None
+
+
+def states_structure(layers: Sequence) -> bool:
+    """Whether layers say how they are connected, or what their settings are."""
+    return any(layer.bottom or layer.top or any(layer.HasField(name) for name, _, _ in PARAMETERS) for layer in layers)
+
+
+def differences(net: Net, architecture: Architecture, fc: Sequence[str], until: str | None = None) -> list[str]:
+    """All that a net computes otherwise than the table.
+
+    Args:
+        net: A model file or a prototxt.
+        architecture: What it should compute.
+        fc: The names of its fully-connected layers.
+        until: Compare up to this layer only, and neither the input nor what follows; None: the whole network.
+
+    Returns:
+        A text of each difference, with the layer's name.
+    """
+    layers, found = v2_layers(net), []
+    steps = expected_steps(architecture, fc)
+    if until is not None:
+        steps = steps[: [step.name for step in steps].index(until) + 1]
+    try:
+        phases = _phases(net, layers)
+    except DecodeError:
+        return ["the rules for phases: expected include and exclude messages, got damaged ones"]
+    for kept in phases:
+        for problem in _Flow(kept, net, architecture, steps, until is None).problems():
+            if problem not in found:
+                found.append(problem)
+    return found
+
+
+def _phases(net: Net, layers: list) -> list[list]:
+    """The layers of each phase that has data; of a net without any data, all of them."""
+    state = net.message.state if net.message is not None else b""
+    kept = [[layer for layer in layers if _in_phase(layer, phase, state)] for phase in (TRAIN, TEST)]
+    # Caffe's snapshots keep the layers of one phase: the other has no data
+    fed = [part for part in kept if any(not layer.bottom for layer in part)]
+    if not fed:
+        return [layers]
+    return fed[:1] if len(fed) == 2 and fed[0] == fed[1] else fed
+
+
+def _in_phase(layer, phase: int, state: bytes) -> bool:
+    # CAFFE: any include rule that is met, or no exclude rule that is (net.cpp)
+    given = FULL["NetState"].FromString(state)
+
+    def met(rule_bytes: bytes) -> bool:
+        rule = FULL["NetStateRule"].FromString(rule_bytes)
+        if rule.HasField("phase") and rule.phase != phase:
+            return False
+        if rule.HasField("min_level") and given.level < rule.min_level:
+            return False
+        if rule.HasField("max_level") and given.level > rule.max_level:
+            return False
+        return set(rule.stage) <= set(given.stage) and not set(rule.not_stage) & set(given.stage)
+
+    return any(map(met, layer.include)) if layer.include else not any(map(met, layer.exclude))
+
+
+class _Flow:
+    """The layers of one phase, which of them makes what each reads, and the way back from the output."""
+
+    def __init__(self, layers: list, net: Net, architecture: Architecture, steps: list[Step], whole: bool) -> None:
+        self.layers, self.architecture, self.steps, self.whole = layers, architecture, steps, whole
+        self.declared = [text_of(name) for name in net.message.input] if net.message is not None else []
+        self.names = [text_of(layer.name) for layer in layers]
+        self.reads: list[list[tuple[str, int | None, int]]] = []  # of each layer: (blob, maker, which of its tops)
+        made: dict[str, tuple[int, int]] = {}
+        for i, layer in enumerate(layers):
+            bottoms = [text_of(blob) for blob in layer.bottom]
+            makers = [made.get(blob, (None, 0)) for blob in bottoms]
+            self.reads.append([(blob, maker, top) for blob, (maker, top) in zip(bottoms, makers, strict=True)])
+            made.update({text_of(blob): (i, k) for k, blob in enumerate(layer.top)})
+
+    def problems(self) -> list[str]:
+        last = self.steps[-1].name
+        if last not in self.names:
+            return [f"missing {self.steps[-1]} among the layers with data"]
+        chain, found = self._way_back(self.names.index(last))
+        found += self._compare([i for i in chain if self.layers[i].type not in _TRANSPARENT])
+        if self.whole:
+            found += self._after(chain)
+        return found
+
+    def _label(self, i: int) -> str:
+        return f"{self.names[i]} ({text_of(self.layers[i].type)})"
+
+    def _way_back(self, at: int) -> tuple[list[int], list[str]]:
+        """(layers from the image to layer `at`, problems of connection and input)."""
+        chain, found = [at], []
+        while True:
+            layer, reads = self.layers[at], self.reads[at]
+            if len(reads) != 1 or (len(layer.top) != 1 and layer.type != "Split"):
+                found.append(
+                    f"{self._label(at)}: expected one bottom and one top, got {len(reads)} and {len(layer.top)}"
+                )
+            if not reads:
+                break
+            blob, maker, top = reads[0]
+            if maker is None:
+                if self.whole:
+                    found += self._outside(at, blob)
+                break
+            if not self.layers[maker].bottom:
+                if self.whole:
+                    found += self._source(maker, top)
+                break
+            at = maker
+            chain.append(at)
+        return chain[::-1], found
+
+    def _outside(self, at: int, blob: str) -> list[str]:
+        """Problems of an input that no layer makes: old caffemodels name it, or say nothing."""
+        sources = [name for i, name in enumerate(self.names) if not self.layers[i].bottom]
+        if (self.declared and blob not in self.declared) or (sources and not self.declared):
+            return [f"{self._label(at)}: expected to read the network's input, got bottom {blob}, which no layer makes"]
+        if self.declared and blob != ("data" if "data" in self.declared else self.declared[0]):
+            return [f"{self._label(at)}: expected to read the image, got input {blob}"]
+        return []
+
+    def _source(self, i: int, top: int) -> list[str]:
+        """Problems of the layer that the image comes from."""
+        layer, found = self.layers[i], []
+        tops = [text_of(name) for name in layer.top]
+        ordered = layer.type in _ORDERED or layer.type == "Input"
+        expected = tops.index("data") if "data" in tops else 0 if ordered else top
+        if top != expected:
+            found.append(f"{self._label(i)}: expected top {tops[expected]} to be read as the image, got {tops[top]}")
+        crop, image = self.architecture.crop, (3, self.architecture.crop, self.architecture.crop)
+        if layer.type == "Input":
+            shapes = read_settings(layer, "input_param").shape
+            shape = tuple(shapes[top if len(shapes) > 1 else 0].dim) if shapes else ()
+            if len(shape) and shape[1:] != image:
+                found.append(f"{self._label(i)}: expected N x 3 x {crop} x {crop}, got {' x '.join(map(str, shape))}")
+        # What a data layer does to the pixels is part of what the weights expect
+        for field in ("transform_param", "data_param", "image_data_param", "window_data_param"):
+            settings = read_settings(layer, field)
+            known = settings.DESCRIPTOR.fields_by_name
+            for name, right in (("scale", 1.0), ("mean_file", ""), ("mean_value", []), ("force_gray", False),
+                                ("is_color", True), ("crop_size", crop)):  # fmt: skip
+                if name not in known or (not known[name].is_repeated and not settings.HasField(name)):
+                    continue
+                value = getattr(settings, name)
+                value = list(value) if known[name].is_repeated else value
+                if value != right and not (name == "crop_size" and value == 0):
+                    found.append(f"{self._label(i)} {name}: expected {right or 'none'}, got {value}")
+        return found
+
+    def _compare(self, chain: list[int]) -> list[str]:
+        """Every difference between the steps of the table and the layers on the way."""
+        got = [Step(self.names[i], text_of(self.layers[i].type), settings_of(self.layers[i])) for i in chain]
+        keys = [[(step.type, step.name if step.has_weights else "") for step in side] for side in (self.steps, got)]
+        found, shared = [], {}
+        for tag, a, a_end, b, b_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
+            if tag == "equal":
+                for expected, step in zip(self.steps[a:a_end], got[b:b_end], strict=True):
+                    found += [
+                        f"{step} {key}: expected {expected.settings.get(key, 'none')}, got {step.settings.get(key)}"
+                        for key in {**expected.settings, **step.settings}
+                        if expected.settings.get(key) != step.settings.get(key)
+                    ]
+                continue
+            where = f"after {got[b - 1]}" if b else "at the beginning"
+            if b_end < len(got):
+                where += f" and before {got[b_end]}"
+            expected = ", ".join(map(str, self.steps[a:a_end])) or "nothing"
+            found.append(f"{where}: expected {expected}, got {', '.join(map(str, got[b:b_end])) or 'nothing'}")
+        for i in chain:
+            for param in self.layers[i].param:
+                if param.name and shared.setdefault(param.name, i) != i:
+                    found.append(f"{self._label(i)}: shares its weights with {self._label(shared[param.name])}")
+        return found
+
+    def _after(self, chain: list[int]) -> list[str]:
+        """What reads a blob of the network and is neither in it nor a loss or measure."""
+        found, inside = [], set(chain)
+        for i, layer in enumerate(self.layers):
+            makers = {maker for _, maker, _ in self.reads[i]}
+            if i in inside or not makers & inside:
+                continue
+            if layer.type in _TRANSPARENT:
+                inside.add(i)
+                continue
+            in_place = {text_of(top) for top in layer.top} & {blob for blob, _, _ in self.reads[i]}
+            ends = layer.type in _ENDS or text_of(layer.type).endswith("Loss")
+            if in_place or not (ends or (layer.type == "Python" and len(layer.bottom) > 1)):
+                before = next(self._label(maker) for _, maker, _ in self.reads[i] if maker in inside)
+                found.append(f"after {before}: expected a loss or nothing, got {self._label(i)}")
+        return found
+
+
+def check_types(net: Net, types: dict[str, str]) -> list[str]:
+    """Types of layers with weights that are not the table's; a layer without a type (HDF5) is passed over."""
+    return [
+        f"{layer.name}: expected type {types[layer.name]}, got {layer.type}"
+        for layer in net.layers
+        if layer.blobs and layer.type and layer.name in types and layer.type != types[layer.name]
+    ]
+
+
+def read_prototxt(path) -> Net:
+    """A network's prototxt, of V0, V1 or V2.
+
+    Raises:
+        CaffemodelError: For a file that is none.
+    """
+    from google.protobuf import text_format  # late: few need it
+
+    from caffemodel.files import content_type
+    from caffemodel.message import from_message
+    from caffemodel.schema import FAST
+    from caffemodel.wire import BlobStore
+
+    if content_type(path) != "text" or path.stat().st_size > 1 << 24:
+        raise CaffemodelError(f"{path}: expected a network's prototxt, got another kind of file")
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    message = FAST["NetParameter"]()
+    try:
+        message.ParseFromString(text_format.Parse(text, FULL["NetParameter"]()).SerializeToString())
+    except (text_format.ParseError, DecodeError, ValueError, RecursionError) as error:
+        raise CaffemodelError(f"{path}: expected a network's prototxt, got line {error}") from None
+    if not (message.layer or message.layers):
+        raise CaffemodelError(f"{path}: expected a network's prototxt, got one without layers")
+    return from_message(message, BlobStore(), str(path))
