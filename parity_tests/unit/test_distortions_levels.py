@@ -17,13 +17,14 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 import rankiqa
-from rankiqa.distortions import DATASETS, LIVE, ORIGINS, TID2013, find
+from rankiqa.distortions import DATASETS, LIVE, ORIGINS, TID2013, WILD, camera, find
 from rankiqa.distortions.colour_space import rgb_to_ycbcr
 
 PHOTOGRAPHS = Path(__file__).resolve().parent.parent / "photographs"
 NAMES = sorted(path.stem for path in PHOTOGRAPHS.glob("*.jpg"))
 EVERY = [(dataset, name) for dataset, table in DATASETS.items() for name in table]
 DRAWS = {"GN", "GNC", "SCN", "MN", "HFN", "IN", "ID", "JGTE", "J2TE", "NEPN", "BW", "MGN", "CN", "LCNI", "SSR"}
+DRAWS |= {"MOTION", "GRAIN", "LOWLIGHT"}
 ODD = {"NEPN": (31, 37), "BW": (33, 47)}  # as small as they may be; (17, 23) for the others
 
 
@@ -134,7 +135,7 @@ def test_the_tables_are_whole():
     ours = {row.number for row in TID2013.values() if row.origin == "ours"}
     assert ours == {3, 4, 12, 13, 20, 21, 24}
     assert sum(row.origin == "upstream" for row in TID2013.values()) == 17
-    for table, levels in ((LIVE, 5), (TID2013, 4)):
+    for table, levels in ((LIVE, 5), (TID2013, 4), (WILD, 5)):
         for name, row in table.items():
             assert row.name == name and len(row.levels) == levels and row.origin in ORIGINS
             ordered = sorted(row.levels)
@@ -156,9 +157,9 @@ def test_which_table_a_name_is_looked_up_in():
 @pytest.mark.parametrize(
     ("name", "level", "dataset", "words"),
     [
-        ("GB", 1, "csiq", "data set of live, tid2013, got 'csiq'"),
+        ("GB", 1, "csiq", "data set of live, tid2013, wild, got 'csiq'"),
         ("CA", 1, "live", "distortion of GB, GN, JPEG, JP2K, got 'CA'"),
-        ("MS", 1, None, "SSR, got 'MS'"),
+        ("MS", 1, None, "SSR, MOTION, .*OVERSMOOTHED, got 'MS'"),
         ("GB", 5, "tid2013", "GB has levels 1 to 4, got 5"),
         ("CA", 5, None, "CA has levels 1 to 4, got 5"),
     ],
@@ -166,3 +167,76 @@ def test_which_table_a_name_is_looked_up_in():
 def test_unknown_names_and_levels(name, level, dataset, words):
     with pytest.raises(ValueError, match=words):
         rankiqa.distort(middle("castle", 64), name, level, np.random, dataset)
+
+
+def test_the_rows_of_wild_name_their_sources():
+    assert len(WILD) == 14
+    for row in WILD.values():
+        assert row.origin == "wild" and row.source and row.number is None
+    for table in (LIVE, TID2013):
+        assert not any(row.source for row in table.values())
+
+
+@pytest.mark.parametrize("kernel", [camera.motion_kernel(10, 0.4), camera.disk_kernel(3.5), camera.disk_kernel(1)])
+def test_kernels_keep_the_brightness_and_the_place(kernel):
+    places = np.arange(len(kernel)) - len(kernel) // 2
+    assert kernel.min() >= 0 and kernel.sum() == pytest.approx(1)
+    assert (kernel.sum(1) * places).sum() == pytest.approx(0, abs=1e-9)
+    assert (kernel.sum(0) * places).sum() == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("length", "angle"), [(3, 0.0), (10, 0.7), (26, 2.5)])
+def test_a_motion_kernel_is_a_line_of_its_length_and_angle(length, angle):
+    kernel = camera.motion_kernel(length, angle)
+    places = np.arange(len(kernel)) - len(kernel) // 2
+    up, right = np.meshgrid(-places, places, indexing="ij")
+    along = right * np.cos(angle) + up * np.sin(angle)
+    across = -right * np.sin(angle) + up * np.cos(angle)
+    # The variance of a line is length^2 / 12; splitting a sample between pixels adds at most 1/4 in each direction
+    assert (kernel * along**2).sum() == pytest.approx(length**2 / 12, abs=0.3)
+    assert (kernel * across**2).sum() < 0.3
+
+
+def test_a_disk_has_its_area():
+    for radius in (2, 3.5, 8):
+        kernel = camera.disk_kernel(radius)
+        assert 1 / kernel.max() == pytest.approx(np.pi * radius**2, rel=0.1)
+
+
+def test_low_light_has_the_stated_gain_and_shot_noise():
+    for value in (40, 120, 240):
+        grey = np.full((300, 300, 3), value, np.uint8)
+        for level, gain, factor in ((1, 0.75, 0.2), (3, 0.4, 0.6), (5, 0.17, 1.0)):
+            noisy = rankiqa.distort(grey, "LOWLIGHT", level, np.random.default_rng(0)).astype(float)
+            assert noisy.mean() == pytest.approx(gain * value, abs=0.1)
+            assert noisy.var() == pytest.approx(factor**2 * gain * value + 1 / 12, rel=0.05)
+
+
+def test_exposure_contrast_and_haze_by_definition():
+    image = middle("castle", 64)
+    wide, mean = image.astype(float), image.mean()
+    expected = {
+        "OVEREXPOSED": 1.8 * wide + 24,
+        "LOWCONTRAST": mean + 0.43 * (wide - mean),
+        "HAZE": 0.5 * wide + 215 * 0.5,
+    }
+    for name, exact in expected.items():
+        made = rankiqa.distort(image, name, 3, np.random.default_rng(0))
+        assert np.abs(made - np.clip(exact, 0, 255)).max() <= 0.5 + 1e-9, name
+
+
+def test_oversharpening_and_low_resolution_by_definition():
+    image = middle("castle", 64)
+    wide = image.astype(float)
+    offsets = np.arange(-12, 13)
+    taps = np.exp(-(offsets**2) / (2 * 1.5**2))
+    taps /= taps.sum()
+    blurred = np.pad(wide, ((12, 12), (12, 12), (0, 0)), "symmetric")
+    for axis in (0, 1):
+        blurred = np.apply_along_axis(np.convolve, axis, blurred, taps, "valid")
+    exact = np.clip(wide + 3.8 * (wide - blurred), 0, 255)
+    assert np.abs(rankiqa.distort(image, "OVERSHARPENED", 3, np.random) - exact).max() <= 1
+    small = wide[:63, :63].reshape(21, 3, 21, 3, 3).mean((1, 3))
+    expected = cv2.resize(small, (63, 63), interpolation=cv2.INTER_CUBIC)
+    made = rankiqa.distort(np.ascontiguousarray(image[:63, :63]), "LOWRES", 3, np.random)
+    assert np.abs(made - np.clip(expected, 0, 255)).max() <= 2  # rounded between the two steps

@@ -1,6 +1,8 @@
-"""The distortions of the original's ranked training images: LIVE's and TID2013's tables, one function.
+"""Distortions of images: the tables of LIVE and TID2013 that the original makes, and WILD.
 
-Images are uint8 (H, W, 3), RGB, 0..255. Level 1 is the mildest.
+Images are uint8 (H, W, 3), RGB, 0..255. Level 1 is the mildest. The function of a distortion takes (image, parameter,
+rng) and returns a new image: the parameter is one of its row's levels, rng a numpy RandomState or Generator. It ends in
+`object` where nothing is random. tables.py says how a distortion is added.
 """
 
 from __future__ import annotations
@@ -8,39 +10,57 @@ from __future__ import annotations
 import numpy as np
 
 from rankiqa.distortions.distortion import ORIGINS, Distortion
-from rankiqa.distortions.tables import DATASETS, LIVE, TID2013
+from rankiqa.distortions.tables import DATASETS, LIVE, TID2013, WILD
 
-__all__ = ["DATASETS", "LIVE", "ORIGINS", "TID2013", "Distortion", "distort", "find"]
+__all__ = ["DATASETS", "LIVE", "ORIGINS", "TID2013", "WILD", "Distortion", "distort", "find"]
 
 
 def find(name: str, level: int, dataset: str | None = None) -> tuple[Distortion, float]:
-    """The table's row for a name, and its parameter at a level (1 is the mildest).
+    """Look up a distortion and the parameter of a level.
 
-    dataset: live or tid2013; None is live for GB, GN, JPEG and JP2K, tid2013 for every other name.
-    Raises ValueError for an unknown data set or name, or a level that the distortion lacks.
+    Args:
+        name: Of the distortion in its table.
+        level: 1 is the mildest.
+        dataset: A key of DATASETS; None: the first table that has the name.
+
+    Returns:
+        The row of the table, and one of its levels.
+
+    Raises:
+        ValueError: An unknown data set or name, or a level that the distortion lacks.
     """
-    if dataset is None:
-        table, known = (LIVE if name in LIVE else TID2013), {**LIVE, **TID2013}
-    elif dataset in DATASETS:
-        table = known = DATASETS[dataset]
-    else:
+    if dataset is not None and dataset not in DATASETS:
         raise ValueError(f"distort: expected a data set of {', '.join(DATASETS)}, got {dataset!r}")
-    if name not in table:
+    tables = list(DATASETS.values()) if dataset is None else [DATASETS[dataset]]
+    rows = [table[name] for table in tables if name in table]
+    if not rows:
+        known = dict.fromkeys(known for table in tables for known in table)
         raise ValueError(f"distort: expected a distortion of {', '.join(known)}, got {name!r}")
-    row = table[name]
+    row = rows[0]
     if isinstance(level, bool) or level not in range(1, len(row.levels) + 1):
         raise ValueError(f"distort: {name} has levels 1 to {len(row.levels)}, got {level!r}")
     return row, row.levels[int(level) - 1]
 
 
 def distort(image: np.ndarray, name: str, level: int, rng, dataset: str | None = None) -> np.ndarray:
-    """Distort one image: uint8 (H, W, 3) RGB 0..255 in, the same shape and type out; the input is left as it was.
+    """Distort an image; the input is left as it is.
 
-    name: a key of LIVE or TID2013. level: 1 (mildest) to 5 (LIVE) or 4 (TID2013). rng: numpy RandomState or Generator.
-    dataset: live or tid2013; None is live for GB, GN, JPEG and JP2K, tid2013 for every other name.
-    Raises ValueError for another shape or type, an unknown name, a level that the distortion lacks, or a picture too
-    small for its patches.
-    Source: RankIQA, section 4.1, and upstream's data/data_generator and data/rank_tid2013 (MATLAB).
+    Args:
+        image: uint8 (H, W, 3), RGB, 0..255.
+        name: Of the distortion: a key of LIVE, TID2013 or WILD.
+        level: 1 (mildest) to 5, in TID2013 to 4.
+        rng: numpy RandomState or Generator.
+        dataset: live, tid2013 or wild; None: the first of these that has the name, so GB, GN, JPEG and JP2K are LIVE's.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+
+    Raises:
+        ValueError: Another shape or type, an unknown name, a level that the distortion lacks, or an image too small for
+            its patches.
+
+    Source:
+        RankIQA, section 4.1, and upstream's data/data_generator and data/rank_tid2013 (MATLAB).
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__

@@ -20,8 +20,11 @@ def _need(image: np.ndarray, name: str, height: int, width: int) -> None:
 def displaced_patches(image: np.ndarray, patches: float, rng) -> np.ndarray:
     """Replace this many 15 x 15 patches by what stands five rows and five columns further (NEPN).
 
-    Raises ValueError below 31 x 31 pixels.
-    Source: upstream data/rank_tid2013/nepn.m.
+    Raises:
+        ValueError: Below 31 x 31 pixels.
+
+    Source:
+        Upstream data/rank_tid2013/nepn.m.
     """
     _need(image, "NEPN", MARGIN + 1, MARGIN + 1)
     height, width = image.shape[:2]
@@ -49,8 +52,11 @@ def colour_of_blocks(image: np.ndarray, blocks: float) -> np.ndarray:
 def colour_blocks(image: np.ndarray, blocks: float, rng) -> np.ndarray:
     """Cover this many 32 x 32 blocks with one colour, further from the picture's mean the fewer they are (BW).
 
-    Raises ValueError below 33 x 34 pixels.
-    Source: upstream data/rank_tid2013/BlockWise.m.
+    Raises:
+        ValueError: Below 33 x 34 pixels.
+
+    Source:
+        Upstream data/rank_tid2013/BlockWise.m.
     """
     _need(image, "BW", BLOCK + 1, BLOCK + 2)
     height, width = image.shape[:2]

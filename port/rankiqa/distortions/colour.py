@@ -13,7 +13,8 @@ from rankiqa.distortions.rounding import to_uint8
 def mean_shift(image: np.ndarray, shift: float, rng: object) -> np.ndarray:
     """Add this many grey levels to every value, saturating (MSH; MSL with a negative shift).
 
-    Source: upstream data/rank_tid2013/MeanShift.m.
+    Source:
+        Upstream data/rank_tid2013/MeanShift.m.
     """
     return cv2.LUT(image, to_uint8(np.arange(256) + float(shift)))
 
@@ -21,7 +22,8 @@ def mean_shift(image: np.ndarray, shift: float, rng: object) -> np.ndarray:
 def contrast_change(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
     """Multiply every value by this factor (CCL below 1, CCH above).
 
-    Source: upstream data/rank_tid2013/ContrastChange.m.
+    Source:
+        Upstream data/rank_tid2013/ContrastChange.m.
     """
     # UPSTREAM: /255 and *255 before the factor
     return cv2.LUT(image, to_uint8(UNIT * 255.0 * factor))
@@ -30,7 +32,8 @@ def contrast_change(image: np.ndarray, factor: float, rng: object) -> np.ndarray
 def colour_saturation(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
     """Multiply the distance of Cb and Cr from grey by this factor; a negative one gives complementary colours (CS).
 
-    Source: upstream data/rank_tid2013/ColorSaturation.m.
+    Source:
+        Upstream data/rank_tid2013/ColorSaturation.m.
     """
     luma, *chroma = cv2.split(rgb_to_ycbcr(image))
     # UPSTREAM: grey is taken as 0.5, which is 127.5, while rgb2ycbcr's grey is 128.
@@ -43,7 +46,9 @@ def chromatic_aberration(image: np.ndarray, shift: float, rng: object) -> np.nda
     """Shift red by shift - 1 columns to the right and green by shift / 2 - 1, then blur a little (CA).
 
     The columns that nothing is shifted into keep what they had.
-    Source: upstream data/rank_tid2013/CA.m.
+
+    Source:
+        Upstream data/rank_tid2013/CA.m.
     """
     shifted = image.copy()
     # UPSTREAM: MATLAB counts columns from 1, so "from column `shift` on" moves by one less. Its B is the green channel.

@@ -17,7 +17,9 @@ def cbm3d(noisy: np.ndarray) -> np.ndarray:
 
     The package's defaults are upstream's sizes of blocks, groups and windows. Set here: the 2007 algorithm's way to
     estimate variances and its thresholds, as in upstream's, and one thread, or the last bits would vary.
-    Raises ValueError without the package bm3d (the extra `denoise`).
+
+    Raises:
+        ValueError: Without the package bm3d (the extra `denoise`).
     """
     bm3d = need("bm3d", "denoise", "distort: ID")
     profile = bm3d.BM3DProfile()
@@ -29,8 +31,12 @@ def denoised_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
     """Add white noise of this variance on [0, 1], then noise of sigma 25/255, and denoise with CBM3D at 25 (ID).
 
     CBM3D knows nothing of the first noise, and the more there is of it the more stays.
-    Raises ValueError without the package bm3d, whose licence is for non-commercial use (the extra `denoise`).
-    Source: upstream data/rank_tid2013/ImageDenoising.m, BM3D/CBM3D.m.
+
+    Raises:
+        ValueError: Without the package bm3d, whose licence is for non-commercial use (the extra `denoise`).
+
+    Source:
+        Upstream data/rank_tid2013/ImageDenoising.m, BM3D/CBM3D.m.
     """
     height, width = image.shape[:2]
     padding = [(0, max(SMALLEST - height, 0)), (0, max(SMALLEST - width, 0)), (0, 0)]

@@ -1,9 +1,9 @@
-"""What a distortion is: one row of a data set's table."""
+"""A distortion: one row of a table."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 
@@ -11,17 +11,26 @@ ORIGINS = {
     "upstream": "upstream's code makes it",
     "listed": "in upstream's lists, though its code never makes it",
     "ours": "a type of TID2013 that upstream leaves out; the parameters are our choice",
+    "wild": "what cameras, phones and the web do to pictures; the parameters are our choice",
 }
 
 
 @dataclass(frozen=True)
 class Distortion:
-    """One row of the table: what is applied, and the parameter of each level, mildest first.
+    """A type of distortion and its levels.
 
-    name: upstream's folder. parameter: what the numbers in `levels` are. apply: (image, one of levels, rng) -> image,
-    uint8 (H, W, 3) RGB both. number: TID2013's, or None. suffix: of the file that upstream writes. origin: one of
-    ORIGINS. encode: (image, one of levels, rng) -> the bytes of the .jpg or .jp2 file that decodes to what `apply`
-    returns; None for types that are stored as .bmp.
+    Attributes:
+        name: Of its folder in a ranked set, as upstream writes it.
+        title: In words.
+        parameter: What the numbers in `levels` are.
+        levels: The parameter of each level, mildest first.
+        apply: (image, one of levels, rng) -> image; both uint8 (H, W, 3) RGB.
+        number: TID2013's, or None.
+        suffix: Of its files in a ranked set.
+        origin: A key of ORIGINS.
+        encode: (image, one of levels, rng) -> the bytes of the .jpg or .jp2 file that decodes to what `apply` returns;
+            None for types that are stored as .bmp.
+        source: Where the type is described, if upstream does not have it.
     """
 
     name: str
@@ -33,3 +42,4 @@ class Distortion:
     suffix: str = ".bmp"
     origin: str = "upstream"
     encode: Callable[[np.ndarray, float, object], bytes] | None = None
+    source: str = ""

@@ -32,6 +32,7 @@ def filtered(image: np.ndarray) -> np.ndarray:
 def high_frequency_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
     """Take the highest frequencies away, round, and add white noise of this variance on [0, 1] (HFN).
 
-    Source: upstream data/rank_tid2013/HighFN.m, ghp.m.
+    Source:
+        Upstream data/rank_tid2013/HighFN.m, ghp.m.
     """
     return white_noise(to_uint8(filtered(image)), variance, rng)

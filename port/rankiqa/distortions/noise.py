@@ -20,7 +20,8 @@ def add_noise(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
 def white_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
     """Add zero-mean Gaussian noise of this variance to the picture on [0, 1], clip, and go back to uint8.
 
-    Source: MATLAB's imnoise(image, 'gaussian', 0, variance).
+    Source:
+        MATLAB's imnoise(image, 'gaussian', 0, variance).
     """
     return add_noise(image, np.sqrt(variance) * rng.standard_normal(size=image.shape))
 
@@ -33,7 +34,8 @@ def gaussian_noise(image: np.ndarray, log2_variance: float, rng) -> np.ndarray:
 def colour_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
     """Add Gaussian noise of this variance to Y, Cb and Cr on [0, 1] (GNC).
 
-    Source: upstream data/rank_tid2013/gnc.m.
+    Source:
+        Upstream data/rank_tid2013/gnc.m.
     """
     ycbcr = rgb_to_ycbcr(image) / 255.0
     ycbcr += np.sqrt(variance) * rng.standard_normal(size=image.shape)
@@ -43,7 +45,8 @@ def colour_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
 def impulse_noise(image: np.ndarray, density: float, rng) -> np.ndarray:
     """Set this share of the values to 0 or 255, as likely the one as the other, each channel for itself (IN).
 
-    Source: MATLAB's imnoise(image, 'salt & pepper', density).
+    Source:
+        MATLAB's imnoise(image, 'salt & pepper', density).
     """
     drawn = rng.uniform(size=image.shape)
     noisy = image.copy()
@@ -55,7 +58,8 @@ def impulse_noise(image: np.ndarray, density: float, rng) -> np.ndarray:
 def multiplicative_noise(image: np.ndarray, deviation: float, rng) -> np.ndarray:
     """Multiply each value by 1 + deviation * normal, one channel after the other (MGN).
 
-    Source: upstream data/rank_tid2013/MultiGN.m.
+    Source:
+        Upstream data/rank_tid2013/MultiGN.m.
     """
     height, width, channels = image.shape
     noisy = image / 255.0 * 255.0

@@ -1,4 +1,4 @@
-"""Colour quantisation with dither (CQD)."""
+"""Colour quantisation with dithering (CQD)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIDE = 1 << BITS
 
 
 def _moments(image: np.ndarray) -> np.ndarray:
-    """(5, 33, 33, 33): pixels, sums of R, G, B and of their squares below each corner of the colour cube."""
+    """Cumulative moments, (5, 33, 33, 33): the pixels, sums of R, G, B and of their squares below each corner."""
     colours = image.reshape(-1, 3)
     cells = (colours >> (8 - BITS)).astype(np.int64) @ [SIDE * SIDE, SIDE, 1]
     wide = colours.astype(np.float64)
@@ -25,7 +25,7 @@ def _moments(image: np.ndarray) -> np.ndarray:
 
 def _inside(moments: np.ndarray, low: tuple, high: tuple) -> np.ndarray:
     """(5, N): the sums of the boxes low..high (exclusive), cells of the colour cube; a bound may be an array (N,)."""
-    total = 0
+    total = np.zeros(1)
     for corner in np.ndindex(2, 2, 2):
         at = [np.atleast_1d(bounds[axis]) for axis, bounds in enumerate((low, high)[c] for c in corner)]
         total = total + (-1) ** (3 - sum(corner)) * moments[:, at[0], at[1], at[2]]
@@ -59,10 +59,18 @@ def _best_cut(moments: np.ndarray, low: tuple, high: tuple):
 
 
 def minimum_variance_palette(image: np.ndarray, colours: int) -> np.ndarray:
-    """At most `colours` colours, uint8 (N, 3): the colour cube cut again and again where the variance is largest.
+    """Choose a palette by cutting the colour cube again and again where the variance is largest.
 
-    Source: Wu, Efficient statistical computations for optimal color quantization, Graphics Gems II, 1991; MATLAB's
-    rgb2ind is a minimum-variance quantiser too, in code that isn't published.
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        colours: The most colours.
+
+    Returns:
+        uint8 (N, 3).
+
+    Source:
+        Wu, Efficient statistical computations for optimal color quantization, Graphics Gems II, 1991. MATLAB's rgb2ind
+        is a minimum-variance quantiser too; its code is not published.
     """
     moments = _moments(image)
     whole = ((0, 0, 0), (SIDE, SIDE, SIDE))
@@ -84,17 +92,18 @@ def minimum_variance_palette(image: np.ndarray, colours: int) -> np.ndarray:
 
 
 def dithered(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """The picture in these colours (N, 3), Floyd and Steinberg's error diffusion, row by row from the left."""
+    """The image in these colours (N, 3) by Floyd and Steinberg's error diffusion, row by row from the left."""
     palette = Image.new("P", (1, 1))
-    filled = np.resize(colours, (256, 3)) if len(colours) < 256 else colours  # no black that nobody asked for
+    filled = np.resize(colours, (256, 3)) if len(colours) < 256 else colours  # Pillow would fill the rest with black
     palette.putpalette(filled.tobytes())
     indexed = Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     return np.array(indexed.convert("RGB"))
 
 
 def colour_quantisation(image: np.ndarray, colours: float, rng: object) -> np.ndarray:
-    """The picture in this many colours of its own, dithered (CQD).
+    """Reduce the image to this many colours of its own, dithered (CQD).
 
-    Source: upstream data/rank_tid2013/tid2013_generator.m (rgb2ind, ind2rgb).
+    Source:
+        Upstream data/rank_tid2013/tid2013_generator.m (rgb2ind, ind2rgb).
     """
     return dithered(image, minimum_variance_palette(image, int(colours)))

@@ -13,7 +13,9 @@ def otsu_thresholds(counts: np.ndarray, number: int) -> np.ndarray:
 
     A bin at a threshold belongs to the class below it. The best of all choices, by dynamic programming; the lowest
     among equals. A histogram with fewer values than classes has those values as thresholds, the last one repeated.
-    Source: Otsu 1979. MATLAB's multithresh walks to a near optimum with fminsearch when there are more than two.
+
+    Source:
+        Otsu 1979. MATLAB's multithresh walks to a near optimum with fminsearch when there are more than two.
     """
     present = np.flatnonzero(counts)
     if len(present) <= number:
@@ -42,7 +44,8 @@ def otsu_thresholds(counts: np.ndarray, number: int) -> np.ndarray:
 def quantisation_noise(image: np.ndarray, thresholds: float, rng: object) -> np.ndarray:
     """Divide the values of all channels together at this many thresholds and give each class one value (QN).
 
-    Source: upstream data/rank_tid2013/QuantizationNoise.m (multithresh, imquantize).
+    Source:
+        Upstream data/rank_tid2013/QuantizationNoise.m (multithresh, imquantize).
     """
     limits = otsu_thresholds(np.bincount(image.ravel(), minlength=GREYS), int(thresholds))
     # UPSTREAM: the classes' values are 0, their upper thresholds from the second on, and 255.

@@ -75,7 +75,9 @@ def jpeg2000_errors(image: np.ndarray, rate: float, rng) -> np.ndarray:
 
     rate: bit errors per 10,000 pixels, at least one in all. They fall into the second halves of packets of at least
     32 bytes: headers arrive whole, or there would be no picture. A picture that has no such packet has no errors.
-    Raises ValueError when Pillow's OpenJPEG is older than 2.4.
+
+    Raises:
+        ValueError: When Pillow's OpenJPEG is older than 2.4.
     """
     file = io.BytesIO()
     Image.fromarray(image).save(
@@ -91,7 +93,7 @@ def jpeg2000_errors(image: np.ndarray, rate: float, rng) -> np.ndarray:
         plt=True,
     )
     data = bytearray(file.getvalue())
-    start, lengths = _packets(data)
+    start, lengths = _packets(bytes(data))
     if not lengths:
         raise ValueError("distort: J2TE needs a Pillow with OpenJPEG 2.4 or newer, got one that writes no PLT markers")
     ends = start + np.cumsum(lengths)
