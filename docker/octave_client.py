@@ -32,7 +32,7 @@ ROWS = [
     (dataset, row.name)
     for dataset, table in DATASETS.items()
     for row in table.values()
-    if row.origin != "ours" and row.name not in MATLAB_ONLY
+    if row.origin in ("upstream", "listed") and row.name not in MATLAB_ONLY
 ]
 
 

@@ -76,6 +76,12 @@ def wait_for(condition, seconds=60):
         time.sleep(0.002)
 
 
+def workers_of(parent):
+    """The worker processes, without multiprocessing's process that watches over semaphores."""
+    children = psutil.Process(parent.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
 @pytest.mark.parametrize("dataset", ["live", "tid2013"])
 def test_layout_and_pixels(photographs, tmp_path, distort, dataset):
     types = [*list(DATASETS[dataset])[:4], "JPEG", "JP2K"]
@@ -190,13 +196,17 @@ def test_it_says_what_it_skipped(photographs, tmp_path, capfd):
     command = ["distort", "--set", "live", "--images", str(photographs), "--out", str(tmp_path), *FEW]
     assert main(command) == 0
     out, err = capfd.readouterr()
-    assert "made 48 files of 3 photographs" in out and "skipped 0 files" in out and "most memory of a worker: " in out
+    assert (
+        "made 48 files of 3 photographs" in out
+        and "skipped 0 valid files" in out
+        and "most memory of a worker: " in out
+    )
     assert "100%" in err and "48/48" in err and "file/s" in err
     assert main(command) == 0
     out = capfd.readouterr().out
     assert (
         "made 0 files" in out
-        and "skipped 48 files" in out
+        and "skipped 48 valid files" in out
         and "3 whole photographs: cat.png, fig.bmp, moose.jpg" in out
     )
 
@@ -368,9 +378,9 @@ def test_a_worker_that_is_killed(photographs, tmp_path, undisturbed):
     out = tmp_path / "out"
     parent = process(photographs, out, *FEW, "--workers", 2, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     wait_for(lambda: (out / "GB/GB1").is_dir() and os.listdir(out / "GB/GB1"))
-    workers = psutil.Process(parent.pid).children()
+    workers = workers_of(parent)
     assert len(workers) == 2
-    assert all(worker.num_threads() <= 2 for worker in workers)  # its own, and the one that listens
+    assert all(worker.num_threads() <= 2 for worker in workers)  # its own, and the one that waits for the parent's end
     workers[0].kill()
     _, err = parent.communicate(timeout=60)
     assert parent.returncode == 1
@@ -385,14 +395,14 @@ def test_stopped(photographs, tmp_path, undisturbed, number):
     out = tmp_path / "out"
     parent = process(photographs, out, *FEW, "--workers", 2, stderr=subprocess.PIPE, start_new_session=True)
     wait_for(lambda: (out / "GB/GB1").is_dir() and os.listdir(out / "GB/GB1"))
-    workers = psutil.Process(parent.pid).children()
+    workers = workers_of(parent)
     begin = time.monotonic()
     os.killpg(parent.pid, number)  # as a terminal does
     err = parent.communicate(timeout=60)[1].decode()
     assert time.monotonic() - begin < 10
     assert parent.returncode == 130
     assert "Traceback" not in err
-    assert err.splitlines()[-1] == "rankiqa: stopped; the same command goes on from here"
+    assert err.splitlines()[-1] == "rankiqa: stopped; the same command resumes"
     assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
     found = tree(out)
     assert all(undisturbed[path] == data for path, data in found.items() if not path.startswith(".rankiqa/records"))
@@ -414,7 +424,7 @@ def test_workers_end_when_their_parent_is_gone(photographs, tmp_path):
     out = tmp_path / "out"
     parent = process(photographs, out, *FEW, "--workers", 2, stderr=subprocess.DEVNULL)
     wait_for(lambda: (out / "GB/GB1").is_dir() and os.listdir(out / "GB/GB1"))
-    workers = psutil.Process(parent.pid).children()
+    workers = workers_of(parent)
     parent.kill()
     parent.wait()
     gone, alive = psutil.wait_procs(workers, timeout=20)

@@ -15,8 +15,8 @@ import pytest
 import rankiqa
 from rankiqa.distortions import DATASETS
 from rankiqa.ranked_sets import make_files, names, settings
-from rankiqa.ranked_sets.make_files import generator
-from rankiqa.ranked_sets.records import Record, forget, read_record, record_bytes, record_path
+from rankiqa.ranked_sets.make_files import random_generator
+from rankiqa.ranked_sets.records import Record, read_record, record_bytes, record_path, remove_files
 
 
 def touch(folder, files):
@@ -60,7 +60,12 @@ def test_what_is_counted(tmp_path):
     os.symlink(tmp_path / "a.jpg", tmp_path / "link.png")
     os.symlink(tmp_path / "nowhere", tmp_path / "broken.png")
     found = names.count(tmp_path, (1, 1))
-    assert (found.every, found.shard, found.others, sorted(found.first)) == (5, 5, 2, ["noname", "notes.txt"])
+    assert (found.photographs, found.shard, found.others, sorted(found.other_names)) == (
+        5,
+        5,
+        2,
+        ["noname", "notes.txt"],
+    )
     assert [name for name, _ in taken(tmp_path)] == ["a", "b", "broken", "c", "link"]
 
 
@@ -124,9 +129,9 @@ def test_memory_does_not_grow_with_the_folder(monkeypatch):
 
 def test_what_is_random_depends_on_all_four():
     keys = [(0, "a", "GN", 1), (1, "a", "GN", 1), (0, "b", "GN", 1), (0, "a", "IN", 1), (0, "a", "GN", 2)]
-    drawn = [generator(*key).integers(2**63) for key in keys]
+    drawn = [random_generator(*key).integers(2**63) for key in keys]
     assert len(set(drawn)) == len(keys)
-    assert drawn == [generator(*key).integers(2**63) for key in keys]
+    assert drawn == [random_generator(*key).integers(2**63) for key in keys]
     digest = hashlib.sha256(b'[0, "a", "GN", 1]').digest()
     assert drawn[0] == np.random.default_rng(int.from_bytes(digest, "big")).integers(2**63)
 
@@ -140,18 +145,18 @@ def test_records(tmp_path):
     record = Record("s", "p", 300, 400, {"b.bmp": [7, sha256(b"picture")], "gone.bmp": [7, sha256(b"picture")]})
     record_path(tmp_path, "a").write_bytes(record_bytes(record))
     assert read_record(tmp_path, "a") == record and read_record(tmp_path, "b") is None
-    assert record.fits("s", "p") and not record.fits("t", "p") and not record.fits("s", "q")
+    assert record.matches("s", "p") and not record.matches("t", "p") and not record.matches("s", "q")
     for quick in (False, True):
-        assert record.holds(tmp_path, "b.bmp", quick)
-        assert not record.holds(tmp_path, "gone.bmp", quick)
-        assert not record.holds(tmp_path, "c.bmp", quick)
+        assert record.is_valid(tmp_path, "b.bmp", quick)
+        assert not record.is_valid(tmp_path, "gone.bmp", quick)
+        assert not record.is_valid(tmp_path, "c.bmp", quick)
     (tmp_path / "b.bmp").write_bytes(b"pictura")
-    assert record.holds(tmp_path, "b.bmp", True) and not record.holds(tmp_path, "b.bmp", False)
+    assert record.is_valid(tmp_path, "b.bmp", True) and not record.is_valid(tmp_path, "b.bmp", False)
     (tmp_path / "b.bmp").write_bytes(b"picture.")
-    assert not record.holds(tmp_path, "b.bmp", True)
+    assert not record.is_valid(tmp_path, "b.bmp", True)
     other = dataclasses.replace(record, files=dict(reversed(record.files.items())))
     assert record_bytes(other) == record_bytes(record)
-    forget(tmp_path, "a", record)
+    remove_files(tmp_path, "a", record)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -229,10 +234,10 @@ def test_the_folder_for_files_being_written(tmp_path):
     working = touch(hidden / "run-working", ["part"])
     lock = os.open(working, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    with settings.temporary(tmp_path) as first, settings.temporary(tmp_path) as second:
+    with settings.temporary_folder(tmp_path) as first, settings.temporary_folder(tmp_path) as second:
         assert not killed.exists() and (working / "part").exists()
         assert first.is_dir() and second.is_dir() and first != second
     os.close(lock)
-    with settings.temporary(tmp_path):
+    with settings.temporary_folder(tmp_path):
         assert not working.exists()
     assert sorted(os.listdir(hidden)) == ["lock"]

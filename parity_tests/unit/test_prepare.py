@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -19,6 +18,7 @@ from rankiqa.cli import main
 from rankiqa.data import photographs
 from rankiqa.data.images import ImageError, read_image
 from rankiqa.ranked_sets import pristine_images, pristine_selection
+from rankiqa.ranked_sets.worker_pool import WorkerLost
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
 PORT = Path(__file__).resolve().parents[2] / "port"
@@ -338,28 +338,31 @@ def test_a_folder_that_is_not_ours_is_left_alone(capsys, waterloo, places, tmp_p
     assert "another file" in prepare_places(capsys, places, ours, "--scenes", 2, "--per-scene", 2)[2]
 
 
-def test_a_disk_that_fails_ends_the_run(capsys, waterloo, tmp_path, monkeypatch):
-    def replace(source, target):
-        if target.name == "00003.bmp":
-            raise OSError(28, "No space left on device", str(target))
-        os.rename(source, target)
-
-    monkeypatch.setattr(pristine_images.os, "replace", replace)
+def test_a_disk_that_fails_ends_the_run(capsys, waterloo, tmp_path):
     out = tmp_path / "out"
+    (out / "00003.bmp").mkdir(parents=True)
+    record = tmp_path / "out.json"
+    assert prepare_waterloo(capsys, waterloo, tmp_path / "other")[0] == 0
+    record.write_bytes((tmp_path / "other.json").read_bytes())
     status, text, err = prepare_waterloo(capsys, waterloo, out, "--json")
-    assert status == 1 and "No space left" in err and "No space left" in json.loads(text)["error"]
-    assert sorted(os.listdir(out)) == ["00001.bmp", "00002.bmp"] and not sidecar(out)["complete"]
+    assert status == 1 and "00003.bmp: expected it to be written, got: Is a directory" in err
+    assert json.loads(text)["error"] in err and not sidecar(out)["complete"]
+    (out / "00003.bmp").rmdir()
+    assert prepare_waterloo(capsys, waterloo, out)[0] == 0
+    assert contents(out) == contents(tmp_path / "other")
 
 
-@pytest.mark.parametrize("error, status", [(BrokenProcessPool(), 1), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize(
+    "error, status", [(WorkerLost("expected every worker to stay"), 1), (KeyboardInterrupt(), 130)]
+)
 def test_a_run_that_is_cut_short_says_so(capsys, waterloo, tmp_path, monkeypatch, error, status):
-    def prepare_all(*_, **__):
+    def prepare_images(*_, **__):
         yield pristine_images.Outcome("00001.bmp", written=True)
         raise error
 
-    monkeypatch.setattr(pristine_images, "prepare_all", prepare_all)
+    monkeypatch.setattr(pristine_images, "prepare_images", prepare_images)
     found, _, err = prepare_waterloo(capsys, waterloo, tmp_path / "out")
-    assert found == status and ("workers" in err if status == 1 else "stopped; the same command goes on" in err)
+    assert found == status and ("every worker" in err if status == 1 else "stopped; the same command resumes" in err)
     assert not sidecar(tmp_path / "out")["complete"]
 
 

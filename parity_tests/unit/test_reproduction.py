@@ -1,6 +1,8 @@
 """The parts of scripts/reproduce that need no Caffe: photographs, lists, logs, verdict, bad input."""
 
+import base64
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import compare  # noqa: E402
 import distorted_images  # noqa: E402
 import recorded_run  # noqa: E402
 import report_json  # noqa: E402
+import report_page  # noqa: E402
 
 LOG = """I1123 22:00:00.000000     1 solver.cpp:331] Iteration 0, Testing net (#0)
 I1123 22:00:01.000000     1 solver.cpp:400]     Test net output #0: loss = 89.7 (* 1 = 89.7 loss)
@@ -159,3 +162,85 @@ def test_own_photographs_are_not_compared_with_the_recording(folder, tmp_path):
     done = run("--caffe", "recorded", "--images", folder, "--out", tmp_path / "out")
     assert done.returncode == 2 and "needs live Caffe" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def example_report(side, why):
+    """What report.json holds, without a run; scores are the recording's own."""
+    correlation = {"srocc": 0.5, "lcc": float("nan")}
+    return {
+        "verdict": "agree",
+        "reference": "recorded",
+        "why_recorded": why,
+        "to_run_live": "scripts/reproduce --caffe live",
+        "score": {"max_abs_diff": 1.5e-6, "range": 40.0},
+        "srocc": {"caffe": 0.75, "port": 0.75},
+        "untrained_srocc": None,
+        "start_srocc": 0.1,
+        "per_distortion": {
+            name: dict.fromkeys(("untrained", "start", "caffe", "port"), 0.875) for name in ("GB", "GN")
+        },
+        "fine_tuned": {
+            "label": distorted_images.STAND_IN,
+            "label_note": distorted_images.STAND_IN_NOTE,
+            "rank_before": correlation,
+            "srocc": {"caffe": 0.5, "port": 0.5},
+            "lcc": {"caffe": 0.5, "port": None},
+        },
+        "layers": {name: {"conv1": 0.0, "relu1": 3e-7, "pool1": float("nan")} for name in compare.TRAINED},
+        "checks": [
+            {"name": "weights", "value": True, "limit": True, "passed": True},
+            {"name": "largest error", "value": float("nan"), "limit": 1e-5, "passed": False},
+        ],
+        "curves": {"rank": {"train": [[0, 3.5], [5, 0.0]], "test_loss": [[0, 4.5]]}, "ft": {"train": []}},
+        "images": {"held_out": len(side.images), "photographs": 10, "left_out": ["one"]},
+        "settings": {"seed": 7, "ft_iterations": 50},
+        "caffe": {},
+        "versions": {"torch": "2"},
+        "machine": {"cpus": 2},
+        "timings": {"train": 12.5},
+        "digests": {"rank.caffemodel": "0" * 64},
+    }
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    side, _, _, _ = recorded_run.load()
+    port = {name: side.scores[name].copy() for name in compare.TRAINED}
+    port["rank"][0] = np.nan
+    pixels = [np.full((20, 30, 3), (200, 60, 10), np.uint8) for _ in side.images]
+    compared = compare.Compared(side, pixels, port, dict.fromkeys(compare.TRAINED, True), [])
+    return side, report_page.render(example_report(side, "no <b>engine</b> & no socket"), compared)
+
+
+def test_the_page_says_what_the_report_says(rendered):
+    side, text = rendered
+    text = " ".join(text.split())
+    for words in (
+        "Caffe and the port agree",
+        "at most 1.5e-06 on a range of 40",
+        "no &lt;b&gt;engine&lt;/b&gt; &amp; no socket",  # text, not markup
+        "machine's codecs make them differently: 1 images",
+        '<td class="n">yes</td>',
+        '<td class="bad">failed</td>',
+        '<th class="n">–</th>',
+        "scripts/reproduce --seed 7</pre>",
+        "Gaussian blur",
+        "Nothing to draw.",
+        "limit 1e-05",
+        f"of {len(side.images)}, evenly spaced",
+    ):
+        assert words in text, words
+    named = [image.name for image in side.images[1:]]
+    assert all(f"{name}: Caffe " in text for name in named)  # on the chart's points
+    assert text.count('class="plotly-graph-div"') == 5
+    assert text.count("<figure>") == 4 * 6 + report_page.PICTURES
+
+
+def test_the_page_is_complete_in_itself_and_its_colours_are_right(rendered):
+    _, text = rendered
+    outside = re.sub(r"<script>/\*\*.*?</script>", "", text, count=1, flags=re.S)  # plotly.js names addresses
+    assert len(text) - len(outside) > 1_000_000
+    assert not re.search(r'(src|href)="(?!data:)', outside) and "url(" not in outside and "@import" not in outside
+    data = re.search(r"data:image/jpeg;base64,([^\"]+)", text)[1]
+    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    assert np.abs(pixels[5, 5, ::-1].astype(int) - (200, 60, 10)).max() < 12

@@ -17,7 +17,7 @@ from rankiqa.cli import main
 from rankiqa.data.photographs import read_photograph
 from rankiqa.distortions import DATASETS
 from rankiqa.ranked_sets import contact_sheet
-from rankiqa.ranked_sets.make_files import generator
+from rankiqa.ranked_sets.make_files import random_generator
 
 
 class Page(HTMLParser):
@@ -76,17 +76,17 @@ def page(small, tmp_path_factory):
 
 def test_a_row_a_type_a_column_a_level(page, small):
     rows = Page(page).rows
-    assert [row[0] for row in rows] == [f"{name}-{kind}" for name in ("live", "tid2013") for kind in DATASETS[name]]
+    assert [row[0] for row in rows] == [f"{name}-{kind}" for name in DATASETS for kind in DATASETS[name]]
     pristine = read_photograph(Path(small).read_bytes(), min_side=1)
     assert pristine.shape == (160, 220, 3)
     for identity, words, pictures in rows:
         dataset, _, kind = identity.partition("-")
         row = DATASETS[dataset][kind]
         assert words[0] == kind and row.title in words[1] and words[2] == row.parameter
-        assert words[3] == {"upstream": "original", "listed": "listed", "ours": "ours"}[row.origin]
+        assert words[3] == {"upstream": "original", "listed": "listed", "ours": "ours", "wild": "wild"}[row.origin]
         assert len(pictures) == len(row.levels)
         for level, (shown, alt, caption) in enumerate(pictures, start=1):
-            made = rankiqa.distort(pristine, kind, level, generator(3, "cat", kind, level), dataset)
+            made = rankiqa.distort(pristine, kind, level, random_generator(3, "cat", kind, level), dataset)
             assert np.array_equal(shown, made[5:155, 10:210])  # the middle, a pixel for a pixel
             assert f"level {level}" in alt
             value = row.levels[level - 1]
@@ -103,7 +103,7 @@ def test_nothing_is_loaded_from_elsewhere(page):
 
 
 def test_a_set_and_a_seed(small, tmp_path, page):
-    for name in ("live", "tid2013"):
+    for name in ("live", "tid2013", "wild"):
         show("--image", small, "--out", tmp_path / "a.html", "--set", name, "--seed", 3)
         text = (tmp_path / "a.html").read_text(encoding="utf-8")
         assert [row[0] for row in Page(text).rows] == [f"{name}-{kind}" for kind in DATASETS[name]]
@@ -119,15 +119,15 @@ def test_a_set_and_a_seed(small, tmp_path, page):
 
 def test_large_photographs_are_scaled_down_and_small_ones_shown_whole(tmp_path, photograph):
     large = np.array(Image.open(photograph).convert("RGB").resize((1200, 800)))
-    assert contact_sheet.fitted(large).shape == (341, 512, 3)
-    assert contact_sheet.fitted(large[:, :300]).shape == (512, 192, 3)
-    assert contact_sheet.fitted(large[:384, :512]) is not None
-    assert np.array_equal(contact_sheet.fitted(large[:384, :512]), large[:384, :512])
+    assert contact_sheet.fit(large).shape == (341, 512, 3)
+    assert contact_sheet.fit(large[:, :300]).shape == (512, 192, 3)
+    assert contact_sheet.fit(large[:384, :512]) is not None
+    assert np.array_equal(contact_sheet.fit(large[:384, :512]), large[:384, :512])
     Image.fromarray(large[:100, :120]).save(tmp_path / "small & <odd>.png")
     assert show("--image", tmp_path / "small & <odd>.png", "--out", tmp_path / "a.html", "--set", "live") == 0
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert Page(text).rows[0][2][0][0].shape == (100, 120, 3)
-    assert "Distortions of small &amp; &lt;odd&gt;.png" in text
+    assert text.count("Distortions of small &amp; &lt;odd&gt;.png") == 2 and "<odd>" not in text
 
 
 def test_a_type_that_cannot_be_made_here(small, tmp_path, monkeypatch, capsys):
@@ -136,6 +136,12 @@ def test_a_type_that_cannot_be_made_here(small, tmp_path, monkeypatch, capsys):
     rows = {row[0]: row[2] for row in Page((tmp_path / "a.html").read_text(encoding="utf-8")).rows}
     assert [name for name, pictures in rows.items() if len(pictures) != 4] == ["tid2013-ID"]
     assert capsys.readouterr().err.count("pip install 'rankiqa[denoise]'") == 4
+
+
+def test_a_missing_package_is_named_with_its_extra(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert show("--image", small, "--out", tmp_path / "a.html", "--set", "live") == 2
+    assert "jinja2 (pip install 'rankiqa[pages]')" in capsys.readouterr().err and not (tmp_path / "a.html").exists()
 
 
 @pytest.mark.parametrize(

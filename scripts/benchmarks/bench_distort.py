@@ -21,7 +21,7 @@ import numpy as np
 import get_upstream
 import octave_client
 from rankiqa.distortions import TID2013
-from rankiqa.ranked_sets.worker_pool import ONE_THREAD
+from rankiqa.ranked_sets.worker_pool import WORKER_ENVIRONMENT
 
 HERE = Path(__file__).resolve().parent
 PHOTOGRAPHS = HERE.parents[1] / "parity_tests" / "photographs"
@@ -65,7 +65,7 @@ def port_seconds(names):
 def _child(names):
     """port_seconds in a process of one thread, as `rankiqa distort` has its workers."""
     command = [sys.executable, __file__, *names]
-    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     return json.loads(done.stdout)
 

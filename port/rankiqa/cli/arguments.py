@@ -1,11 +1,13 @@
-"""Kinds of options that several commands share."""
+"""Types of options that several commands share."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import os
-from typing import TYPE_CHECKING, Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -49,3 +51,50 @@ def usable_device(name: str) -> torch.device:
             f"--device {name}: expected a device that PyTorch can use, cpu{here}; got: {lines[0]}"
         ) from None
     return device
+
+
+class Lazy:
+    """An option's default or choices that are imported when they are used: `rankiqa --help` starts without numpy.
+
+    Args:
+        module: The module's name.
+        name: A number or a collection of names in it.
+    """
+
+    def __init__(self, module: str, name: str):
+        self.module, self.name = module, name
+
+    @property
+    def value(self) -> Any:
+        """The object."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __iter__(self) -> Iterator:
+        return iter(self.value)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.value
+
+
+def add_photograph_limits(parser: argparse.ArgumentParser) -> None:
+    """Add --min-side and --max-pixels; `int()` of an option is its value."""
+    parser.add_argument(
+        "--min-side",
+        type=whole(1),
+        default=Lazy("rankiqa.data.photographs", "MIN_SIDE"),
+        metavar="N",
+        help="pixels; smaller images are refused (default %(default)s: a crop)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=whole(1),
+        default=Lazy("rankiqa.data.photographs", "MAX_PIXELS"),
+        metavar="N",
+        help="larger images are refused (default %(default)s)",
+    )

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from rankiqa.cli import arguments, progress
+from rankiqa.cli.interrupts import stoppable
 
-SETS = ("live", "tid2013")
 DEFAULT, OURS, ALL = "default", "ours", "all"
 
 
@@ -31,44 +27,40 @@ def _shard(text: str) -> tuple[int, int]:
 
 def add(commands) -> None:
     """Add the command to an argument parser's commands."""
-    one = commands.add_parser(
+    parser = commands.add_parser(
         "distort",
         help="make a ranked set",
         description="Distort photographs as the original's MATLAB code does: OUT/TYPE/TYPE<level>/NAME.bmp (.jpg, "
-        ".jp2) and OUT/pristine_images/NAME.bmp. The same command goes on where a killed one stopped; what is there "
-        "and right is skipped. Exit status: 0 all made, 1 something was refused or the run failed on the way, "
-        "2 nothing was begun (options, folders), 130 stopped.",
+        ".jp2) and OUT/pristine_images/NAME.bmp. The same command resumes a run that was stopped or killed; valid "
+        "files are skipped. Exit status: 0 all made, 1 something was refused or the run failed on the way, 2 nothing "
+        "was begun (options, folders), 130 stopped.",
     )
-    one.set_defaults(run=run)
-    one.add_argument("--set", required=True, choices=SETS, dest="dataset", help="whose types, levels and parameters")
-    one.add_argument("--images", required=True, metavar="DIR", type=Path, help="photographs (not in folders inside)")
-    one.add_argument("--out", required=True, metavar="DIR", type=Path)
-    one.add_argument(
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--set",
+        required=True,
+        choices=arguments.Lazy("rankiqa.distortions", "DATASETS"),
+        metavar="SET",
+        dest="dataset",
+        help="whose types, levels and parameters: %(choices)s",
+    )
+    parser.add_argument("--images", required=True, metavar="DIR", type=Path, help="photographs (not in folders inside)")
+    parser.add_argument("--out", required=True, metavar="DIR", type=Path)
+    parser.add_argument(
         "--workers", type=arguments.processes(1), default=1, help="processes (default 1; any number: the same files)"
     )
-    one.add_argument(
+    parser.add_argument(
         "--types", nargs="+", metavar="T", default=[DEFAULT],
         help="such as GB JPEG; default: those that the original makes or lists; ours: those beyond it; all",
     )  # fmt: skip
-    one.add_argument("--levels", nargs="+", metavar="L", help="1 is the mildest (default: all)")
-    one.add_argument(
+    parser.add_argument("--levels", nargs="+", metavar="L", help="1 is the mildest (default: all)")
+    parser.add_argument(
         "--shard", type=_shard, default=(1, 1), metavar="i/n", help="the i-th of n parts, one for each machine"
     )
-    one.add_argument("--seed", type=arguments.SEED, default=0, help="of what is random (default 0)")
-    one.add_argument(
-        "--min-side",
-        type=arguments.whole(1),
-        default=227,
-        help="pixels; smaller photographs are refused (default 227: a crop)",
-    )
-    one.add_argument(
-        "--max-pixels",
-        type=arguments.whole(1),
-        default=1 << 26,
-        help="larger photographs are refused (default 67108864)",
-    )
-    one.add_argument("--quick", action="store_true", help="take a file of the right size as right, without reading it")
-    one.add_argument("--json", action="store_true", help="the summary as a JSON object")
+    parser.add_argument("--seed", type=arguments.SEED, default=0, help="of what is random (default 0)")
+    arguments.add_photograph_limits(parser)
+    parser.add_argument("--quick", action="store_true", help="trust existing files (compare sizes only)")
+    parser.add_argument("--json", action="store_true", help="the summary as a JSON object")
 
 
 def _split(words: list[str]) -> list[str]:
@@ -76,7 +68,18 @@ def _split(words: list[str]) -> list[str]:
 
 
 def types_of(table: dict, words: list[str]) -> list[str]:
-    """The types that --types names, each once, in the table's order. Raises ValueError for a name that is none."""
+    """The types that --types names.
+
+    Args:
+        table: A table of DATASETS.
+        words: Names and groups, also several in a word, separated by commas.
+
+    Returns:
+        Each type once, in the table's order.
+
+    Raises:
+        ValueError: A word is neither a name nor a group, or no type is left.
+    """
     groups = {
         DEFAULT: [name for name, row in table.items() if row.origin != OURS],
         OURS: [name for name, row in table.items() if row.origin == OURS],
@@ -93,7 +96,19 @@ def types_of(table: dict, words: list[str]) -> list[str]:
 
 
 def levels_of(table: dict, types: list[str], words: list[str] | None) -> list[int]:
-    """The levels that --levels names, rising. Raises ValueError for a level that a type lacks."""
+    """The levels that --levels names.
+
+    Args:
+        table: A table of DATASETS.
+        types: Names of that table.
+        words: Levels, also several in a word, separated by commas; None for all that every type has.
+
+    Returns:
+        Rising levels.
+
+    Raises:
+        ValueError: A level that one of the types lacks, or none.
+    """
     most = min(len(table[name].levels) for name in types)
     if words is None:
         return list(range(1, most + 1))
@@ -106,41 +121,23 @@ def levels_of(table: dict, types: list[str], words: list[str] | None) -> list[in
     return sorted({every[word] for word in _split(words)})
 
 
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM stops as Ctrl-C does; a second signal does not disturb the clearing up."""
-    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-
-    def stop(*_) -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def run(options: argparse.Namespace) -> int:
     """Make a ranked set; returns the exit status."""
-    with _stoppable():
+    with stoppable():
         try:
             return _run(options)
         except KeyboardInterrupt:
-            print("rankiqa: stopped; the same command goes on from here", file=sys.stderr)
+            print("rankiqa: stopped; the same command resumes", file=sys.stderr)
             return 130
 
 
 def _run(options: argparse.Namespace) -> int:
     from rankiqa.distortions import DATASETS
-    from rankiqa.ranked_sets.make_files import PRISTINE, Order, WriteError, level_folder, rehearse
-    from rankiqa.ranked_sets.names import count
-    from rankiqa.ranked_sets.run import Tally
-    from rankiqa.ranked_sets.run import run as make
-    from rankiqa.ranked_sets.settings import claim, digest, settings, temporary
+    from rankiqa.ranked_sets import settings
+    from rankiqa.ranked_sets.make_files import DistortionJob, WriteError, check_types, level_folder
+    from rankiqa.ranked_sets.names import PRISTINE, count
+    from rankiqa.ranked_sets.run import Counts
+    from rankiqa.ranked_sets.run import run as distort
     from rankiqa.ranked_sets.worker_pool import WorkerLost
 
     table = DATASETS[options.dataset]
@@ -148,66 +145,68 @@ def _run(options: argparse.Namespace) -> int:
     try:
         types = types_of(table, options.types)
         levels = levels_of(table, types, options.levels)
-        found = count(images, options.shard)
-        if not found.every:
+        folder = count(images, options.shard)
+        if not folder.photographs:
             raise ValueError(f"{options.images}: expected a folder with photographs, got none")
         pristine = not ((out / PRISTINE).exists() and os.path.samefile(images, out / PRISTINE))
-        wanted = settings(options.dataset, options.seed, table)
-        folders = [level_folder(kind, level) for kind in types for level in levels]
-        own = [PRISTINE] * pristine
-        per_photograph = len(folders) + pristine
-        rehearse(options.dataset, types)
-        claim(out, wanted, [*table, *own], [*folders, *own])
+        run_settings = settings.settings(options.dataset, options.seed, table)
+        folders = [level_folder(name, level) for name in types for level in levels]
+        pristine_folder = [PRISTINE] * pristine
+        check_types(options.dataset, types)
+        settings.claim(out, run_settings, [*table, *pristine_folder], [*folders, *pristine_folder])
     except OSError as error:
         print(f"rankiqa: {error.filename}: expected a folder to use, got: {error.strerror}", file=sys.stderr)
         return 2
     except ValueError as error:
         print(f"rankiqa: {error}", file=sys.stderr)
         return 2
-    tally, begin, problem = Tally(), time.monotonic(), None
+    counts, begin, problem = Counts(), time.monotonic(), None
     try:
-        with temporary(out) as place, progress.bar(total=found.shard * per_photograph, unit="file") as bar:
-            order = Order(
+        with settings.temporary_folder(out) as temporary:
+            job = DistortionJob(
                 images=str(images), out=str(out), dataset=options.dataset, types=tuple(types), levels=tuple(levels),
-                seed=options.seed, settings=digest(wanted), temporary=str(place), min_side=options.min_side,
-                max_pixels=options.max_pixels, quick=options.quick, pristine=pristine,
+                seed=options.seed, settings=settings.digest(run_settings), temporary=str(temporary),
+                min_side=int(options.min_side), max_pixels=int(options.max_pixels), quick=options.quick,
+                pristine=pristine,
             )  # fmt: skip
-            make(order, options.workers, options.shard, found.shard, tally, bar.update)
+            with progress.bar(total=folder.shard * job.files, unit="file") as bar:
+                distort(job, options.workers, options.shard, folder.shard, counts, bar.update)
     except (WriteError, WorkerLost) as error:
         problem = str(error)
     except OSError as error:
         problem = f"{error.filename or options.out}: expected it to be usable to the end, got: {error.strerror}"
-    _report(options, tally, found, time.monotonic() - begin, types, levels, problem)
-    return 1 if problem or tally.refused else 0
+    _report(options, counts, folder, time.monotonic() - begin, types, levels, problem)
+    return 1 if problem or counts.refused else 0
 
 
-def _report(options, tally, found, seconds: float, types: list[str], levels: list[int], problem: str | None) -> None:
-    peaks = [round(peak / 1024) for _, peak in sorted(tally.peak_kb.items())]
+def _report(options, counts, folder, seconds: float, types: list[str], levels: list[int], problem: str | None) -> None:
+    peaks = [round(peak / 1024) for _, peak in sorted(counts.peak_kb.items())]
     if options.json:
         summary = {
             "set": options.dataset, "types": types, "levels": levels, "seed": options.seed,
             "images": str(options.images), "out": str(options.out), "shard": "{}/{}".format(*options.shard),
-            "workers": options.workers, "photographs": found.shard,
-            "made": {"photographs": tally.photographs, "files": tally.files},
-            "skipped": {"photographs": tally.skipped_photographs, "files": tally.skipped_files},
-            "other_files": found.others, "seconds": round(seconds, 3), "worker_peak_mb": peaks, "error": problem,
+            "workers": options.workers, "photographs": folder.shard,
+            "made": {"photographs": counts.photographs, "files": counts.files},
+            "skipped": {"photographs": counts.skipped_photographs, "files": counts.skipped_files},
+            "other_files": folder.others, "seconds": round(seconds, 3), "worker_peak_mb": peaks, "error": problem,
         }  # fmt: skip
         print(json.dumps(summary)[:-1], end=', "refused": [')  # streamed: there may be as many as photographs
-        for number, row in enumerate(tally.refusal_rows()):
+        for number, row in enumerate(counts.refusal_rows()):
             print(", " * bool(number) + json.dumps(row), end="")
         print("]}", flush=True)
     else:
-        print(f"made {tally.files} files of {tally.photographs} photographs in {seconds:.1f} s")
-        print(f"skipped {tally.skipped_files} files that were there and right")
-        if whole := tally.skipped_photographs:
-            print(f"  {whole} whole photographs: {_some(tally.skipped_names, whole)}")
+        print(f"made {counts.files} files of {counts.photographs} photographs in {seconds:.1f} s")
+        print(f"skipped {counts.skipped_files} valid files")
+        if counts.skipped_photographs:
+            names = _some(counts.skipped_names, counts.skipped_photographs)
+            print(f"  {counts.skipped_photographs} whole photographs: {names}")
         print(f"most memory of a worker: {', '.join(map(str, peaks)) or 0} MB", flush=True)
-    if found.others:
-        print(f"passed over, no image by its name: {_some(found.first, found.others)}", file=sys.stderr)
-    for row in tally.refusal_rows():
+    if folder.others:
+        print(f"passed over, no image by its name: {_some(folder.other_names, folder.others)}", file=sys.stderr)
+    for row in counts.refusal_rows():
         print(f"rankiqa: {row['image']}: {row['error']}", file=sys.stderr)
-    if tally.refused:
-        print(f"rankiqa: refused {tally.refused} of {found.shard} photographs", file=sys.stderr)
+    if counts.refused:
+        print(f"rankiqa: refused {counts.refused} of {folder.shard} photographs", file=sys.stderr)
     if problem:
         print(f"rankiqa: {problem}", file=sys.stderr)
 

@@ -1,15 +1,16 @@
-"""`rankiqa prepare`: Waterloo or Places2, as the paper takes them, to a folder of pristine images."""
+"""`rankiqa prepare`: a folder of pristine images from Waterloo or Places2, chosen as in the paper."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from rankiqa.cli import arguments, progress
+from rankiqa.cli.interrupts import stoppable
 from rankiqa.data.atomic_files import replacing, temporary_name
 
 LARGE = ("keep", "scale", "refuse")
@@ -18,20 +19,21 @@ SHOWN = 20  # refused images named on stderr; OUT.json and --json have them all
 
 def add(commands) -> None:
     """Add the command to an argument parser's commands."""
-    one = commands.add_parser(
+    command = commands.add_parser(
         "prepare",
         help="choose the pristine images that ranked sets are made from",
-        description="Write OUT/NAME.bmp and OUT.json, which says what was chosen and how. The same command goes on "
-        "where a killed one stopped. Exit status: 0 all there, 1 something was refused or missing or the run failed on "
-        "the way, 2 nothing was begun (options, folders, labels), 130 stopped.",
+        description="Write OUT/NAME.bmp and OUT.json, which says what was chosen and how. The same command resumes a "
+        "run that was stopped or killed. Exit status: 0 all written, 1 something was refused or missing or the run "
+        "failed on the way, 2 nothing was begun (options, folders, labels), 130 stopped.",
     )
-    sets = one.add_subparsers(dest="collection", required=True, metavar="SET")
+    collections = command.add_subparsers(dest="collection", required=True, metavar="SET")
     texts = {
         "waterloo": "the 4,744 pristine images of the Waterloo Exploration Database",
         "places2": "the validation images of Places2 (Places365-Standard), so many of each scene",
     }
     waterloo, places2 = (
-        sets.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".") for name, text in texts.items()
+        collections.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        for name, text in texts.items()
     )
     for parser in (waterloo, places2):
         parser.set_defaults(run=run)
@@ -59,30 +61,30 @@ def add(commands) -> None:
             help="an image of which a 224 crop would be less than a third (shorter side above 672): keep it as the "
             "original's code does (default), scale it down to 672, or refuse it",
         )
+        arguments.add_photograph_limits(parser)
         parser.add_argument(
-            "--min-side",
-            type=arguments.whole(1),
-            default=227,
-            metavar="N",
-            help="pixels; smaller images are refused (default 227)",
+            "--workers", type=arguments.processes(1), default=1, metavar="N", help="processes (default 1)"
         )
-        parser.add_argument(
-            "--max-pixels",
-            type=arguments.whole(1),
-            default=1 << 26,
-            help="larger images are refused (default 67108864)",
-        )
-        parser.add_argument("--workers", type=arguments.whole(1), default=1, metavar="N", help="processes (default 1)")
-        parser.add_argument("--quick", action="store_true", help="take a file that is there as right, without a look")
+        parser.add_argument("--quick", action="store_true", help="trust existing files, without reading them")
         parser.add_argument("--json", action="store_true", help="the summary as a JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prepare a collection; returns the exit status."""
+    with stoppable():
+        try:
+            return _run(options)
+        except KeyboardInterrupt:
+            print("rankiqa: stopped; the same command resumes", file=sys.stderr)
+            return 130
+
+
+def _run(options: argparse.Namespace) -> int:
     from rankiqa.ranked_sets import pristine_images, pristine_selection
+    from rankiqa.ranked_sets.worker_pool import WorkerLost
 
     out = Path(os.path.abspath(options.out))
-    rules = pristine_images.Rules(options.min_side, options.max_pixels, options.large)
+    rules = pristine_images.Rules(int(options.min_side), int(options.max_pixels), options.large)
     try:
         if options.collection == "waterloo":
             chosen = pristine_selection.waterloo(options.images, options.count)
@@ -99,28 +101,32 @@ def run(options: argparse.Namespace) -> int:
         print(f"rankiqa: {error}", file=sys.stderr)
         return 2
     files = {name: file.name for name, file in chosen.images}
-    tally = {"written": 0, "skipped": 0, "large": 0, "bytes": 0}
-    refused = list(chosen.refused)
+    counts = {"written": 0, "skipped": 0, "large": 0, "bytes": 0}
+    refused = dict(chosen.refused)
+    reasons: dict[str, str] = {}  # of images that were chosen
     problem = None
     try:
-        made = pristine_images.prepare_all(chosen.images, out, rules, workers=options.workers, quick=options.quick)
-        for outcome in progress.bar(made, total=len(files), unit="image"):
-            if outcome.refused:
-                refused.append((files[outcome.name], outcome.refused))
-                continue
-            tally["written" if outcome.written else "skipped"] += 1
-            tally["large"] += outcome.large
-            tally["bytes"] += outcome.size
-        rows = [{"image": name, "error": why} for name, why in refused]
+        outcomes = pristine_images.prepare_images(
+            chosen.images, out, rules, workers=options.workers, quick=options.quick
+        )
+        try:
+            with contextlib.closing(outcomes):
+                for outcome in progress.bar(outcomes, total=len(files), unit="image"):
+                    if outcome.refused:
+                        reasons[outcome.name] = outcome.refused
+                        continue
+                    counts["written" if outcome.written else "skipped"] += 1
+                    counts["large"] += outcome.large
+                    counts["bytes"] += outcome.size
+        finally:  # in the order of the images: workers end in any order
+            refused |= {file: reasons[name] for name, file in files.items() if name in reasons}
+        rows = [{"image": name, "error": why} for name, why in refused.items()]
         _write(_sidecar(out), record | {"complete": True, "refused": rows})
     except OSError as error:
         problem = f"{error.filename or out}: expected it to be written, got: {error.strerror}"
-    except BrokenProcessPool:
-        problem = "expected the workers to work to the end, one was killed (out of memory?)"
-    except KeyboardInterrupt:
-        print("rankiqa: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    _report(options, chosen, record, tally, refused, problem)
+    except WorkerLost as error:
+        problem = str(error)
+    _report(options, chosen, record, counts, list(refused.items()), problem)
     return 1 if refused or problem else 0
 
 
@@ -129,7 +135,7 @@ def _sidecar(out: Path) -> Path:
 
 
 def _record(collection: str, chosen, rules) -> dict:
-    """What OUT.json holds from the first moment on: an interrupted run and an undisturbed one end with the same."""
+    """The content of OUT.json from the beginning on; a resumed run ends with the same."""
     return {
         "command": f"prepare {collection}",
         "settings": {**chosen.settings, **vars(rules)},
@@ -140,34 +146,34 @@ def _record(collection: str, chosen, rules) -> dict:
 
 
 def _claim(out: Path, record: dict) -> None:
-    """Make OUT, or check that it is of a run like this one and holds nothing else. Raises ValueError, OSError."""
+    """Create OUT, or check that it belongs to such a run and has nothing else. Raises ValueError, OSError."""
     sidecar = _sidecar(out)
-    there = set(os.listdir(out)) if out.is_dir() else set()
+    existing = set(os.listdir(out)) if out.is_dir() else set()
     try:
-        found = json.loads(sidecar.read_bytes())
+        earlier = json.loads(sidecar.read_bytes())
     except FileNotFoundError:
-        if there:
+        if existing:
             raise ValueError(
                 f"{out}: expected a new or an empty folder, or one with {sidecar.name} of an earlier run beside it, "
-                f"got {len(there)} files and no {sidecar.name}"
+                f"got {len(existing)} files and no {sidecar.name}"
             ) from None
-        found = record
+        earlier = record
     except ValueError:
         raise ValueError(f"{sidecar}: expected the record of an earlier run, got another file") from None
-    found = found if isinstance(found, dict) else {}
-    for key in ("command", "settings"):  # more images than then is fine: what was missing has been found
-        if found.get(key) != record[key]:
+    earlier = earlier if isinstance(earlier, dict) else {}
+    for key in ("command", "settings"):  # not the images: missing ones may have been added
+        if earlier.get(key) != record[key]:
             raise ValueError(
                 f"{sidecar}: {key}: expected {json.dumps(record[key])} as this run has it, got "
-                f"{json.dumps(found.get(key))}; another --out?"
+                f"{json.dumps(earlier.get(key))}; another --out?"
             )
-    leftover = {temporary_name(out / name).name for name in record["files"]}
-    if strange := sorted(there - record["files"].keys() - leftover):
+    temporary = {temporary_name(out / name).name for name in record["files"]}
+    if others := sorted(existing - record["files"].keys() - temporary):
         raise ValueError(
-            f"{out}: expected only images that this run makes, got {len(strange)} other files, such as {strange[0]}"
+            f"{out}: expected only images that this run makes, got {len(others)} other files, such as {others[0]}"
         )
     out.mkdir(parents=True, exist_ok=True)
-    for name in there & leftover:  # of a killed run
+    for name in existing & temporary:  # of a killed run
         os.unlink(out / name)
     _write(sidecar, record | {"complete": False})
 
@@ -177,22 +183,22 @@ def _write(path: Path, content: dict) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def _report(options, chosen, record: dict, tally: dict, refused: list[tuple[str, str]], problem: str | None) -> None:
+def _report(options, chosen, record: dict, counts: dict, refused: list[tuple[str, str]], problem: str | None) -> None:
     total, sidecar = len(chosen.images), str(_sidecar(Path(os.path.abspath(options.out))))
     if options.json:
         summary = {
             "set": options.collection, "images": str(options.images), "out": str(options.out), "selected": total,
-            "sidecar": sidecar, **tally, "passed_over": len(chosen.passed_over), "selection_sha256": chosen.sha256,
+            "sidecar": sidecar, **counts, "passed_over": len(chosen.passed_over), "selection_sha256": chosen.sha256,
             "settings": record["settings"], "refused": [{"image": name, "error": why} for name, why in refused],
             "error": problem,
         }  # fmt: skip
         print(json.dumps(summary), flush=True)
     else:
-        print(f"chosen: {total} images, {tally['written']} written, {tally['skipped']} there and right")
-        print(f"{options.out}: {tally['bytes'] / 1e6:.1f} MB; how they were chosen: {sidecar}", flush=True)
-    if tally["large"] and options.large == "keep":
+        print(f"chosen: {total} images, {counts['written']} written, {counts['skipped']} valid")
+        print(f"{options.out}: {counts['bytes'] / 1e6:.1f} MB; how they were chosen: {sidecar}", flush=True)
+    if counts["large"] and options.large == "keep":
         print(
-            f"rankiqa: kept as they are: {tally['large']} with a shorter side above 672, of which a 224 crop is less "
+            f"rankiqa: kept as they are: {counts['large']} with a shorter side above 672, of which a 224 crop is less "
             "than a third (--large scale, --large refuse)",
             file=sys.stderr,
         )

@@ -6,59 +6,67 @@ import argparse
 import sys
 from pathlib import Path
 
-from rankiqa.cli.arguments import SEED
+from rankiqa.cli import progress
+from rankiqa.cli.arguments import SEED, Lazy
 from rankiqa.data.atomic_files import replacing
 
 MIN_SIDE = 32  # a block of BW
-SETS = {"live": ["live"], "tid2013": ["tid2013"], "both": ["live", "tid2013"]}
 
 
 def add(commands) -> None:
     """Add the command to an argument parser's commands."""
-    things = commands.add_parser("show", help="pages to look at", description="Pages to look at.")
-    things = things.add_subparsers(dest="thing", required=True)
-    one = things.add_parser(
+    show = commands.add_parser("show", help="pages to look at", description="Pages to look at.")
+    pages = show.add_subparsers(dest="page", required=True)
+    parser = pages.add_parser(
         "distortions",
         help="every type and level on one photograph",
-        description="One HTML page, complete in itself: every type and level of distortion on one photograph. Exit "
-        "status: 0 written, 1 written but for types that cannot be made here, 2 not (options, photograph, folder).",
+        description="One self-contained HTML page: every type and level of distortion on one photograph. Exit status: "
+        "0 written, 1 written but for types that cannot be made here, 2 not written (options, photograph, folder).",
     )
-    one.set_defaults(run=run)
-    one.add_argument("--image", required=True, metavar="X", type=Path)
-    one.add_argument("--out", required=True, metavar="PAGE.html", type=Path)
-    one.add_argument("--set", choices=sorted(SETS), default="both", dest="dataset", help="default: both")
-    one.add_argument("--seed", type=SEED, default=0, help="of what is random (default 0)")
+    parser.set_defaults(run=run)
+    parser.add_argument("--image", required=True, metavar="X", type=Path)
+    parser.add_argument("--out", required=True, metavar="PAGE.html", type=Path)
+    parser.add_argument(
+        "--set",
+        choices=Lazy("rankiqa.distortions", "DATASETS"),
+        metavar="SET",
+        dest="dataset",
+        help="%(choices)s (default: every set)",
+    )
+    parser.add_argument("--seed", type=SEED, default=0, help="of what is random (default 0)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the page; returns the exit status."""
-    from tqdm import tqdm
-
+    from rankiqa.data.extras import MissingExtra
     from rankiqa.data.photographs import read_photograph
     from rankiqa.distortions import DATASETS
     from rankiqa.ranked_sets.contact_sheet import page
 
-    sets = SETS[options.dataset]
+    sets = [options.dataset] if options.dataset else list(DATASETS)
     total = sum(len(row.levels) for name in sets for row in DATASETS[name].values())
-    missing: list[str] = []
+    errors: list[str] = []
     try:
         image = read_photograph(_read(options.image), min_side=MIN_SIDE)
-        with (
-            tqdm(total=total, unit="picture", disable=not sys.stderr.isatty()) as bar,
-            replacing(options.out) as temporary,
-            open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file,  # file names need not be text
-        ):
-            for piece in page(image, options.image.name, sets, options.seed, bar.update, missing.append):
-                file.write(piece)
+        with progress.bar(total=total, unit="picture", disable=not sys.stderr.isatty()) as bar:
+            pieces = page(image, options.image.name, sets, options.seed, bar.update, errors.append)
+            with (
+                replacing(options.out) as temporary,
+                open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file,  # names need not be text
+            ):
+                file.writelines(pieces)
+    except MissingExtra as error:
+        print(f"rankiqa: {error}", file=sys.stderr)
+        return 2
     except ValueError as error:
         print(f"rankiqa: {options.image}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"rankiqa: {options.out}: expected a page to write, got: {error.strerror}", file=sys.stderr)
         return 2
-    for words in missing:
-        print(f"rankiqa: {words}", file=sys.stderr)
-    return 1 if missing else 0
+    for line in errors:
+        print(f"rankiqa: {line}", file=sys.stderr)
+    return 1 if errors else 0
 
 
 def _read(path: Path) -> bytes:

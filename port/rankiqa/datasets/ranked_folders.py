@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from rankiqa.data.images import SUFFIXES
 from rankiqa.datasets.base import some
 from rankiqa.datasets.label_files import join, listing
-
-PRISTINE = "pristine_images"
+from rankiqa.ranked_sets.names import PRISTINE
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""One photograph: everything that is made from it. Runs in a worker."""
+"""One photograph: every file that is made from it. Runs in a worker."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,16 +16,27 @@ import numpy as np
 from rankiqa.data.images import ImageError
 from rankiqa.data.photographs import check_size, read_photograph
 from rankiqa.distortions import DATASETS
-from rankiqa.ranked_sets.records import Record, forget, read_record, record_bytes, record_path
-
-PRISTINE = "pristine_images"
+from rankiqa.ranked_sets.names import PRISTINE, Photograph
+from rankiqa.ranked_sets.records import Record, read_record, record_bytes, record_path, remove_files
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a run makes: see `rankiqa.ranked_sets`. settings: the digest of what the bytes depend on.
+class DistortionJob:
+    """What a run makes of every photograph.
 
-    temporary: a folder on OUT's file system, this run's own. pristine: whether the photographs are written too.
+    Attributes:
+        images: The folder of the photographs.
+        out: The folder of the ranked set.
+        dataset: A key of `rankiqa.distortions.DATASETS`.
+        types: The names of the distortions in that table.
+        levels: Rising; 1 is the mildest.
+        seed: Of what is random.
+        settings: The digest of the settings (`settings.digest`).
+        temporary: A folder of this run alone, on the file system of `out`.
+        min_side: The least height and width of a photograph, pixels.
+        max_pixels: The most pixels of a photograph.
+        quick: Whether existing files are trusted when their size is right.
+        pristine: Whether the photographs are written too.
     """
 
     images: str
@@ -42,103 +54,146 @@ class Order:
 
     @property
     def files(self) -> int:
-        """How many files a photograph gives."""
+        """The number of files that a photograph gives."""
         return len(self.types) * len(self.levels) + self.pristine
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a photograph: files made, files skipped, or why it was refused."""
+
+    made: int = 0
+    skipped: int = 0
+    refused: str | None = None
 
 
 class WriteError(Exception):
     """A file could not be written: the run ends."""
 
 
-def generator(seed: int, name: str, kind: str, level: int) -> np.random.Generator:
-    """The source of what is random in one file."""
-    key = hashlib.sha256(json.dumps([seed, name, kind, level]).encode()).digest()
+def random_generator(seed: int, name: str, distortion: str, level: int) -> np.random.Generator:
+    """The generator of what is random in one file: seeded with the SHA-256 of all four arguments."""
+    key = hashlib.sha256(json.dumps([seed, name, distortion, level]).encode()).digest()
     return np.random.default_rng(int.from_bytes(key, "big"))
 
 
-def level_folder(kind: str, level: int) -> str:
-    """A level's folder in OUT: JPEG/JPEG3."""
-    return f"{kind}/{kind}{level}"
+def level_folder(distortion: str, level: int) -> str:
+    """The folder of a level below OUT, such as JPEG/JPEG3."""
+    return f"{distortion}/{distortion}{level}"
 
 
-def rehearse(dataset: str, types: list[str]) -> None:
-    """Make each type of a small picture. Raises ValueError where that fails, as without a package that one needs."""
-    picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
-    for kind in types:
-        try:
-            _bytes(picture, dataset, kind, 1, generator(0, "", kind, 1))
-        except Exception as error:
-            raise ValueError(f"--types: {kind} cannot be made here: {_words(error)}") from None
+def check_types(dataset: str, types: list[str]) -> None:
+    """Apply each type to a small picture, to find out before a run what cannot be made here.
 
+    Args:
+        dataset: A key of DATASETS.
+        types: Names of that table.
 
-def make(order: Order, file: str, name: str, progress: Callable[[int], None]) -> tuple[int, int]:
-    """Make what is not there and right; returns (files made, files skipped).
-
-    file: the photograph's name in order.images. progress: told of files as they are done.
-    Raises ImageError when the file is no photograph, WriteError when a result cannot be written.
+    Raises:
+        ValueError: A type fails, as without a package that it needs.
     """
-    out = Path(order.out)
-    data = _read(Path(order.images, file))
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    for name in types:
+        try:
+            _distorted_file(picture, dataset, name, 1, random_generator(0, "", name, 1))
+        except Exception as error:
+            raise ValueError(f"--types: {name} cannot be made here: {_one_line(error)}") from None
+
+
+def make_files(photograph: Photograph, report: Callable[[int], None], job: DistortionJob) -> Outcome:
+    """Create the missing and the stale files of a photograph.
+
+    Args:
+        photograph: The file in `job.images`, and the name of what is made from it.
+        report: Called with the number of files that are newly done; in total `job.files`.
+        job: What is made.
+
+    Returns:
+        The numbers of files; or why the photograph was refused, of which no file is left then.
+
+    Raises:
+        WriteError: A result cannot be written.
+    """
+    reported = 0
+
+    def count(files: int) -> None:
+        nonlocal reported
+        reported += files
+        report(files)
+
+    try:
+        outcome = _make(photograph, count, job)
+    except ImageError as error:
+        outcome = Outcome(refused=str(error))
+    report(job.files - reported)
+    return outcome
+
+
+def _make(photograph: Photograph, report: Callable[[int], None], job: DistortionJob) -> Outcome:
+    out, name = Path(job.out), photograph.name
+    data = _read(Path(job.images, photograph.file))
     digest = hashlib.sha256(data).hexdigest()
     record = read_record(out, name)
-    stale = record is not None and not record.fits(order.settings, digest)
-    wanted = list(_wanted(order, name))
-    right = set()
+    stale = record is not None and not record.matches(job.settings, digest)
+    wanted = list(_wanted_files(job, name))
+    valid = set()
     if record and not stale:
-        right = {path for path, *_ in wanted if record.holds(out, path, order.quick)}
-        if len(right) == len(wanted):
-            check_size(record.height, record.width, order.min_side, order.max_pixels)
-            progress(len(right))
-            return 0, len(right)
-    image = read_photograph(data, min_side=order.min_side, max_pixels=order.max_pixels)
+        valid = {path for path, *_ in wanted if record.is_valid(out, path, job.quick)}
+        if len(valid) == len(wanted):
+            check_size(record.height, record.width, job.min_side, job.max_pixels)
+            return Outcome(skipped=len(valid))
+    image = read_photograph(data, min_side=job.min_side, max_pixels=job.max_pixels)
     if record is None or stale:
-        _or_end(forget, out, name, record)
-        record = Record(order.settings, digest, *image.shape[:2])
-    progress(len(right))
-    made, kind_before = 0, None
-    for path, kind, level in wanted:
-        if path in right:
+        _or_write_error(remove_files, out, name, record)
+        record = Record(job.settings, digest, *image.shape[:2])
+    report(len(valid))
+    made, previous = 0, None
+    for path, distortion, level in wanted:
+        if path in valid:
             continue
-        if made and kind != kind_before:  # a kill costs at most the levels of one type
-            _keep(order, name, record)
+        if made and distortion != previous:  # a kill costs at most the levels of one type
+            _write_record(job, name, record)
         try:
-            data = _encoded(order, image, name, kind, level)
+            data = _file(job, image, name, distortion, level)
         except ImageError:
-            _or_end(forget, out, name, record)  # all of a photograph or nothing, or the lists' lines would not match
+            # All of a photograph or nothing: the lists pair the n-th names of all folders
+            _or_write_error(remove_files, out, name, record)
             raise
-        _or_end(_write, Path(order.temporary), out / path, data)
+        _or_write_error(_write, Path(job.temporary), out / path, data)
         record.files[path] = [len(data), hashlib.sha256(data).hexdigest()]
-        made, kind_before = made + 1, kind
-        progress(1)
-    _keep(order, name, record)
-    return made, len(right)
+        made, previous = made + 1, distortion
+        report(1)
+    _write_record(job, name, record)
+    return Outcome(made, len(valid))
 
 
-def _wanted(order: Order, name: str) -> Iterator[tuple[str, str | None, int]]:
-    """(path in OUT, type, level) of each file; the photograph itself, type None, last."""
-    for kind in order.types:
-        for level in order.levels:
-            yield f"{level_folder(kind, level)}/{name}{DATASETS[order.dataset][kind].suffix}", kind, level
-    if order.pristine:
+def _wanted_files(job: DistortionJob, name: str) -> Iterator[tuple[str, str | None, int]]:
+    """(path below OUT, distortion, level) of each file; the photograph itself, with distortion None, comes last."""
+    for distortion in job.types:
+        for level in job.levels:
+            suffix = DATASETS[job.dataset][distortion].suffix
+            yield f"{level_folder(distortion, level)}/{name}{suffix}", distortion, level
+    if job.pristine:
         yield f"{PRISTINE}/{name}.bmp", None, 0
 
 
-def _encoded(order: Order, image: np.ndarray, name: str, kind: str | None, level: int) -> bytes:
-    """The bytes of one file."""
-    if kind is None:
+def _file(job: DistortionJob, image: np.ndarray, name: str, distortion: str | None, level: int) -> bytes:
+    """The bytes of one file. Raises ImageError where the distortion fails on this photograph."""
+    if distortion is None:
         return _bmp(image)
     try:
-        return _bytes(image, order.dataset, kind, level, generator(order.seed, name, kind, level))
-    except Exception as error:  # what one photograph brings to light is no reason to leave the others
-        raise ImageError(f"expected {kind} level {level} to be made, got {_words(error)}") from error
+        random = random_generator(job.seed, name, distortion, level)
+        return _distorted_file(image, job.dataset, distortion, level, random)
+    except Exception as error:  # a fault that one photograph shows does not stop the others
+        raise ImageError(f"expected {distortion} level {level} to be made, got {_one_line(error)}") from error
 
 
-def _words(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _bytes(image: np.ndarray, dataset: str, kind: str, level: int, random: np.random.Generator) -> bytes:
-    row = DATASETS[dataset][kind]
+def _distorted_file(image: np.ndarray, dataset: str, distortion: str, level: int, random: np.random.Generator) -> bytes:
+    row = DATASETS[dataset][distortion]
     value = row.levels[level - 1]
     return row.encode(image, value, random) if row.encode else _bmp(row.apply(image, value, random))
 
@@ -156,19 +211,20 @@ def _read(path: Path) -> bytes:
         raise ImageError(f"expected a readable image, got: {error.strerror}") from None
 
 
-def _keep(order: Order, name: str, record: Record) -> None:
-    _or_end(_write, Path(order.temporary), record_path(Path(order.out), name), record_bytes(record))
+def _write_record(job: DistortionJob, name: str, record: Record) -> None:
+    _or_write_error(_write, Path(job.temporary), record_path(Path(job.out), name), record_bytes(record))
 
 
 def _write(temporary: Path, path: Path, data: bytes) -> None:
     """Write a file, whole or not at all."""
+    # Not `replacing`: its temporary file stands beside the result, where lists look, when a run is killed
     part = temporary / str(os.getpid())
     part.write_bytes(data)
     os.replace(part, path)
 
 
-def _or_end(action: Callable, *arguments) -> None:
-    """Do what touches OUT; an error there ends the run, it is none of the photograph's."""
+def _or_write_error(action: Callable, *arguments: Any) -> None:
+    """Change something in OUT; an error there ends the run, since the photograph is not its cause."""
     try:
         action(*arguments)
     except OSError as error:

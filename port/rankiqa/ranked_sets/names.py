@@ -11,69 +11,104 @@ from pathlib import Path
 
 from rankiqa.data.images import SUFFIXES
 
+PRISTINE = "pristine_images"  # the folder of the undistorted images in a ranked set
 AT_ONCE = 16384  # names held in memory, some 5 MB
 SHOWN = 20
 LONGEST = 240  # bytes of a name: file systems allow 255, and a suffix follows
 
 
+@dataclass(frozen=True)
+class Photograph:
+    """file: its name in its folder. name: of what is made from it, without suffix."""
+
+    file: str
+    name: str
+
+
 def output_name(file: str) -> str:
-    """What the files made from a photograph are called, without suffix."""
-    # UPSTREAM: its lists are split at white space, and sorted with the suffix, so that "a.c.bmp" stands behind "a.bmp"
-    # but "a.c.jpg" before "a.jpg"
+    """The name of the files that are made from a photograph, without suffix."""
+    # UPSTREAM: its lists are split at white space, and sorted with the suffix: "a.c.bmp" comes after "a.bmp", but
+    # "a.c.jpg" before "a.jpg"
     return re.sub(r"[\s.]", "_", os.path.splitext(file)[0])
 
 
 def is_photograph(entry: os.DirEntry) -> bool:
-    """Whether a folder's entry is a file with an image's suffix; hidden ones (macOS leaves ._a.jpg) are not."""
+    """Whether an entry of a folder is a file with the suffix of an image.
+
+    Hidden files (macOS leaves ._a.jpg) are not. A broken link is, so that it is refused by name.
+    """
     if entry.name.startswith(".") or os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
         return False
-    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))  # a broken link: refused by name
+    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
 
 
 @dataclass
-class Count:
-    """every: photographs of the folder; shard: those of the shard; others: other files, the first few by name."""
+class FolderCount:
+    """How many files a folder has.
 
-    every: int = 0
+    Attributes:
+        photographs: All photographs.
+        shard: Those of the shard.
+        others: Other files.
+        other_names: The first few of them.
+    """
+
+    photographs: int = 0
     shard: int = 0
     others: int = 0
-    first: list[str] = field(default_factory=list)
+    other_names: list[str] = field(default_factory=list)
 
 
-def count(folder: Path, shard: tuple[int, int]) -> Count:
-    """What is in the folder, not counting folders inside and hidden files. Raises OSError."""
-    found = Count()
+def count(folder: Path, shard: tuple[int, int]) -> FolderCount:
+    """Count the files of a folder, without the folders inside and hidden files.
+
+    Args:
+        folder: Of photographs.
+        shard: (i, n), 1 <= i <= n.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    counts = FolderCount()
     with os.scandir(folder) as entries:
         for entry in entries:
             if is_photograph(entry):
-                found.every += 1
-                found.shard += _place(output_name(entry.name)) % shard[1] == shard[0] - 1
+                counts.photographs += 1
+                counts.shard += _hash(output_name(entry.name)) % shard[1] == shard[0] - 1
             elif not entry.name.startswith(".") and entry.is_file():
-                found.others += 1
-                if len(found.first) < SHOWN:
-                    found.first.append(entry.name)
-    return found
+                counts.others += 1
+                if len(counts.other_names) < SHOWN:
+                    counts.other_names.append(entry.name)
+    return counts
 
 
-def photographs(folder: Path, shard: tuple[int, int], expected: int, at_once: int = AT_ONCE) -> Iterator:
-    """(name, the files that have it) for each name of the shard, in an order that depends on the names alone.
+def photographs(
+    folder: Path, shard: tuple[int, int], expected: int, at_once: int = AT_ONCE
+) -> Iterator[tuple[str, list[str]]]:
+    """The photographs of a shard, in an order that depends on their names alone.
 
-    shard: (i, n), 1 <= i <= n; a name's shard is its digest modulo n, so photographs that come later move none.
-    expected: about how many the shard has. More than one file has a name when they differ in the suffix alone.
+    Args:
+        folder: Of photographs.
+        shard: (i, n), 1 <= i <= n. The hash of a name modulo n decides, so photographs that are added later move none.
+        expected: About how many the shard has.
+        at_once: The most names held in memory, about.
+
+    Yields:
+        (name, files): more than one file when they differ in the suffix alone.
     """
-    # The folder is read once a round, and a round holds the names whose digests fall into it
+    # The folder is read once a round, and a round takes the names whose hashes fall into it
     rounds = -(-expected // at_once) or 1
     for number in range(rounds):
-        found: dict[str, list[str]] = {}
+        files: dict[str, list[str]] = {}
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = output_name(entry.name)
-                round_of, shard_of = divmod(_place(name), shard[1])
-                if shard_of == shard[0] - 1 and round_of % rounds == number and is_photograph(entry):
-                    found.setdefault(name, []).append(entry.name)
-        for name in sorted(found):
-            yield name, sorted(found[name])
+                round_of_name, shard_of_name = divmod(_hash(name), shard[1])
+                if shard_of_name == shard[0] - 1 and round_of_name % rounds == number and is_photograph(entry):
+                    files.setdefault(name, []).append(entry.name)
+        for name in sorted(files):
+            yield name, sorted(files[name])
 
 
-def _place(name: str) -> int:
+def _hash(name: str) -> int:
     return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")

@@ -1,14 +1,9 @@
-"""One image, and a folder of them, as whole files."""
+"""Writing the pristine images of a ranked set: one image, and a folder of them."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +14,20 @@ import numpy as np
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.images import ImageError
 from rankiqa.data.photographs import MAX_PIXELS, MIN_SIDE, read_photograph
+from rankiqa.ranked_sets.worker_pool import run_jobs
 
 MOST = 3 * 224  # pixels of the shorter side: above, VGG-16's crop is less than a third of it
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What an image must be. min_side, max_pixels: of each. large: keep, scale or refuse a shorter side above MOST."""
+    """What an image must be.
+
+    Attributes:
+        min_side: The least height and width, pixels.
+        max_pixels: The most pixels.
+        large: keep, scale or refuse an image whose shorter side is above MOST.
+    """
 
     min_side: int = MIN_SIDE
     max_pixels: int = MAX_PIXELS
@@ -34,7 +36,15 @@ class Rules:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image. large: its shorter side was above MOST. size: bytes of its output."""
+    """What became of an image.
+
+    Attributes:
+        name: Of the output.
+        large: Whether its shorter side was above MOST.
+        written: Whether the output was written; else it was valid, or the image was refused.
+        size: The bytes of the output.
+        refused: The reason, or None.
+    """
 
     name: str
     large: bool = False
@@ -44,11 +54,17 @@ class Outcome:
 
 
 def fit(image: np.ndarray, large: str) -> np.ndarray:
-    """An image whose shorter side is at most MOST, so that a 224 crop is at least a third of it.
+    """Limit the shorter side of an image to MOST, so that a 224 crop is at least a third of it.
 
-    image: uint8 (H, W, 3). large: keep gives it as it is, scale a smaller one (the means of the pixels' areas).
-    Raises ImageError for refuse.
-    Source: RankIQA, experimental protocol: sub-images of at least 1/3 of the original.
+    Args:
+        image: uint8 (H, W, 3).
+        large: keep returns the image as it is, scale a smaller one (the means of the pixels' areas).
+
+    Raises:
+        ImageError: `large` is refuse, and the shorter side is above MOST.
+
+    Source:
+        RankIQA, experimental protocol: sub-images of at least 1/3 of the original.
     """
     height, width = image.shape[:2]
     shorter = min(height, width)
@@ -60,10 +76,17 @@ def fit(image: np.ndarray, large: str) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def prepare(image: tuple[str, Path], out: Path, rules: Rules, quick: bool = False) -> Outcome:
-    """Make OUT/NAME from a file unless it is there and right: the bytes that it would be made of.
+def prepare_image(image: tuple[str, Path], out: Path, rules: Rules, quick: bool = False) -> Outcome:
+    """Write OUT/NAME as a .bmp, unless it has the right bytes already.
 
-    quick: a file that is there is right. Raises OSError when it cannot be written.
+    Args:
+        image: (NAME, the file that it is made from).
+        out: A folder.
+        rules: What the image must be.
+        quick: Trust an existing OUT/NAME.
+
+    Raises:
+        OSError: OUT/NAME cannot be written.
     """
     name, source = image
     target = out / name
@@ -73,7 +96,7 @@ def prepare(image: tuple[str, Path], out: Path, rules: Rules, quick: bool = Fals
         pixels = read_photograph(_read(source), min_side=rules.min_side, max_pixels=rules.max_pixels)
         fitted = fit(pixels, rules.large)
     except ImageError as error:
-        target.unlink(missing_ok=True)  # of an earlier run, from a file that was right then
+        target.unlink(missing_ok=True)  # written by an earlier run, before the file changed
         return Outcome(name, refused=str(error))
     data = cv2.imencode(".bmp", fitted[:, :, ::-1])[1].tobytes()
     made = {"large": min(pixels.shape[:2]) > MOST, "size": len(data)}
@@ -85,32 +108,36 @@ def prepare(image: tuple[str, Path], out: Path, rules: Rules, quick: bool = Fals
     return Outcome(name, written=True, **made)
 
 
-def prepare_all(
+def prepare_images(
     images: Sequence[tuple[str, Path]], out: Path, rules: Rules, *, workers: int = 1, quick: bool = False
-) -> Iterator[Outcome]:
-    """What became of each image, in order; the same files for any number of workers (processes). Raises OSError."""
-    one = partial(prepare, out=out, rules=rules, quick=quick)
-    if workers == 1:
-        yield from map(one, images)
-        return
-    spawn = multiprocessing.get_context("spawn")  # a fork would take the progress bar's thread's locks along
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin) as pool:
-        try:
-            yield from pool.map(one, images, chunksize=8)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+) -> Generator[Outcome, None, None]:
+    """Write every image; the files are the same for any number of workers.
+
+    Args:
+        images: (NAME, the file that it is made from) of each.
+        out: A folder.
+        rules: What each image must be.
+        workers: The number of processes.
+        quick: Trust existing files.
+
+    Yields:
+        The outcomes, in the order in which they are ready.
+
+    Raises:
+        OSError: A file cannot be written.
+        WorkerLost: A worker was killed.
+    """
+    job = partial(_prepare_job, out=out, rules=rules, quick=quick)
+    results = run_jobs(job, iter(images), workers, describe=lambda image: image[1].name)
+    with contextlib.closing(results):
+        for _, outcome in results:
+            yield outcome
 
 
-def _begin() -> None:
-    """A worker leaves Ctrl-C to its parent, ends with it, and has one thread."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _prepare_job(image: tuple[str, Path], report: Callable[[int], None], **options) -> Outcome:
+    outcome = prepare_image(image, **options)
+    report(1)
+    return outcome
 
 
 def _read(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Which images of Waterloo and of Places2 are taken."""
+"""The choice of pristine images from Waterloo and from Places2."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ PER_SCENE = 100  # of the validation set, in both
 
 @dataclass(frozen=True)
 class Selection:
-    """What is taken of a collection.
+    """The images that were chosen from a collection.
 
-    images: (output name, file), sorted. refused: (name, why). passed_over: names of files that are not of the
-    collection. settings: all that the choice depends on.
+    Attributes:
+        images: (output name, file), sorted.
+        settings: All that the choice depends on.
+        refused: (name, reason).
+        passed_over: The names of files that do not belong to the collection.
     """
 
     images: tuple[tuple[str, Path], ...]
@@ -39,11 +42,19 @@ class Selection:
 
 
 def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
-    """Waterloo's pristine images, 00001.bmp to 04744.bmp, as 00001.bmp ..
+    """Choose Waterloo's pristine images, 00001.bmp to 04744.bmp.
 
-    count: how many the collection has. Images with another name or number, missing numbers and numbers that two files
-    have are refused. Raises ValueError when there is none.
-    Source: RankIQA, section 4.1.
+    Images with another name or number, missing numbers, and numbers that two files have are refused.
+
+    Args:
+        folder: Where the archive was unpacked.
+        count: How many images the collection has.
+
+    Raises:
+        ValueError: The folder has none of them.
+
+    Source:
+        RankIQA, section 4.1.
     """
     numbered: dict[int, list[str]] = {}
     refused, passed_over = [], []
@@ -65,22 +76,31 @@ def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
         else:
             refused += [(name, f"expected one file of this number, got {', '.join(names)}") for name in names]
     for first, end in _runs(number for number in range(1, count + 1) if number not in numbered):
-        one = f"{first:05d}.bmp" if first == end else f"{first:05d}.bmp .. {end:05d}.bmp"
+        missing = f"{first:05d}.bmp" if first == end else f"{first:05d}.bmp .. {end:05d}.bmp"
         which = "this number" if first == end else "these numbers"
-        refused.append((one, f"expected {count} images, got none of {which}"))
+        refused.append((missing, f"expected {count} images, got none of {which}"))
     return Selection(tuple(images), {"count": count}, refused, passed_over)
 
 
 def places2(
     folder: Path, labels: Path, *, scenes: int | None = None, per_scene: int = PER_SCENE, seed: int = 0
 ) -> Selection:
-    """Places2's validation images, so many of each scene, as NAME_s<scene>.bmp.
+    """Choose images of Places2's validation set, the same number of each scene, as NAME_s<scene>.bmp.
 
-    labels: the release's places365_val.txt. scenes: how many, drawn by the seed; None: all 365. per_scene: images of
-    each, drawn by (seed, scene) alone; the choices of a smaller number are among those of a larger. Scenes with too
-    few images and images that are not there are refused. Raises ValueError for another file of labels, for too few
-    scenes, or when no image is there.
-    Source: RankIQA, section 4.1.
+    Scenes with too few images and images that are missing are refused.
+
+    Args:
+        folder: The images, val_large or val_256.
+        labels: The release's places365_val.txt.
+        scenes: How many, drawn with the seed; None: all 365.
+        per_scene: Images of each scene, drawn with (seed, scene) alone; a larger number adds to a smaller one's.
+        seed: Of the choice.
+
+    Raises:
+        ValueError: `labels` is another file or has too few scenes, or the folder has none of the images.
+
+    Source:
+        RankIQA, section 4.1.
     """
     known, digest = read_labels(labels)
     by_scene: dict[int, list[str]] = {}
@@ -92,30 +112,37 @@ def places2(
         )
     if scenes is not None and scenes > len(by_scene):
         raise ValueError(f"{labels}: expected {scenes} scenes, got {len(by_scene)}")
-    taken = np.random.RandomState(seed).permutation(sorted(by_scene))[:scenes]
-    there = set(_files(folder))
+    chosen = np.random.RandomState(seed).permutation(sorted(by_scene))[:scenes]
+    existing = set(_files(folder))
     images, refused = [], []
-    for scene in sorted(map(int, taken)):
+    for scene in sorted(map(int, chosen)):
         names = by_scene[scene]
         if len(names) < per_scene:
             refused.append((f"scene {scene}", f"expected {per_scene} images, {labels.name} has {len(names)}"))
         order = np.random.RandomState([seed, scene]).permutation(len(names))[:per_scene]
         for name in sorted(names[i] for i in order):
-            if name in there:
+            if name in existing:
                 images.append((f"{Path(name).stem}_s{scene:03d}.bmp", folder / name))
             else:
                 refused.append((name, "expected an image, got no such file"))
     if not images:
         raise ValueError(f"{folder}: expected the images of {labels.name}, val_large or val_256, got none of them")
     settings = {
-        "labels_sha256": digest, "scenes": len(taken), "scenes_there": len(by_scene), "per_scene": per_scene,
+        "labels_sha256": digest, "scenes": len(chosen), "scenes_there": len(by_scene), "per_scene": per_scene,
         "seed": seed,
     }  # fmt: skip
-    return Selection(tuple(sorted(images)), settings, refused, sorted(there - known.keys()))
+    return Selection(tuple(sorted(images)), settings, refused, sorted(existing - known.keys()))
 
 
 def read_labels(path: Path) -> tuple[dict[str, int], str]:
-    """({image: scene}, the file's SHA-256) of `image scene` lines. Raises ValueError that names the line."""
+    """Read `image scene` lines.
+
+    Returns:
+        ({image: scene}, the SHA-256 of the file).
+
+    Raises:
+        ValueError: The file cannot be read, or a line (named) is another.
+    """
     try:
         data = path.read_bytes()
         lines = data.decode().splitlines()
@@ -152,18 +179,18 @@ def _files(folder: Path) -> list[str]:
 
 
 def _is_image(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES  # "._00001.bmp" is a Mac's note
+    return (
+        not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+    )  # macOS writes "._00001.bmp" beside 00001.bmp
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     """(first, last) of each run of neighbours among rising numbers."""
-    first = last = None
+    run: list[int] = []
     for number in numbers:
-        if last is not None and number == last + 1:
-            last = number
-            continue
-        if first is not None:
-            yield first, last
-        first = last = number
-    if first is not None:
-        yield first, last
+        if run and number != run[-1] + 1:
+            yield run[0], run[-1]
+            run = []
+        run = [*run[:1], number]
+    if run:
+        yield run[0], run[-1]

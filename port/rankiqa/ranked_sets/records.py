@@ -1,4 +1,4 @@
-"""What was made from a photograph, so that a later run can tell what is there and right."""
+"""The record of what was made from a photograph: a later run finds out from it which files are valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ CHUNK = 1 << 20
 
 @dataclass
 class Record:
-    """settings: their digest. photograph: the SHA-256 of its file. files: {path in OUT: (size, SHA-256)}."""
+    """What was made from a photograph.
+
+    Attributes:
+        settings: The digest of the settings.
+        photograph: The SHA-256 of its file.
+        height: Of the photograph, pixels.
+        width: Of the photograph, pixels.
+        files: {path below OUT: [size, SHA-256]}.
+    """
 
     settings: str
     photograph: str
@@ -24,12 +32,12 @@ class Record:
     width: int
     files: dict[str, list] = field(default_factory=dict)
 
-    def fits(self, settings: str, photograph: str) -> bool:
-        """Whether it was made with these settings from this photograph."""
+    def matches(self, settings: str, photograph: str) -> bool:
+        """Whether it was written with these settings for this photograph (digests)."""
         return (self.settings, self.photograph) == (settings, photograph)
 
-    def holds(self, out: Path, path: str, quick: bool) -> bool:
-        """Whether a file is there and right. quick: by its size alone."""
+    def is_valid(self, out: Path, path: str, quick: bool) -> bool:
+        """Whether a file is the one that was made. quick: compare its size only."""
         if path not in self.files:
             return False
         size, digest = self.files[path]
@@ -40,7 +48,7 @@ class Record:
 
 
 def record_path(out: Path, name: str) -> Path:
-    """Where the record of a name stands."""
+    """The path of the record of a name."""
     return out / HIDDEN / RECORDS / f"{name}.json"
 
 
@@ -53,21 +61,21 @@ def read_record(out: Path, name: str) -> Record | None:
 
 
 def record_bytes(record: Record) -> bytes:
-    """A record as its file holds it; the same whatever order the files were made in."""
+    """The bytes of a record's file; the same whatever order the files were made in."""
     return (json.dumps(asdict(record), sort_keys=True, indent=0) + "\n").encode()
 
 
-def forget(out: Path, name: str, record: Record | None) -> None:
-    """Remove what a record names, then the record."""
+def remove_files(out: Path, name: str, record: Record | None) -> None:
+    """Remove the files that a record names, then the record."""
     for path in [*(record.files if record else ()), record_path(out, name)]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(out / path)
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 (hex) of a file, read a piece at a time."""
+    """The SHA-256 (hex) of a file, read in chunks."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(CHUNK):
-            digest.update(piece)
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()

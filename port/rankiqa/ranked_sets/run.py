@@ -1,4 +1,4 @@
-"""A run: the photographs of a folder to the workers, and the tally of what came back."""
+"""A run of `rankiqa distort`: the photographs of a folder go to the workers, the counts come back."""
 
 from __future__ import annotations
 
@@ -7,90 +7,116 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from rankiqa.ranked_sets.make_files import Order, WriteError
-from rankiqa.ranked_sets.names import LONGEST, SHOWN, output_name, photographs
-from rankiqa.ranked_sets.worker_pool import work
+from rankiqa.ranked_sets.make_files import DistortionJob, make_files
+from rankiqa.ranked_sets.names import LONGEST, SHOWN, Photograph, output_name, photographs
+from rankiqa.ranked_sets.worker_pool import run_jobs
 
 
-def _spool() -> TextIO:
-    return tempfile.TemporaryFile("w+")  # open as long as the tally: there may be many refusals
+def _temporary_file() -> TextIO:
+    return tempfile.TemporaryFile("w+")  # open as long as the counts: there may be many refusals
 
 
 @dataclass
-class Tally:
-    """What became of the photographs; `skipped_names`: the first few that lacked nothing; `refusals`: on disk."""
+class Counts:
+    """What became of the photographs.
 
-    photographs: int = 0  # with at least one file made
+    Attributes:
+        photographs: Those of which at least one file was made.
+        files: Files made.
+        skipped_photographs: Those that lacked nothing.
+        skipped_files: Files that were valid.
+        skipped_names: The first few of `skipped_photographs`.
+        refused: Photographs that were refused; their rows are on disk.
+        peak_kb: {worker: the most memory it has held, KiB}.
+    """
+
+    photographs: int = 0
     files: int = 0
     skipped_photographs: int = 0
     skipped_files: int = 0
     skipped_names: list[str] = field(default_factory=list)
     refused: int = 0
-    peak_kb: dict[int, int] = field(default_factory=dict)  # of each worker
-    refusals: TextIO = field(default_factory=_spool, repr=False)
+    peak_kb: dict[int, int] = field(default_factory=dict)
+    _refusals: TextIO = field(default_factory=_temporary_file, repr=False)
 
-    def refuse(self, file: str, why: str) -> None:
-        """Note a refusal."""
+    def refuse(self, file: str, reason: str) -> None:
+        """Count a refusal and keep its reason."""
         self.refused += 1
-        self.refusals.write(json.dumps({"image": file, "error": why}) + "\n")
+        self._refusals.write(json.dumps({"image": file, "error": reason}) + "\n")
 
     def refusal_rows(self) -> Iterator[dict]:
         """What was refused, as {"image", "error"}."""
-        self.refusals.seek(0)
-        for line in self.refusals:
+        self._refusals.seek(0)
+        for line in self._refusals:
             yield json.loads(line)
 
 
 def run(
-    order: Order, workers: int, shard: tuple[int, int], expected: int, tally: Tally, progress: Callable[[int], None]
+    job: DistortionJob,
+    workers: int,
+    shard: tuple[int, int],
+    expected: int,
+    counts: Counts,
+    progress: Callable[[int], object],
 ) -> None:
-    """Make an order, all photographs of the shard; counts go to `tally` as they come.
+    """Distort all photographs of a shard.
 
-    expected: about how many photographs the shard has. progress: told of files that are done, skipped or refused.
-    Raises WriteError, WorkerLost, OSError.
+    Args:
+        job: What is made of each.
+        workers: The number of processes.
+        shard: (i, n): the i-th of n parts.
+        expected: About how many photographs the shard has.
+        counts: Updated as results come.
+        progress: Called with the number of files that are newly done, skipped or refused.
+
+    Raises:
+        WriteError: A result cannot be written.
+        WorkerLost: A worker was killed.
+        OSError: The folder of the photographs cannot be read any more.
     """
-    done: dict[int, int] = {}  # files of each worker's photograph
-    jobs = _jobs(order, shard, expected, tally, progress)
-    with contextlib.closing(work(workers, asdict(order), jobs)) as answers:
-        for worker, job, answer in answers:
-            if "files" in answer:
-                done[worker] = done.get(worker, 0) + answer["files"]
-                progress(answer["files"])
+    results = run_jobs(
+        partial(make_files, job=job),
+        _acceptable(job, shard, expected, counts, progress),
+        workers,
+        describe=lambda photograph: photograph.file,
+        progress=progress,
+        peak_kb=counts.peak_kb,
+    )
+    with contextlib.closing(results):
+        for photograph, outcome in results:
+            if outcome.refused is not None:
+                counts.refuse(photograph.file, outcome.refused)
                 continue
-            tally.peak_kb[worker] = answer["peak_kb"]
-            progress(order.files - done.pop(worker, 0))
-            if "failed" in answer:
-                raise WriteError(answer["failed"])
-            if "refused" in answer:
-                tally.refuse(job["file"], answer["refused"])
-                continue
-            tally.files += answer["made"]
-            tally.skipped_files += answer["skipped"]
-            if answer["made"]:
-                tally.photographs += 1
+            counts.files += outcome.made
+            counts.skipped_files += outcome.skipped
+            if outcome.made:
+                counts.photographs += 1
             else:
-                tally.skipped_photographs += 1
-                if len(tally.skipped_names) < SHOWN:
-                    tally.skipped_names.append(job["file"])
+                counts.skipped_photographs += 1
+                if len(counts.skipped_names) < SHOWN:
+                    counts.skipped_names.append(photograph.file)
 
 
-def _jobs(order: Order, shard: tuple[int, int], expected: int, tally: Tally, progress: Callable) -> Iterator[dict]:
-    """A worker's job for each photograph; those whose name stands in the way are refused."""
-    for name, files in photographs(Path(order.images), shard, expected):
-        why = None
+def _acceptable(
+    job: DistortionJob, shard: tuple[int, int], expected: int, counts: Counts, progress: Callable[[int], object]
+) -> Iterator[Photograph]:
+    """The photographs of a shard; those whose name cannot be used are refused."""
+    for name, files in photographs(Path(job.images), shard, expected):
+        reason = None
         if len(files) > 1:
-            why = f"expected names that differ, got {len(files)} photographs for {name}: {', '.join(files)}"
+            reason = f"expected names that differ, got {len(files)} photographs for {name}: {', '.join(files)}"
         elif len(os.fsencode(name)) > LONGEST:
-            why = f"expected a name of at most {LONGEST} bytes, got {len(os.fsencode(name))}"
-        elif not order.pristine and output_name(files[0]) != Path(files[0]).stem:
-            why = f"expected a name without white space and dots, since it stays where lists look, got {files[0]!r}"
-        if why is None:
-            yield {"file": files[0], "name": name}
+            reason = f"expected a name of at most {LONGEST} bytes, got {len(os.fsencode(name))}"
+        elif not job.pristine and output_name(files[0]) != Path(files[0]).stem:
+            reason = f"expected a name without white space and dots, since it stays where lists look, got {files[0]!r}"
+        if reason is None:
+            yield Photograph(files[0], name)
             continue
         for file in files:
-            tally.refuse(file, why)
-            progress(order.files)
+            counts.refuse(file, reason)
+            progress(job.files)

@@ -1,4 +1,4 @@
-"""What a ranked set's folder is, and what a run needs in it before it begins."""
+"""The description of a ranked set's folder, and its preparation for a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ LIBRARIES = ("numpy", "pillow", "scipy")  # not bm3d, which may come later, for 
 
 
 def settings(dataset: str, seed: int, table: dict) -> dict:
-    """What OUT/settings.json holds: all that the bytes depend on beside the photographs. table: DATASETS[dataset]."""
+    """The content of OUT/settings.json: all that the bytes depend on beside the photographs.
+
+    Args:
+        dataset: A key of DATASETS.
+        seed: Of what is random.
+        table: DATASETS[dataset].
+    """
     versions = {"rankiqa": __version__, "code": _code(), "opencv": cv2.__version__}
     for library in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -37,7 +43,7 @@ def settings(dataset: str, seed: int, table: dict) -> dict:
 
 
 def _code() -> str:
-    """A digest of the code that decides the bytes: a checkout changes more often than its version."""
+    """The digest of the code that the bytes depend on: a checkout changes more often than its version."""
     package = Path(rankiqa.__file__).parent
     sources = [
         package / "data" / "photographs.py",
@@ -48,33 +54,42 @@ def _code() -> str:
     return hashlib.sha256(text).hexdigest()[:16]
 
 
-def digest(wanted: dict) -> str:
-    """The digest that records carry: of the set and the seed, which a record never outlives."""
-    return hashlib.sha256(json.dumps([wanted["set"], wanted["seed"]]).encode()).hexdigest()
+def digest(settings: dict) -> str:
+    """The digest in the records: of the set and the seed, without which a record means nothing."""
+    return hashlib.sha256(json.dumps([settings["set"], settings["seed"]]).encode()).hexdigest()
 
 
-def claim(out: Path, wanted: dict, own: list[str], folders: list[str]) -> None:
-    """Make OUT and its folders, or check that OUT is what is wanted.
+def claim(out: Path, settings: dict, ours: list[str], folders: list[str]) -> None:
+    """Create OUT and its folders, or check that OUT belongs to runs with the same settings.
 
-    own: what only this command may have made. folders: what is made. Raises ValueError, OSError.
+    Args:
+        out: The folder of the ranked set.
+        settings: Of this run.
+        ours: Names in OUT that only this command may have made.
+        folders: The folders that this run writes into, below OUT.
+
+    Raises:
+        ValueError: OUT belongs to something else.
+        OSError: OUT cannot be read or written.
     """
     path = out / FILE
-    wanted = json.loads(json.dumps(wanted))  # tuples as lists
+    settings = json.loads(json.dumps(settings))  # tuples as lists
     try:
-        found = json.loads(path.read_bytes())
+        existing = json.loads(path.read_bytes())
     except FileNotFoundError:
-        there = [name for name in own if _occupied(out / name)]
-        if there:
+        foreign = [name for name in ours if _occupied(out / name)]
+        if foreign:
             raise ValueError(
-                f"{out}: expected a folder of an earlier run, or one without {there[0]}, got {there[0]} and no {FILE}"
+                f"{out}: expected a folder of an earlier run, or one without {foreign[0]}, "
+                f"got {foreign[0]} and no {FILE}"
             ) from None
-        with temporary(out) as place:  # first of all, so that a killed run is known again
-            (place / FILE).write_text(json.dumps(wanted, indent=1) + "\n")
-            os.replace(place / FILE, path)
+        with temporary_folder(out) as temporary:  # before any other file, so that the next run knows OUT after a kill
+            (temporary / FILE).write_text(json.dumps(settings, indent=1) + "\n")
+            os.replace(temporary / FILE, path)
     except ValueError:
         raise ValueError(f"{path}: expected the settings of an earlier run, got another file") from None
     else:
-        _compare(path, wanted, found)
+        _compare(path, settings, existing)
     for folder in [f"{HIDDEN}/{RECORDS}", *folders]:
         (out / folder).mkdir(parents=True, exist_ok=True)
 
@@ -83,41 +98,44 @@ def _occupied(path: Path) -> bool:
     return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
-def _compare(path: Path, wanted: object, found: object, where: str = "") -> None:
+def _compare(path: Path, expected: object, existing: object, where: str = "") -> None:
     """Raise ValueError at the first difference."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for key in dict.fromkeys([*wanted, *found]):
-            _compare(path, wanted.get(key), found.get(key), f"{where}.{key}" if where else key)
-    elif wanted != found:
-        wanted, found = json.dumps(wanted), json.dumps(found)
-        raise ValueError(f"{path}: {where}: expected {wanted} as this run has it, got {found}; another --out?")
+    if isinstance(expected, dict) and isinstance(existing, dict):
+        for key in dict.fromkeys([*expected, *existing]):
+            _compare(path, expected.get(key), existing.get(key), f"{where}.{key}" if where else key)
+    elif expected != existing:
+        texts = [json.dumps(value) for value in (expected, existing)]
+        raise ValueError(f"{path}: {where}: expected {texts[0]} as this run has it, got {texts[1]}; another --out?")
 
 
 @contextlib.contextmanager
-def temporary(out: Path) -> Iterator[Path]:
-    """A folder for files that are being written, gone at the end; those of killed runs are removed first.
+def temporary_folder(out: Path) -> Iterator[Path]:
+    """A folder for files that are being written, removed at the end.
 
-    A run holds a lock on its folder, which the system takes from it when it dies: so a killed run is told from one
-    that works beside this one on another shard.
+    Those of killed runs are removed first. A run holds a lock on its folder that the system releases when the run
+    dies, so the folders of runs that work beside this one, on another shard, are left alone.
+
+    Raises:
+        OSError: OUT cannot be written.
     """
     hidden = out / HIDDEN
     hidden.mkdir(parents=True, exist_ok=True)
-    with open(hidden / "lock", "w") as gate:  # so that no run's folder is seen before it is locked
+    with open(hidden / "lock", "w") as gate:  # so that no other run sees this folder before it is locked
         fcntl.flock(gate, fcntl.LOCK_EX)
         for old in hidden.glob("run-*"):
             _remove_unless_locked(old)
-        place = Path(tempfile.mkdtemp(prefix="run-", dir=hidden))
-        lock = os.open(place, os.O_RDONLY)
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=hidden))
+        lock = os.open(folder, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        yield place
+        yield folder
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
 def _remove_unless_locked(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # gone, or locked by a run that works
+    with contextlib.suppress(OSError):  # removed by another run, or locked by a run that works
         lock = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,118 +1,209 @@
-"""Worker processes and their work: one photograph at a time each, over pipes; none outlives the work."""
+"""Worker processes for work on many files: one job at a time each, in single-threaded processes.
+
+`concurrent.futures` runs them. What is added here: a bounded queue, progress inside a job, the memory of each worker,
+and which job a worker had when it was killed.
+"""
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
-import selectors
+import resource
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any
 
-import rankiqa
+import cv2
 
-# One thread a worker: the cores are the workers', and a sum's order must not depend on their number
-ONE_THREAD = dict.fromkeys(
+# One thread a worker: the cores are the workers', and the order of a sum must not depend on their number.
+# PYTHONSAFEPATH: a numpy.py in the current folder is not imported.
+WORKER_ENVIRONMENT: dict[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-     "VECLIB_MAXIMUM_THREADS"), "1",
+     "VECLIB_MAXIMUM_THREADS", "PYTHONSAFEPATH"), "1",
 )  # fmt: skip
+JOBS_PER_WORKER = 3  # that wait or run: memory stays the same for any number of jobs
+POLL_SECONDS = 0.2  # between two looks at the progress
+EXIT_SECONDS = 5.0
+# A worker's part of the shared array
+PID, JOB, DONE, PEAK_KB, FIELDS = 0, 1, 2, 3, 4
 
-# Without the current folder, which may hold a numpy.py; with the package wherever this process found it
-START = """import sys
-sys.path[:] = [place for place in sys.path if place] + sys.argv[1:]
-from rankiqa.ranked_sets.worker import main
-main()"""
+_status: Any = None  # in a worker: its part of the shared array
 
 
 class WorkerLost(Exception):
-    """A worker ended before its work did; the message says which photograph it had."""
+    """A worker ended before its job did; the message says which job it had."""
 
 
-class _Worker:
-    def __init__(self, order: dict):
-        # A terminal's Ctrl-C goes to the whole group: the workers leave it to the parent, from their first moment on
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", START, str(Path(rankiqa.__file__).parents[1])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                env={**os.environ, **ONE_THREAD},
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        self.job: dict | None = None
-        self.text = b""
-        self.send(order)
+def run_jobs(
+    function: Callable[[Any, Callable[[int], None]], Any],
+    jobs: Iterator,
+    workers: int,
+    *,
+    describe: Callable[[Any], str] = str,
+    progress: Callable[[int], object] = lambda steps: None,
+    peak_kb: dict[int, int] | None = None,
+) -> Generator[tuple[Any, Any], None, None]:
+    """Run a function on each job in worker processes.
 
-    def send(self, message: dict) -> None:
-        data = json.dumps(message).encode() + b"\n"
-        try:
-            while data:
-                data = data[self.process.stdin.write(data) :]
-        except BrokenPipeError:
-            pass  # it has ended: reading says so
+    No worker is left when the generator ends or is closed, nor when this process is killed.
 
-    def answers(self) -> list[dict]:
-        """The answers that have come; called when there is something to read. Raises WorkerLost at the end."""
-        piece = os.read(self.process.stdout.fileno(), 1 << 16)
-        if not piece:
-            raise WorkerLost(self._how())
-        *lines, self.text = (self.text + piece).split(b"\n")
-        return [json.loads(line) for line in lines]
+    Args:
+        function: Called in a worker with a job and a function that it calls with the number of steps just done. It and
+            the jobs must be picklable.
+        jobs: Taken one by one as workers become free.
+        workers: The number of processes; as many as there are jobs at most.
+        describe: The name of a job for an error message.
+        progress: Called in this process with the number of steps that are newly done.
+        peak_kb: Receives {worker: the most memory it has held, in KiB}.
 
-    def _how(self) -> str:
-        status = self.process.wait()
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        at = f" at {self.job['file']}" if self.job else ""
-        why = "; out of memory? fewer --workers, or a smaller --max-pixels" if status == -signal.SIGKILL else ""
-        return f"expected every worker to stay, got one that {how}{at}{why}"
+    Yields:
+        (job, what the function returned), in the order in which they end.
 
-    def end(self) -> None:
-        self.process.kill()  # files are whole at any moment
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
-
-
-def work(workers: int, order: dict, jobs: Iterator[dict]) -> Iterator[tuple[int, dict, dict]]:
-    """Do the jobs; yields (worker, job, answer) for each answer of `worker.py`, as they come.
-
-    jobs: taken one by one as workers become free. Raises WorkerLost when a worker ends. However this ends, when the
-    generator is closed no worker is left.
+    Raises:
+        WorkerLost: A worker was killed or ended by itself.
+        Exception: Whatever the function raised.
     """
-    crew: list[_Worker] = []
+    context = _Context()
+    shared = context.RawArray("q", FIELDS * workers)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (shared, context.Value("i", 0)))
+    numbered_jobs = enumerate(jobs, start=1)
+    pending: dict[Future, tuple[int, Any]] = {}
+    steps = 0
+
+    def poll() -> None:
+        nonlocal steps
+        status = _split(shared)
+        if peak_kb is not None:
+            peak_kb.update({number: part[PEAK_KB] for number, part in enumerate(status) if part[PEAK_KB]})
+        before, steps = steps, sum(part[DONE] for part in status)
+        if steps > before:
+            progress(steps - before)
+
     try:
-        with selectors.DefaultSelector() as selector:
-            for number in range(workers):
-                job = next(jobs, None)
-                if job is None:
-                    break
-                crew.append(_Worker(order))
-                selector.register(crew[-1].process.stdout, selectors.EVENT_READ, number)
-                _give(crew[-1], job)
-            busy = len(crew)
-            while busy:
-                for key, _ in selector.select():
-                    worker = crew[key.data]
-                    for answer in worker.answers():
-                        yield key.data, worker.job, answer
-                        if "files" in answer:
-                            continue
-                        job = next(jobs, None)
-                        if job is None:
-                            selector.unregister(worker.process.stdout)
-                            busy -= 1
-                        else:
-                            _give(worker, job)
+        while True:
+            while len(pending) < JOBS_PER_WORKER * workers and (numbered_job := next(numbered_jobs, None)):
+                pending[pool.submit(_run_job, function, *numbered_job)] = numbered_job
+            if not pending:
+                break
+            ended, _ = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
+            poll()
+            if not ended and any(process.exitcode is not None for process in context.processes):
+                raise BrokenProcessPool  # the pool does not watch a process that has just started
+            for future in ended:
+                result = future.result()
+                yield pending.pop(future)[1], result
+    except BrokenProcessPool:
+        for process in context.processes:
+            process.terminate()
+        pool.shutdown(wait=True)
+        poll()
+        running = {part[PID]: dict(pending.values()).get(part[JOB]) for part in _split(shared)}
+        raise WorkerLost(_describe_loss(context.processes, running, describe)) from None
     finally:
-        for worker in crew:
-            worker.end()
+        for process in context.processes:
+            process.kill()  # whatever it does: files are whole at any moment
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _give(worker: _Worker, job: dict) -> None:
-    worker.job = job
-    worker.send(job)
+class _Process(SpawnProcess):
+    """A worker, started with one thread and with Ctrl-C blocked."""
+
+    def start(self) -> None:
+        """Start the process.
+
+        A terminal's Ctrl-C goes to the whole group of processes; workers leave it to the parent from the beginning.
+        """
+        before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        os.environ.update(WORKER_ENVIRONMENT)
+        try:
+            super().start()
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class _Context(SpawnContext):
+    """Spawned processes (a fork would copy the locks of other threads), all of them remembered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes: list[_Process] = []
+
+    def Process(self, *arguments: Any, **options: Any) -> _Process:  # type: ignore[override]
+        """A worker that has not started yet."""
+        self.processes.append(_Process(*arguments, **options))
+        return self.processes[-1]
+
+
+def _split(shared: Any) -> list[list[int]]:
+    """The shared array as a list for each worker."""
+    values = shared[:]
+    return [values[start : start + FIELDS] for start in range(0, len(values), FIELDS)]
+
+
+def _describe_loss(processes: list[_Process], running: dict[int, Any], describe: Callable[[Any], str]) -> str:
+    """The message about a worker that ended. running: {process id: its job or None}."""
+    lost = [process for process in processes if process.exitcode not in (None, 0, -signal.SIGTERM)] or processes
+    exit_code = lost[0].exitcode or 0
+    how = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with status {exit_code}"
+    names = [describe(job) for process in lost if (job := running.get(process.pid or 0)) is not None]
+    where = f" at {' or '.join(names)}" if names else ""
+    advice = "; out of memory? fewer --workers, or a smaller --max-pixels" if exit_code == -signal.SIGKILL else ""
+    return f"expected every worker to stay, got one that {how}{where}{advice}"
+
+
+def _run_job(function: Callable, number: int, job: Any) -> Any:
+    """Run one job in a worker."""
+
+    def report(steps: int) -> None:
+        _status[DONE] += steps
+
+    _status[JOB] = number
+    try:
+        return function(job, report)
+    finally:
+        _status[PEAK_KB] = _peak_kb()
+        _status[JOB] = 0
+
+
+def _start_worker(shared: Any, counter: Any) -> None:
+    """Prepare a worker: it ends with its parent, leaves Ctrl-C to it, and has one thread of work."""
+    global _status
+
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    os.dup2(2, 1)  # what a library prints is no result of the command
+    cv2.setNumThreads(1)
+    with counter.get_lock():
+        start = FIELDS * counter.value
+        counter.value += 1
+    _status = memoryview(shared).cast("B").cast("q")[start : start + FIELDS]
+    _status[PID] = os.getpid()
+
+
+def _peak_kb() -> int:
+    """The most memory that this process has held, in KiB."""
+    try:
+        with open("/proc/self/status") as status:  # Linux's ru_maxrss starts with what the parent held
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak // 1024 if sys.platform == "darwin" else peak
