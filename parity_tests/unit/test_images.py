@@ -264,7 +264,7 @@ def test_take_crops():
     assert crops.shape == (2, 3, 30, 30) and str(crops.dtype) == "torch.float32"
     for i, (top, left) in enumerate([(3, 7), (10, 20)]):
         for channel in range(3):
-            expected = image[top : top + 30, left : left + 30, channel]
+            expected = image[top : top + 30, left : left + 30, 2 - channel]  # BGR
             assert np.array_equal(crops[i, channel].numpy(), expected)
     assert take_crops(image, np.empty((0, 2), int), InputSpec(30)).shape == (0, 3, 30, 30)
 
