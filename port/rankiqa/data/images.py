@@ -1,18 +1,20 @@
-"""Reading images as the original does, and saying so when one is not what a network was trained on."""
+"""Reading images as the original does, and saying what its reader drops.
+
+The original reads with cv2.imread of OpenCV 4.5.1 (the reference container's); here OpenCV of today decodes. Where the
+two differ, the header says so (`headers`), and the rung `readers` compares them file by file.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-import threading
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+
+from rankiqa.data.headers.base import Header
+from rankiqa.data.headers.base import ImageError as ImageError
+from rankiqa.data.headers.inspect import inspect
 
 # The suffixes, lower case, of the formats that `read_image` or `photographs.read_photograph` reads; files are told
 # apart by their content, a suffix only chooses what a folder gives
@@ -20,43 +22,102 @@ SUFFIXES = frozenset(
     ".apng .avif .avifs .bmp .dib .exr .gif .hdr .j2c .j2k .jfif .jif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .pam .pbm "
     ".pfm .pgm .pic .png .pnm .ppm .pxm .ras .sr .tif .tiff .webp".split()
 )
-MOST_PIXELS = 1 << 30  # OpenCV's own limit
-_LOCK = threading.Lock()  # Pillow's limits and the process's stderr are shared by all threads
+MAX_DECODED_PIXELS = 1 << 30  # OpenCV's own limit
+# CAFFE: OpenCV 4.5.1 applies an EXIF orientation to a JPEG and a TIFF only; today's to PNG and WebP, too
+_AS_STORED = ("PNG", "WebP")
 
 
-class ImageError(ValueError):
-    """An image that cannot be scored; the message says what was expected and what was found."""
+def read_image(path: str | os.PathLike, *, strict: bool = False) -> np.ndarray:
+    """Read the pixels that the original reads: those of cv2.imread (OpenCV 4.5.1), channels turned to RGB.
 
+    Grey becomes three equal channels, alpha is dropped, of 16 bits the high byte is kept, CMYK is converted without a
+    profile, an EXIF orientation is applied to a JPEG or TIFF but not to a PNG or WebP, and of several frames or pages
+    the first is read. `read_image_with_notes` says which of these happened.
 
-def read_image(path: str | os.PathLike, *, convert: bool = False) -> np.ndarray:
-    """The pixels, uint8 (H, W, 3), RGB, 0..255: those that cv2.imread (the original's reader) gives, channels turned.
+    Args:
+        path: The file. Its content decides what it is, not its suffix.
+        strict: Refuse every image that is not 8-bit colour, or of which something is dropped.
 
-    An EXIF orientation is applied, as cv2.imread does. Of several frames or pages the first is read.
-    convert: read grey, alpha, 16-bit and CMYK images as the original would (three equal channels, alpha dropped, high
-    bytes, OpenCV's conversion); otherwise they are refused, since no network here was trained on them.
-    Raises ImageError when the file is missing, no image, cut off, above 2^30 pixels, or refused as said. Damage inside
-    a JPEG that leaves it decodable cannot be told from a picture.
+    Returns:
+        uint8 (H, W, 3), RGB, 0..255.
+
+    Raises:
+        ImageError: When the file is missing, no image, cut off, above 2^30 pixels, of a kind that the original's reader
+            does not read, or refused by `strict`. Damage inside a JPEG that leaves it decodable cannot be seen.
+
     Source: upstream src/data_layer, src/eval (cv2.imread with its defaults).
     """
-    data = _bytes(Path(path))
-    with _LOCK, _quiet():
-        mode = _decode(data)
-        try:
-            # Bytes, not the name: cv2.imread fails on some names and cannot tell why
-            array = np.frombuffer(data, np.uint8)
-            pixels = cv2.imdecode(array, cv2.IMREAD_COLOR)
-            stored = cv2.imdecode(array, cv2.IMREAD_UNCHANGED)
-        except (cv2.error, MemoryError) as error:
-            raise ImageError(f"expected an image that OpenCV reads, got its error: {_line(error)}") from None
-    if pixels is None or stored is None:
-        raise ImageError(f"expected an image that OpenCV reads, got one that only Pillow does (mode {mode})")
-    found = _unusual(stored, mode)
-    if found and not convert:
-        raise ImageError(f"expected 8-bit colour without alpha, got {found}; --convert reads it as the original would")
-    return np.ascontiguousarray(pixels[:, :, ::-1])
+    return read_image_with_notes(path, strict=strict)[0]
 
 
-def _bytes(path: Path) -> bytes:
+def read_image_with_notes(path: str | os.PathLike, *, strict: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Read an image as `read_image` does, and say what was dropped.
+
+    Args:
+        path: The file.
+        strict: As in `read_image`.
+
+    Returns:
+        The pixels, uint8 (H, W, 3), RGB, and notes such as "alpha dropped" (none where nothing was).
+
+    Raises:
+        ImageError: As `read_image`.
+    """
+    data = read_bytes(Path(path))
+    header = inspect(data)
+    check_header(header)
+    if strict:
+        _check_strict(header)
+    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if header.kind in _AS_STORED else 0)
+    pixels = decode(data, header, flags)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), header.notes
+
+
+def check_header(header: Header) -> None:
+    """Raise ImageError for a file that the original's reader does not read, or that is too large for it."""
+    if header.refused:
+        raise ImageError(f"expected an image that the original reads, got {header.refused}")
+    if header.height * header.width > MAX_DECODED_PIXELS:
+        size = f"{header.height} x {header.width} (H x W)"
+        raise ImageError(f"expected at most {MAX_DECODED_PIXELS} pixels, got {size}")
+
+
+def _check_strict(header: Header) -> None:
+    unusual = [] if header.colours in ("colour", "palette") else [header.colours]
+    if unusual or header.notes:
+        found = "; ".join([*unusual, *header.notes])
+        raise ImageError(f"expected 8-bit colour of which nothing is dropped (strict), got {header.kind}: {found}")
+
+
+def decode(data: bytes, header: Header, flags: int) -> np.ndarray:
+    """Decode a file's bytes with OpenCV (BGR, of any depth that the flags allow).
+
+    Args:
+        data: The whole file.
+        header: What `inspect` says of it.
+        flags: OpenCV's.
+
+    Raises:
+        ImageError: When OpenCV cannot decode it.
+    """
+    if header.replace:
+        at, replacement = header.replace
+        data = data[:at] + replacement + data[at + len(replacement) :]
+    try:
+        # Bytes, not the name: cv2.imread fails on some names and cannot tell why
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (cv2.error, MemoryError) as error:
+        raise ImageError(f"expected an image that OpenCV reads, got its error: {one_line(error)}") from None
+    if pixels is None:
+        raise ImageError(
+            f"expected a whole image that OpenCV decodes, got a {header.kind} that is corrupt or truncated, "
+            "or of a sort that it does not read"
+        )
+    return pixels
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes; ImageError that says why where there are none."""
     try:
         if os.path.isdir(path):
             raise ImageError("expected an image file, got a folder")
@@ -72,70 +133,9 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-@contextlib.contextmanager
-def decoding(data: bytes) -> Iterator[None]:
-    """Around work of Pillow on an image file's bytes: any size is decoded, what is cut off is refused, and whatever a
-    decoder raises becomes an ImageError on one line."""
-    limits = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-    Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False  # a large photograph is no attack here
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ImageError:
-        raise
-    except UnidentifiedImageError:
-        raise ImageError("expected an image, got another kind of file") from None
-    except MemoryError:
-        raise ImageError(f"expected an image that fits into memory, got a file of {len(data)} bytes") from None
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged data
-        raise ImageError(f"expected a whole image, got a corrupt or truncated one ({_line(error)})") from None
-    finally:
-        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limits
-
-
-def _decode(data: bytes) -> str:
-    """Decode it all once with Pillow, which refuses what is cut off (OpenCV fills it up); returns Pillow's mode."""
-    with decoding(data), Image.open(io.BytesIO(data)) as image:
-        mode, (width, height) = image.mode, image.size
-        if width * height > MOST_PIXELS:
-            raise ImageError(f"expected at most {MOST_PIXELS} pixels, got {height} x {width} (H x W)")
-        image.load()
-    return mode
-
-
-def _line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """An error's text on one line."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _unusual(stored: np.ndarray, mode: str) -> str | None:
-    """What keeps an image from being 8-bit colour, or None. stored: as OpenCV gives it unchanged."""
-    if mode in ("CMYK", "LAB"):
-        return mode
-    depth = f"{8 * stored.dtype.itemsize}-bit "
-    if stored.ndim == 2 or stored.shape[2] == 1 or mode in ("1", "L", "LA"):
-        return depth + "grey"
-    if stored.dtype != np.uint8:
-        return depth + "colour"
-    return depth + "colour with alpha" if stored.shape[2] == 4 else None
-
-
-@contextlib.contextmanager
-def _quiet():
-    """OpenCV and the C libraries below it write warnings straight to the process's stderr: keep them out."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # the process has no stderr
-        yield
-        return
-    with open(os.devnull, "wb") as sink:
-        os.dup2(sink.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def find_images(paths: list[str | os.PathLike]) -> list[Path]:

@@ -60,7 +60,7 @@ class Crops(Dataset):
     def _image(self, path: str) -> np.ndarray:
         image = self._cache.get(path)
         if image is None:
-            image = read_image(path, convert=True)
+            image = read_image(path)
             if image.nbytes <= self._room:
                 self._room -= image.nbytes
                 self._cache[path] = image
