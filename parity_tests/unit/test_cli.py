@@ -25,7 +25,7 @@ def folder(tmp_path, photograph):
     place = tmp_path / "images"
     place.mkdir()
     shutil.copy(photograph, place / "b.jpg")
-    Image.open(photograph).convert("L").save(place / "a.png")
+    (place / "a.png").write_text("no image")
     (place / "c.jpg").write_bytes(photograph.read_bytes()[:4000])
     (place / "notes.txt").write_text("no image")
     return place
@@ -59,7 +59,7 @@ def test_a_folder_with_bad_images(capsys, folder, weights):
     rows = [json.loads(line) for line in out.splitlines()]
     assert (status, err) == (1, "")
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b.jpg", "c.jpg"]
-    assert "got 8-bit grey" in rows[0]["error"] and "truncated" in rows[2]["error"]
+    assert "another kind of file" in rows[0]["error"] and "truncated" in rows[2]["error"]
     assert set(rows[0]) == {"path", "error"}
     assert np.isfinite(rows[1]["score"])
 
@@ -76,10 +76,22 @@ def test_csv_and_table(capsys, folder, weights):
     assert len(err.splitlines()) == 2 and "a.png: expected" in err
 
 
-def test_convert(capsys, folder, weights):
-    status, out, _ = run(capsys, folder / "a.png", "--weights", weights, "--json", "--convert", "--crops", 2)
-    assert status == 0
-    assert "score" in json.loads(out)
+def test_notes_and_strict(capsys, folder, photograph, weights):
+    """What the original's reader drops is noted in the row, a key only where there is something to say."""
+    Image.open(photograph).convert("L").save(folder / "a.png")
+    clear = Image.open(photograph).convert("RGB")
+    clear.putalpha(100)
+    clear.save(folder / "clear.png")
+    arguments = folder / "a.png", folder / "clear.png", "--weights", weights, "--crops", 2
+    status, out, _ = run(capsys, *arguments, "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 0 and "note" not in rows[0] and rows[1]["note"] == "alpha dropped"
+    rows = list(csv.DictReader(io.StringIO(run(capsys, *arguments, "--csv")[1])))
+    assert [row["note"] for row in rows] == ["", "alpha dropped"]
+    assert run(capsys, *arguments)[1].splitlines()[1].endswith("clear.png  (alpha dropped)")
+    status, out, _ = run(capsys, *arguments, "--json", "--strict")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 1 and "PNG: grey" in rows[0]["error"] and "alpha dropped" in rows[1]["error"]
 
 
 def test_a_score_does_not_depend_on_the_other_images(capsys, folder, photograph, weights):

@@ -1,8 +1,11 @@
 """Reading images and taking crops: the original's pixels, and one clear line for each picture that isn't fit."""
 
+import base64
 import io
 import os
-import threading
+import re
+import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -10,8 +13,11 @@ import pytest
 from PIL import Image, ImageFile
 
 import rankiqa
-from rankiqa import ImageError, InputSpec, crop_offsets, read_image, take_crops
+from lib.corpus import pictures, pngs
+from rankiqa import ImageError, InputSpec, crop_offsets, read_image, read_image_with_notes, take_crops
 from rankiqa.data.images import find_images
+from rankiqa.data.photographs import read_photograph
+from rankiqa.ranked_sets import contact_sheet
 
 
 @pytest.fixture(scope="module")
@@ -81,34 +87,44 @@ def with_alpha(picture, mode="RGBA"):
 
 
 UNUSUAL = {
-    "grey JPEG": (lambda p: saved(p.convert("L"), "JPEG"), "8-bit grey"),
-    "grey PNG": (lambda p: saved(p.convert("L"), "PNG"), "8-bit grey"),
-    "grey BMP": (lambda p: saved(p.convert("L"), "BMP"), "8-bit grey"),
-    "grey JPEG 2000": (lambda p: saved(p.convert("L"), "JPEG2000"), "8-bit grey"),
-    "black and white": (lambda p: saved(p.convert("1"), "PNG"), "8-bit grey"),
-    "grey with alpha": (lambda p: saved(with_alpha(p, "LA"), "PNG"), "8-bit grey"),
-    "alpha PNG": (lambda p: saved(with_alpha(p), "PNG"), "8-bit colour with alpha"),
-    "alpha WebP": (lambda p: saved(with_alpha(p), "WEBP"), "8-bit colour with alpha"),
-    "palette with a clear entry": (lambda p: saved(p.convert("P"), "PNG", transparency=3), "8-bit colour with alpha"),
-    "16-bit colour": (deep, "16-bit colour"),
-    "16-bit grey": (deep_grey, "16-bit grey"),
-    "CMYK JPEG": (lambda p: saved(p.convert("CMYK"), "JPEG"), "CMYK"),
-    "CMYK TIFF": (lambda p: saved(p.convert("CMYK"), "TIFF"), "CMYK"),
-    "Lab TIFF": (lambda p: saved(p.convert("LAB"), "TIFF"), "LAB"),
-}
+    "grey JPEG": (lambda p: saved(p.convert("L"), "JPEG"), "JPEG: grey", ""),
+    "grey PNG": (lambda p: saved(p.convert("L"), "PNG"), "PNG: grey", ""),
+    "grey JPEG 2000": (lambda p: saved(p.convert("L"), "JPEG2000"), "JPEG 2000: grey", ""),
+    "black and white": (lambda p: saved(p.convert("1"), "PNG"), "PNG: grey", ""),
+    "grey with alpha": (lambda p: saved(with_alpha(p, "LA"), "PNG"), "PNG: grey; alpha dropped", "alpha dropped"),
+    "alpha PNG": (lambda p: saved(with_alpha(p), "PNG"), "PNG: alpha dropped", "alpha dropped"),
+    "alpha WebP": (lambda p: saved(with_alpha(p), "WEBP"), "WebP: alpha dropped", "alpha dropped"),
+    "palette with a clear entry": (
+        lambda p: saved(p.convert("P"), "PNG", transparency=3), "PNG: alpha dropped", "alpha dropped",
+    ),
+    "16-bit colour": (deep, "PNG: 16 bits a channel", "16 bits a channel: reduced to 8"),
+    "16-bit grey": (deep_grey, "PNG: grey; 16 bits a channel", "16 bits a channel: reduced to 8"),
+    "CMYK JPEG": (lambda p: saved(p.convert("CMYK"), "JPEG"), "CMYK", "CMYK converted without a colour profile"),
+    "CMYK TIFF": (lambda p: saved(p.convert("CMYK"), "TIFF"), "CMYK", "CMYK converted without a colour profile"),
+    "Lab TIFF": (lambda p: saved(p.convert("LAB"), "TIFF"), "Lab", "Lab converted to RGB"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
-def test_unusual_pictures_are_refused_or_read_as_the_original_would(name, picture, tmp_path):
-    make, kind = UNUSUAL[name]
+def test_unusual_pictures_are_read_as_the_original_does_or_refused_by_strict(name, picture, tmp_path):
+    make, words, note = UNUSUAL[name]
     path = tmp_path / "a"
     path.write_bytes(make(picture))
     with pytest.raises(ImageError) as error:
-        read_image(path)
-    assert (
-        str(error.value) == f"expected 8-bit colour without alpha, got {kind}; --convert reads it as the original would"
-    )
-    assert np.array_equal(read_image(path, convert=True), cv2.imread(str(path))[..., ::-1])
+        read_image(path, strict=True)
+    assert str(error.value).startswith("expected 8-bit colour of which nothing is dropped (strict), got ")
+    assert words in str(error.value)
+    pixels, notes = read_image_with_notes(path)
+    assert "; ".join(notes) == note or (note.startswith("Lab") and notes[0] == note)  # Pillow adds Lab's own profile
+    assert np.array_equal(pixels, cv2.imread(str(path))[..., ::-1])
+    assert np.array_equal(pixels, read_image(path))
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_strict_takes_plain_colour(name, picture, tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(saved(picture, form_of(name), **FORMS[name][1]))
+    assert read_image_with_notes(path, strict=True)[1] == ()
 
 
 def test_a_palette_is_plain_colour(picture, tmp_path):
@@ -116,23 +132,39 @@ def test_a_palette_is_plain_colour(picture, tmp_path):
     assert np.array_equal(read_image(tmp_path / "a.png"), cv2.imread(str(tmp_path / "a.png"))[..., ::-1])
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_exif_orientation_as_cv2(suffix, picture, tmp_path):
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_exif_orientation_as_the_original(suffix, picture, tmp_path):
+    """OpenCV 4.5.1 turns a JPEG and a TIFF, but not a PNG or WebP (rung `readers` asks it)."""
     exif = Image.Exif()
     exif[0x112] = 6
-    picture.save(tmp_path / f"a.{suffix}", exif=exif)
-    got = read_image(tmp_path / f"a.{suffix}")
-    assert got.shape == (50, 60, 3)
-    assert np.array_equal(got, cv2.imread(str(tmp_path / f"a.{suffix}"))[..., ::-1])
+    path = tmp_path / f"a.{suffix}"
+    picture.save(path, exif=exif)
+    got, notes = read_image_with_notes(path)
+    turned = suffix in ("jpg", "tif")
+    assert got.shape == ((50, 60, 3) if turned else (60, 50, 3))
+    assert notes == (() if turned else ("EXIF orientation 6 not applied",))
+    as_stored = cv2.IMREAD_COLOR if turned else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    expected = cv2.imdecode(np.fromfile(path, np.uint8), as_stored)[..., ::-1]
+    assert np.array_equal(got, expected)
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
-def test_the_first_of_several_frames(suffix, picture, tmp_path):
+@pytest.mark.parametrize(("suffix", "note"), [("png", "first of 3 frames"), ("tif", "first of 3 pages")])
+def test_the_first_of_several_frames(suffix, note, picture, tmp_path):
     frames = [picture.rotate(angle) for angle in (180, 90)]
     picture.save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames)
-    got = read_image(tmp_path / f"a.{suffix}").astype(int)
-    assert np.abs(got - np.asarray(picture)).mean() < 10
-    assert np.abs(got - np.asarray(frames[0])).mean() > 15
+    got, notes = read_image_with_notes(tmp_path / f"a.{suffix}")
+    assert np.array_equal(got, np.asarray(picture)) and notes == (note,)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "words", "options"),
+    [("gif", "GIF", {}), ("avif", "AVIF", {}), ("webp", "an animated WebP", {"save_all": True})],
+)
+def test_what_the_original_does_not_read_is_refused_by_name(suffix, words, options, picture, tmp_path):
+    more = {"append_images": [picture.rotate(180)], **options} if options else {}
+    picture.save(tmp_path / f"a.{suffix}", **more)
+    with pytest.raises(ImageError, match=f"got {words}, which the original's reader does not read"):
+        read_image(tmp_path / f"a.{suffix}")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +209,7 @@ def test_any_file_name(name, picture, tmp_path):
     assert np.array_equal(read_image(path), np.asarray(picture))
 
 
-def test_a_large_photograph_is_no_attack(tmp_path, monkeypatch, picture):
+def test_pillows_limits_are_neither_used_nor_changed(tmp_path, monkeypatch, picture):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # as if these 3000 pixels were 30 times Pillow's limit
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     path = tmp_path / "a.png"
@@ -191,33 +223,83 @@ def test_a_large_photograph_is_no_attack(tmp_path, monkeypatch, picture):
     assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == (100, True)
 
 
+@pytest.mark.parametrize("name", ["zTXt of 3 MB", "tEXt, bad checksum", "unknown ancillary, bad checksum", "many tEXt"])
+def test_ancillary_chunks_of_a_png_refuse_nothing(name, tmp_path):
+    data = dict(pngs.pngs())[f"PNG/{name}"]
+    (tmp_path / "a.png").write_bytes(data)
+    expected = pictures.colours()
+    assert np.array_equal(read_image(tmp_path / "a.png"), expected)
+    assert np.array_equal(read_photograph(data, min_side=1), expected)
+
+
 def test_beyond_opencvs_limit(tmp_path):
-    header = b"P6 40000 40000 255\n"
-    (tmp_path / "a.ppm").write_bytes(header + b"\0" * 100)
+    header = struct.pack(">IIBBBBB", 40000, 40000, 8, 2, 0, 0, 0)
+    chunks = pngs.chunk(b"IHDR", header) + pngs.chunk(b"IDAT") + pngs.chunk(b"IEND")
+    (tmp_path / "a.ppm").write_bytes(pngs.SIGNATURE + chunks)
     with pytest.raises(ImageError, match="expected at most 1073741824 pixels, got 40000 x 40000"):
         read_image(tmp_path / "a.ppm")
 
 
-def test_nothing_on_stderr(picture, tmp_path, capfd):
-    data = saved(picture, "JPEG")
-    (tmp_path / "a.jpg").write_bytes(data[:300] + b"\x55\xaa\xff\x12" * 5 + data[300:])
-    cv2.imread(str(tmp_path / "a.jpg"))
-    assert "JPEG" in capfd.readouterr().err  # a warning that a C library writes by itself
-    read_image(tmp_path / "a.jpg")
-    assert capfd.readouterr().err == ""
-    os.write(2, b"still there")
-    assert capfd.readouterr().err == "still there"
+def test_eight_threads(picture, tmp_path, monkeypatch):
+    """Readers of all kinds at once: the same pixels as alone; stderr and Pillow's limits are left alone."""
+    redirected = []
+    limit = Image.MAX_IMAGE_PIXELS
+    (tmp_path / "cut.jpg").write_bytes(saved(picture, "JPEG")[:-30])
+    for name in FORMS:
+        (tmp_path / name).write_bytes(saved(picture, form_of(name), **FORMS[name][1]))
+    (tmp_path / "photograph.gif").write_bytes(saved(picture, "GIF"))
+    alone = {name: read_image(tmp_path / name) for name in FORMS}
+    gif = read_photograph((tmp_path / "photograph.gif").read_bytes(), min_side=1)
+
+    def work(seed):
+        for name in np.random.RandomState(seed).permutation(list(FORMS) * 10):
+            assert np.array_equal(read_image(tmp_path / name), alone[name])
+            data = (tmp_path / name).read_bytes()
+            assert np.abs(read_photograph(data, min_side=1).astype(int) - alone[name]).max() <= 1
+            assert np.array_equal(read_photograph((tmp_path / "photograph.gif").read_bytes(), min_side=1), gif)
+            with pytest.raises(ImageError, match="truncated"):
+                read_image(tmp_path / "cut.jpg")
+
+    with monkeypatch.context() as patched, ThreadPoolExecutor(8) as threads:
+        patched.setattr(os, "dup2", lambda *descriptors: redirected.append(descriptors))
+        list(threads.map(work, range(8)))
+    assert redirected == []
+    assert limit == Image.MAX_IMAGE_PIXELS
 
 
-def test_threads(picture, tmp_path, monkeypatch):
-    picture.save(tmp_path / "a.png")
-    before = Image.MAX_IMAGE_PIXELS
-    threads = [threading.Thread(target=lambda: [read_image(tmp_path / "a.png") for _ in range(20)]) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert before == Image.MAX_IMAGE_PIXELS
+RED = (255, 0, 0)
+
+
+def test_red_stays_red_in_every_function(tmp_path, monkeypatch):
+    """Every pair of the functions that take and give images: what one gives, the next takes."""
+    red = Image.new("RGB", (260, 240), RED)
+    sources = {}
+    for suffix in ("png", "bmp", "tif", "ppm"):
+        red.save(tmp_path / f"a.{suffix}")
+        sources[f"read_image {suffix}"] = read_image(tmp_path / f"a.{suffix}")
+        sources[f"read_photograph {suffix}"] = read_photograph((tmp_path / f"a.{suffix}").read_bytes())
+    for name, image in list(sources.items()):
+        for distortion in ("GB", "JPEG"):
+            sources[f"distort {distortion} of {name}"] = rankiqa.distort(image, distortion, 1, np.random.RandomState(0))
+    fed = []
+    model = rankiqa.build("shallow")
+    model.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0]))
+    for name, image in sources.items():
+        assert np.abs(image.astype(int) - RED).max() <= 3, name
+        crops = take_crops(image, np.array([[1, 2]]), InputSpec(224)).numpy()[0]
+        assert np.abs(crops - np.array(RED[::-1])[:, None, None]).max() <= 3, name  # CAFFE: BGR
+        same = take_crops(image, np.array([[1, 2]]), InputSpec(224, channel_order="RGB")).numpy()[0]
+        assert np.array_equal(same, crops[::-1]), name
+        fed.clear()
+        rankiqa.score(model, image, crops=1)
+        assert len(fed) == 1 and np.abs(fed[0].numpy()[0].mean((1, 2)) - np.array(RED[::-1])).max() <= 3, name
+    image = sources["read_image png"]
+    sheet = "".join(contact_sheet.page(image, "red", ["live"], 0, lambda *_: None, pytest.fail))
+    for shown in re.findall(r"data:image/png;base64,([^\"]+)", sheet):
+        (tmp_path / "shown.png").write_bytes(base64.b64decode(shown))
+        middle = read_image(tmp_path / "shown.png").astype(int)
+        assert np.abs(middle.mean((0, 1)) - RED).max() <= 90  # the strongest noise is cut off at 0 and 255
+    assert np.array_equal(read_photograph((tmp_path / "a.png").read_bytes()), image)
 
 
 def test_find_images(picture, tmp_path):

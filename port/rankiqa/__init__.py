@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rankiqa.caffe.random_stream import CaffeRandom
     from rankiqa.caffe.sgd import CaffeSGD, LearningRate
     from rankiqa.data.crops import crop_offsets, take_crops
-    from rankiqa.data.images import ImageError, read_image
+    from rankiqa.data.images import ImageError, read_image, read_image_with_notes
     from rankiqa.data.input_spec import InputSpec
     from rankiqa.distortions import distort
     from rankiqa.losses import contrastive_loss, euclidean_loss, pair_ranking_loss
@@ -54,6 +54,7 @@ _HOME = {
     "contrastive_loss": "losses",
     "euclidean_loss": "losses",
     "read_image": "data.images",
+    "read_image_with_notes": "data.images",
     "ImageError": "data.images",
     "InputSpec": "data.input_spec",
     "crop_offsets": "data.crops",
@@ -84,7 +85,7 @@ __all__ = [
     "Network", "Score", "ScoreMeaning", "Trainer", "build", "caffe", "caffe_random", "contrastive_loss",
     "crop_offsets", "data", "datasets", "distort", "distortions", "euclidean_loss", "evaluation", "fit_logistic",
     "krocc", "layers", "lcc", "load", "losses", "metrics", "models", "pair_ranking_loss", "ranked_sets",
-    "read_image", "rmse", "score", "scoring", "srocc", "take_crops", "training",
+    "read_image", "read_image_with_notes", "rmse", "score", "scoring", "srocc", "take_crops", "training",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import sys
 from rankiqa.cli.arguments import SEED, usable_device, whole
 from rankiqa.models import memory
 
-COLUMNS = ("path", "score", "median", "crops", "seed", "error")
+COLUMNS = ("path", "score", "median", "crops", "seed", "error", "note")
 
 
 def add(commands) -> None:
@@ -28,7 +28,10 @@ def add(commands) -> None:
     one.add_argument("--seed", type=SEED, default=0, help="of the crops, anew for each image (default 0)")
     one.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
     one.add_argument(
-        "--convert", action="store_true", help="read grey, alpha, 16-bit and CMYK images as the original would"
+        "--strict",
+        action="store_true",
+        help="refuse images that are not 8-bit colour, or of which the original's reader drops something (alpha, high "
+        "bits, a colour profile, further frames); without it, a note says what was dropped",
     )
     form = one.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object a line")
@@ -52,7 +55,8 @@ class _Printer:
         elif "error" in row:
             print(f"{row['path']}: {row['error']}", file=sys.stderr)
         else:
-            print(f"{row['score']:12.5f}  median {row['median']:.5f}  {row['path']}")
+            note = f"  ({row['note']})" if "note" in row else ""
+            print(f"{row['score']:12.5f}  median {row['median']:.5f}  {row['path']}{note}")
         sys.stdout.flush()
 
 
@@ -74,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     bar = tqdm(paths, unit="image", disable=not sys.stderr.isatty() or len(paths) == 1)
     for path in bar:
         try:
-            image = rankiqa.read_image(path, convert=options.convert)
+            image, notes = rankiqa.read_image_with_notes(path, strict=options.strict)
             found = rankiqa.score(model, image, crops=options.crops, seed=options.seed)
         except (ValueError, MemoryError, RuntimeError) as error:  # torch's own when memory or the device fails
             failed += 1
@@ -82,6 +86,8 @@ def run(options: argparse.Namespace) -> int:
         else:
             row = {"path": str(path), "score": found.score, "median": found.median}
             row |= {"crops": found.crops, "seed": found.seed}
+            if notes:
+                row["note"] = "; ".join(notes)
         bar.clear()
         show(row)
     return 1 if failed else 0

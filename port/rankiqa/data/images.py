@@ -30,7 +30,7 @@ _AS_STORED = ("PNG", "WebP")
 def read_image(path: str | os.PathLike, *, strict: bool = False) -> np.ndarray:
     """Read the pixels that the original reads: those of cv2.imread (OpenCV 4.5.1), channels turned to RGB.
 
-    Grey becomes three equal channels, alpha is dropped, of 16 bits the high byte is kept, CMYK is converted without a
+    Grey becomes three equal channels, alpha is dropped, 16 bits are reduced to 8, CMYK is converted without a
     profile, an EXIF orientation is applied to a JPEG or TIFF but not to a PNG or WebP, and of several frames or pages
     the first is read. `read_image_with_notes` says which of these happened.
 

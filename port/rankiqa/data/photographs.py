@@ -6,7 +6,7 @@ One rule for each kind, MATLAB's imread and cv2.imread (the original's readers) 
 - grey, black and white: three equal channels
 - palette: its colours
 - alpha: dropped, the colours under it stay as they are
-- 16 bits a channel: the high byte (in a PNM: rounded to it)
+- 16 bits a channel: the high byte (in a PNM and a TIFF of separate planes: rounded to it)
 - CMYK: red = (255 - C) (255 - K) / 255, green and blue likewise, without a profile
 - an EXIF orientation: applied, so the picture stands as a viewer shows it
 - several pages or frames: the first
@@ -98,8 +98,10 @@ def _read_wrongly(header: Header) -> str | None:
 
 def _from_opencv(data: bytes, header: Header) -> np.ndarray:
     as_stored = header.kind == "PNG"  # the one format here whose orientation is applied below
-    # In colours, OpenCV multiplies a TIFF's alpha into them; as stored, it mixes up planes and grey Sun rasters
-    wanted = _ANY if header.alpha or (header.kind == "TIFF" and header.colours == "grey") else cv2.IMREAD_COLOR
+    # To 8-bit colour, OpenCV multiplies a TIFF's alpha into the colours and rounds its 16 bits; as stored, it mixes up
+    # planes and grey Sun rasters
+    as_is = header.alpha or (header.kind == "TIFF" and header.bits == 16 and "planes" not in header.layout)
+    wanted = _ANY if as_is else cv2.IMREAD_COLOR
     pixels = decode(data, header, wanted | (cv2.IMREAD_IGNORE_ORIENTATION if as_stored else 0))
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
@@ -145,8 +147,8 @@ def _from_pillow(data: bytes, kind: str, min_side: int, max_pixels: int) -> np.n
         raise ImageError(f"expected an image that fits into memory, got a file of {len(data)} bytes") from None
     except Exception as error:  # Pillow's decoders raise many kinds on damaged data
         raise ImageError(
-            f"expected a whole image that Pillow decodes, got a {kind} that is corrupt or truncated, or of a sort that it "
-            f"does not read ({one_line(error)})"
+            f"expected a whole image that Pillow decodes, got a {kind} that is corrupt or truncated, or of a sort that "
+            f"it does not read ({one_line(error)})"
         ) from None
 
 

@@ -53,7 +53,7 @@ def common_notes(*, bits: int = 8, colours: str = "colour", alpha: bool = False,
     """Notes on the things that most formats share."""
     notes = [CMYK] if colours == "CMYK" else ["Lab converted to RGB"] if colours == "Lab" else []
     if bits > 8:
-        notes.append(f"{bits} bits a channel: the high 8 kept")
+        notes.append(f"{bits} bits a channel: reduced to 8")
     if alpha:
         notes.append(ALPHA)
     if profile:

@@ -59,7 +59,9 @@ def _header(data: bytes) -> Header:
         return plain.sun(data)
     kind = _other(data)
     if kind:
-        reader = "OpenCV of today reads unlike the original's" if kind == "PAM" else "the original's reader does not read"
+        reader = (
+            "OpenCV of today reads unlike the original's" if kind == "PAM" else "the original's reader does not read"
+        )
         return Header(kind, refused=f"{kind}, which {reader}")
     raise ImageError("expected an image, got another kind of file")
 

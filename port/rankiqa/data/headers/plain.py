@@ -1,4 +1,4 @@
-"""BMP, the Netpbm formats, PFM, Radiance HDR and Sun raster: formats whose pixels stand in the file almost as they are."""
+"""BMP, the Netpbm formats, PFM, Radiance HDR and Sun raster, which store pixels almost as they are."""
 
 from __future__ import annotations
 

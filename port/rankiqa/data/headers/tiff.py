@@ -72,9 +72,13 @@ def read(data: bytes) -> Header:
         following = struct.unpack_from(f"{order}I", data, last)[0] if last + 4 <= len(data) else 0
     notes += frames_note(pages, "pages")
     layout = {
-        "planes": channels > 1 and value(_PLANES, 1) == 2, "tiles": _TILE_SIDES[0] in tags, "signed": value(_FORMAT, 1) == 2,
-        "turned": value(_ORIENTATION, 1) in range(2, 9), "min-is-white": photometric == 0, "multiplied": value(_EXTRA, 0) == 1,
-    }  # fmt: skip
+        "planes": channels > 1 and value(_PLANES, 1) == 2,
+        "tiles": _TILE_SIDES[0] in tags,
+        "turned": value(_ORIENTATION, 1) in range(2, 9),
+        "min-is-white": photometric == 0,
+        "multiplied": value(_EXTRA, 0) == 1,
+        "signed": value(_FORMAT, 1) == 2,
+    }
     return Header(
         "TIFF", value(_HEIGHT, 0), value(_WIDTH, 0), bits, colours, alpha, tuple(notes),
         _refused(tags, bits, colours, channels), layout=frozenset(name for name, applies in layout.items() if applies),
@@ -94,8 +98,9 @@ def _refused(tags: dict[int, tuple[int, ...]], bits: int, colours: str, channels
     compression = (tags.get(_COMPRESSION) or (1,))[0]
     if compression in _NOT_IN_OPENCV:
         return f"a TIFF compressed with {_NOT_IN_OPENCV[compression]}, which OpenCV of today does not read"
-    tile = [tags.get(tag) or (0,) for tag in _TILE_SIDES]
-    sides, planes = tile[0][0] * tile[1][0], tags.get(_PLANES) == (2,)
-    if compression == 1 and sides and max(tags.get(325) or (0,)) > (sides * (1 if planes else channels) * bits + 7) // 8:
-        return "a TIFF whose tiles are stored with bytes to spare, which OpenCV of today does not read"
+    tile = [(tags.get(tag) or (0,))[0] for tag in _TILE_SIDES]
+    samples = tile[0] * tile[1] * (1 if tags.get(_PLANES) == (2,) else channels)
+    if compression == 1 and (samples * bits // 8) % 1024:
+        # libtiff 4.7.1 (of OpenCV 4.14) takes such a tile for one of the wrong length
+        return "a TIFF of uncompressed tiles of other than whole KiB, which OpenCV of today does not read"
     return None
