@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe_client import RECORDED, Live
-from caffemodel.files import replacing
+from caffe_client import Live
+from lib import recordings
+from rankiqa.data.atomic_files import replacing
 
-RECORDING = RECORDED / "readers" / "pixels.npz"
+RECORDING = recordings.FOLDER / "readers" / "pixels.npz"
 INSIDE = Path(__file__).resolve().parents[2] / "caffe_ref" / "read_images.py"
 _KEPT = 16
 _NONE = bytes(_KEPT)  # the reference reads nothing

@@ -64,7 +64,7 @@ def _add_scoring(one: argparse.ArgumentParser) -> None:
     group.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
     group.add_argument("--workers", type=whole(1, 64), default=2, help="threads that read images (default 2)")
     group.add_argument(
-        "--convert", action="store_true", help="read grey, alpha, 16-bit and CMYK images as the original would"
+        "--strict", action="store_true", help="refuse images of which the original's reader drops something (alpha ..)"
     )
 
 
@@ -195,7 +195,7 @@ def _scored(options: argparse.Namespace, preset) -> tuple[list, dict, bool | Non
     if preset is not None:
         preset.check_head(model.head)
     scoring = scored_images.score_images(
-        model, rated.images, crops=options.crops, seed=options.seed, convert=options.convert, workers=options.workers
+        model, rated.images, crops=options.crops, seed=options.seed, strict=options.strict, workers=options.workers
     )
     images = list(progress.bar(scoring, total=len(rated.images), unit="image"))
     about = {

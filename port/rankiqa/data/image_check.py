@@ -71,5 +71,5 @@ def _size(path: str) -> tuple[int, int]:
                 return image.height, image.width
         except Exception:  # Pillow raises many kinds; whether the file is bad is for read_image to say
             pass
-    height, width, _ = read_image(path, convert=True).shape
+    height, width, _ = read_image(path).shape
     return height, width

@@ -107,7 +107,7 @@ def _pictures(images: Sequence[ScoredImage]) -> list[dict]:
 def _thumbnail(path: str, side: int) -> str:
     """A data URI; "" for an image that is no longer there."""
     try:
-        pixels = read_image(path, convert=True)
+        pixels = read_image(path)
     except ImageError:
         return ""
     height, width = pixels.shape[:2]

@@ -45,7 +45,7 @@ def score_images(
     *,
     crops: int = CROPS,
     seed: int = 0,
-    convert: bool = False,
+    strict: bool = False,
     workers: int = 2,
 ) -> Iterator[ScoredImage]:
     """Score images one after the other, while threads read those that come next; the images' order is kept.
@@ -59,12 +59,12 @@ def score_images(
         images: What to score.
         crops: Random crops an image.
         seed: Of the crops, anew for each image.
-        convert: Read grey, alpha, 16-bit and CMYK images as the original would, instead of refusing them.
+        strict: Refuse images that are not 8-bit colour, or of which something is dropped (`read_image`).
         workers: Threads that read images.
     """
 
     def read(image: RatedImage) -> np.ndarray:
-        return read_image(image.path, convert=convert)
+        return read_image(image.path, strict=strict)
 
     waiting: deque[tuple[RatedImage, Future[np.ndarray]]] = deque()
     rest = iter(images)
