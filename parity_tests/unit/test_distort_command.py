@@ -335,7 +335,7 @@ def test_a_distortion_that_fails_on_one_photograph(photographs, tmp_path, distor
         (["--shard", "0/2"], "expected i/n with 1 <= i <= n, got '0/2'"),
         (["--shard", "3/2"], "got '3/2'"),
         (["--shard", "1"], "got '1'"),
-        (["--workers", "0"], "expected a whole number, 1 or more, got '0'"),
+        (["--workers", "0"], f"expected a whole number, 1..{max(32, os.cpu_count() or 1)}, got '0'"),
         (["--set", "csiq"], "invalid choice"),
         (["--seed", "-1"], "0..4294967295"),
     ],
