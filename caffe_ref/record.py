@@ -7,7 +7,7 @@ Request: {"version": 1, "arrays": "arrays.npz" or null, "jobs": [job, ..]}, and 
 GPU. Every job has "name" and "kind":
 
 forward  net, phase, weights, seed, set {"layer/0": array}, inputs {blob: array}, top_diffs {blob: array},
-         forwards (1: so many forward passes, the last is told), backward (true: from the losses, and from top_diffs
+         forwards (1: so many forward passes, the last is returned), backward (true: from the losses, and from top_diffs
          where given), return, a list of:
            tops         NAME/top/LAYER/k      what each layer computed, before a layer in place overwrote it
            blobs        NAME/blob/BLOB        every blob at the end of the forward pass
@@ -17,7 +17,7 @@ forward  net, phase, weights, seed, set {"layer/0": array}, inputs {blob: array}
            caffemodel   NAME/caffemodel, hdf5 NAME/hdf5: the file Caffe saves of the net, as bytes
          and always NAME/loss, the weighted sum of the losses (float32).
 solve    solver, weights, set, inputs {blob of the training net: array}, restore (a .solverstate), steps, trace
-         ([steps at which params and param_diffs are also told, as NAME/at/STEP/param/LAYER/k ..]), return: params,
+         ([steps at which params and param_diffs are also returned, as NAME/at/STEP/param/LAYER/k ..]), return: params,
          param_diffs (of the last step: what was taken off the parameters), blobs; always NAME/losses (steps,), the
          first output of the training net after each step. With "snapshot" in return, the files that Caffe writes at
          the end: NAME/file/FILENAME, as bytes; with save (true) they are only written, for a later job. With "cost"
@@ -183,11 +183,11 @@ def solve(caffe, job, arrays):
         parameters(solver.net, f"{name}/param", "data", answer)
     if "param_diffs" in job.get("return", ()):
         parameters(solver.net, f"{name}/param_diff", "diff", answer)
-    told = "snapshot" in job.get("return", ())
-    if told or job.get("save"):
+    returned = "snapshot" in job.get("return", ())
+    if returned or job.get("save"):
         before = set(os.listdir("."))
         solver.snapshot()
-    if told:
+    if returned:
         for file in sorted(set(os.listdir(".")) - before):
             answer[f"{name}/file/{file}"] = file_bytes(file)
     return answer
@@ -270,7 +270,7 @@ def main(argv=None):
     answer = {}
     try:
         check(request)
-        import caffe  # late: a malformed request is told without it
+        import caffe  # late: a malformed request is refused without it
 
         if request.get("device") == "gpu":
             caffe.set_device(0)

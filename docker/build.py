@@ -26,7 +26,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "caffe_ref"))
 import docker
 
 import get_upstream
-from engine import NoEngine, apt_install, engine, is_debian, say
+from engine import NoEngine, answering, apt_install, engine, is_debian, say
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,16 +48,19 @@ class BuildError(RuntimeError):
 
 def sources(image):
     """Every file of ours that goes into an image, sorted."""
+    common = [DOCKERFILES[image], ROOT / "docker" / "apt_sources"]
     if not image.startswith(IMAGE):
-        return [DOCKERFILES[image]]
+        return sorted(common)
     inside = [p for p in (ROOT / "caffe_ref").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    return sorted([DOCKERFILES[image], *inside])
+    return sorted([*common, *inside])
 
 
 def source_digest(image):
-    """SHA-256 over the names, modes and bytes of what the image is made from."""
+    """SHA-256 over the names, modes and bytes of what the image is made from; pages make no image stale."""
     digest = hashlib.sha256()
     for path in sources(image):
+        if path.suffix == ".md":
+            continue
         head = f"{path.relative_to(ROOT)} {os.access(path, os.X_OK)} {path.stat().st_size}\n"
         digest.update(head.encode() + path.read_bytes())
     return digest.hexdigest()
@@ -87,12 +90,42 @@ def base_name(image):
 def pull(repository, tag):
     """Try to pull the base; True when it worked. In a client of its own: the timeout is short."""
     try:
-        with_timeout = docker.from_env(timeout=PULL_TIMEOUT)
+        with_timeout = answering(timeout=PULL_TIMEOUT)
         with_timeout.images.pull(repository, tag=tag)
         return True
     except Exception as error:  # the SDK lets requests' and urllib3's own errors through
         say(f"{repository}:{tag} could not be pulled ({str(error).splitlines()[0][:120]})")
         return False
+
+
+def archives(mirror):
+    """Where Debian's archive may be, given a mirror: what apt_sources tries inside the image."""
+    mirror = mirror.rstrip("/")
+    own = [mirror.replace("//deb.", "//archive.", 1)] if "//deb." in mirror else []
+    return [*own, f"{mirror.removesuffix('/debian')}/debian-archive/debian"]
+
+
+def default_mirror(suite, scripts=Path("/usr/share/debootstrap/scripts")):
+    """The mirror that debootstrap takes a release from by itself; None where it does not say."""
+    script = scripts / suite
+    found = re.search(r"^\s*default_mirror (\S+)", script.read_text(), re.MULTILINE) if script.exists() else None
+    return found and found[1]
+
+
+def run_debootstrap(suite, root, mirror):
+    """debootstrap into `root`, from the mirror (None: its own), else from the archive. Raises BuildError."""
+    start = mirror or default_mirror(suite)
+    errors = []
+    for place in (mirror, *(archives(start) if start else [])):
+        command = ["debootstrap", "--variant=minbase", suite, str(root), *([place] if place else [])]
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode == 0:
+            return
+        last = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no output"]
+        errors.append(f"{place or 'the default mirror'}: {last[0]}")
+        say(f"no {suite} from {errors[-1]}")
+        shutil.rmtree(root, ignore_errors=True)
+    raise BuildError(f"debootstrap {suite}: {'; '.join(errors)}")
 
 
 def debootstrap(client, repository, tag, mirror):
@@ -105,11 +138,7 @@ def debootstrap(client, repository, tag, mirror):
         apt_install("debootstrap")
     with tempfile.TemporaryDirectory(prefix="rankiqa-base-") as folder:
         root, archive = Path(folder, "root"), Path(folder, "root.tar")
-        command = ["debootstrap", "--variant=minbase", suite, str(root), *([mirror] if mirror else [])]
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if done.returncode:
-            last = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no output"]
-            raise BuildError(f"debootstrap {suite}: {last[0]}")
+        run_debootstrap(suite, root, mirror)
         subprocess.run(
             ["tar", "-C", str(root), "--exclude=./var/cache/apt/archives/*.deb", "-cf", archive, "."], check=True
         )
@@ -175,14 +204,14 @@ def build(client, mirror=None, upstream=AUTO, image=IMAGE):
                 raise BuildError("\n".join([*tail[-5:], step["error"].strip()]))
             text = step.get("stream", "").strip()
             tail += text.splitlines()
-            if text.startswith("Step "):
+            if text.upper().startswith("STEP "):  # podman writes it in capitals
                 say(text.splitlines()[0][:100])
     say(f"{image} built in {time.monotonic() - start:.0f} s")
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mirror", help="Debian mirror to take bullseye from, once it has moved to the archive")
+    parser.add_argument("--mirror", help="Debian mirror (default: the base image's, then Debian's archive)")
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--from", dest="place", metavar="PATH", help="checkout, bare mirror or archive of the original")
     origin.add_argument("--without-upstream", action="store_true", help="leave the original's files out")

@@ -2,10 +2,10 @@
 # docker/build.py makes the build context: caffe_ref/ and upstream/ (verified files of the original, or none).
 FROM debian:bullseye-slim
 
-# Another Debian mirror, for the day when bullseye has moved to the archive; empty: what the base image uses.
+# MIRROR: another Debian mirror; empty: the base image's, or the archive once bullseye has left it.
 ARG MIRROR=
-RUN if [ -n "$MIRROR" ]; then echo "deb $MIRROR bullseye main" > /etc/apt/sources.list; fi \
- && apt-get -o Acquire::Check-Valid-Until=false update \
+COPY docker/apt_sources /usr/local/sbin/
+RUN apt_sources bullseye main deb "$MIRROR" \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       caffe python3-caffe python3-opencv python3-scipy python3-lib2to3 libopenblas0-pthread \
  && rm -rf /var/lib/apt/lists/*

@@ -3,11 +3,10 @@
 # docker/build.py --gpu makes the build context: caffe_ref/ and upstream/ (verified files of the original, or none).
 FROM debian:bullseye-slim AS build
 
-# Another Debian mirror, for the day when bullseye has moved to the archive; empty: what the base image uses.
+# MIRROR: another Debian mirror; empty: the base image's, or the archive once bullseye has left it.
 ARG MIRROR=
-RUN mirror=${MIRROR:-$(sed -n 's/^deb \(http[^ ]*\) bullseye main.*/\1/p' /etc/apt/sources.list | head -n 1)} \
- && for kind in deb deb-src; do echo "$kind $mirror bullseye main contrib non-free"; done > /etc/apt/sources.list \
- && apt-get -o Acquire::Check-Valid-Until=false update \
+COPY docker/apt_sources /usr/local/sbin/
+RUN apt_sources bullseye "main contrib non-free" "deb deb-src" "$MIRROR" \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends build-essential fakeroot nvidia-cuda-toolkit \
  && DEBIAN_FRONTEND=noninteractive apt-get build-dep -y --no-install-recommends --arch-only caffe \
  && rm -rf /usr/share/doc

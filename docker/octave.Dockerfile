@@ -1,12 +1,10 @@
 # GNU Octave with the image package, for the original's MATLAB files, which are mounted when it runs.
 FROM debian:bookworm-slim
 
-# Another Debian mirror, for the day when bookworm has moved to the archive; empty: what the base image uses.
+# MIRROR: another Debian mirror; empty: the base image's, or the archive once bookworm has left it.
 ARG MIRROR=
-RUN if [ -n "$MIRROR" ]; then \
-      rm -f /etc/apt/sources.list.d/*; echo "deb $MIRROR bookworm main" > /etc/apt/sources.list; \
-    fi \
- && apt-get -o Acquire::Check-Valid-Until=false update \
+COPY docker/apt_sources /usr/local/sbin/
+RUN apt_sources bookworm main deb "$MIRROR" \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends octave octave-image \
  && rm -rf /var/lib/apt/lists/*
 

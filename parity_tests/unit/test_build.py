@@ -1,0 +1,159 @@
+"""Building the images once a Debian release has left the mirrors, against a local server that lacks it."""
+
+import http.server
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+import build
+
+SCRIPT = Path(build.__file__).with_name("apt_sources")
+
+
+@pytest.fixture
+def mirror():
+    """(address of a server that has no bullseye, its requests): /debian is empty; `has` names what it has."""
+    asked, has = [], set()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            known = self.path in has
+            self.send_response(200 if known else 404)
+            self.end_headers()
+            if known:
+                self.wfile.write(b"Origin: Debian\n")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked, has
+        server.shutdown()
+
+
+@pytest.fixture
+def apt(tmp_path):
+    """An /etc/apt of the test's own, and an apt-get that only asks each source for its Release, as apt does first."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "etc" / "sources.list.d").mkdir(parents=True)
+    program = tmp_path / "bin" / "apt-get"
+    program.write_text(
+        "#!/usr/bin/env python3\nimport sys, urllib.request\n"
+        f"for line in open({str(tmp_path / 'etc' / 'sources.list')!r}):\n"
+        "    _, place, suite = line.split()[:3]\n"
+        "    try:\n        urllib.request.urlopen(f'{place}/dists/{suite}/Release')\n"
+        "    except OSError as error:\n        sys.exit(f'E: {place} {suite}: {error}')\n"
+    )
+    program.chmod(0o755)
+    script = tmp_path / "bin" / "apt_sources"
+    script.write_text(SCRIPT.read_text().replace("/etc/apt/", f"{tmp_path}/etc/"))
+    script.chmod(0o755)
+
+    def run(listed, *arguments):
+        """-> (exit status, what is in sources.list then, stderr)."""
+        (tmp_path / "etc" / "sources.list").write_text(listed)
+        environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "no_proxy": "127.0.0.1"}
+        done = subprocess.run([script, *arguments], capture_output=True, text=True, env=environment)
+        return done.returncode, (tmp_path / "etc" / "sources.list").read_text(), done.stderr
+
+    return run
+
+
+def test_sources_of_a_release_that_the_mirror_has_stay(mirror, apt):
+    place, _, has = mirror
+    has |= {"/debian/dists/bullseye/Release", "/debian-security/dists/bullseye-security/Release"}
+    listed = f"deb {place}/debian bullseye main\ndeb {place}/debian-security bullseye-security main\n"
+    assert apt(listed, "bullseye", "main", "deb") == (0, listed, "")
+
+
+def test_a_release_that_has_left_is_taken_from_the_archive(mirror, apt):
+    place, _, has = mirror
+    has.add("/debian-archive/debian/dists/bullseye/Release")
+    status, listed, said = apt(f"deb {place}/debian bullseye main\n", "bullseye", "main", "deb")
+    assert (status, listed) == (0, f"deb {place}/debian-archive/debian bullseye main\n")
+    assert f"trying the archive at {place}/debian-archive/debian" in said
+    status, listed, _ = apt("", "bullseye", "main contrib", "deb deb-src", f"{place}/debian/")
+    expected = "".join(f"{kind} {place}/debian-archive/debian bullseye main contrib\n" for kind in ("deb", "deb-src"))
+    assert (status, listed) == (0, expected)
+
+
+def test_the_archive_s_security_updates_are_taken_where_it_has_them(mirror, apt):
+    place, _, has = mirror
+    has |= {
+        "/debian-archive/debian/dists/bullseye/Release",
+        "/debian-archive/debian-security/dists/bullseye-security/Release",
+    }
+    status, listed, _ = apt("", "bullseye", "main", "deb", f"{place}/debian")
+    archive = f"{place}/debian-archive"
+    expected = f"deb {archive}/debian bullseye main\ndeb {archive}/debian-security bullseye-security main\n"
+    assert (status, listed) == (0, expected)
+
+
+def test_a_release_that_is_nowhere_is_an_error(mirror, apt):
+    place, asked, _ = mirror
+    status, _, said = apt(f"deb {place}/debian bullseye main\n", "bullseye", "main", "deb")
+    assert status == 1 and "no archive has bullseye" in said.splitlines()[-1]
+    assert any("debian-archive" in path for path in asked)
+    assert apt("", "bullseye", "main", "deb")[0] == 1
+
+
+def test_where_the_archive_may_be():
+    assert build.archives("http://deb.example/debian/") == [
+        "http://archive.example/debian",
+        "http://deb.example/debian-archive/debian",
+    ]
+    assert build.archives("http://127.0.0.1:8000/debian") == ["http://127.0.0.1:8000/debian-archive/debian"]
+
+
+@pytest.fixture
+def fake_debootstrap(tmp_path, monkeypatch):
+    """A debootstrap that fails at each place but one; -> the places asked, in order."""
+    asked = []
+
+    def run(command, **_):
+        asked.append(command[4] if len(command) > 4 else None)
+        works = asked[-1] is not None and "archive" in asked[-1]
+        return subprocess.CompletedProcess(command, 0 if works else 1, "", "" if works else "E: Invalid Release file\n")
+
+    monkeypatch.setattr(build.subprocess, "run", run)
+    return asked
+
+
+def test_debootstrap_goes_on_to_the_archive(fake_debootstrap, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "default_mirror", lambda suite: "http://deb.example/debian")
+    build.run_debootstrap("bullseye", tmp_path / "root", None)
+    assert fake_debootstrap == [None, "http://archive.example/debian"]
+    fake_debootstrap.clear()
+    with pytest.raises(build.BuildError, match="Invalid Release file"):
+        monkeypatch.setattr(build, "archives", lambda mirror: ["http://other/debian"])
+        build.run_debootstrap("bullseye", tmp_path / "root", "http://mirror/debian")
+    assert fake_debootstrap == ["http://mirror/debian", "http://other/debian"]
+
+
+def test_debootstraps_own_mirror_is_read_from_its_script(tmp_path):
+    (tmp_path / "bullseye").write_text("case $ARCH in\n  *)\n    default_mirror http://deb.example/debian\n")
+    assert build.default_mirror("bullseye", tmp_path) == "http://deb.example/debian"
+    assert build.default_mirror("sid", tmp_path) is None
+
+
+def test_every_image_is_made_anew_when_its_sources_change():
+    for image in build.DOCKERFILES:
+        assert SCRIPT in build.sources(image)
+        assert "apt_sources" in build.DOCKERFILES[image].read_text()
+
+
+def test_a_page_makes_no_image_stale(tmp_path, monkeypatch):
+    (tmp_path / "README.md").write_text("a")
+    (tmp_path / "record.py").write_text("a")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    monkeypatch.setattr(build, "sources", lambda image: sorted(tmp_path.iterdir()))
+    first = build.source_digest("caffe_ref")
+    (tmp_path / "README.md").write_text("b")
+    assert build.source_digest("caffe_ref") == first
+    (tmp_path / "record.py").write_text("b")
+    assert build.source_digest("caffe_ref") != first
