@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         scoring,
     )
     from rankiqa import caffe_random as caffe_random
+    from rankiqa import hub as hub
+    from rankiqa import pyiqa as pyiqa
     from rankiqa import training as training
     from rankiqa.caffe.blas import CaffeBlas
     from rankiqa.caffe.random_stream import CaffeRandom
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from rankiqa.models.registry import build
     from rankiqa.models.score_meaning import ScoreMeaning
     from rankiqa.models.weights import load
+    from rankiqa.scoring.metric import Metric, metric
+    from rankiqa.scoring.onnx_export import export_onnx
     from rankiqa.scoring.score import Score, score
     from rankiqa.training.presets import PRESETS
     from rankiqa.training.trainer import Trainer
@@ -73,19 +77,23 @@ _HOME = {
     "rmse": "metrics",
     "fit_logistic": "metrics",
     "LogisticFit": "metrics",
+    "metric": "scoring.metric",
+    "Metric": "scoring.metric",
+    "export_onnx": "scoring.onnx_export",
     "distort": "distortions",
 }
 _PARTS = (
-    "caffe", "caffe_random", "data", "datasets", "distortions", "evaluation", "layers", "losses", "metrics", "models",
-    "ranked_sets", "scoring", "training",
+    "caffe", "caffe_random", "data", "datasets", "distortions", "evaluation", "hub", "layers", "losses", "metrics",
+    "models", "pyiqa", "ranked_sets", "scoring", "training",
 )  # fmt: skip
 
 __all__ = [
     "PRESETS", "CaffeBlas", "CaffeRandom", "CaffeSGD", "ImageError", "InputSpec", "LearningRate", "LogisticFit",
-    "Network", "Score", "ScoreMeaning", "Trainer", "build", "caffe", "caffe_random", "contrastive_loss",
-    "crop_offsets", "data", "datasets", "distort", "distortions", "euclidean_loss", "evaluation", "fit_logistic",
-    "krocc", "layers", "lcc", "load", "losses", "metrics", "models", "pair_ranking_loss", "ranked_sets",
-    "read_image", "read_image_with_notes", "rmse", "score", "scoring", "srocc", "take_crops", "training",
+    "Metric", "Network", "Score", "ScoreMeaning", "Trainer", "build", "caffe", "caffe_random", "contrastive_loss",
+    "crop_offsets", "data", "datasets", "distort", "distortions", "euclidean_loss", "evaluation", "export_onnx",
+    "fit_logistic", "hub", "krocc", "layers", "lcc", "load", "losses", "metric", "metrics", "models",
+    "pair_ranking_loss", "pyiqa", "ranked_sets", "read_image", "read_image_with_notes", "rmse", "score", "scoring",
+    "srocc", "take_crops", "training",
 ]  # fmt: skip
 
 

@@ -222,7 +222,9 @@ def _show(summary: dict) -> None:
         bootstrap = summary["bootstrap"]
         print(f"{name}: {100 * bootstrap['confidence']:g}% interval {low:.4f} .. {high:.4f} (by {bootstrap['by']})")
     splits = summary.get("splits")
-    for name in ("srocc", "lcc") if splits else ():
+    for name in ("srocc", "lcc"):
+        if splits is None:
+            break
         mean, std, median = (_cell(splits[name][key]) for key in ("mean", "std", "median"))
         print(f"{name} over {splits['count']} splits by {splits['by']}: mean {mean}, std {std}, median {median}")
     print(f"logistic function: {summary['logistic']['function']}")

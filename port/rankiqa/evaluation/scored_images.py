@@ -96,7 +96,7 @@ def write(path: str | os.PathLike, images: Sequence[ScoredImage], summary: dict)
         text = json.dumps({"format": FORMAT, "summary": summary, "images": rows}, indent=1, allow_nan=False) + "\n"
     else:
         common = {key: summary.get(key) for key in ("lower_is_better", "crops", "seed")}
-        common["lower_is_better"] = {True: "true", False: "false"}.get(summary.get("lower_is_better"), "")
+        common["lower_is_better"] = {True: "true", False: "false", None: ""}[summary.get("lower_is_better")]
         target = io.StringIO()
         table = csv.DictWriter(target, [*_COLUMNS, *common], lineterminator="\n")
         table.writeheader()

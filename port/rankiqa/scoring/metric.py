@@ -1,0 +1,161 @@
+"""The score as a module: RGB tensors in, a score for each image out, with gradients.
+
+Shapes: N images, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rankiqa.data.crops import crop_offsets
+from rankiqa.data.input_spec import InputSpec
+from rankiqa.models.weights import load
+from rankiqa.scoring.score import CHUNK, CROPS, full_float32
+
+RANGE_SLACK = 1e-6  # beyond 0..1: what rounding leaves of a conversion to float
+
+
+class Metric(nn.Module):
+    """Scores of a batch of images: the mean of a network's output over random crops.
+
+    An image's score depends on neither its batch nor its neighbours: places of crops come from RandomState(seed),
+    anew for each image, and the crops of two images never share a forward pass. For the pixels of an 8-bit image
+    divided by 255 it equals `rankiqa.score`, up to float rounding. Gradients reach the input.
+
+    Args:
+        model: A network from `rankiqa.load`; its weights are frozen and it is put into eval mode.
+        crops: Random crops an image.
+        seed: Of the crops' places.
+        as_loss: Return the mean over the batch, with the sign that makes lower better, to be minimised.
+
+    Attributes:
+        lower_better: Whether a lower score means better quality; None where the weights file does not say. With
+            `as_loss` always True.
+        score_range: About where scores lie, (lowest, highest); None where they have no unit.
+
+    Raises:
+        ValueError: For crops < 1, another seed, or `as_loss` with a network whose direction is not known.
+    """
+
+    def __init__(self, model: Any, *, crops: int = CROPS, seed: int = 0, as_loss: bool = False):
+        super().__init__()
+        if crops < 1:
+            raise ValueError(f"crops: expected 1 or more, got {crops}")
+        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+            raise ValueError(f"seed: expected a whole number in 0..{2**32 - 1}, got {seed!r}")
+        if as_loss and model.lower_is_better is None:
+            raise ValueError("as_loss: expected weights that say whether lower is better, got a file that does not")
+        self.model = model.requires_grad_(False).eval()
+        self.crops, self.seed, self.as_loss = crops, seed, as_loss
+        self.lower_better: bool | None = True if as_loss else model.lower_is_better
+        self.score_range: tuple[float, float] | None = model.score_range
+
+    def train(self, mode: bool = True) -> Metric:
+        """Dropout stays off: a metric is not trained."""
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Score images.
+
+        Args:
+            images: (N, 3, H, W) floating point, RGB, 0..1, both sides larger than the crop, on the module's device.
+
+        Returns:
+            Scores (N,) float32; with `as_loss` a scalar.
+
+        Raises:
+            ValueError: For another shape, type or device, an alpha channel, or values outside 0..1.
+        """
+        device = next(self.model.parameters()).device
+        check_images(images, device)
+        height, width = images.shape[2:]
+        spec: InputSpec = self.model.input_spec
+        random = np.random.RandomState(self.seed)
+        offsets = crop_offsets(height, width, spec.crop, self.crops, random).tolist()
+        with full_float32():
+            scores = torch.stack([self._score(prepared(image, spec), offsets, spec.crop) for image in images])
+        if not self.as_loss:
+            return scores
+        return scores.mean() if self.model.lower_is_better else -scores.mean()
+
+    def _score(self, image: Tensor, offsets: list[list[int]], crop: int) -> Tensor:
+        parts = []
+        for first in range(0, len(offsets), CHUNK):
+            places = offsets[first : first + CHUNK]
+            crops = torch.stack([image[:, top : top + crop, left : left + crop] for top, left in places])
+            parts.append(self.model(crops).squeeze(1))
+        return torch.cat(parts).mean()
+
+    def extra_repr(self) -> str:
+        return f"crops={self.crops}, seed={self.seed}, as_loss={self.as_loss}, lower_better={self.lower_better}"
+
+
+def metric(
+    path: str | os.PathLike | nn.Module | None = None,
+    *,
+    crops: int = CROPS,
+    seed: int = 0,
+    as_loss: bool = False,
+    device: torch.device | str | None = None,
+) -> Metric:
+    """A module that scores batches of RGB images, (N, 3, H, W) in 0..1 -> (N,).
+
+    Args:
+        path: A weights file, a folder that `save_pretrained` wrote, or a network, of which
+            a copy is taken, so that it can go on training.
+        crops: Random crops an image.
+        seed: Of the crops' places.
+        as_loss: See `Metric`.
+        device: Where the module goes; None: the CPU, or where the network is.
+
+    Raises:
+        ValueError: Without a path, since no weights come with the package; as `load` and `Metric`.
+    """
+    if path is None:
+        raise ValueError(
+            "path: expected a weights file (.safetensors from `rankiqa convert` or `rankiqa train`), got none; "
+            "no weights come with this package"
+        )
+    model = copy.deepcopy(path) if isinstance(path, nn.Module) else load(path)
+    return Metric(model, crops=crops, seed=seed, as_loss=as_loss).to(device)
+
+
+def check_images(images: Tensor, device: torch.device) -> None:
+    """Raise ValueError unless these are RGB images that `Metric` takes, on a device."""
+    if not isinstance(images, Tensor):
+        raise ValueError(f"images: expected a tensor (N, 3, H, W), got {type(images).__name__}")
+    if images.dim() == 4 and images.shape[1] == 4:
+        raise ValueError(f"images: expected (N, 3, H, W), got {tuple(images.shape)}: drop or blend the alpha channel")
+    if images.dim() != 4 or images.shape[1] != 3 or len(images) == 0:
+        hint = ": add the batch axis, images[None]" if images.dim() == 3 else ""
+        raise ValueError(f"images: expected (N, 3, H, W), N of 1 or more, RGB, got {tuple(images.shape)}{hint}")
+    if not images.is_floating_point():
+        raise ValueError(f"images: expected floating point in 0..1, got {images.dtype}: divide by 255")
+    if images.device != device:
+        raise ValueError(f"images: expected them on the metric's device, {device}, got {images.device}")
+    if images.numel() == 0:
+        raise ValueError(f"images: expected pixels, got {tuple(images.shape)}")
+    low, high = (float(value) for value in torch.aminmax(images.detach()))
+    if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # nan fails as well
+        hint = ": divide by 255" if high > 2 and low >= 0 else ""
+        raise ValueError(f"images: expected values in 0..1, got {low:g}..{high:g}{hint}")
+
+
+def prepared(image: Tensor, spec: InputSpec) -> Tensor:
+    """An RGB image (3, H, W) in 0..1 in the form that a network takes: float32 (3, H, W)."""
+    image = image.float()
+    if spec.channel_order == "BGR":
+        image = image.flip(0)  # CAFFE: BGR (cv2.imread in upstream's data layers)
+    image = image * spec.value_range
+    if spec.is_pixels:
+        return image
+    mean, std = (torch.tensor(values, device=image.device).view(3, 1, 1) for values in (spec.mean, spec.std))
+    return (image - mean) / std
