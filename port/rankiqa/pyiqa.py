@@ -17,10 +17,10 @@ from rankiqa.models.weights import load
 from rankiqa.scoring.metric import metric
 from rankiqa.scoring.score import CROPS
 
-NAME, TYPE = "rankiqa", "RankIQA"
+NAME, TYPE = "rankiqa", "RankIQA"  # of the metric, of its class
 
 
-class PyiqaNetwork(nn.Module):
+class RankIQA(nn.Module):
     """The network behind pyiqa's metric: (N, 3, H, W) RGB in 0..1 -> (N, 1).
 
     Args:
@@ -78,7 +78,7 @@ def register(path: str | os.PathLike | None = None, name: str = NAME) -> None:
     if path is not None:
         options["path"] = os.path.abspath(path)
     if TYPE not in ARCH_REGISTRY:
-        ARCH_REGISTRY.register(TYPE)(PyiqaNetwork)
+        ARCH_REGISTRY.register()(RankIQA)  # under the name of the class
     span = meaning.score_range
     DEFAULT_CONFIGS[name] = {
         "metric_opts": options,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 
 from rankiqa.data.crops import check_image, crop_offsets, take_crops
 from rankiqa.models.network import Network
@@ -88,7 +89,7 @@ def score_crops(model: Network, image: np.ndarray, offsets: np.ndarray) -> np.nd
 
 
 @contextlib.contextmanager
-def evaluating(model: Network):
+def evaluating(model: nn.Module):
     """Every layer in eval mode for a while, then each as it was."""
     training = {module: module.training for module in model.modules()}
     model.eval()
