@@ -21,8 +21,7 @@ from rankiqa.scoring.score import score_crops
 from rankiqa.training.trainer import Trainer
 
 CROPS = 5  # a held-out image
-# Of Caffe's OpenBLAS while it trains Shallow, live and when it was recorded: its bits depend on their number
-LIVE_THREADS, RECORDED_THREADS = 1, 2
+THREADS = 1  # of Caffe's OpenBLAS while it trains Shallow, live and recorded: its bits depend on their number
 # 24 and 12 images a minibatch rather than 48 and 30, for time
 RATES = {
     # Rates that do not amplify rounding: at 2e-6, which learns faster, the loss is 1e-2 apart after 100 iterations
@@ -97,16 +96,12 @@ class EarlyTrainings:
     Args:
         caffe: Live, whose image is asked, or Recorded.
         images: folder of sample_training.make_images.
-
-    Attributes:
-        threads: among which Caffe shares out a product of matrices.
     """
 
     def __init__(self, caffe, images):
         self.live, self.pool, self.futures = None, ThreadPoolExecutor(len(RATES)), {}
-        self.threads = LIVE_THREADS if isinstance(caffe, Live) else RECORDED_THREADS
         if isinstance(caffe, Live):  # through a client of its own: the tests' is used at the same time
-            threads = {"OPENBLAS_NUM_THREADS": str(LIVE_THREADS)}
+            threads = {"OPENBLAS_NUM_THREADS": str(THREADS)}
             caffe = VerifiedLive(engine.answering(), keep=caffe.keep, image=caffe.image, environment=threads)
             self.live = caffe
         for case in RATES:

@@ -17,6 +17,7 @@ from lib import trajectory
 from lib.tolerances import EXACT, ROUNDED_LOSS, TRAINED_LOSS, TRAINED_WEIGHTS
 from lib.trainings import (
     ITERATIONS,
+    THREADS,
     distances,
     held_out_scores,
     shallow_presets,
@@ -47,7 +48,7 @@ def _check(parity, answer, task, losses_and_model, name):
 
 def test_shallow(early_trainings, parity, images, tmp_path):
     """At rates that learn, where the last bits of other products grow to whole percents (test_trajectory.py)."""
-    presets, products = shallow_presets(CASE), CaffeBlas(early_trainings.threads)
+    presets, products = shallow_presets(CASE), CaffeBlas(THREADS)
     trained = train_in_port(images, "shallow", presets, tmp_path, products=products)
     answer = early_trainings.answer(CASE)
     for task, losses_and_model in trained.items():
