@@ -30,24 +30,42 @@ def is_solverstate(path: Path) -> bool:
         return "history" in file and "iter" in file
 
 
+def _group(path: Path, parent: h5py.Group, name: str) -> h5py.Group:
+    """A group in a group. Raises CaffemodelError when it is something else."""
+    group = parent.get(name)
+    if not isinstance(group, h5py.Group):
+        raise CaffemodelError(f"{path}: expected a group {name} in {parent.name}, got something else")
+    return group
+
+
+def _dataset(path: Path, parent: h5py.Group, name: str) -> h5py.Dataset:
+    """A dataset in a group. Raises CaffemodelError when it is something else."""
+    dataset = parent.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise CaffemodelError(f"{path}: expected values {name} in {parent.name}, got something else")
+    return dataset
+
+
 def _blob(path: Path, dataset: h5py.Dataset) -> Blob:
-    name, dtype = dataset.name, dataset.dtype
+    name, dtype = str(dataset.name), dataset.dtype
     if dtype not in (np.float32, np.float64):
         raise CaffemodelError(f"{path}: {name}: expected float or double values, got {dtype}")
 
     def read():
         with _open(path) as file:
-            return file[name][()]
+            return _dataset(path, file, name)[()]
 
     return Blob(dataset.shape, False, str(dtype), read)
 
 
 def _numbered(path: Path, group: h5py.Group) -> list[Blob]:
+    if not all(str(key).isdecimal() for key in group):
+        raise CaffemodelError(f"{path}: {group.name}: expected numbered blobs, got {', '.join(map(str, group))}")
     # CAFFE: a layer that shares another's parameter leaves its number out (net.cpp)
     if sorted(map(int, group)) != list(range(len(group))):
         got = ", ".join(sorted(group, key=int))
         raise CaffemodelError(f"{path}: {group.name}: expected all blobs or none, got number {got}: the rest is shared")
-    return [_blob(path, group[key]) for key in sorted(group, key=int)]
+    return [_blob(path, _dataset(path, group, str(key))) for key in sorted(group, key=int)]
 
 
 def read_net(path: Path) -> Net:
@@ -56,10 +74,12 @@ def read_net(path: Path) -> Net:
         if not isinstance(file.get("data"), h5py.Group):
             raise CaffemodelError(f"{path}: expected a group /data with a group per layer, got {sorted(file)}")
         layers = []
-        for name, group in file["data"].items():
-            if not isinstance(group, h5py.Group) or not all(key.isdigit() for key in group):
+        data = _group(path, file, "data")
+        for name in data:
+            group = data.get(name)
+            if not isinstance(group, h5py.Group) or not all(str(key).isdecimal() for key in group):
                 raise CaffemodelError(f"{path}: /data/{name}: expected a group of numbered blobs, got something else")
-            layers.append(Layer(name, "", blobs=_numbered(path, group)))
+            layers.append(Layer(str(name), "", blobs=_numbered(path, group)))
     return Net("", "hdf5", "V2", layers)
 
 
@@ -95,10 +115,14 @@ def read_solverstate(path: Path) -> SolverState:
         missing = [name for name in ("iter", "learned_net", "current_step", "history") if name not in file]
         if missing:
             raise CaffemodelError(f"{path}: expected a solver state, got an HDF5 file without {', '.join(missing)}")
-        learned = file["learned_net"][()]
-        learned = learned.decode() if isinstance(learned, bytes) else str(learned)
-        step, current = (int(np.ravel(file[name][()])[0]) for name in ("iter", "current_step"))
-        return SolverState(step, learned, current, _numbered(path, file["history"]), "hdf5")
+        learned = _dataset(path, file, "learned_net")[()]
+        # a name that is not UTF-8: Caffe does not mind
+        learned = learned.decode(errors="backslashreplace") if isinstance(learned, bytes) else str(learned)
+        numbers = [np.asarray(_dataset(path, file, name)[()]).reshape(-1) for name in ("iter", "current_step")]
+        if any(values.size != 1 or values.dtype.kind not in "iu" for values in numbers):
+            raise CaffemodelError(f"{path}: expected one integer each in iter and current_step, got something else")
+        step, current = (int(values[0]) for values in numbers)
+        return SolverState(step, learned, current, _numbered(path, _group(path, file, "history")), "hdf5")
 
 
 def _write_text(file: h5py.File, name: str, text: bytes) -> None:

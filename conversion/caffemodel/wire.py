@@ -50,7 +50,7 @@ class BlobStore:
         self._runs.append(memoryview(run).cast("B"))
         return b"@%08x" % (len(self._runs) - 1)  # 9 bytes: never a whole number of floats
 
-    def get(self, reference: bytes) -> memoryview:
+    def get(self, reference: bytes | memoryview) -> memoryview:
         """The bytes of a run; none for an empty reference."""
         return self._runs[int(bytes(reference[1:]), 16)] if reference else memoryview(b"")
 
@@ -163,7 +163,7 @@ def _packed(view: memoryview) -> memoryview:
     return view
 
 
-def reattach_blobs(skeleton: bytes, message: str, store: BlobStore) -> list[bytes | memoryview]:
+def reattach_blobs(skeleton: bytes | memoryview, message: str, store: BlobStore) -> list[bytes | memoryview]:
     """The pieces of the encoded message, in order, with the numbers in the place of their references."""
     inside, pieces, view = _INSIDE[message], [], memoryview(skeleton)
     for number, wire, start, value, end in _fields(view):

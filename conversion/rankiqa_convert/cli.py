@@ -96,13 +96,13 @@ def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
     inspecting = argv[:1] == ["inspect"]
     options = _inspect_parser(prog).parse_args(argv[1:]) if inspecting else _convert_options(argv, prog)
-    digest = None if inspecting or options.to else FileDigest(options.model)
+    digest = FileDigest(options.model) if not (inspecting or options.to) else None
     from rankiqa_convert import commands  # late: its libraries load while the model is being hashed
 
     try:
         if inspecting:
             return commands.show(options)
-        summary = commands.to_caffe(options) if options.to else commands.to_port(options, digest)
+        summary = commands.to_port(options, digest) if digest else commands.to_caffe(options)
     except ValueError as error:  # CaffemodelError, or a missing extra
         print(f"{prog}: {one_line(str(error))}", file=sys.stderr)
         return 2
