@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import datasets_on_disk
 import numpy as np
 import pytest
 from rated_photographs import LABELS
@@ -81,12 +82,10 @@ def test_a_lists_json(rated_folder, tmp_path, weights, capsys):
     lines = (rated_folder / "list.txt").read_text().splitlines()
     (tmp_path / "x_test.txt").write_text("\n".join(lines[:6]) + "\n")
     (tmp_path / "x_train.txt").write_text("\n".join(lines[6:]) + "\n")
-    files = {
-        side: {"path": f"/gone/x_{side}.txt", "types": ["t"] * n, "references": list("aabbcc"[:n])}
-        for side, n in (("train", 2), ("test", 6))
-    }
+    files = {side: {"path": f"/gone/x_{side}.txt"} for side in ("train", "test")}
+    lines = {side: {"types": ["t"] * n, "references": list("aabbcc"[:n])} for side, n in (("train", 2), ("test", 6))}
     summary = tmp_path / "x_lists.json"
-    summary.write_text(json.dumps({"files": files, "direction": "lower is better"}))
+    summary.write_text(json.dumps({"files": files, "lines": lines, "direction": "lower is better"}))
     for path in (summary, tmp_path / "x_test.txt"):  # a list beside its JSON knows the same
         rated = read_rated(path, rated_folder)
         assert (rated.side, rated.lower_is_better, len(rated.images)) == ("test", True, 6)
@@ -101,10 +100,21 @@ def test_a_lists_json(rated_folder, tmp_path, weights, capsys):
         read_rated(summary, rated_folder, "validation")
     with pytest.raises(ValueError, match="to choose a side of"):
         read_rated(rated_folder / "list.txt", rated_folder, "test")
-    files["test"]["types"] = ["t"] * 5
-    summary.write_text(json.dumps({"files": files}))
+    lines["test"]["types"] = ["t"] * 5
+    summary.write_text(json.dumps({"files": files, "lines": lines}))
     with pytest.raises(ValueError, match="for each of 6 lines"):
         read_rated(summary, rated_folder)
+
+
+def test_lists_of_tid2013_say_types_and_references(tmp_path, capsys):
+    folder = datasets_on_disk.tid2013(tmp_path / "tid")
+    assert main(["lists", "ft-tid2013", str(folder), "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    rated = read_rated(tmp_path / "ft_tid2013_lists.json")
+    assert len(rated.images) == 600 and rated.lower_is_better is False
+    for image in rated.images:
+        reference, kind, _ = image.path.rsplit("/", 1)[1][1:].split("_")
+        assert (image.type, int(image.reference)) == (kind, int(reference))
 
 
 # Upstream's evaluations

@@ -74,7 +74,9 @@ def read(
         summary, side = _beside(path)
     chosen = read_list(path, root)
     listed = _listed(summary, side, len(chosen.paths)) if types == AUTO else None
-    found = origins(chosen.paths, types) if listed is None else listed
+    found = origins(chosen.paths, types) if listed is None or not any(kind for kind, _ in listed) else listed
+    if listed is not None and found is not listed:  # the data set names references only
+        found = [(kind, reference) for (kind, _), (_, reference) in zip(found, listed, strict=True)]
     images = [
         RatedImage(image, float(label), *origin)
         for image, label, origin in zip(chosen.paths, chosen.labels, found, strict=True)
@@ -118,14 +120,14 @@ def _beside(path: Path) -> tuple[dict, str | None]:
 
 def _listed(summary: dict, side: str | None, lines: int) -> list[Origin] | None:
     """Type and reference of each line, as the summary holds them beside a list's path; None where it does not."""
-    entry = summary["files"].get(side, {}) if summary else {}
+    entry = summary.get("lines", {}).get(side, {}) if summary else {}
     columns = [entry.get(key) for key in ("types", "references")]
     if not any(columns):
         return None
     types, references = ([""] * lines if column is None else [str(value) for value in column] for column in columns)
     if len(types) != lines or len(references) != lines:
         raise ValueError(
-            f"{entry['path']}: expected a type and a reference for each of {lines} lines, "
+            f"{summary['files'][side]['path']}: expected a type and a reference for each of {lines} lines, "
             f"got {len(types)} and {len(references)}"
         )
     return list(zip(types, references, strict=True))
