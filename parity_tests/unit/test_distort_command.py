@@ -245,7 +245,8 @@ def test_what_is_no_photograph_is_refused_by_name(images, tmp_path, distort, und
     assert (summary["photographs"], summary["made"]["photographs"]) == (10, 3)
     assert tree(tmp_path / "out") == undisturbed
     last = err.splitlines()[-9:]
-    assert last[0].endswith("passed over, no image by its name: notes.txt")
+    assert last[0] == f"rankiqa: {images}: passed over 1 other file (notes.txt)"
+    assert summary["other_files"] == summary["passed_over"]["other"] == 1
     assert {line.split(": ")[1] for line in last[1:8]} == set(refused)
     assert last[8] == "rankiqa: refused 7 of 10 photographs"
     status, summary, _ = distort(images, tmp_path / "out", *FEW, "--min-side", 231)
@@ -266,6 +267,20 @@ def test_unreadable_names_and_unnatural_ones(images, tmp_path, distort):
         {"image": "broken.jpg", "error": "expected a readable image, got: No such file or directory"}
     ]
     assert b"\xff_\xc3\xa9.bmp" in os.listdir(os.fsencode(tmp_path / "out/GN/GN1"))
+
+
+def test_recursive_takes_the_photographs_of_folders_inside(images, tmp_path, distort):
+    (images / "trip" / "day.1").mkdir(parents=True)
+    os.rename(images / "moose.jpg", images / "trip" / "day.1" / "moose.jpg")
+    one = ["--types", "GN", "--levels", 1]
+    status, summary, err = distort(images, tmp_path / "flat", *one)
+    assert (status, summary["photographs"], summary["passed_over"]["folder"]) == (0, 2, 1)
+    assert err.endswith(f"rankiqa: {images}: passed over 1 folder (trip)\n")
+    status, summary, err = distort(images, tmp_path / "deep", *one, "--recursive")
+    assert (status, summary["photographs"], summary["other_files"]) == (0, 3, 0) and "passed over" not in err
+    assert sorted(os.listdir(tmp_path / "deep/GN/GN1")) == ["cat.bmp", "fig.bmp", "trip_day_1_moose.bmp"]
+    status, _, err = distort(images, images / "out", *one, "--recursive")
+    assert status == 2 and "expected --out outside of --images with --recursive" in err
 
 
 def test_photographs_that_stay_where_the_original_has_them(images, tmp_path, distort, undisturbed):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import rankiqa
+from rankiqa.data.folders import Kind
 from rankiqa.distortions import DATASETS
 from rankiqa.ranked_sets import make_files, names, settings
 from rankiqa.ranked_sets.make_files import random_generator
@@ -60,12 +61,9 @@ def test_what_is_counted(tmp_path):
     os.symlink(tmp_path / "a.jpg", tmp_path / "link.png")
     os.symlink(tmp_path / "nowhere", tmp_path / "broken.png")
     found = names.count(tmp_path, (1, 1))
-    assert (found.photographs, found.shard, found.others, sorted(found.other_names)) == (
-        5,
-        5,
-        2,
-        ["noname", "notes.txt"],
-    )
+    assert (found.photographs, found.shard, found.passed_over.total()) == (5, 5, 3)
+    assert sorted(found.passed_over.first[Kind.OTHER]) == ["noname", "notes.txt"]
+    assert found.passed_over.first[Kind.FOLDER] == ["inside.jpg"]
     assert [name for name, _ in taken(tmp_path)] == ["a", "b", "broken", "c", "link"]
 
 
@@ -98,7 +96,7 @@ def test_shards_are_disjoint_whole_and_stable(tmp_path):
 def test_memory_does_not_grow_with_the_folder(monkeypatch):
     class Entry:
         def __init__(self, name):
-            self.name = name
+            self.name = self.path = name
 
         def is_file(self):
             return True

@@ -15,7 +15,6 @@ from PIL import Image, ImageFile
 import rankiqa
 from lib.corpus import pictures, pngs
 from rankiqa import ImageError, InputSpec, crop_offsets, read_image, read_image_with_notes, take_crops
-from rankiqa.data.images import find_images
 from rankiqa.data.photographs import read_photograph
 from rankiqa.ranked_sets import contact_sheet
 
@@ -300,18 +299,6 @@ def test_red_stays_red_in_every_function(tmp_path, monkeypatch):
         middle = read_image(tmp_path / "shown.png").astype(int)
         assert np.abs(middle.mean((0, 1)) - RED).max() <= 90  # the strongest noise is cut off at 0 and 255
     assert np.array_equal(read_photograph((tmp_path / "a.png").read_bytes()), image)
-
-
-def test_find_images(picture, tmp_path):
-    for name in ("b.png", "A.JPG", "c.bmp", "notes.txt"):
-        picture.save(tmp_path / name, "PNG")
-    (tmp_path / "inner.png").mkdir()
-    picture.save(tmp_path / "inner.png" / "d.png")
-    names = [path.name for path in find_images([tmp_path, tmp_path / "notes.txt", tmp_path / "nowhere"])]
-    assert names == ["A.JPG", "b.png", "c.bmp", "notes.txt", "nowhere"]
-    (tmp_path / "none").mkdir()
-    with pytest.raises(ImageError, match="none: expected a folder with images"):
-        find_images([tmp_path, tmp_path / "none"])
 
 
 def test_crops_are_drawn_as_the_original_draws_them():

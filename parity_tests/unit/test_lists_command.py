@@ -12,11 +12,15 @@ import datasets_on_disk as on_disk
 import numpy as np
 import pytest
 
-from rankiqa import data
 from rankiqa.cli import main
+from rankiqa.data.input_spec import InputSpec
+from rankiqa.data.lists import read_list
+from rankiqa.data.minibatches import minibatches
+from rankiqa.data.order import FAITHFUL
 from rankiqa.datasets import csiq, kadid10k, koniq10k, live, mlive, splits, tid2013
 from rankiqa.datasets.ranked_types import SETS
 from rankiqa.training.presets import PRESETS
+from rankiqa.training.tasks import task_of
 
 NAMES = [f"{n:05}" for n in range(11)]  # of pristine images: int(0.8 * 11) = 8 train
 
@@ -134,8 +138,8 @@ def test_rank_lists_are_upstreams(made, disk, name):
 def test_the_data_layers_read_the_ranking(made, name, preset):
     """In a minibatch the levels of one image stand together, from the highest score to the lowest."""
     preset, summary = PRESETS[preset], made(name)
-    images = data.read_list(summary["files"]["train"]["path"])
-    batch = next(iter(data.order(images, preset, seed=5)))
+    images = read_list(summary["files"]["train"]["path"])
+    batch = next(iter(task_of(preset).order(images, 5, FAITHFUL)))
     assert len(batch) == preset.size
     runs = np.array([images.labels[line] for line, _ in batch]).reshape(preset.groups, preset.levels, preset.images)
     assert (runs == np.arange(preset.levels)[:, None]).all()
@@ -214,7 +218,7 @@ def test_both_engines_read_them(made, name, tmp_path, monkeypatch):
 
     summary = made(name)
     for side, file in summary["files"].items():
-        found = data.read_list(file["path"])
+        found = read_list(file["path"])
         paths, labels = caffe_side.read_list(file["path"], "")
         assert list(found.paths) == paths and found.labels.tolist() == labels
         assert len(paths) == file["lines"] and found.sha256 == file["sha256"]
@@ -379,9 +383,10 @@ def test_from_photographs_to_a_minibatch(made, photograph, tmp_path, capsys):
     assert main(["distort", "--set", "live", "--images", str(tmp_path / "photographs"), "--out", str(ranked)]) == 0
     capsys.readouterr()
     summary = made("rank-live", folder=ranked)
-    images = data.read_list(summary["files"]["train"]["path"])
+    images = read_list(summary["files"]["train"]["path"])
     assert len(images.paths) == 4 * 6 * 3
-    crops, labels = next(iter(data.minibatches(images, PRESETS["live-rank"], crop=224, seed=1)))
+    order = task_of(PRESETS["live-rank"]).order(images, 1, FAITHFUL)
+    crops, labels = next(iter(minibatches(images, order, spec=InputSpec(224), seed=1)))
     assert crops.shape == (48, 3, 224, 224)
     assert labels.reshape(4, 6, 2).tolist() == [[[float(level)] * 2 for level in range(6)]] * 4
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from rankiqa.cli import main
 from rankiqa.data import photographs
+from rankiqa.data.folders import PassedOver
 from rankiqa.data.images import ImageError, read_image
 from rankiqa.ranked_sets import pristine_images, pristine_selection
 from rankiqa.ranked_sets.worker_pool import WorkerLost
@@ -124,7 +125,7 @@ def test_waterloo_says_what_is_wrong_by_name_and_goes_on(capsys, waterloo, tmp_p
     assert "expected 6 images" in why["00003.bmp .. 00004.bmp"]
     assert "at least 227 pixels, got 226 x 260" in why["00002.bmp"]
     assert "truncated" in why["00006.bmp"]
-    assert found["passed_over"] == 2 and found["written"] == 2
+    assert found["passed_over"] == 1 and found["written"] == 2
     assert all(f"rankiqa: {name}: " in err for name in why) and "6 refused or missing" in err
     assert sidecar(out)["refused"] == found["refused"]
 
@@ -173,7 +174,7 @@ def test_places_choice_is_its_definition(tmp_path, monkeypatch):
     """356 of 365 scenes and 40 of 100 images, written down once more, plainly."""
     labels = tmp_path / "places365_val.txt"
     known = many_labels(labels)
-    monkeypatch.setattr(pristine_selection, "_files", lambda folder: sorted(known))
+    monkeypatch.setattr(pristine_selection, "_files", lambda folder: (sorted(known), PassedOver()))
     found = pristine_selection.places2(tmp_path, labels, scenes=356, per_scene=40, seed=7)
     expected = set()
     for scene in np.random.RandomState(7).permutation(np.arange(365))[:356]:
@@ -189,7 +190,7 @@ def test_places_choice_is_its_definition(tmp_path, monkeypatch):
 def test_places_choices_are_nested_and_the_seed_s(tmp_path, monkeypatch):
     labels = tmp_path / "places365_val.txt"
     known = many_labels(labels)
-    monkeypatch.setattr(pristine_selection, "_files", lambda folder: sorted(known))
+    monkeypatch.setattr(pristine_selection, "_files", lambda folder: (sorted(known), PassedOver()))
 
     def choice(**options):
         return {name for name, _ in pristine_selection.places2(tmp_path, labels, **options).images}
@@ -220,7 +221,7 @@ def test_places_too_few_images_and_missing_files(capsys, places, tmp_path):
     assert status == 1 and found["written"] == 11 and found["passed_over"] == 1
     assert set(why) == {"scene 0", "scene 5", "scene 164", "Places365_val_00000005.jpg"}
     assert why["scene 164"] == "expected 5 images, places365_val.txt has 4"
-    assert "no such file" in why["Places365_val_00000005.jpg"] and "such as Places365_val_00000099.jpg" in err
+    assert "no such file" in why["Places365_val_00000005.jpg"] and "1 other file (Places365_val_00000099.jpg)" in err
 
 
 @pytest.mark.parametrize(

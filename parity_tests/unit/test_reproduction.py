@@ -68,10 +68,11 @@ def test_what_cannot_be_used_is_named_and_left_out(folder):
     cv2.imwrite(str(folder / "small.png"), pixels[:227])
     cv2.imwrite(str(folder / "grey.png"), pixels[:, :, 0])
     (folder / "torn.jpg").write_bytes((folder / "bison.jpg").read_bytes()[:5000])
-    (folder / "notes.txt").write_text("not an image, not mentioned")
+    (folder / "notes.txt").write_text("not an image")
     found, skipped = chosen_photographs.load(folder)
     assert len(found) == 6
-    assert [line.split(":")[0] for line in skipped] == ["grey.png", "small.png", "torn.jpg"]
+    assert [line.split(":")[0] for line in skipped] == ["grey.png", "small.png", "torn.jpg", str(folder)]
+    assert skipped[-1].endswith(": 1 other file (notes.txt)")
     assert "227 x 300" in skipped[1]
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rankiqa.data.images import ImageError, find_images, read_image
+from rankiqa.data.folders import find_images
+from rankiqa.data.images import ImageError, read_image
 
 DEFAULT = Path(__file__).resolve().parents[2] / "parity_tests" / "photographs"
 CROP = 227  # what Shallow takes
@@ -50,7 +51,7 @@ def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
     if folder is not None and not folder.is_dir():
         raise PhotographError(f"{folder}: expected a folder of photographs, got {_what(folder)}")
     try:
-        paths = find_images([folder or DEFAULT])
+        paths, passed_over = find_images([folder or DEFAULT])
     except ImageError as error:
         raise PhotographError(str(error)) from None
     usable, skipped = [], []
@@ -73,6 +74,8 @@ def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
             f"{folder}: expected at least {FEWEST} usable photographs, got {len(usable)}"
             + (f" (left out: {shown})" if skipped else "")
         )
+    if folder is not None:
+        skipped += [f"{place}: {others.text()}" for place, others in passed_over.items()]
     names = _names([path for path, _ in usable])
     return [
         Photograph(i, name, pixels, i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1)

@@ -44,7 +44,10 @@ def add(commands) -> None:
         dest="dataset",
         help="whose types, levels and parameters: %(choices)s",
     )
-    parser.add_argument("--images", required=True, metavar="DIR", type=Path, help="photographs (not in folders inside)")
+    parser.add_argument("--images", required=True, metavar="DIR", type=Path, help="a folder of photographs")
+    parser.add_argument(
+        "--recursive", action="store_true", help="also those of folders inside: a/b.jpg gives files a_b"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", type=Path)
     parser.add_argument(
         "--workers", type=arguments.processes(1), default=1, help="processes (default 1; any number: the same files)"
@@ -145,9 +148,11 @@ def _run(options: argparse.Namespace) -> int:
     try:
         types = types_of(table, options.types)
         levels = levels_of(table, types, options.levels)
-        folder = count(images, options.shard)
+        _check_apart(options, images, out)
+        folder = count(images, options.shard, recursive=options.recursive)
         if not folder.photographs:
-            raise ValueError(f"{options.images}: expected a folder with photographs, got none")
+            others = f" but {folder.passed_over.text()}" if folder.passed_over.total() else ""
+            raise ValueError(f"{options.images}: expected a folder with photographs, got none{others}")
         pristine = not ((out / PRISTINE).exists() and os.path.samefile(images, out / PRISTINE))
         run_settings = settings.settings(options.dataset, options.seed, table)
         folders = [level_folder(name, level) for name in types for level in levels]
@@ -170,13 +175,21 @@ def _run(options: argparse.Namespace) -> int:
                 pristine=pristine,
             )  # fmt: skip
             with progress.bar(total=folder.shard * job.files, unit="file") as bar:
-                distort(job, options.workers, options.shard, folder.shard, counts, bar.update)
+                shard, recursive = options.shard, options.recursive
+                distort(job, options.workers, shard, folder.shard, counts, bar.update, recursive=recursive)
     except (WriteError, WorkerLost) as error:
         problem = str(error)
     except OSError as error:
         problem = f"{error.filename or options.out}: expected it to be usable to the end, got: {error.strerror}"
     _report(options, counts, folder, time.monotonic() - begin, types, levels, problem)
     return 1 if problem or counts.refused else 0
+
+
+def _check_apart(options: argparse.Namespace, images: Path, out: Path) -> None:
+    """Raise ValueError where --recursive would take for photographs what the run itself makes."""
+    inside = images.resolve() in [out.resolve(), *out.resolve().parents]
+    if options.recursive and inside:
+        raise ValueError(f"{options.out}: expected --out outside of --images with --recursive, got it inside")
 
 
 def _report(options, counts, folder, seconds: float, types: list[str], levels: list[int], problem: str | None) -> None:
@@ -188,7 +201,8 @@ def _report(options, counts, folder, seconds: float, types: list[str], levels: l
             "workers": options.workers, "photographs": folder.shard,
             "made": {"photographs": counts.photographs, "files": counts.files},
             "skipped": {"photographs": counts.skipped_photographs, "files": counts.skipped_files},
-            "other_files": folder.others, "seconds": round(seconds, 3), "worker_peak_mb": peaks, "error": problem,
+            "other_files": folder.passed_over.total(), "passed_over": folder.passed_over.by_kind(),
+            "seconds": round(seconds, 3), "worker_peak_mb": peaks, "error": problem,
         }  # fmt: skip
         print(json.dumps(summary)[:-1], end=', "refused": [')  # streamed: there may be as many as photographs
         for number, row in enumerate(counts.refusal_rows()):
@@ -201,8 +215,8 @@ def _report(options, counts, folder, seconds: float, types: list[str], levels: l
             names = _some(counts.skipped_names, counts.skipped_photographs)
             print(f"  {counts.skipped_photographs} whole photographs: {names}")
         print(f"most memory of a worker: {', '.join(map(str, peaks)) or 0} MB", flush=True)
-    if folder.others:
-        print(f"passed over, no image by its name: {_some(folder.other_names, folder.others)}", file=sys.stderr)
+    if folder.passed_over.total():
+        print(f"rankiqa: {options.images}: passed over {folder.passed_over.text()}", file=sys.stderr)
     for row in counts.refusal_rows():
         print(f"rankiqa: {row['image']}: {row['error']}", file=sys.stderr)
     if counts.refused:

@@ -188,7 +188,7 @@ def _report(options, chosen, record: dict, counts: dict, refused: list[tuple[str
     if options.json:
         summary = {
             "set": options.collection, "images": str(options.images), "out": str(options.out), "selected": total,
-            "sidecar": sidecar, **counts, "passed_over": len(chosen.passed_over), "selection_sha256": chosen.sha256,
+            "sidecar": sidecar, **counts, "passed_over": chosen.passed_over.total(), "selection_sha256": chosen.sha256,
             "settings": record["settings"], "refused": [{"image": name, "error": why} for name, why in refused],
             "error": problem,
         }  # fmt: skip
@@ -202,8 +202,8 @@ def _report(options, chosen, record: dict, counts: dict, refused: list[tuple[str
             "than a third (--large scale, --large refuse)",
             file=sys.stderr,
         )
-    if others := chosen.passed_over:
-        print(f"passed over, not of the collection: {len(others)} files, such as {others[0]}", file=sys.stderr)
+    if chosen.passed_over.total():
+        print(f"rankiqa: passed over, not of the collection: {chosen.passed_over.text()}", file=sys.stderr)
     for name, why in refused[:SHOWN]:
         print(f"rankiqa: {name}: {why}", file=sys.stderr)
     if len(refused) > SHOWN:

@@ -23,6 +23,7 @@ def add(commands) -> None:
     )
     one.set_defaults(run=run)
     one.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder of images")
+    one.add_argument("--recursive", action="store_true", help="also the images of folders inside a folder")
     one.add_argument("--weights", required=True, metavar="W", help="a .safetensors from conversion/convert.py")
     one.add_argument("--crops", type=whole(1, 100_000), default=30, help="random crops an image (default 30)")
     one.add_argument("--seed", type=SEED, default=0, help="of the crops, anew for each image (default 0)")
@@ -65,15 +66,17 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     import rankiqa
-    from rankiqa.data.images import find_images
+    from rankiqa.data.folders import find_images
 
     memory.keep_freed()
     try:
-        paths = find_images(options.paths)
+        paths, passed_over = find_images(options.paths, recursive=options.recursive)
         model = rankiqa.load(options.weights).to(usable_device(options.device))
     except (ValueError, RuntimeError, MemoryError) as error:  # torch's own when memory fails
         print(f"rankiqa: {_line(error)}", file=sys.stderr)
         return 2
+    for folder, others in passed_over.items():
+        print(f"rankiqa: {folder}: passed over {others.text()}", file=sys.stderr)
     show, failed = _Printer(options), 0
     bar = tqdm(paths, unit="image", disable=not sys.stderr.isatty() or len(paths) == 1)
     for path in bar:

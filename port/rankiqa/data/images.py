@@ -136,23 +136,3 @@ def read_bytes(path: Path) -> bytes:
 def one_line(error: BaseException) -> str:
     """An error's text on one line."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def find_images(paths: list[str | os.PathLike]) -> list[Path]:
-    """Files as they are; a folder gives its images, sorted by name (not those of folders inside).
-
-    Raises ImageError for a folder without images, or that cannot be listed.
-    """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if not os.path.isdir(path):
-            found.append(path)
-            continue
-        try:
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
-        except OSError as error:
-            raise ImageError(f"{path}: expected a readable folder, got: {error.strerror}") from None
-        if not inside:
-            raise ImageError(f"{path}: expected a folder with images ({' '.join(sorted(SUFFIXES))}), got none")
-        found += inside
-    return found

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rankiqa.data.images import SUFFIXES
+from rankiqa.data.folders import Kind, list_folder
 from rankiqa.datasets.base import some
 from rankiqa.datasets.label_files import join, listing
 from rankiqa.ranked_sets.names import PRISTINE
@@ -48,11 +48,15 @@ def read(
         raise ValueError(f"--types: expected each once, got {' '.join(types)}")
     inside = pristine is None
     where = join(folder, PRISTINE) if inside else pristine
-    names = _images(where, join(prefix, PRISTINE) if inside else pristine)
-    found = Blocks(sorted(names, key=lambda name: os.path.basename(names[name])), [])
+    remarks: list[str] = []
+    names = _images(where, join(prefix, PRISTINE) if inside else pristine, remarks, partial)
+    found = Blocks(sorted(names, key=lambda name: os.path.basename(names[name])), [], remarks)
     for kind in types:
         chosen = _levels(folder, kind, levels, worst_first, level_names_from, found.remarks)
-        blocks = [_images(join(folder, f"{kind}/{level}"), join(prefix, f"{kind}/{level}")) for level in chosen]
+        blocks = [
+            _images(join(folder, f"{kind}/{level}"), join(prefix, f"{kind}/{level}"), remarks, partial)
+            for level in chosen
+        ]
         blocks = [*blocks, names] if worst_first else [names, *blocks]
         found.blocks += enumerate(blocks)
     return _aligned(found, partial)
@@ -78,20 +82,40 @@ def _levels(folder, kind, levels, worst_first, level_names_from, remarks) -> lis
     return order[:levels]
 
 
-def _images(folder: str, prefix: str) -> dict[str, str]:
-    """{name without suffix: path in the list} of a folder's images."""
+def _images(folder: str, prefix: str, remarks: list[str], partial: bool) -> dict[str, str]:
+    """{name without suffix: path in the list} of a folder's images.
+
+    Args:
+        folder: The folder.
+        prefix: What stands before each name in the list.
+        remarks: Takes what was passed over.
+        partial: Whether links to nothing are left out; otherwise they are refused.
+
+    Raises:
+        ValueError: For a folder without images, two images of one name, or a link to nothing.
+    """
+    try:
+        names, others = list_folder(folder)
+    except OSError as error:
+        raise ValueError(f"{folder}: expected a folder, got: {error.strerror}") from None
+    dangling = [name for name in names if not os.path.exists(join(folder, name))]
+    if dangling and not partial:
+        got = f"links to nothing: {some(dangling)}; --allow-partial leaves these out"
+        raise ValueError(f"{folder}: expected images, got {got}")
+    for name in dangling:
+        others.add(Kind.DANGLING, name)
     found: dict[str, str] = {}
-    for entry in listing(folder):
-        stem, suffix = os.path.splitext(entry.name)
-        if suffix.lower() not in SUFFIXES or not entry.is_file():
+    for name in names:
+        stem = os.path.splitext(name)[0]
+        if name in dangling:
             continue
         if stem in found:
-            raise ValueError(
-                f"{folder}: expected one image {stem}, got {os.path.basename(found[stem])} and {entry.name}"
-            )
-        found[stem] = join(prefix, entry.name)
+            raise ValueError(f"{folder}: expected one image {stem}, got {os.path.basename(found[stem])} and {name}")
+        found[stem] = join(prefix, name)
     if not found:
         raise ValueError(f"{folder}: expected images, got none")
+    if others.total():
+        remarks.append(f"{folder}: passed over {others.text()}")
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rankiqa.data.images import SUFFIXES
+from rankiqa.data.folders import Kind, PassedOver, is_image_name, list_folder
 
 WATERLOO = 4744  # images of the Waterloo Exploration Database (paper, section 4.1)
 SCENES = 365  # of Places365-Standard, the release; the paper says 356
@@ -26,13 +25,13 @@ class Selection:
         images: (output name, file), sorted.
         settings: All that the choice depends on.
         refused: (name, reason).
-        passed_over: The names of files that do not belong to the collection.
+        passed_over: What else the folder holds.
     """
 
     images: tuple[tuple[str, Path], ...]
     settings: dict
     refused: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
     @property
     def sha256(self) -> str:
@@ -57,16 +56,15 @@ def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
         RankIQA, section 4.1.
     """
     numbered: dict[int, list[str]] = {}
-    refused, passed_over = [], []
+    refused = []
+    found, passed_over = _files(folder)
     last = f"{count:05d}.bmp"
-    for name in _files(folder):
+    for name in found:
         match = re.fullmatch(r"([0-9]{5})\.bmp", name, re.IGNORECASE)
         if match and 1 <= int(match[1]) <= count:
             numbered.setdefault(int(match[1]), []).append(name)
-        elif _is_image(name):
-            refused.append((name, f"expected a name 00001.bmp .. {last}"))
         else:
-            passed_over.append(name)
+            refused.append((name, f"expected a name 00001.bmp .. {last}"))
     if not numbered:
         raise ValueError(f"{folder}: expected 00001.bmp .. {last}, the archive's pristine images, got none of them")
     images = []
@@ -113,7 +111,8 @@ def places2(
     if scenes is not None and scenes > len(by_scene):
         raise ValueError(f"{labels}: expected {scenes} scenes, got {len(by_scene)}")
     chosen = np.random.RandomState(seed).permutation(sorted(by_scene))[:scenes]
-    existing = set(_files(folder))
+    found, passed_over = _files(folder)
+    existing = set(found)
     images, refused = [], []
     for scene in sorted(map(int, chosen)):
         names = by_scene[scene]
@@ -131,7 +130,9 @@ def places2(
         "labels_sha256": digest, "scenes": len(chosen), "scenes_there": len(by_scene), "per_scene": per_scene,
         "seed": seed,
     }  # fmt: skip
-    return Selection(tuple(sorted(images)), settings, refused, sorted(existing - known.keys()))
+    for name in sorted(existing - known.keys()):
+        passed_over.add(Kind.OTHER, name)
+    return Selection(tuple(sorted(images)), settings, refused, passed_over)
 
 
 def read_labels(path: Path) -> tuple[dict[str, int], str]:
@@ -155,7 +156,7 @@ def read_labels(path: Path) -> tuple[dict[str, int], str]:
         if not line.strip():
             continue
         name, scene = fields if len(fields := line.split()) == 2 else ("", "")
-        if not _is_image(name) or re.search(r"[/\\]", name) or not re.fullmatch(r"[0-9]{1,9}", scene):
+        if not is_image_name(name) or re.search(r"[/\\]", name) or not re.fullmatch(r"[0-9]{1,9}", scene):
             raise ValueError(
                 f"{path} line {number}: expected `image scene` as in places365_val.txt (Places365_val_00000001.jpg "
                 f"165), got {line[:80]!r}"
@@ -169,19 +170,12 @@ def read_labels(path: Path) -> tuple[dict[str, int], str]:
     return known, hashlib.sha256(data).hexdigest()
 
 
-def _files(folder: Path) -> list[str]:
-    """The names of a folder's files, sorted. Raises ValueError for no folder."""
+def _files(folder: Path) -> tuple[list[str], PassedOver]:
+    """A folder's images, sorted, and what else it holds. Raises ValueError for no folder."""
     try:
-        with os.scandir(folder) as inside:
-            return sorted(entry.name for entry in inside if entry.is_file())
+        return list_folder(folder)
     except OSError as error:
         raise ValueError(f"{folder}: expected a folder with images, got: {error.strerror}") from None
-
-
-def _is_image(name: str) -> bool:
-    return (
-        not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-    )  # macOS writes "._00001.bmp" beside 00001.bmp
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

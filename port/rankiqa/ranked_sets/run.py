@@ -63,6 +63,8 @@ def run(
     expected: int,
     counts: Counts,
     progress: Callable[[int], object],
+    *,
+    recursive: bool = False,
 ) -> None:
     """Distort all photographs of a shard.
 
@@ -73,6 +75,7 @@ def run(
         expected: About how many photographs the shard has.
         counts: Updated as results come.
         progress: Called with the number of files that are newly done, skipped or refused.
+        recursive: Whether the photographs of folders inside are taken, too.
 
     Raises:
         WriteError: A result cannot be written.
@@ -81,7 +84,7 @@ def run(
     """
     results = run_jobs(
         partial(make_files, job=job),
-        _acceptable(job, shard, expected, counts, progress),
+        _acceptable(job, photographs(Path(job.images), shard, expected, recursive=recursive), counts, progress),
         workers,
         describe=lambda photograph: photograph.file,
         progress=progress,
@@ -103,10 +106,10 @@ def run(
 
 
 def _acceptable(
-    job: DistortionJob, shard: tuple[int, int], expected: int, counts: Counts, progress: Callable[[int], object]
+    job: DistortionJob, named: Iterator[tuple[str, list[str]]], counts: Counts, progress: Callable[[int], object]
 ) -> Iterator[Photograph]:
-    """The photographs of a shard; those whose name cannot be used are refused."""
-    for name, files in photographs(Path(job.images), shard, expected):
+    """The photographs of (name, files); those whose name cannot be used are refused."""
+    for name, files in named:
         reason = None
         if len(files) > 1:
             reason = f"expected names that differ, got {len(files)} photographs for {name}: {', '.join(files)}"
