@@ -1,0 +1,56 @@
+"""Caffe's schema of model files: the fields that `caffemodel` declares are Caffe's own, none more and none less."""
+
+import json
+
+import pytest
+
+from caffemodel.schema import FULL
+from lib.tolerances import EXACT
+
+ASK = """
+import json
+from caffe.proto import caffe_pb2
+found = {}
+for name, message in caffe_pb2.DESCRIPTOR.message_types_by_name.items():
+    found[name] = {f.name: [f.number, f.type, f.label == f.LABEL_REPEATED] for f in message.fields}
+open("/work/schema.json", "w").write(json.dumps(found))
+"""
+# Of Caffe's file, but in no model file or solver state
+ELSEWHERE = {"BlobProtoVector", "Datum", "SolverParameter"}
+# NVIDIA's Caffe alone has these; they are read, too
+NVIDIA = {"raw_data", "raw_data_type", "raw_diff", "raw_diff_type"}
+
+
+@pytest.fixture(scope="module")
+def theirs(caffe, tmp_path_factory):
+    """{message: {field: [number, type, is it repeated]}} of Caffe's own descriptor."""
+    if caffe.name != "live":
+        pytest.skip("needs live Caffe")
+    folder = tmp_path_factory.mktemp("schema")
+    caffe.run(["python3", "-c", ASK], folder)
+    return json.loads((folder / "schema.json").read_text())
+
+
+def ours_of(message):
+    """{field: [number, type, is it repeated]} of our message."""
+    fields = FULL[message].DESCRIPTOR.fields
+    return {field.name: [field.number, field.type, field.is_repeated] for field in fields if field.name not in NVIDIA}
+
+
+def differences(theirs, ours):
+    """Names of the fields that differ."""
+    return sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
+
+
+def test_every_field(theirs, parity):
+    wrong = {}
+    for message, fields in theirs.items():
+        if message in ELSEWHERE:
+            continue
+        assert message in FULL, f"{message} is not declared"
+        ours = ours_of(message)
+        if found := differences(fields, ours):
+            wrong[message] = {name: (fields.get(name), ours.get(name)) for name in found}
+    parity.check("bytes", f"Caffe's schema: {sum(map(len, theirs.values()))} fields; {wrong}", len(wrong), EXACT)
+    changed = {**ours_of("PoolingParameter"), "stride": [4, 13, False]}
+    parity.must_fail("bytes", "wrong: another number", len(differences(theirs["PoolingParameter"], changed)), EXACT)
