@@ -8,7 +8,7 @@ BUFFER = 1 << 18  # bytes; stays in the cache
 
 
 class FileDigest(threading.Thread):
-    """Starts at once; hashing leaves the interpreter to the others. Never outlives the program."""
+    """Starts at once; hashing leaves the interpreter to the others. Ends with the program."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)

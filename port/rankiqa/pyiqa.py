@@ -27,10 +27,10 @@ class RankIQA(nn.Module):
         path: A weights file.
         crops: Random crops an image.
         crop_seed: Of the crops' places (pyiqa has a `seed` of its own).
-        lower_better: The direction that pyiqa was told; None: any.
+        lower_better: The direction that was given to pyiqa; None: any.
 
     Raises:
-        ValueError: As `rankiqa.metric`; for weights of another direction than pyiqa was told.
+        ValueError: As `rankiqa.metric`; for weights of another direction than pyiqa was given.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -
         return _internal(error)
 
 
-EMPTY_ALLOWED = "--prefix"  # nothing before the paths of a list
+EMPTY_ALLOWED = ("--prefix", "--root")  # nothing before the paths of a list
 
 
 class _Refused(ValueError):
@@ -62,7 +62,7 @@ class _Refused(ValueError):
 def _check(arguments: Sequence[str]) -> None:
     """Raise for an argument that no command can use."""
     for number, argument in enumerate(arguments, start=1):
-        if argument == "" and arguments[: number - 1][-1:] != [EMPTY_ALLOWED]:
+        if argument == "" and (number < 2 or arguments[number - 2] not in EMPTY_ALLOWED):
             raise _Refused(f"argument {number}: expected text, got an empty one (an unset variable?)")
         if "\0" in argument:
             raise _Refused(f"argument {number}: expected text without NUL, got {argument!r}")

@@ -38,10 +38,10 @@ def add(commands) -> None:
     one = commands.add_parser(
         "train",
         help="train a network",
-        description="Train as the original does; from one seed Caffe walks the same path. Writes OUT/log.txt, "
-        "OUT/settings.json and OUT/PRESET_iter_N.safetensors. SIGINT, SIGTERM, SIGHUP, or an image that cannot be "
-        "read: a snapshot, then the end; --resume goes on, bit for bit. Exit status: 0 trained, 1 stopped or failed "
-        "on the way, 2 nothing was begun (options, lists, images, weights).",
+        description="Train as the original does; the same seed gives the same training in Caffe. Writes OUT/log.txt, "
+        "OUT/settings.json and OUT/PRESET_iter_N.safetensors. After SIGINT, SIGTERM or SIGHUP, or an image that cannot "
+        "be read, a snapshot is written and the training ends; --resume continues it, bit for bit. Exit status: "
+        "0 trained, 1 stopped or failed on the way, 2 nothing was begun (options, lists, images, weights).",
     )
     one.set_defaults(run=run)
     one.add_argument("preset", choices=sorted(PRESETS), help="the settings of the original, or the paper's")

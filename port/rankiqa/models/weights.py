@@ -57,7 +57,7 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ValueError(f"{path}: expected converted weights (.safetensors), got no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            # A copy: the parameters must outlive the file and whatever is written to it later
+            # A copy: the parameters must not change when the file does
             keys = (key for key in file.keys() if not key.startswith(SOLVER))  # noqa: SIM118
             return file.metadata() or {}, {key: file.get_tensor(key).clone() for key in keys}
     except (SafetensorError, OSError) as error:
