@@ -8,7 +8,6 @@ so that the command line starts without torch; editors and type checkers see the
 """
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -99,7 +98,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":  # pyproject.toml states it, once
-        return importlib.metadata.version("rankiqa")
+        from importlib.metadata import version  # late: it takes longer to import than all else that --help needs
+
+        return version("rankiqa")
     if name in _PARTS:
         return importlib.import_module(f"rankiqa.{name}")
     if name in _HOME:

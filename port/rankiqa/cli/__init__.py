@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from rankiqa import __version__
+import rankiqa
 from rankiqa.cli import distort, evaluate, lists, prepare, score, show, train
 from rankiqa.cli.guard import guarded
 
@@ -15,9 +16,20 @@ CONVERT = "convert"
 COMMANDS = (score, evaluate, train, prepare, distort, lists, show)
 
 
+class _Version(argparse.Action):
+    """Print the version, which is looked up only then."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any):
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"rankiqa {rankiqa.__version__}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rankiqa", description="No-reference image quality by RankIQA.")
-    parser.add_argument("--version", action="version", version=f"rankiqa {__version__}")
+    parser.add_argument("--version", action=_Version, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True)
     for module in COMMANDS:
         module.add(commands)
