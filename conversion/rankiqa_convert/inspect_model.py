@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 
 import numpy as np
 
 from caffemodel import Blob, CaffemodelError, Net, array_blob, read, read_solverstate
 from caffemodel.files import content_type
+from rankiqa.data.json_text import parse_json
 from rankiqa.models.score_meaning import from_metadata
 from rankiqa_convert.recognise import recognise
 from rankiqa_convert.solver_states import is_state
@@ -65,7 +65,7 @@ def _safetensors(path: Path) -> dict:
         layers.setdefault(name if part in PARTS else key, []).append(row)
     types = {}
     with contextlib.suppress(KeyError, TypeError, ValueError):  # another writer's, or none: then there are no types
-        types = {layer["name"]: layer["type"] for layer in json.loads(metadata["layers"])}
+        types = {layer["name"]: layer["type"] for layer in parse_json(metadata["layers"])}
         layers = {name: layers[name] for name in [*types, *layers] if name in layers}  # Caffe's order first
     found = [{"name": name, "type": types.get(name, ""), "blobs": blobs} for name, blobs in layers.items()]
     kept = {key: value for key, value in metadata.items() if key not in ("layers", "format", "version")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 from pathlib import Path
 
 from caffemodel import (
@@ -16,6 +17,7 @@ from caffemodel import (
     write_solverstate,
 )
 from caffemodel.files import content_type, replacing
+from rankiqa.data.json_text import parse_json
 from rankiqa.models.file_format import HISTORY
 from rankiqa_convert.recognise import recognise
 from rankiqa_convert.weights import PARTS, describe, read_safetensors, said_meaning, to_net
@@ -92,12 +94,28 @@ def to_solverstate(path: Path, like: str, out: Path) -> dict:
     name = out.name.replace(".solverstate", ".caffemodel")
     if name == out.name:
         raise CaffemodelError(f"{out}: expected a name that ends in .solverstate or .solverstate.h5")
-    training, net = json.loads(metadata["training"]), to_net(path, like)
+    net = to_net(path, like)
+    try:
+        training = parse_json(metadata["training"])
+        iteration, current_step = operator.index(training["iteration"]), operator.index(training["current_step"])
+        if not 0 <= iteration < 2**31 or not 0 <= current_step < 2**31:
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise CaffemodelError(f"{path}: expected a whole snapshot of a training, got a damaged one") from None
+    lacking = [
+        f"{layer.name}.{part}"
+        for layer in net.layers
+        if layer.blobs
+        for part in PARTS
+        if f"{HISTORY}{layer.name}.{part}" not in arrays
+    ]
+    if lacking:
+        raise CaffemodelError(f"{path}: expected the momentum of every layer, got none of {', '.join(lacking)}")
     history = [
         array_blob(arrays[f"{HISTORY}{layer.name}.{part}"]) for layer in net.layers if layer.blobs for part in PARTS
     ]
     model = out.with_name(name)
     write(net, model)
-    state = SolverState(training["iteration"], str(model), training["current_step"], history)
+    state = SolverState(iteration, str(model), current_step, history)
     write_solverstate(state, out)
-    return {"model": str(model), "iteration": training["iteration"], "current_step": training["current_step"]}
+    return {"model": str(model), "iteration": iteration, "current_step": current_step}

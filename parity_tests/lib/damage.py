@@ -48,7 +48,7 @@ def _prepare(folder: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (30, 31, 3), np.uint8)
     pixels = cv2.resize(pixels, (240, 232), interpolation=cv2.INTER_CUBIC)
     image = Image.fromarray(pixels)
-    for suffix in ("jpg", "png", "bmp", "tif", "webp", "gif", "ppm", "jp2"):
+    for suffix in ("jpg", "png", "bmp", "tif", "webp", "ppm", "jp2"):
         image.save(folder / "image" / f"whole.{suffix}")
     image.save(folder / "image" / "progressive.jpg", progressive=True, exif=image.getexif())
     image.convert("P").save(folder / "image" / "palette.png")

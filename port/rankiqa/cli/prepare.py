@@ -12,6 +12,7 @@ from pathlib import Path
 from rankiqa.cli import arguments, progress
 from rankiqa.cli.interrupts import stoppable
 from rankiqa.data.atomic_files import replacing, temporary_name
+from rankiqa.data.json_text import parse_json
 
 LARGE = ("keep", "scale", "refuse")
 SHOWN = 20  # refused images named on stderr; OUT.json and --json have them all
@@ -150,7 +151,7 @@ def _claim(out: Path, record: dict) -> None:
     sidecar = _sidecar(out)
     existing = set(os.listdir(out)) if out.is_dir() else set()
     try:
-        earlier = json.loads(sidecar.read_bytes())
+        earlier = parse_json(sidecar.read_bytes())
     except FileNotFoundError:
         if existing:
             raise ValueError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rankiqa.cli import arguments, progress
 from rankiqa.data.atomic_files import replacing
+from rankiqa.data.json_text import parse_json
 from rankiqa.models import memory
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.training.presets import PRESETS, Preset, flat
@@ -28,8 +29,8 @@ LATEST = "latest"
 def _setting(text: str) -> tuple[str, object]:
     name, _, value = text.partition("=")
     try:
-        return name, json.loads(value)
-    except (ValueError, RecursionError):
+        return name, parse_json(value)
+    except ValueError:
         raise argparse.ArgumentTypeError(f"expected NAME=NUMBER, got {text!r}") from None
 
 

@@ -15,6 +15,7 @@ from rankiqa.data.images import ImageError, read_image
 from rankiqa.data.lists import ImageList
 
 NAMED = 20  # bad files that an error names
+LONGEST = 4096  # characters of a path: Linux's limit
 THREADS = 16  # the work is to wait for the disk
 
 
@@ -39,7 +40,7 @@ def check_images(
         for path, error in zip(paths, pool.map(lambda path: _problem(path, crop, last_offset), paths), strict=True):
             each()
             if error is not None:
-                bad.append(f"{path}: {error}")
+                bad.append(f"{_quoted(path)}: {error}")
     if bad:
         more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         count = f"{len(bad)} of {len(paths)} listed images cannot be used"
@@ -49,6 +50,11 @@ def check_images(
 def distinct(lists: Iterable[ImageList]) -> Sequence[str]:
     """The paths of lists, each once, in order."""
     return list(dict.fromkeys(path for images in lists for path in images.paths))
+
+
+def _quoted(path: str) -> str:
+    """A path as an error names it; one that is too long for any file system is cut."""
+    return path if len(path) <= LONGEST else f"{path[:80]}.. ({len(path)} characters)"
 
 
 def _problem(path: str, crop: int, last_offset: bool) -> str | None:

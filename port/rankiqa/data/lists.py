@@ -20,6 +20,14 @@ class ImageList:
     sha256: str
 
 
+SHOWN = 80  # characters of a bad line that an error quotes
+
+
+def shortened(line: str) -> str:
+    """A line as an error quotes it."""
+    return repr(line if len(line) <= SHOWN else f"{line[:SHOWN]}..")
+
+
 def read_list(path: str | os.PathLike, root: str | os.PathLike = "") -> ImageList:
     """Read `path label` lines; the images' paths start at root. Raises ValueError that names the line."""
     try:
@@ -32,7 +40,7 @@ def read_list(path: str | os.PathLike, root: str | os.PathLike = "") -> ImageLis
             image, label = line.split()
             labels.append(float(label))
         except ValueError:
-            raise ValueError(f"{path} line {number}: expected `path label`, got {line!r}") from None
+            raise ValueError(f"{path} line {number}: expected `path label`, got {shortened(line)}") from None
         paths.append(os.path.join(root, image))
     if not paths:
         raise ValueError(f"{path}: expected `path label` lines, got an empty file")

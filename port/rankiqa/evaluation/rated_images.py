@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankiqa.data.json_text import parse_json
 from rankiqa.data.lists import read_list
 from rankiqa.evaluation.distortion_types import AUTO, Origin, origins
 
@@ -87,7 +87,7 @@ def read(
 
 def _summary(path: Path) -> dict:
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected what `rankiqa lists` wrote, NAME_lists.json, got: {error}") from None
     files = summary.get("files") if isinstance(summary, dict) else None

@@ -142,7 +142,7 @@ def _read_json(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
         rows = [(f"{path} image {i}", row) for i, row in enumerate(held["images"], start=1)]
         summary = dict(held["summary"])
         images = [_image(where, {key: row[key] for key in _COLUMNS}) for where, row in rows]
-    except (KeyError, TypeError, json.JSONDecodeError):
+    except (KeyError, TypeError, RecursionError, json.JSONDecodeError):
         raise ValueError(f"{path}: expected the images of an evaluation, got another JSON file") from None
     return images, summary
 

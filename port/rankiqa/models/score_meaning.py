@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rankiqa.data.json_text import parse_json
+
 RANKED, FINE_TUNED = "ranked", "fine-tuned"
 KEYS = ("dataset", "task", "lower_is_better", "score_range")
 
@@ -74,7 +76,7 @@ def from_metadata(metadata: Mapping[str, str]) -> ScoreMeaning:
     score_range = None
     if span is not None:
         try:
-            low, high = json.loads(span)
+            low, high = parse_json(span)
             score_range = (float(low), float(high))
         except (ValueError, TypeError):
             raise ValueError(f"score_range: expected [lowest, highest], got {span!r}") from None

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from rankiqa.data.json_text import parse_json
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.models.backbones import Backbone, build_backbone, is_backbone
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
@@ -86,7 +87,7 @@ def _described(metadata: dict[str, str], path: Path) -> Network | Backbone:
     if metadata.get("version") != VERSION:
         raise ValueError(f"{path}: expected format version {VERSION}, got {metadata.get('version')}")
     try:
-        fc = json.loads(metadata["fc"])
+        fc = parse_json(metadata["fc"])
         if not isinstance(fc, list) or not all(isinstance(name, str) for name in fc):
             raise ValueError(f"fc: expected a list of names, got {metadata['fc']}")
         if is_backbone(metadata["arch"]):

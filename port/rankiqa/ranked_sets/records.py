@@ -9,6 +9,8 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from rankiqa.data.json_text import parse_json
+
 HIDDEN = ".rankiqa"
 RECORDS = "records"
 CHUNK = 1 << 20
@@ -55,9 +57,21 @@ def record_path(out: Path, name: str) -> Path:
 def read_record(out: Path, name: str) -> Record | None:
     """The record of a name; None when there is none, or it cannot be read."""
     try:
-        return Record(**json.loads(record_path(out, name).read_bytes()))
+        record = Record(**parse_json(record_path(out, name).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
+    return record if _is_whole(record) else None
+
+
+def _is_whole(record: Record) -> bool:
+    """Whether every entry is of its type: a damaged file may be JSON, too."""
+    entries = record.files.values() if isinstance(record.files, dict) else [None]
+    return (
+        isinstance(record.settings, str)
+        and isinstance(record.photograph, str)
+        and type(record.height) is type(record.width) is int
+        and all(isinstance(entry, list) and [type(value) for value in entry] == [int, str] for entry in entries)
+    )
 
 
 def record_bytes(record: Record) -> bytes:

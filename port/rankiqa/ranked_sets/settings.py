@@ -17,6 +17,7 @@ import cv2
 
 import rankiqa
 from rankiqa import __version__
+from rankiqa.data.json_text import parse_json
 from rankiqa.ranked_sets.records import HIDDEN, RECORDS
 
 FILE = "settings.json"
@@ -75,7 +76,7 @@ def claim(out: Path, settings: dict, ours: list[str], folders: list[str]) -> Non
     path = out / FILE
     settings = json.loads(json.dumps(settings))  # tuples as lists
     try:
-        existing = json.loads(path.read_bytes())
+        existing = parse_json(path.read_bytes())
     except FileNotFoundError:
         foreign = [name for name in ours if _occupied(out / name)]
         if foreign:

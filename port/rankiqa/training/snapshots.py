@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.atomic_files import replacing
+from rankiqa.data.json_text import parse_json
 from rankiqa.models import weights
 from rankiqa.models.file_format import HISTORY, RANDOM
 
@@ -150,10 +151,10 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], dict, dict[str, Tenso
         )
     training: Any = None
     try:
-        training = json.loads(metadata["training"])
+        training = parse_json(metadata["training"])
         whole = (training["iteration"], training["current_step"])
         good = all(type(number) is int and 0 <= number < 2**31 for number in whole)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         good = False
     if not good or ("digest" in training and metadata.get(DIGEST) != _digest(metadata, tensors)):
         raise ValueError(f"{path}: expected a whole snapshot, got a damaged one: go on from one before it")
