@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+def int_in_range(least: int, most: float = math.inf) -> Callable[[str], int]:
     """An argparse type: a whole number in least..most; another text is a usage error that says so."""
 
     def parse(text: str) -> int:
@@ -29,12 +29,12 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     return parse
 
 
-SEED = whole(0, 2**32 - 1)
+SEED = int_in_range(0, 2**32 - 1)
 
 
 def processes(least: int) -> Callable[[str], int]:
     """An argparse type: how many processes work; more than the cores gain nothing and may stop a machine."""
-    return whole(least, max(32, os.cpu_count() or 1))
+    return int_in_range(least, max(32, os.cpu_count() or 1))
 
 
 def usable_device(name: str) -> torch.device:
@@ -86,14 +86,14 @@ def add_photograph_limits(parser: argparse.ArgumentParser) -> None:
     """Add --min-side and --max-pixels; `int()` of an option is its value."""
     parser.add_argument(
         "--min-side",
-        type=whole(1),
+        type=int_in_range(1),
         default=Lazy("rankiqa.data.photographs", "MIN_SIDE"),
         metavar="N",
         help="pixels; smaller images are refused (default %(default)s: a crop)",
     )
     parser.add_argument(
         "--max-pixels",
-        type=whole(1),
+        type=int_in_range(1),
         default=Lazy("rankiqa.data.photographs", "MAX_PIXELS"),
         metavar="N",
         help="larger images are refused (default %(default)s)",

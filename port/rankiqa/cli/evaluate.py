@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from rankiqa.cli import progress
-from rankiqa.cli.arguments import SEED, usable_device, whole
+from rankiqa.cli.arguments import SEED, int_in_range, usable_device
 from rankiqa.models import memory
 
 _ROWS = ("n", "srocc", "lcc", "krocc", "plcc_logistic", "rmse")
@@ -59,10 +59,10 @@ def _add_list(one: argparse.ArgumentParser) -> None:
 
 def _add_scoring(one: argparse.ArgumentParser) -> None:
     group = one.add_argument_group("scoring")
-    group.add_argument("--crops", type=whole(1, 100_000), default=30, help="random crops an image (default 30)")
+    group.add_argument("--crops", type=int_in_range(1, 100_000), default=30, help="random crops an image (default 30)")
     group.add_argument("--seed", type=SEED, default=0, help="of crops, resamples and splits (default 0)")
     group.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
-    group.add_argument("--workers", type=whole(1, 64), default=2, help="threads that read images (default 2)")
+    group.add_argument("--workers", type=int_in_range(1, 64), default=2, help="threads that read images (default 2)")
     group.add_argument(
         "--strict", action="store_true", help="refuse images of which the original's reader drops something (alpha ..)"
     )
@@ -74,12 +74,12 @@ def _add_statistics(one: argparse.ArgumentParser) -> None:
         "--logistic", type=int, choices=(4, 5), default=4, help="parameters: 4 (VQEG, default) or 5 (Sheikh et al.)"
     )
     group.add_argument(
-        "--bootstrap", type=whole(0, 1_000_000), default=1000, help="resamples (default 1000; 0: no intervals)"
+        "--bootstrap", type=int_in_range(0, 1_000_000), default=1000, help="resamples (default 1000; 0: no intervals)"
     )
     group.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default 0.95)")
     group.add_argument(
         "--splits",
-        type=whole(0, 100_000),
+        type=int_in_range(0, 100_000),
         default=0,
         metavar="N",
         help="random splits by reference (the paper's protocol: 10)",

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from rankiqa.cli.arguments import SEED, whole
+from rankiqa.cli.arguments import SEED, int_in_range
 from rankiqa.training.presets import PRESETS
 
 # what the original calls its lists; its data layers look for these names
@@ -57,9 +57,9 @@ def _add_common(one: argparse.ArgumentParser, name: str, splits: tuple[str, ...]
     told = "; ".join(f"{split}: {_SPLITS[split]}" for split in splits)
     one.add_argument("--split", choices=splits, default=splits[0], help=f"{told} (default %(default)s)")
     one.add_argument("--seed", type=SEED, default=0, help="of numpy's RandomState (default 0)")
-    one.add_argument("--train-references", type=whole(1), metavar="N", help="how many train, of the rest test")
+    one.add_argument("--train-references", type=int_in_range(1), metavar="N", help="how many train, of the rest test")
     one.add_argument("--prefix", metavar="TEXT", help="stands before each path instead of DIR ('' for nothing)")
-    one.add_argument("--decimals", type=whole(0, 12), help="of a label (default upstream's 2, for other sets 4)")
+    one.add_argument("--decimals", type=int_in_range(0, 12), help="of a label (default upstream's 2, for other sets 4)")
     one.add_argument("--allow-partial", action="store_true", help="a part of the data set will do")
     one.add_argument("--json", action="store_true", help="print what OUT/NAME_lists.json holds")
 
@@ -71,7 +71,7 @@ def _add_ranked(one: argparse.ArgumentParser, name: str) -> None:
     one.add_argument("--types", nargs="+", default=list(ranked.types), metavar="T", help="folders, in the list's order")
     one.add_argument(
         "--levels",
-        type=whole(1),
+        type=int_in_range(1),
         default=ranked.levels,
         help="distorted levels of each type (default %(default)s; the data layers count the pristine images too)",
     )

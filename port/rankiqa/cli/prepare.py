@@ -41,17 +41,17 @@ def add(commands) -> None:
         parser.add_argument("--images", required=True, metavar="DIR", type=Path, help="where the archive was unpacked")
         parser.add_argument("--out", required=True, metavar="OUT", type=Path, help="a folder of its own")
     waterloo.add_argument(
-        "--count", type=arguments.whole(1, 99999), default=4744, help="images of the collection (default 4744)"
+        "--count", type=arguments.int_in_range(1, 99999), default=4744, help="images of the collection (default 4744)"
     )
     places2.add_argument("--labels", required=True, metavar="FILE", type=Path, help="places365_val.txt")
     places2.add_argument(
         "--scenes",
-        type=arguments.whole(1),
+        type=arguments.int_in_range(1),
         metavar="N",
         help="so many, drawn by the seed (default all 365; paper: 356)",
     )
     places2.add_argument(
-        "--per-scene", type=arguments.whole(1), default=100, metavar="N", help="images of each (default 100)"
+        "--per-scene", type=arguments.int_in_range(1), default=100, metavar="N", help="images of each (default 100)"
     )
     places2.add_argument("--seed", type=arguments.SEED, default=0, help="of the choice (default 0)")
     for parser in (waterloo, places2):

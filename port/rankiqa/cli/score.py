@@ -7,7 +7,7 @@ import csv
 import json
 import sys
 
-from rankiqa.cli.arguments import SEED, usable_device, whole
+from rankiqa.cli.arguments import SEED, int_in_range, usable_device
 from rankiqa.models import memory
 
 COLUMNS = ("path", "score", "median", "crops", "seed", "error", "note")
@@ -25,7 +25,7 @@ def add(commands) -> None:
     one.add_argument("paths", nargs="+", metavar="PATH", help="an image, or a folder of images")
     one.add_argument("--recursive", action="store_true", help="also the images of folders inside a folder")
     one.add_argument("--weights", required=True, metavar="W", help="a .safetensors from conversion/convert.py")
-    one.add_argument("--crops", type=whole(1, 100_000), default=30, help="random crops an image (default 30)")
+    one.add_argument("--crops", type=int_in_range(1, 100_000), default=30, help="random crops an image (default 30)")
     one.add_argument("--seed", type=SEED, default=0, help="of the crops, anew for each image (default 0)")
     one.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
     one.add_argument(

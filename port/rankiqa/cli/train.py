@@ -82,13 +82,16 @@ def add(commands) -> None:
         "--no-check", action="store_true", help="do not look at every listed image before the first iteration"
     )
     one.add_argument(
-        "--cache-mb", type=arguments.whole(0, 1 << 24), default=0, help="decoded images to keep in memory, each worker"
+        "--cache-mb",
+        type=arguments.int_in_range(0, 1 << 24),
+        default=0,
+        help="decoded images to keep in memory, each worker",
     )
     one.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ..")
     one.add_argument(
         "--caffe-products",
         nargs="?",
-        type=arguments.whole(1, 1024),
+        type=arguments.int_in_range(1, 1024),
         const=0,
         metavar="THREADS",
         help="sum matrix products as Caffe does, to reach its weights bit for bit; slower, CPU only. THREADS: the "

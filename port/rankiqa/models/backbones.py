@@ -13,6 +13,7 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from rankiqa.data.extras import need
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.score_meaning import ScoreMeaning
 
@@ -102,10 +103,7 @@ def build_backbone(arch: str, *, pretrained: bool | str | Path = False) -> Backb
 
 
 def _timm(name: str, pretrained: bool) -> tuple[nn.Module, InputSpec, str]:
-    try:
-        import timm
-    except ModuleNotFoundError:
-        raise ValueError(f"arch timm:{name}: expected the package timm: pip install 'rankiqa[timm]'") from None
+    timm = need("timm", "timm", f"arch timm:{name}")
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name}*")[:5]) or "see timm.list_models()"
         raise ValueError(f"arch: expected a network of timm, got {name!r} ({close})")
@@ -113,7 +111,7 @@ def _timm(name: str, pretrained: bool) -> tuple[nn.Module, InputSpec, str]:
         net = timm.create_model(name, pretrained=pretrained, num_classes=1)
     except Exception as error:  # timm's and the hub's own kinds, many
         raise ValueError(f"arch timm:{name}: {' '.join(str(error).split())[:300]}") from None
-    config = timm.data.resolve_model_data_config(net)
+    config = need("timm.data", "timm", f"arch timm:{name}").resolve_model_data_config(net)
     spec = InputSpec(config["input_size"][-1], "RGB", 1.0, tuple(config["mean"]), tuple(config["std"]))
     return net, spec, _one_output(net, net.get_classifier(), name)
 
@@ -126,15 +124,10 @@ def _one_output(net: nn.Module, head: nn.Module, name: str) -> str:
 
 
 def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, InputSpec, str]:
-    try:
-        from torchvision import models
-    except ModuleNotFoundError:
-        raise ValueError(
-            f"arch torchvision:{name}: expected the package torchvision: pip install torchvision"
-        ) from None
+    models = need("torchvision.models", "timm", f"arch torchvision:{name}")
     known = models.list_models(module=models)
     if name not in known:
-        close = ", ".join(one for one in known if name in one or one in name) or ", ".join(known[:5]) + ", .."
+        close = ", ".join(other for other in known if name in other or other in name) or ", ".join(known[:5]) + ", .."
         raise ValueError(f"arch: expected a classification network of torchvision, got {name!r} ({close})")
     weights = models.get_model_weights(name).DEFAULT
     try:
