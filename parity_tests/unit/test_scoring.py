@@ -1,5 +1,7 @@
 """The score of an image: its crops, its repeatability, and what it leaves as it was."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -180,3 +182,13 @@ def test_device(model, image):
     found = rankiqa.score(model, image, crops=3, device=device)
     assert next(model.parameters()).device.type == device
     np.testing.assert_allclose(found.values, expected.values, rtol=1e-5)
+
+
+def test_threads_share_a_model_that_trains(image):
+    """A model in train mode, with dropout, scored from eight threads at once: every score is the single thread's."""
+    model = rankiqa.build("alexnet").train()
+    expected = rankiqa.score(model, image, crops=2).score
+    with ThreadPoolExecutor(8) as threads:
+        scores = list(threads.map(lambda _: rankiqa.score(model, image, crops=2).score, range(16)))
+    assert scores == [expected] * 16
+    assert all(module.training for module in model.modules())

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from rankiqa.data.crops import crop_offsets
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.weights import load
-from rankiqa.scoring.score import CHUNK, CROPS, full_float32
+from rankiqa.scoring.modes import full_float32
+from rankiqa.scoring.score import CHUNK, CROPS
 
 RANGE_SLACK = 1e-6  # beyond 0..1: what rounding leaves of a conversion to float
 

@@ -10,7 +10,7 @@ from rankiqa.data.atomic_files import replacing
 from rankiqa.data.extras import need
 from rankiqa.models.backbones import Backbone
 from rankiqa.models.network import Network
-from rankiqa.scoring.score import evaluating
+from rankiqa.scoring.modes import evaluating
 
 INPUT, EXAMPLES = "data", 2  # the input's name is Caffe's; a batch of 2: torch.export takes 1 for a constant
 

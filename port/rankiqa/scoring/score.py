@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from rankiqa.data.crops import check_image, crop_offsets, take_crops
 from rankiqa.models.network import Network
+from rankiqa.scoring.modes import evaluating, full_float32
 
 CROPS = 30  # upstream's Num_Patch
 CHUNK = 10  # crops in one forward pass: bounds the memory, and is fixed so that a score does not depend on it
@@ -86,34 +85,3 @@ def score_crops(model: Network, image: np.ndarray, offsets: np.ndarray) -> np.nd
             for i in range(0, len(offsets), CHUNK)
         ]
         return torch.cat(parts).cpu().numpy()
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module):
-    """Every layer in eval mode for a while, then each as it was."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-
-
-@contextlib.contextmanager
-def full_float32():
-    """TF32, which PyTorch allows for convolutions on a GPU, is off for a while."""
-    if hasattr(torch.backends.cudnn, "conv"):
-        switches = ((torch.backends.cuda.matmul, "fp32_precision"), (torch.backends.cudnn.conv, "fp32_precision"))
-        off = "ieee"
-    else:  # before PyTorch 2.9, which refuses a mixture of the old names and the new
-        switches = ((torch.backends.cuda.matmul, "allow_tf32"), (torch.backends.cudnn, "allow_tf32"))
-        off = False
-    before = [getattr(owner, name) for owner, name in switches]
-    try:
-        for owner, name in switches:
-            setattr(owner, name, off)
-        yield
-    finally:
-        for (owner, name), value in zip(switches, before, strict=True):
-            setattr(owner, name, value)
