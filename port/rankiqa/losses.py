@@ -45,7 +45,7 @@ class _PairRanking(torch.autograd.Function):
     @staticmethod
     def forward(ctx, scores: Tensor, margin: float) -> Tensor:  # scores: D L B
         _, levels, images = scores.shape
-        margin = scores.new_tensor(margin)
+        limit = scores.new_tensor(margin)
         span = 1 << (levels - 1).bit_length()  # L rounded up to a power of 2; a score of -inf has no loss in any pair
         filled = F.pad(scores, (0, 0, 0, span - levels), value=-torch.inf)
         counts = torch.zeros_like(filled, dtype=torch.int64)  # each score's gradient, times N
@@ -54,12 +54,12 @@ class _PairRanking(torch.autograd.Function):
             span //= 2
             earlier, later = filled.view(-1, 2, span * images).unbind(1)
             # The loss falls with s_i and rises with s_j; negated scores turn a later one into an earlier one
-            falls, rises = _active(earlier, later, margin), _active(-later, -earlier, margin)
+            falls, rises = _active(earlier, later, limit), _active(-later, -earlier, limit)
             counts.view(-1, 2, span * images).add_(torch.stack((-falls, rises), 1))
             pairs += falls.sum()
         counts = counts[:, :levels].double()
         # The sum of margin - (s_i - s_j) over the pairs, collected by score
-        total = pairs * margin.double() + (counts * scores.double()).sum()
+        total = pairs * limit.double() + (counts * scores.double()).sum()
         # CAFFE: divided by the number of images, not of pairs (upstream's netloss: bottom[0].num)
         ctx.save_for_backward((counts / scores.numel()).to(scores.dtype))
         return (total / scores.numel()).to(scores.dtype)

@@ -52,7 +52,7 @@ class CaffeBlas:
     """
 
     def __init__(self, threads: int | None = None, path: str | os.PathLike | None = None):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         threads = min(cores, MOST_THREADS) if threads is None else threads
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise ValueError(f"Caffe's products: expected 1 thread or more, got {threads!r}")

@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     return guarded(_run, sys.argv[1:] if argv is None else argv)
 
@@ -46,6 +46,6 @@ def _run(argv: Sequence[str]) -> int:
     if argv[:1] == [CONVERT]:  # its options are its own; late: the port does without the bridge
         from rankiqa_convert.cli import main as convert
 
-        return convert(argv[1:])
+        return convert(list(argv[1:]))
     options = _parser().parse_args(argv)
     return options.run(options)

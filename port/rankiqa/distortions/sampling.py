@@ -32,7 +32,7 @@ def sparse_sampling(image: np.ndarray, share: float, rng) -> np.ndarray:
     """
     from scipy import fft  # late: slow to import
 
-    kept = kept_pixels(*image.shape[:2], share, rng)[:, :, None]
+    kept = kept_pixels(image.shape[0], image.shape[1], share, rng)[:, :, None]
     known = np.where(kept, image, 0).astype(np.float64)
     spread = 1 / np.sqrt(share)
     near = [cv2.GaussianBlur(part, (0, 0), spread) for part in (known, np.repeat(kept, 3, 2).astype(np.float64))]
@@ -40,7 +40,7 @@ def sparse_sampling(image: np.ndarray, share: float, rng) -> np.ndarray:
     guess = np.where(near[1] > 1e-6, near[0] / np.maximum(near[1], 1e-6), mean)
     for threshold in np.geomspace(FIRST, LAST, STEPS):
         guess = np.where(kept, known, guess)
-        coefficients = fft.dctn(guess, axes=(0, 1), norm="ortho")
+        coefficients = np.asarray(fft.dctn(guess, axes=(0, 1), norm="ortho"))
         coefficients[np.abs(coefficients) < threshold] = 0
-        guess = fft.idctn(coefficients, axes=(0, 1), norm="ortho")
+        guess = np.asarray(fft.idctn(coefficients, axes=(0, 1), norm="ortho"))
     return to_uint8(guess)

@@ -67,11 +67,11 @@ def comfort_noise(image: np.ndarray, threshold: float, rng) -> np.ndarray:
     padded = np.pad(image, ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0)), mode="edge").astype(np.float64)
     rows, columns = padded.shape[0] // BLOCK, padded.shape[1] // BLOCK
     blocks = padded.reshape(rows, BLOCK, columns, BLOCK, channels)
-    coefficients = fft.dctn(blocks, axes=(1, 3), norm="ortho")
+    coefficients = np.asarray(fft.dctn(blocks, axes=(1, 3), norm="ortho"))
     small = np.abs(coefficients) <= threshold
     small[:, 0, :, 0] = False
     power = np.where(small, coefficients, 0) ** 2
     deviation = np.sqrt(power.sum((1, 3), keepdims=True) / np.maximum(small.sum((1, 3), keepdims=True), 1))
     noise = deviation * rng.standard_normal(size=coefficients.shape)
-    coded = fft.idctn(np.where(small, noise, coefficients), axes=(1, 3), norm="ortho")
+    coded = np.asarray(fft.idctn(np.where(small, noise, coefficients), axes=(1, 3), norm="ortho"))
     return to_uint8(coded.reshape(padded.shape)[:height, :width])

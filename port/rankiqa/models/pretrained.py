@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
 
@@ -15,12 +15,13 @@ from rankiqa.data.atomic_files import replacing
 from rankiqa.models import weights
 
 if TYPE_CHECKING:
+    from rankiqa.models.backbones import Backbone
     from rankiqa.models.network import Network
 
 CONFIG, MODEL = "config.json", "model.safetensors"
 
 
-def save(model: Network, folder: Path) -> None:
+def save(model: Network | Backbone, folder: Path) -> None:
     """Write both files of a network, each whole or not at all."""
     metadata = weights.describe(model)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -30,7 +31,7 @@ def save(model: Network, folder: Path) -> None:
         temporary.write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
 
 
-def load(model_id: str, map_location: str = "cpu", **options: object) -> Network:
+def load(model_id: str, map_location: str = "cpu", **options: Any) -> Network | Backbone:
     """The network of a folder, or of a repository on the Hugging Face hub, in eval mode.
 
     The weights file says all that is needed; config.json is for people and for the hub.
