@@ -72,7 +72,9 @@ class CaffeRandom:
             raise ValueError(f"random state: expected uint32 (625,), got {state.dtype} {state.shape}")
         self._stream.set_state(("MT19937", state[:-1], int(state[-1])))
 
-    def uniform(self, shape: Sequence[int], low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    def uniform(
+        self, shape: Sequence[int], low: float | np.float32 = 0.0, high: float | np.float32 = 1.0
+    ) -> np.ndarray:
         """Uniform in low..high, both included. Raises ValueError unless low <= high."""
         low, high = np.float32(low), np.float32(high)
         if not low <= high:
@@ -97,7 +99,9 @@ class CaffeRandom:
         bound = np.sqrt(np.float32(3) / _fan(shape, variance_norm))
         return self.uniform(shape, -bound, bound)
 
-    def gaussian(self, shape: Sequence[int], std: float = 1.0, mean: float = 0.0) -> np.ndarray:
+    def gaussian(
+        self, shape: Sequence[int], std: float | np.float32 = 1.0, mean: float | np.float32 = 0.0
+    ) -> np.ndarray:
         """Normal, of a mean and a standard deviation above 0. Without Caffe's `sparse`."""
         std, mean = np.float32(std), np.float32(mean)
         if not std > 0:

@@ -201,7 +201,9 @@ class CaffeSGD(Optimizer):
         limit = float(np.float32(self.clip_gradients))
         return float(np.float32(limit / norm)) if norm > limit else None
 
-    def _update(self, group: dict, parameters: list[Tensor], gradients: list[Tensor], scale: float | None) -> None:
+    def _update(
+        self, group: dict, parameters: list[Tensor], gradients: list[Tensor] | tuple[Tensor, ...], scale: float | None
+    ) -> None:
         # CAFFE: every factor is a float (sgd_solver.cpp)
         single = np.float32
         group["current_step"] = self.schedule.step_at(group["iteration"], group["current_step"])

@@ -70,8 +70,8 @@ def _row(row: ElementTree.Element, texts: list[str]) -> dict[int, str | float]:
         match = _CELL.fullmatch(cell.get("r", ""))
         column = _column(match[1]) if match else column + 1
         kind, value = cell.get("t", "n"), cell.findtext(f"{MAIN}v")
-        if kind == "inlineStr" and cell.find(f"{MAIN}is") is not None:
-            found[column] = _text(cell.find(f"{MAIN}is"))
+        if kind == "inlineStr" and (inline := cell.find(f"{MAIN}is")) is not None:
+            found[column] = _text(inline)
         elif value is None:
             continue
         elif kind == "s":

@@ -201,6 +201,7 @@ def build_network(
 @torch.no_grad()
 def _fill_like_caffe(module: nn.Module, layer: Conv | Linear) -> None:
     """The fillers' distributions, from torch's random numbers."""
+    assert isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None
     weight, bias = layer.fillers
     if weight.type == "xavier":
         # CAFFE: xavier divides by fan_in alone, PyTorch's by the mean of fan_in and fan_out (filler.hpp)
