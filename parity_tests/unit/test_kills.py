@@ -1,6 +1,11 @@
-"""`rankiqa train`, `score` and `convert` killed 50 times at random moments: nothing lost, nothing half written."""
+"""`rankiqa train`, `score` and `convert` killed at random moments: nothing lost, nothing half written.
+
+RANKIQA_KILLS=50 kills 50 times in all (some minutes); by default it is a dozen.
+"""
 
 import json
+import math
+import os
 import random
 import signal
 import subprocess
@@ -18,7 +23,8 @@ import rankiqa
 from rankiqa.cli import main
 from rankiqa.training import snapshots
 
-KILLS = {"train": 20, "score": 15, "convert": 15}
+TOTAL = int(os.environ.get("RANKIQA_KILLS", "12"))
+KILLS = {"train": math.ceil(0.4 * TOTAL), "score": math.ceil(0.3 * TOTAL), "convert": math.ceil(0.3 * TOTAL)}
 ITERATIONS = 40
 
 

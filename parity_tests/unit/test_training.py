@@ -25,7 +25,7 @@ from rankiqa.training.presets import PRESETS
 from rankiqa.training.snapshots import copy_weights
 from rankiqa.training.trainer import Trainer
 
-KILLS = 12
+KILLS = 4  # test_kills.py has more
 SETTINGS = {"batch": 2, "max_iter": 14, "snapshot": 2, "display": 3, "test_interval": 5, "test_iter": 1,
             "base_lr": 1e-9, "stepsize": 4}  # fmt: skip
 
