@@ -12,7 +12,8 @@ import torch.nn.functional as F
 import rankiqa
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
 from rankiqa.models.file_format import FORMAT, VERSION
-from rankiqa.models.network import FLATTEN, Network, check_input
+from rankiqa.models.network import FLATTEN, Network
+from rankiqa.models.scorer import check_input
 
 LAYERS = {
     "vgg16": (

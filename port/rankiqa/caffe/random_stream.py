@@ -70,7 +70,7 @@ class CaffeRandom:
         """Go back to what `state()` gave."""
         if state.shape != (625,) or state.dtype != np.uint32 or state[-1] > 624:
             raise ValueError(f"random state: expected uint32 (625,), got {state.dtype} {state.shape}")
-        self._stream.set_state(("MT19937", state[:-1], int(state[-1])))
+        self._stream.set_state(("MT19937", state[:-1], int(state[-1]), 0, 0.0))
 
     def uniform(
         self, shape: Sequence[int], low: float | np.float32 = 0.0, high: float | np.float32 = 1.0

@@ -135,7 +135,7 @@ def normals(words: np.ndarray, most: int) -> tuple[np.ndarray, int]:
                 raise IndexError
             at = p + 2
             if odd:
-                x[p], accepted, at = _special(words, p, int(layer[p]), x[p])
+                x[p], accepted, at = _special(words, p, int(layer[p]), np.float32(x[p]))
         except IndexError:  # its words are not all here
             used = p
             break

@@ -74,7 +74,7 @@ def minimum_variance_palette(image: np.ndarray, colours: int) -> np.ndarray:
     """
     moments = _moments(image)
     whole = ((0, 0, 0), (SIDE, SIDE, SIDE))
-    boxes = [(_spread(moments, *whole), *whole)]
+    boxes: list[tuple] = [(_spread(moments, *whole), *whole)]
     while len(boxes) < colours:
         boxes.sort(key=lambda box: box[0])
         spread, low, high = boxes.pop()

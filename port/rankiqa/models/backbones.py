@@ -7,22 +7,21 @@ needs neither the network nor the original weights. Source: none of the original
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from rankiqa.data.extras import need
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.score_meaning import ScoreMeaning
+from rankiqa.models.scorer import Scorer
 
 TIMM, TORCHVISION = "timm", "torchvision"
 LIBRARIES = (TIMM, TORCHVISION)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Backbone(nn.Module, PyTorchModelHubMixin):
+class Backbone(Scorer):
     """A network of a library whose last layer has one output.
 
     Args:
@@ -42,35 +41,9 @@ class Backbone(nn.Module, PyTorchModelHubMixin):
         self.fc = (self.head,)
         self.meaning = meaning or ScoreMeaning()
 
-    @property
-    def crop(self) -> int:
-        """Side of the square input in pixels."""
-        return self.input_spec.crop
-
-    @property
-    def lower_is_better(self) -> bool | None:
-        """Whether a lower score means better quality; None where it is not known."""
-        return self.meaning.lower_is_better
-
-    @property
-    def score_range(self) -> tuple[float, float] | None:
-        """About where scores lie, (lowest, highest); None where they have no unit or it is not known."""
-        return self.meaning.score_range
-
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, 1) of crops (N, 3, crop, crop)."""
         return self.net(x)
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        from rankiqa.models import pretrained  # late: it builds networks
-
-        pretrained.save(self, save_directory)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> nn.Module:
-        from rankiqa.models import pretrained  # late: it builds networks
-
-        return pretrained.load(model_id, map_location, **options)
 
 
 def is_backbone(arch: str) -> bool:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from rankiqa.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from rankiqa.models.network import Network
 
+PARTS = ("weight", "bias")
+
 
 @torch.no_grad()
 def folded_first_convolution(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,16 +45,19 @@ def copy_torchvision(model: Network, source: nn.Module) -> list[str]:
     Raises:
         ValueError: For another network on either side.
     """
-    ours = [name for name in model.steps if isinstance(model.get_submodule(name), (nn.Conv2d, nn.Linear))]
-    theirs = [module for module in source.modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    ours = [name for name in model.steps if _has_weights(model.get_submodule(name))]
+    theirs = [module for module in source.modules() if _has_weights(module)]
     if model.arch != "vgg16" or len(theirs) != len(ours):
         raise ValueError(f"expected VGG-16 on both sides, got {model.arch} and {type(source).__name__}")
     for number, (name, module) in enumerate(zip(ours[:-1], theirs, strict=False)):
-        target = model.get_submodule(name)
-        if target.weight.shape != module.weight.shape:
-            raise ValueError(f"{name}: expected {tuple(target.weight.shape)}, got {tuple(module.weight.shape)}")
-        pair = (module.weight, module.bias)
-        weight, bias = folded_first_convolution(*pair) if number == 0 else pair
-        target.weight.copy_(weight)
-        target.bias.copy_(bias)
+        own = [model.get_parameter(f"{name}.{part}") for part in PARTS]
+        given = [module.get_parameter(part) for part in PARTS]
+        if own[0].shape != given[0].shape:
+            raise ValueError(f"{name}: expected {tuple(own[0].shape)}, got {tuple(given[0].shape)}")
+        for target, values in zip(own, folded_first_convolution(*given) if number == 0 else given, strict=True):
+            target.copy_(values)
     return ours[-1:]
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Conv2d, nn.Linear))

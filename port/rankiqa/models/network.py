@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from rankiqa.caffe.layers import LRN, Dropout, MaxPool2d
@@ -20,12 +18,13 @@ from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.architectures import Architecture, Conv, Linear, Norm, Pool
 from rankiqa.models.score_meaning import ScoreMeaning
+from rankiqa.models.scorer import Scorer, check_input
 
 DROPOUT = 0.5
 FLATTEN = "flatten"  # the step between the last image-shaped blob and the first vector; no layer of Caffe's
 
 
-class Network(nn.Module, PyTorchModelHubMixin):
+class Network(Scorer):
     """One of the three networks; its parameters are not set yet: see `build` and `load`.
 
     Args:
@@ -87,21 +86,6 @@ class Network(nn.Module, PyTorchModelHubMixin):
         self.add_module(name, module)
         self.steps.append(name)
 
-    @property
-    def crop(self) -> int:
-        """Side of the square input in pixels."""
-        return self.input_spec.crop
-
-    @property
-    def lower_is_better(self) -> bool | None:
-        """Whether a lower score means better quality; None where the weights file does not say."""
-        return self.meaning.lower_is_better
-
-    @property
-    def score_range(self) -> tuple[float, float] | None:
-        """About where scores lie, (lowest, highest); None where they have no unit or the file does not say."""
-        return self.meaning.score_range
-
     def use_random(self, random: CaffeRandom | None) -> None:
         """Draw dropout masks from Caffe's stream, or (None) from PyTorch's."""
         for module in self.modules():
@@ -140,33 +124,10 @@ class Network(nn.Module, PyTorchModelHubMixin):
                 hook.remove()
         return blobs
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        from rankiqa.models import pretrained  # late: it builds networks
-
-        pretrained.save(self, save_directory)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Network:
-        from rankiqa.models import pretrained  # late: it builds networks
-
-        return pretrained.load(model_id, map_location, **options)
-
 
 def channels_before(architecture: Architecture) -> int:
     """Channels of the blob that the first fully-connected layer takes."""
     return architecture.conv_layers[-1].out_channels
-
-
-def check_input(model: nn.Module, x: Tensor) -> None:
-    """Raise ValueError unless a tensor is what a network takes: floating point (N, 3, crop, crop).
-
-    A network's `forward` does not look, so that torch.compile, torch.export and fx see a plain loop.
-    """
-    crop, arch = model.input_spec.crop, getattr(model, "arch", "network")
-    if x.dim() != 4 or tuple(x.shape[1:]) != (3, crop, crop):
-        raise ValueError(f"{arch} input: expected (N, 3, {crop}, {crop}), got {tuple(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"{arch} input: expected floating point, got {x.dtype}")
 
 
 def fill(architecture: Architecture, random: CaffeRandom, fc: Sequence[str] | None = None) -> dict[str, Tensor]:

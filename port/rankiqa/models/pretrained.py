@@ -15,13 +15,12 @@ from rankiqa.data.atomic_files import replacing
 from rankiqa.models import weights
 
 if TYPE_CHECKING:
-    from rankiqa.models.backbones import Backbone
-    from rankiqa.models.network import Network
+    from rankiqa.models.scorer import Scorer
 
 CONFIG, MODEL = "config.json", "model.safetensors"
 
 
-def save(model: Network | Backbone, folder: Path) -> None:
+def save(model: Scorer, folder: Path) -> None:
     """Write both files of a network, each whole or not at all."""
     metadata = weights.describe(model)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -31,7 +30,7 @@ def save(model: Network | Backbone, folder: Path) -> None:
         temporary.write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
 
 
-def load(model_id: str, map_location: str = "cpu", **options: Any) -> Network | Backbone:
+def load(model_id: str, map_location: str = "cpu", **options: Any) -> Scorer:
     """The network of a folder, or of a repository on the Hugging Face hub, in eval mode.
 
     The weights file says all that is needed; config.json is for people and for the hub.

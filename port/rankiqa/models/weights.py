@@ -12,17 +12,18 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.architectures import ARCHITECTURES
-from rankiqa.models.backbones import Backbone, build_backbone, is_backbone
+from rankiqa.models.backbones import build_backbone, is_backbone
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
 from rankiqa.models.network import Network
 from rankiqa.models.score_meaning import from_metadata
+from rankiqa.models.scorer import Scorer
 
 
-def load(path: str | os.PathLike) -> Network | Backbone:
+def load(path: str | os.PathLike) -> Scorer:
     """Load the network of a weights file, or of a training's snapshot, in eval mode, on the CPU.
 
     `model.meaning` says what its score means, as far as the file does.
@@ -68,7 +69,7 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         ) from None
 
 
-def describe(model: nn.Module) -> dict[str, str]:
+def describe(model: Scorer) -> dict[str, str]:
     """The metadata of a weights file of this network."""
     spec = model.input_spec
     return {
@@ -77,7 +78,7 @@ def describe(model: nn.Module) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _described(metadata: dict[str, str], path: Path) -> Network | Backbone:
+def _described(metadata: dict[str, str], path: Path) -> Scorer:
     """The network that a file's metadata names, its parameters not yet set."""
     if metadata.get("format") != FORMAT or not {"arch", "fc"} <= set(metadata):
         raise ValueError(

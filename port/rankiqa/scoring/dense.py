@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rankiqa.caffe.layers import MaxPool2d
 from rankiqa.data.crops import check_image, take_crops
 from rankiqa.data.images import ImageError
 from rankiqa.data.input_spec import InputSpec
@@ -82,8 +83,8 @@ def stride_of(model: Network) -> int:
     """Pixels of the input between neighbouring outputs of the network's convolutional part."""
     stride = 1
     for module in model.modules():
-        step = module.stride if isinstance(module, nn.Conv2d) or hasattr(module, "kernel") else 1
-        stride *= step[0] if isinstance(step, tuple) else step
+        if isinstance(module, (nn.Conv2d, MaxPool2d)):
+            stride *= module.stride[0]
     return stride
 
 

@@ -67,7 +67,7 @@ def full_float32() -> Iterator[None]:
 
     def enter() -> Callable[[], None]:
         if hasattr(torch.backends.cudnn, "conv"):
-            switches = ((torch.backends.cuda.matmul, "fp32_precision"), (torch.backends.cudnn.conv, "fp32_precision"))
+            switches = ((torch.backends.cuda.matmul, "fp32_precision"), (torch.backends.cudnn.conv, "fp32_precision"))  # pyright: ignore  torch defines it by hand
             off = "ieee"
         else:  # before PyTorch 2.9, which refuses a mixture of the old names and the new
             switches = ((torch.backends.cuda.matmul, "allow_tf32"), (torch.backends.cudnn, "allow_tf32"))

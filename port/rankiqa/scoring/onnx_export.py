@@ -8,14 +8,13 @@ import torch
 
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.extras import need
-from rankiqa.models.backbones import Backbone
-from rankiqa.models.network import Network
+from rankiqa.models.scorer import Scorer
 from rankiqa.scoring.modes import evaluating
 
 INPUT, EXAMPLES = "data", 2  # the input's name is Caffe's; a batch of 2: torch.export takes 1 for a constant
 
 
-def export_onnx(model: Network | Backbone, path: str | os.PathLike) -> None:
+def export_onnx(model: Scorer, path: str | os.PathLike) -> None:
     """Write a network as ONNX: input "data" (N, 3, crop, crop), output (N, 1) with the output layer's name; any N.
 
     The input is what the network takes (`model.input_spec`): BGR 0..255 for the original's. Dropout is off.
@@ -28,7 +27,7 @@ def export_onnx(model: Network | Backbone, path: str | os.PathLike) -> None:
         ValueError: For another object, or where the extra `onnx` is missing.
         OSError: Where the file cannot be written.
     """
-    if not isinstance(model, (Network, Backbone)):
+    if not isinstance(model, Scorer):
         raise ValueError(f"model: expected a network from rankiqa.load, got {type(model).__name__}")
     need("onnx", "onnx", "export_onnx")
     need("onnxscript", "onnx", "export_onnx")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from rankiqa.data.crops import check_image, crop_offsets, take_crops
-from rankiqa.models.network import Network
+from rankiqa.models.scorer import Scorer
 from rankiqa.scoring.modes import evaluating, full_float32
 
 CROPS = 30  # upstream's Num_Patch
@@ -35,7 +35,7 @@ class Score:
 
 
 def score(
-    model: Network, image: np.ndarray, *, crops: int = CROPS, seed: int = 0, device: torch.device | str | None = None
+    model: Scorer, image: np.ndarray, *, crops: int = CROPS, seed: int = 0, device: torch.device | str | None = None
 ) -> Score:
     """Score one image: the mean of the network's output over random crops.
 
@@ -70,7 +70,7 @@ def score(
     return Score(float(values.mean(dtype=np.float64)), float(np.median(values)), crops, seed, values)
 
 
-def score_crops(model: Network, image: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def score_crops(model: Scorer, image: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """The network's output for given crops, float32 (n,).
 
     Args:

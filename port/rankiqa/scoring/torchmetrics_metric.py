@@ -14,7 +14,7 @@ from rankiqa.scoring.metric import metric
 from rankiqa.scoring.score import CROPS
 
 need("torchmetrics", "metrics", "rankiqa.scoring.torchmetrics_metric")
-import torchmetrics  # noqa: E402
+import torchmetrics  # noqa: E402  # pyright: ignore[reportMissingImports]  an extra
 
 
 class RankIQA(torchmetrics.Metric):

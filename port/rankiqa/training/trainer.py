@@ -27,9 +27,10 @@ from rankiqa.data.lists import ImageList
 from rankiqa.data.minibatches import minibatches
 from rankiqa.data.order import FAITHFUL, Quirks
 from rankiqa.models.architectures import known_nets
-from rankiqa.models.network import Network, build_network, check_input, fill
+from rankiqa.models.network import Network, build_network, fill
 from rankiqa.models.registry import architecture
 from rankiqa.models.score_meaning import MEANINGS
+from rankiqa.models.scorer import check_input
 from rankiqa.training import snapshots
 from rankiqa.training.callbacks import CaffeLog, Callback, Snapshots
 from rankiqa.training.parameter_groups import parameter_groups
