@@ -3,11 +3,10 @@
 import csv
 import io
 import re
-import zipfile
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import numpy as np
+import openpyxl
 from scipy.io import savemat
 
 from rankiqa.datasets import live, mlive
@@ -91,39 +90,15 @@ def live_release2(root, labels="dmos.mat", info=True, padded=False):
     return root
 
 
-def workbook(path, sheets, shared=True, strange=None):
-    """A small .xlsx of {sheet: rows}; None is an empty cell. strange: {part: bytes} put in instead."""
-    texts, parts = [], {}
-
-    def cell(row, column, value):
-        place = f'r="{chr(ord("A") + column)}{row}"'
-        if isinstance(value, str) and shared:
-            texts.append(value)
-            return f'<c {place} t="s"><v>{len(texts) - 1}</v></c>'
-        if isinstance(value, str):
-            return f'<c {place} t="inlineStr"><is><t>{escape(value)}</t></is></c>'
-        return f"<c {place}><v>{value!r}</v></c>"
-
-    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    for number, rows in enumerate(sheets.values(), start=1):
-        body = "".join(
-            f'<row r="{n}">{"".join(cell(n, c, v) for c, v in enumerate(row) if v is not None)}</row>'
-            for n, row in enumerate(rows, start=1)
-        )
-        parts[f"xl/worksheets/sheet{number}.xml"] = f"<worksheet {main}><sheetData>{body}</sheetData></worksheet>"
-    named = "".join(f'<sheet name="{one}" sheetId="{n}" r:id="rId{n}"/>' for n, one in enumerate(sheets, 1))
-    parts["xl/workbook.xml"] = f'<workbook {main} xmlns:r="{relations}"><sheets>{named}</sheets></workbook>'
-    targets = "".join(
-        f'<Relationship Id="rId{n}" Target="worksheets/sheet{n}.xml"/>' for n in range(1, len(sheets) + 1)
-    )
-    parts["xl/_rels/workbook.xml.rels"] = f"<Relationships>{targets}</Relationships>"
-    if shared:
-        strings = "".join(f"<si><t>{escape(text)}</t></si>" for text in texts)
-        parts["xl/sharedStrings.xml"] = f"<sst {main}>{strings}</sst>"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in (parts | (strange or {})).items():
-            archive.writestr(name, text)
+def workbook(path, sheets):
+    """A small .xlsx of {sheet: rows}; None is an empty cell."""
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
 
 
 def csiq_rows():
@@ -234,6 +209,33 @@ def koniq10k(root, labels="koniq10k_distributions_sets.csv", folder="1024x768"):
         mos = 4 + 80 * good if with_sets else mean
         rows.append([name, 0, 1 - good, 0, good, 0, 100, f"{mos:.6f}", 0.5, last])
     write_csv(root / labels, rows)
+    return root
+
+
+def clive(root):
+    """1,162 photographs and the 7 that trained people, names in mixed case."""
+    names = [f"t{n}.bmp" for n in range(1, 8)] + [f"{n}.{'bmp' if n % 3 else 'JPG'}" for n in range(3, 1165)]
+    for name in names:
+        touch(root / "Images" / ("trainingImages" if name.startswith("t") else "") / name.replace("JPG", "jpg"))
+    (root / "Data").mkdir()
+    cell = np.empty((len(names), 1), object)
+    cell[:, 0] = names
+    savemat(root / "Data" / "AllImages_release.mat", {"AllImages_release": cell})
+    savemat(root / "Data" / "AllMOS_release.mat", {"AllMOS_release": clive_scores()[None]})
+    return root
+
+
+def clive_scores():
+    return 3 + 90 * np.linspace(0, 1, 1169)
+
+
+def spaq(root):
+    rows = [["Image name", "MOS", "Brightness"]]
+    for n in range(1, 11126):
+        touch(root / "TestImage" / f"{n:05}.jpg")
+        rows.append([f"{n:05}.jpg", 10 + n % 80 + 0.25, 50])
+    (root / "Annotations").mkdir()
+    workbook(root / "Annotations" / "MOS and Image attribute scores.xlsx", {"Sheet1": rows})
     return root
 
 

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+import time
 import zipfile
 from dataclasses import replace
 
@@ -11,9 +13,23 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from rankiqa.cli import main
-from rankiqa.datasets import base, csiq, kadid10k, koniq10k, label_files, live, mat, mlive, tid2013, workbook
+from rankiqa.datasets import (
+    base,
+    clive,
+    csiq,
+    kadid10k,
+    koniq10k,
+    label_files,
+    live,
+    live_labels,
+    mat,
+    mlive,
+    spaq,
+    tid2013,
+    workbook,
+)  # fmt: skip
 
-SETS = {module.SET.name: module for module in (live, tid2013, csiq, mlive, kadid10k, koniq10k)}
+SETS = {module.SET.name: module for module in (live, tid2013, csiq, mlive, kadid10k, koniq10k, clive, spaq)}
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +39,7 @@ def whole(tmp_path_factory):
     makers = {
         "ft-live": on_disk.live_release2, "ft-tid2013": on_disk.tid2013, "csiq": on_disk.csiq,
         "mlive": on_disk.mlive_set, "kadid10k": on_disk.kadid10k, "koniq10k": on_disk.koniq10k,
+        "clive": on_disk.clive, "spaq": on_disk.spaq,
     }  # fmt: skip
 
     def make(name):
@@ -132,6 +149,109 @@ def test_live_realigned(whole, tmp_path, capsys):
     found = live.read(str(folder), labels=str(folder / "dmos_realigned.mat"))
     assert sum(item.copy for item in found.items) == 203
     assert min(item.label for item in found.items) == -2
+    assert found.labels == {"files": [str(folder / "dmos_realigned.mat")], "values": "realigned"}
+    alone = live.read(str(folder))  # the only one that there is
+    assert alone.labels == found.labels and alone.items == found.items
+    assert "realigned" in alone.remarks[0]
+
+
+def test_live_has_three_sets_of_labels(tmp_path, capsys):
+    folder = on_disk.live_release2(tmp_path / "live", labels="LIVE2_labels.mat")
+    for name in ("dmos.mat", "dmos_realigned.mat"):
+        on_disk.live_release2(tmp_path / "others" / name, labels=name)
+        shutil.copy(tmp_path / "others" / name / name, folder)
+    known = {}
+    for which in (None, "authors", "dmos", "realigned"):
+        found = live.read(str(folder), labels=which)
+        known[which] = {item.path: item.label for item in found.items}
+        assert found.labels["values"] == (which or "authors")
+    assert known[None] == known["authors"] == known["dmos"] != known["realigned"]
+    assert "(--labels dmos or realigned takes another)" in live.read(str(folder)).remarks[0]
+    status, err = run(capsys, tmp_path, "ft-live", folder, "--labels", str(folder / "refnames_all.mat"))
+    assert status == 2 and "expected labels by folder, or 982 `dmos`" in err
+    (folder / "dmos_realigned.mat").unlink()
+    status, err = run(capsys, tmp_path, "ft-live", folder, "--labels", "realigned")
+    assert status == 2 and "expected dmos_realigned.mat, got none" in err
+
+
+def test_live_with_the_labels_of_the_authors_lists(tmp_path, capsys):
+    """Lists such as theirs, with paths of their machine; what they do not name has no label."""
+    folder = on_disk.live_release2(tmp_path / "live", labels="dmos_realigned.mat")
+    labels = on_disk.live_labels()
+    rows = [
+        f"/home/someone/LIVE2/{kind}/img{n:03}.bmp {labels[kind][0][n - 1]:6.2f}\n"
+        for kind, count in live_labels.FOLDERS.items()
+        for n in range(1, count + 1)
+    ]
+    (tmp_path / "ft_live_train.txt").write_text("".join(rows[:700]))
+    (tmp_path / "ft_live_test.txt").write_text("".join(rows[700:]))
+    lists = [str(tmp_path / f"ft_live_{side}.txt") for side in ("train", "test")]
+    found = base.checked(live.read(str(folder), "authors", authors_list=lists), partial=False)
+    live.check_copies(found)
+    for item in found.items:
+        kind, name = item.path.split("/")
+        assert item.label == pytest.approx(labels[kind][0][int(name[3:-4]) - 1], abs=0.006)
+    options = ("--labels", "authors", "--authors-list", lists[0])
+    status, err = run(capsys, tmp_path, "ft-live", folder, *options)
+    assert status == 2 and "expected a label of each image, got none for 282: " in err
+    assert run(capsys, tmp_path, "ft-live", folder, *options, "--allow-partial")[0] == 0
+    assert sum(len(path.read_text().splitlines()) for path in (tmp_path / "out").glob("*.txt")) == 700
+    shutil.rmtree(tmp_path / "out")
+    status, err = run(capsys, tmp_path, "ft-live", folder, "--labels", "authors")
+    assert status == 2 and "expected LIVE2_labels.mat (or --authors-list FILE..), got none" in err
+    status, err = run(capsys, tmp_path, "ft-live", folder, "--authors-list", lists[0])
+    assert status == 2 and "--authors-list: expected --labels authors beside it" in err
+
+
+def test_a_part_of_live(whole, copied, tmp_path):
+    folder = copied("ft-live")
+    shutil.rmtree(folder / "gblur")
+    on_disk.change(folder / "wn" / "info.txt", r"(?s)^(?:.*?\n){100}", "")
+    with pytest.raises(ValueError, match="expected the folders"):
+        live.read(str(folder))
+    found = base.checked(live.read(str(folder), partial=True), partial=True)
+    kinds = [item.kind for item in found.items]
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"wn": 74, "jpeg": 233, "jp2k": 227, "fastfading": 174}
+    expected = {item.path: item for item in live.read(str(whole("ft-live"))).items}
+    assert all(expected[item.path] == item for item in found.items)
+    assert "no folder gblur" in found.remarks
+    assert any(remark.startswith("100 images are left out, which info.txt does not name: ") for remark in found.remarks)
+
+
+def test_folders_of_images_given_instead_of_the_sets(whole, tmp_path):
+    for name, inner in (("koniq10k", "1024x768"), ("kadid10k", "images")):
+        given = SETS[name].read(str(whole(name) / inner))
+        expected = SETS[name].read(str(whole(name)))
+        assert [item.path for item in given.items] == [item.path.split("/")[1] for item in expected.items]
+        assert [(one.label, one.reference) for one in given.items] == [
+            (one.label, one.reference) for one in expected.items
+        ]
+    moved = on_disk.koniq10k(tmp_path, folder="photographs")  # a name of one's own, the labels beside it
+    assert len(koniq10k.read(str(moved / "photographs")).items) == 10073
+
+
+@pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
+def test_labels_in_other_forms(whole, copied, mark):
+    """Blanks in the header, semicolons, Windows' ends of lines, an encoding with a mark."""
+    folder = copied("kadid10k")
+    text = (folder / "dmos.csv").read_text().replace("dist_img,ref_img,dmos", "dist_img , ref_img,  dmos ")
+    (folder / "dmos.csv").write_bytes(("# mine\n\n" + text).replace(",", ";").replace("\n", "\r\n").encode(mark))
+    assert kadid10k.read(str(folder)).items == kadid10k.read(str(whole("kadid10k"))).items
+    folder = copied("ft-tid2013")
+    text = (folder / "mos_with_names.txt").read_text()
+    (folder / "mos_with_names.txt").write_bytes(text.replace(" ", "\t").replace("\n", "\r\n").encode(mark))
+    assert tid2013.read(str(folder)).items == tid2013.read(str(whole("ft-tid2013"))).items
+
+
+def test_photographs_without_references(whole):
+    scores = on_disk.clive_scores()
+    found = clive.read(str(whole("clive")))
+    assert [item.label for item in found.items] == pytest.approx(scores[7:])
+    assert found.items[0].path == "Images/3.jpg" and found.items[1].path == "Images/4.bmp"
+    found = spaq.read(str(whole("spaq")))
+    assert [(item.path, item.label) for item in found.items[:2]] == [
+        ("TestImage/00001.jpg", 11.25), ("TestImage/00002.jpg", 12.25),
+    ]  # fmt: skip
 
 
 def test_csiq_labels_from_elsewhere(whole, tmp_path):
@@ -162,7 +282,7 @@ def test_koniq10k_without_its_split(tmp_path, capsys):
 
 HOMES = {
     "ft-live": "live.ece.utexas.edu", "ft-tid2013": "ponomarenko.info", "csiq": "csiq", "mlive": "multidistorted",
-    "kadid10k": "kadid-10k", "koniq10k": "koniq-10k",
+    "kadid10k": "kadid-10k", "koniq10k": "koniq-10k", "clive": "ChallengeDB", "spaq": "SPAQ",
 }  # fmt: skip
 
 
@@ -230,7 +350,7 @@ def _live_turned(folder):
 
 DAMAGES = [
     ("ft-tid2013", _text("mos_with_names.txt", r"^\S+ ", "9.5 "), "expected a MOS of 0..9 (higher is better), got 9.5"),
-    ("ft-tid2013", _text("mos_with_names.txt", r"^\S+ ", "nan "), "expected a MOS of 0..9"),
+    ("ft-tid2013", _text("mos_with_names.txt", r"^\S+ ", "nan "), "line 1: expected a finite number, got 'nan'"),
     ("ft-tid2013", _text("mos_with_names.txt", r"^\S+ ", "x "), "line 1: expected a number, got 'x'"),
     ("ft-tid2013", _text("mos_with_names.txt", r" i", " "), "line 1: expected `mos name` with a name such as"),
     ("ft-tid2013", _text("mos_with_names.txt", r"^.*\n", ""), "expected 3000 images of 25 references, got 2999"),
@@ -241,7 +361,11 @@ DAMAGES = [
     ("ft-live", _live_turned, "expected a DMOS, lower is better, got higher labels for the references"),
     ("ft-live", lambda f: savemat(f / "dmos.mat", {"dmos": np.zeros(9)}), "expected labels by folder, or 982 `dmos`"),
     ("ft-live", lambda f: (f / "dmos.mat").write_bytes(b"MATLAB"), "dmos.mat: expected a MATLAB file, got"),
-    ("ft-live", _delete("dmos.mat"), "expected LIVE2_labels.mat or dmos.mat (or --labels FILE), got neither"),
+    (
+        "ft-live",
+        _delete("dmos.mat"),
+        "expected LIVE2_labels.mat, dmos.mat, dmos_realigned.mat (or --labels FILE), got none",
+    ),
     ("ft-live", lambda f: shutil.rmtree(f / "jp2k"), "expected a folder jp2k, got none"),
     ("csiq", _delete("csiq.DMOS.xlsx"), "expected csiq.DMOS.xlsx or csiq_label.txt (or --labels FILE), got neither"),
     ("csiq", lambda f: (f / "csiq.DMOS.xlsx").write_bytes(b"PK"), "csiq.DMOS.xlsx: expected an .xlsx workbook, got"),
@@ -252,13 +376,20 @@ DAMAGES = [
     ("kadid10k", _text("dmos.csv", "dmos", "mos"), "expected the columns dist_img, ref_img, dmos, got"),
     ("kadid10k", _text("dmos.csv", r"I01\.png", "I02.png"), "line 2: expected an image such as I01_01_01.png and its"),
     ("kadid10k", _text("dmos.csv", r"png,4", "png,40"), "expected a MOS of 1..5 (higher is better), got 40.41"),
-    ("kadid10k", _text("dmos.csv", r"0.9", "9" * 200000), "dmos.csv: expected comma-separated values, got"),
-    ("kadid10k", lambda f: (f / "dmos.csv").write_bytes(b"\xff\xfe\x00"), "dmos.csv: expected a text file, got"),
+    ("kadid10k", _text("dmos.csv", r"0.9", "9" * 200000), "dmos.csv line 2: expected comma-separated values, got"),
+    (
+        "kadid10k",
+        lambda f: (f / "dmos.csv").write_bytes(b"\xff\xfe\x00"),
+        "dmos.csv line 1: expected a table of comma-separated values in UTF-16-LE, got",
+    ),
     ("kadid10k", _text("dmos.csv", r"png,4.41,", "png,,"), "line 2: expected a number, got ''"),
     ("kadid10k", _all_falling, "from the mildest to the strongest level, as if the other way round"),
     ("koniq10k", _text(koniq10k.LABELS[0], "image_name", "name"), "expected the columns image_name and MOS"),
     ("koniq10k", _text(koniq10k.LABELS[0], r",(test|training|validation)\n", ",spare\n"), "line 2: expected a set of"),
     ("koniq10k", _koniq_turned, "labels that fall with the mean of the ratings c1..c5"),
+    ("clive", _delete("Data/AllMOS_release.mat"), "expected Data/AllMOS_release.mat, got no such file"),
+    ("clive", lambda f: savemat(f / "Data/AllMOS_release.mat", {"AllMOS_release": np.zeros(3)}), "expected 1169 names"),
+    ("spaq", lambda f: (f / "TestImage").rename(f / "x"), "expected a folder TestImage or"),
     ("koniq10k", lambda f: (f / "1024x768").rename(f / "x"), "expected a folder 1024x768 or 512x384, got none"),
 ]
 
@@ -269,8 +400,8 @@ def test_what_is_wrong_is_said(copied, tmp_path, capsys, name, damage, message):
     damage(folder)
     status, err = run(capsys, tmp_path, name, folder)
     assert status == 2 and message in err
-    a_file = ("a number", "a MATLAB file", "an .xlsx workbook", "comma-separated", "a text file")
-    if not any(f"expected {kind}" in message for kind in a_file):
+    a_file = ("a number", "a MATLAB file", "an .xlsx workbook", "comma-separated", "a table of comma")
+    if not any(f"expected {kind}" in err for kind in a_file):
         assert SETS[name].SET.home in err
 
 
@@ -311,40 +442,93 @@ def test_a_part_splits_in_proportion(tmp_path, capsys):
 # The workbook reader
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_workbook(tmp_path, shared):
-    on_disk.workbook(tmp_path / "a.xlsx", {"x": [["no"]], "y z": [["a", None, 1.5], [], ["<&>", 2, "é"]]}, shared)
-    assert workbook.rows(tmp_path / "a.xlsx", "y z") == [{0: "a", 2: 1.5}, {}, {0: "<&>", 1: 2.0, 2: "é"}]
+def test_workbook(tmp_path):
+    on_disk.workbook(tmp_path / "a.xlsx", {"x": [["no"]], "y z": [["a", None, 1.5], [], ["<&>", 2, "é", True]]})
+    assert workbook.rows(tmp_path / "a.xlsx", "y z") == [("a", None, 1.5), (), ("<&>", 2, "é", True)]
+    assert workbook.rows(tmp_path / "a.xlsx") == [("no",)]
     with pytest.raises(ValueError, match="expected a sheet q, got x, y z"):
         workbook.rows(tmp_path / "a.xlsx", "q")
 
 
-BOMB = '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;">]><sst>&b;</sst>'
+def test_a_workbook_as_a_table(tmp_path):
+    rows = [[], ["image", "mos", None, "note"], [1600, 2.0, 7], ["b.png", 0.25, None, "x"], [None, None]]
+    on_disk.workbook(tmp_path / "a.xlsx", {"x": rows})
+    columns, found = workbook.table(tmp_path / "a.xlsx")
+    assert columns == ["image", "mos", "note"]
+    assert [row for _, row in found] == [
+        {"image": "1600", "mos": "2", "note": ""}, {"image": "b.png", "mos": "0.25", "note": "x"},
+    ]  # fmt: skip
+    assert found[1][0].endswith("a.xlsx row 4")
+    on_disk.workbook(tmp_path / "a.xlsx", {"x": [["image", "image"]]})
+    with pytest.raises(ValueError, match="row 1: expected each column once, got 'image'"):
+        workbook.table(tmp_path / "a.xlsx")
+
+
+def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch):
+    on_disk.workbook(tmp_path / "a.xlsx", {"x": [["a"]]})
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(ValueError, match=r"a\.xlsx: expected the package openpyxl \(pip install 'rankiqa\[data\]'\)"):
+        workbook.rows(tmp_path / "a.xlsx")
+
+
+def put(path, part, data):
+    """The workbook with one part put in instead."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, old in parts.items():
+            archive.writestr(name, data if name == part else old)
+
+
+BOMB = '<!DOCTYPE x [<!ENTITY a "lol">' + "".join(
+    f'<!ENTITY {b} "{f"&{a};" * 20}">' for a, b in zip("abcdefgh", "bcdefghi")
+)
 
 
 @pytest.mark.parametrize(
-    "part, text, message",
+    "part, data",
     [
-        ("xl/sharedStrings.xml", BOMB, "defines a document type"),
-        ("xl/worksheets/sheet1.xml", '<!DOCTYPE x SYSTEM "file:///etc/passwd"><x/>', "defines a document type"),
-        ("xl/worksheets/sheet1.xml", BOMB.encode("utf-16"), "expected an .xlsx workbook"),
-        ("xl/worksheets/sheet1.xml", "<worksheet", "expected an .xlsx workbook"),
-        ("xl/worksheets/sheet1.xml", b" " * (workbook.MOST + 1), "is above 64 MiB"),
-        ("xl/workbook.xml", "<workbook/>", "expected a sheet s"),
-        ("xl/_rels/workbook.xml.rels", "<x/>", "expected the part of sheet s"),
-        (
-            "xl/_rels/workbook.xml.rels",
-            '<x><y Id="rId1" Target="../../../etc/passwd"/></x>',
-            "expected an .xlsx workbook",
-        ),
+        ("xl/worksheets/sheet1.xml", BOMB + "]><worksheet>&i;</worksheet>"),
+        ("xl/worksheets/sheet1.xml", "<worksheet"),
+        ("xl/worksheets/sheet1.xml", b" " * (workbook.MAX_BYTES + 1)),
+        ("xl/workbook.xml", "<workbook/>"),
+        ("xl/_rels/workbook.xml.rels", "<x/>"),
     ],
 )
-def test_workbooks_that_are_none(tmp_path, part, text, message):
+def test_workbooks_that_are_none(tmp_path, part, data):
+    """Entities that unfold, damage, and parts that are too large: one line, and soon."""
     path = tmp_path / "a.xlsx"
-    on_disk.workbook(path, {"s": [["a", 1]]}, strange={part: text})
-    with pytest.raises(ValueError, match=message) as error:
+    on_disk.workbook(path, {"s": [["a", 1]]})
+    put(path, part, data)
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match=r"a\.xlsx: expected ") as error:
         workbook.rows(path, "s")
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+    assert time.monotonic() - begin < 20
+
+
+def test_a_workbook_reads_no_other_file(tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    entity = f'<!DOCTYPE x [<!ENTITY s SYSTEM "file://{tmp_path}/secret">]>'
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    cell = '<c r="A1" t="inlineStr"><is><t>&s;</t></is></c>'
+    on_disk.workbook(tmp_path / "a.xlsx", {"s": [["a"]]})
+    sheet = f"{entity}<worksheet {main}><sheetData><row>{cell}</row></sheetData></worksheet>"
+    put(tmp_path / "a.xlsx", "xl/worksheets/sheet1.xml", sheet)
+    try:
+        found = workbook.rows(tmp_path / "a.xlsx")
+    except ValueError:
+        return
+    assert "secret" not in str(found)
+
+
+def test_a_cell_far_away_takes_no_memory(tmp_path):
+    on_disk.workbook(tmp_path / "a.xlsx", {"s": [["a"]]})
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    rows = "".join(f'<row r="{n}"><c r="XFD{n}"><v>1</v></c></row>' for n in range(1, 1200))
+    put(tmp_path / "a.xlsx", "xl/worksheets/sheet1.xml", f"<worksheet {main}><sheetData>{rows}</sheetData></worksheet>")
+    with pytest.raises(ValueError, match="a sheet of more than"):
+        workbook.rows(tmp_path / "a.xlsx")
 
 
 def test_a_workbook_that_is_cut_off(tmp_path):

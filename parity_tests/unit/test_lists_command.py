@@ -1,5 +1,6 @@
 """`rankiqa lists`: upstream's lines by plain loops, splits by reference, options, and what both engines can read."""
 
+import csv
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from rankiqa.data.input_spec import InputSpec
 from rankiqa.data.lists import read_list
 from rankiqa.data.minibatches import minibatches
 from rankiqa.data.order import FAITHFUL
-from rankiqa.datasets import csiq, kadid10k, koniq10k, live, mlive, splits, tid2013
+from rankiqa.datasets import clive, csiq, kadid10k, koniq10k, live, mlive, spaq, splits, tid2013
 from rankiqa.datasets.ranked_types import SETS
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.tasks import task_of
@@ -38,6 +39,8 @@ def disk(tmp_path_factory):
         "mlive": on_disk.mlive_set(root / "mlive"),
         "kadid10k": on_disk.kadid10k(root / "kadid10k"),
         "koniq10k": on_disk.koniq10k(root / "koniq10k"),
+        "clive": on_disk.clive(root / "clive"),
+        "spaq": on_disk.spaq(root / "spaq"),
     }
 
 
@@ -184,6 +187,7 @@ def test_no_reference_is_on_both_sides(made, name, seed):
 
 READERS = {
     "ft-live": live, "ft-tid2013": tid2013, "csiq": csiq, "mlive": mlive, "kadid10k": kadid10k, "koniq10k": koniq10k,
+    "clive": clive, "spaq": spaq,
 }  # fmt: skip
 
 
@@ -193,7 +197,7 @@ def test_sides_share_nothing_for_many_seeds(disk, name):
     found = READERS[name].read(str(disk[name]))
     references = sorted({item.reference for item in found.items})
     seen = set()
-    for seed in range(20 if name == "koniq10k" else 200):
+    for seed in range(20 if name in ("koniq10k", "spaq") else 200):
         random = np.random.RandomState(seed)
         sides = splits.choose(references, "random", random, train=len(references) * 4 // 5)
         images = getattr(READERS[name], "arranged", splits.arranged)(sides, found, random) if seed < 3 else None
@@ -434,6 +438,149 @@ def test_what_is_written_stays_when_a_run_fails(made, refused, disk, tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     (tmp_path / "file").write_text("x")
     assert main(["lists", "csiq", str(disk["csiq"]), "--out", str(tmp_path / "file")]) == 2
+
+
+@pytest.mark.parametrize("name", SETS | READERS)
+def test_each_line_has_its_type_and_reference(made, disk, name):
+    """As `rankiqa evaluate` takes them; against the paths, or the images' own order."""
+    summary = made(name)
+    by_image = name in ("koniq10k", "clive", "spaq")
+    assert ("references" in summary) == (not by_image)
+    for side, file in summary["files"].items():
+        columns, paths = summary["lines"][side], [line.split()[0] for line in lines(summary, side)]
+        assert set(columns) == (set() if by_image else {"references", "types"})
+        if by_image:
+            continue
+        assert len(columns["types"]) == len(columns["references"]) == file["lines"] == len(paths)
+        assert set(columns["references"]) == set(summary["references"][side])
+        for path, kind, reference in zip(paths, columns["types"], columns["references"]):
+            stem = Path(path).stem
+            if name.startswith("rank"):
+                assert reference == stem and (f"/{kind}/{kind}" in path or "/pristine_images/" in path)
+            elif name == "ft-tid2013":
+                assert (int(stem[1:3]), stem[4:6]) == (int(reference), kind)
+            elif name == "kadid10k":
+                assert stem[:6] == f"{reference}_{kind}"
+            elif name == "csiq":
+                assert stem.lower().rsplit(".", 1)[0] == f"{reference}.{kind}"
+            else:
+                assert os.path.basename(os.path.realpath(os.path.dirname(path))) == kind
+
+
+def test_evaluate_reads_types_and_references(made):
+    from rankiqa.evaluation import rated_images
+
+    summary = made("kadid10k")
+    rated = rated_images.read(summary["files"]["test"]["path"])
+    assert rated.lower_is_better is False
+    assert {(one.kind, one.reference) for one in rated.images} == {
+        (f"{kind:02}", reference) for kind in range(1, 26) for reference in summary["references"]["test"]
+    }
+
+
+def table(folder, suffix):
+    """Twelve images of four references in a table."""
+    rows = [["file", "opinion", "made from", "distortion"]]
+    for n in range(12):
+        on_disk.touch(folder / f"d/{n}.png")
+        rows.append([f"d\\{n}.png", n / 4, f"r{n % 4}", "ab"[n % 2]])
+    path = folder / f"scores.{suffix}"
+    if suffix == "xlsx":
+        on_disk.workbook(path, {"notes": [["x"]], "scores": rows})
+    else:
+        on_disk.write_csv(path, rows)
+        if suffix == "tsv":
+            path.write_text(path.read_text().replace(",", "\t"))
+    return path
+
+
+COLUMNS = ["--image", "file", "--score", "opinion", "--higher"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "xlsx"])
+def test_any_table(tmp_path, capsys, suffix):
+    path = table(tmp_path / "set", suffix)
+    sheet = ["--sheet", "scores"] if suffix == "xlsx" else []
+    words = ["lists", "csv", "--table", str(path), *COLUMNS, "worse", "--out", str(tmp_path / "out"), "--json", *sheet]
+    assert main([*words, "--reference", "made from", "--type", "distortion"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["direction"], summary["scale"]) == ("lower is better", [0, 2.75])
+    assert {side: len(one) for side, one in summary["references"].items()} == {"train": 3, "test": 1}
+    for side, columns in summary["lines"].items():
+        for line, kind, reference in zip(lines(summary, side), columns["types"], columns["references"], strict=True):
+            image, label = line.split()
+            n = int(Path(image).stem)
+            assert image == f"{tmp_path}/set/d/{n}.png" and float(label) == n / 4
+            assert (kind, reference) == ("ab"[n % 2], f"r{n % 4}")
+    words[words.index("worse")] = "better"
+    assert main([*words, "--split", "none"]) == 0  # no references
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["direction"] == "higher is better" and summary["split"]["by"].startswith("image")
+    assert "references" not in summary and summary["lines"] == {"all": {}}
+
+
+@pytest.mark.parametrize(
+    "change, options, message",
+    [
+        (lambda path: None, ["--type", "kind"], "expected a column 'kind' (--type), got file, opinion, made from"),
+        (lambda path: None, ["--sheet", "x"], "--sheet: expected a workbook"),
+        (lambda path: on_disk.change(path, r"0\.25", "x"), [], "line 3: expected a number, got 'x'"),
+        (lambda path: on_disk.change(path, r"d.0\.png", ""), [], "line 2: expected an image in the column 'file'"),
+        (lambda path: on_disk.change(path, r"r0", ""), ["--reference", "made from"], "line 2: expected a reference"),
+        (lambda path: on_disk.change(path, r"d.1\.png", "d/0.png"), [], "expected each image once"),
+        (lambda path: (path.parent / "d/3.png").unlink(), [], "1 of 12 missing: d/3.png; --allow-partial"),
+        (lambda path: path.unlink(), [], "expected a table of comma-separated values, got: No such file"),
+    ],
+)
+def test_tables_that_are_not(tmp_path, capsys, change, options, message):
+    path = table(tmp_path / "set", "csv")
+    change(path)
+    out = tmp_path / "out"
+    assert main(["lists", "csv", "--table", str(path), *COLUMNS, "better", "--out", str(out), *options]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.count("\n") == 1 and not out.exists()
+
+
+def test_live_says_which_labels(made):
+    summary = made("ft-live")
+    assert summary["labels"]["values"] == "dmos" and summary["labels"]["files"][0].endswith("/dmos.mat")
+    assert any("three sets that differ" in remark for remark in summary["remarks"])
+
+
+REAL = Path(os.environ.get("RANKIQA_REAL") or Path(__file__).resolve().parents[2].parent / "shared" / "real")
+
+
+@pytest.fixture
+def real():
+    if not REAL.is_dir():
+        pytest.skip(f"no {REAL}: RANKIQA_REAL names the folder of real images")
+    return REAL
+
+
+@pytest.mark.real
+def test_a_real_part_of_live(made, real):
+    """46 images of three folders; a picture that LIVE shows several times has their mean in scores.csv."""
+    with open(real / "live" / "scores.csv", encoding="utf-8") as file:
+        rows = {row["image"]: row for row in csv.DictReader(file)}
+    summary = made("ft-live", "--allow-partial", "--split", "none", "--decimals", 4, folder=real / "live")
+    assert summary["labels"]["values"] == "authors" and summary["files"]["all"]["lines"] == 46
+    columns = summary["lines"]["all"]
+    exact = 0
+    for line, kind, reference in zip(lines(summary, "all"), columns["types"], columns["references"]):
+        path, label = line.split()
+        row = rows[os.path.relpath(path, real / "live")]
+        assert (kind, reference) == (row["type"], row["reference"])
+        several = len(row["rated_as"].split()) > 1
+        assert float(label) == pytest.approx(float(row["dmos_authors"]), abs=1.7 if several else 0.0051)
+        exact += not several
+    assert exact == 42
+
+
+@pytest.mark.real
+def test_a_real_part_of_clive(made, real):
+    summary = made("clive", "--allow-partial", "--split", "none", folder=real / "clive")
+    assert summary["files"]["all"]["lines"] == 627
+    assert summary["range"] == pytest.approx([3.42, 92.432], abs=0.01)
 
 
 def test_plain_output(disk, tmp_path, capsys):

@@ -235,7 +235,7 @@ def test_places_too_few_images_and_missing_files(capsys, places, tmp_path):
         ("a.jpg 1\n\na.jpg 1\n", "line 3: expected each image once, got a.jpg after a.jpg"),
         ("a.jpg 1\na.png 2\n", "line 2: expected each image once, got a.png after a.jpg"),
         ("\n", "expected `image scene` lines, got none"),
-        (b"\xff\xd8\xff\xe0", "got: another kind of file"),
+        (b"\xff\xd8\xff\xe0", "line 1: expected places365_val.txt in UTF-8, got the bytes"),
         (None, "got: No such file or directory"),
     ],
 )

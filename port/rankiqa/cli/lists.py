@@ -4,111 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 
-from rankiqa.cli.arguments import SEED, int_in_range
+from rankiqa.cli import lists_arguments
 from rankiqa.training.presets import PRESETS
-
-# what the original calls its lists; its data layers look for these names
-_FILES = {"rank-live": "live", "rank-tid2013": "tid2013", "ft-live": "ft_live", "ft-tid2013": "ft_tid2013"}
-_ONES = {  # name: (help, the choices of --split, the first is the default)
-    "rank-live": ("ranked set of 4 types and 5 levels, worst first", ("first", "random", "none")),
-    "rank-tid2013": ("ranked set of 18 types and 4 levels, pristine first", ("first", "random", "none")),
-    "ft-live": ("LIVE release 2 (DMOS)", ("random", "authors", "none")),
-    "ft-tid2013": ("TID2013 (MOS)", ("random", "authors", "none")),
-    "csiq": ("CSIQ (DMOS)", ("random", "none")),
-    "mlive": ("LIVE Multiply Distorted (DMOS)", ("random", "none")),
-    "kadid10k": ("KADID-10k (MOS, though its file says dmos)", ("random", "none")),
-    "koniq10k": ("KonIQ-10k (MOS); no references: a split is by image", ("official", "random", "none")),
-}
-_SPLITS = {
-    "first": "the first 80%% of the sorted images train (upstream; of Waterloo's 4,744 the authors' split)",
-    "random": "by --seed, as upstream's numpy draws",
-    "authors": "the references of the committed lists",
-    "official": "the data set's own, with a validation list",
-    "none": "one list of all",
-}
 
 
 def add(commands) -> None:
     """Add the command to an argument parser's commands."""
-    one = commands.add_parser(
-        "lists",
-        help="make the lists to train and test on",
-        description="Write OUT/NAME_train.txt and OUT/NAME_test.txt, `path label` lines, and OUT/NAME_lists.json, "
-        "which says what they are. A reference image and all that is made from it stay on one side. "
-        "`rankiqa lists LIST --help` shows each list's options. Exit status: 0 written, 2 nothing was (options, data).",
-    )
-    lists = one.add_subparsers(dest="list", required=True, metavar="LIST")
-    for name, (text, splits) in _ONES.items():
-        parser = lists.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        _add_common(parser, name, splits)
-        if name.startswith("rank"):
-            _add_ranked(parser, name)
-        else:
-            _add_rated(parser, name)
-        parser.set_defaults(run=run)
-
-
-def _add_common(one: argparse.ArgumentParser, name: str, splits: tuple[str, ...]) -> None:
-    one.add_argument("folder", metavar="DIR", help="where the images are")
-    one.add_argument("--out", required=True, metavar="OUT", help="where the lists go")
-    one.add_argument("--name", default=_FILES.get(name, name), help="of the lists (default %(default)s)")
-    told = "; ".join(f"{split}: {_SPLITS[split]}" for split in splits)
-    one.add_argument("--split", choices=splits, default=splits[0], help=f"{told} (default %(default)s)")
-    one.add_argument("--seed", type=SEED, default=0, help="of numpy's RandomState (default 0)")
-    one.add_argument("--train-references", type=int_in_range(1), metavar="N", help="how many train, of the rest test")
-    one.add_argument("--prefix", metavar="TEXT", help="stands before each path instead of DIR ('' for nothing)")
-    one.add_argument("--decimals", type=int_in_range(0, 12), help="of a label (default upstream's 2, for other sets 4)")
-    one.add_argument("--allow-partial", action="store_true", help="a part of the data set will do")
-    one.add_argument("--json", action="store_true", help="print what OUT/NAME_lists.json holds")
-
-
-def _add_ranked(one: argparse.ArgumentParser, name: str) -> None:
-    from rankiqa.datasets.ranked_types import SETS
-
-    ranked = SETS[name]
-    one.add_argument("--types", nargs="+", default=list(ranked.types), metavar="T", help="folders, in the list's order")
-    one.add_argument(
-        "--levels",
-        type=int_in_range(1),
-        default=ranked.levels,
-        help="distorted levels of each type (default %(default)s; the data layers count the pristine images too)",
-    )
-    orders = ("worst-first", "pristine-first")
-    one.add_argument(
-        "--order",
-        choices=orders,
-        default=orders[0 if ranked.worst_first else 1],
-        help="the ranking: what comes first will score higher (default %(default)s, upstream's generator)",
-    )
-    one.add_argument("--pristine", metavar="DIR2", help="the pristine images (default DIR/pristine_images)")
-    one.add_argument(
-        "--level-names-from",
-        metavar="DIR3",
-        help="list DIR3/T for the names of the levels, as upstream's TID2013 generator does with the current folder",
-    )
-
-
-def _add_rated(one: argparse.ArgumentParser, name: str) -> None:
-    if name in ("ft-live", "csiq", "koniq10k"):
-        one.add_argument("--labels", metavar="FILE", help="the labels' file (default: looked for in DIR)")
-    if name == "ft-live":
-        one.add_argument("--without-references", action="store_true", help="leave out the 203 images with DMOS 0")
-        one.add_argument(
-            "--by-position", action="store_true", help="upstream's n-th name of a folder is image n; right if renamed"
-        )
-    if name == "ft-tid2013":
-        one.add_argument("--reference-25", action="store_true", help="take it too (upstream leaves it out)")
-    if name == "koniq10k":
-        one.add_argument("--column", metavar="NAME", help="of the label (default MOS_zscore where it is, else MOS)")
-        one.add_argument("--images", metavar="FOLDER", help="the images' folder (default 1024x768 or 512x384)")
+    lists_arguments.add(commands, run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the lists; returns the exit status."""
     from rankiqa.datasets import list_writer
 
+    if options.list == "csv" and options.folder is None:
+        options.folder = os.path.dirname(options.table) or "."
     try:
         made = _ranked(options) if options.list.startswith("rank") else _rated(options)
         sides, decimals, summary = made
@@ -163,6 +76,13 @@ def _ranked(options: argparse.Namespace) -> tuple[dict, int, dict]:
         "range": [0, options.levels],
         "split": {"by": "reference image", "choice": options.split, "seed": options.seed},
         "references": sides,
+        "lines": {
+            side: {
+                "types": [kind for kind in options.types for _ in range(options.levels + 1) for _ in chosen],
+                "references": [name for _ in found.blocks for name in chosen],
+            }
+            for side, chosen in sides.items()
+        },
         "remarks": found.remarks,
     }
     return ranked_folders.lines(found, sides), 2, summary
@@ -204,9 +124,12 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
         "range": [min(labels), max(labels)],
         "split": {"by": "reference image", "choice": options.split, "seed": options.seed},
         "references": sides,
+        "lines": {side: _origins(chosen, dataset.by_image) for side, chosen in images.items()},
         "remarks": found.remarks,
     }
-    if options.list == "koniq10k":
+    if found.labels:
+        summary["labels"] = found.labels
+    if dataset.by_image:
         summary["split"]["by"] = "image: there are no references"
         del summary["references"]
     prefix = _prefix(options)
@@ -221,6 +144,12 @@ def _origins(images, name: str) -> dict[str, list[str]]:
     if name == "koniq10k":
         del columns["references"]
     return {key: values for key, values in columns.items() if all(values)}
+
+
+def _origins(items, by_image: bool) -> dict[str, list[str]]:
+    """The distortion's type and the reference of each line, where the data set names them."""
+    found = {} if by_image else {"references": [item.reference for item in items]}
+    return found | ({"types": [item.kind for item in items]} if any(item.kind for item in items) else {})
 
 
 def _references(options: argparse.Namespace, module, found) -> tuple[list[str], int]:
@@ -242,18 +171,26 @@ def _references(options: argparse.Namespace, module, found) -> tuple[list[str], 
 
 def _read(options: argparse.Namespace):
     """The module of a data set, and what it reads."""
-    from rankiqa.datasets import csiq, kadid10k, koniq10k, live, mlive, tid2013
+    from rankiqa.datasets import clive, csiq, kadid10k, koniq10k, live, mlive, score_table, spaq, tid2013
 
     folder = options.folder
     if options.list == "ft-live":
-        return live, live.read(folder, options.labels, options.by_position)
+        partial, lists = options.allow_partial, options.authors_list
+        return live, live.read(folder, options.labels, options.by_position, authors_list=lists, partial=partial)
     if options.list == "ft-tid2013":
         return tid2013, tid2013.read(folder)
     if options.list == "csiq":
         return csiq, csiq.read(folder, options.labels)
     if options.list == "koniq10k":
         return koniq10k, koniq10k.read(folder, options.labels, options.column, options.images)
-    module = {"mlive": mlive, "kadid10k": kadid10k}[options.list]
+    if options.list == "spaq":
+        return spaq, spaq.read(folder, options.labels)
+    if options.list == "csv":
+        return score_table, score_table.read(
+            folder, options.table, image=options.image, score=options.score, higher=options.higher,
+            reference=options.reference, kind=options.type, sheet=options.sheet,
+        )  # fmt: skip
+    module = {"mlive": mlive, "kadid10k": kadid10k, "clive": clive}[options.list]
     return module, module.read(folder)
 
 

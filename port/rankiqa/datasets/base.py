@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 SHOWN = 5  # names that a message gives of many
-MOST_TEXT = 1 << 26  # bytes; the largest of these files (KonIQ's) has 1.2 MB
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A public data set of rated images. measure: MOS (higher is better) or DMOS (lower is better), low..high.
+    """A data set of rated images.
 
-    layout: what its folder holds. home: where people get it. decimals: of a label in a list. train: references on the
-    train side of a split by seed (None: 80%).
+    Attributes:
+        name: As `rankiqa lists` has it.
+        title: As people call it.
+        home: Where people get it.
+        layout: What its folder holds.
+        measure: MOS (higher is better) or DMOS (lower is better).
+        low: The least label.
+        high: The greatest label.
+        images: How many it has.
+        references: How many images they were made from.
+        decimals: Of a label in a list.
+        train: References on the train side of a split by seed; None: 80%.
+        by_image: It has no references; each image stands for its own.
     """
 
     name: str
@@ -32,6 +40,7 @@ class DataSet:
     references: int
     decimals: int = 4
     train: int | None = None
+    by_image: bool = False
 
     @property
     def direction(self) -> str:
@@ -44,9 +53,15 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Rated:
-    """An image of a list. path: below the data set's folder; reference: the image that it was made from.
+    """An image of a list.
 
-    kind, level: of the distortion, where the data set names them (level 0: not named). copy: it is the reference.
+    Attributes:
+        path: Below the data set's folder.
+        label: Its MOS or DMOS.
+        reference: The image that it was made from.
+        kind: Of the distortion; "" where it is not named.
+        level: Of the distortion; 0 where it is not named.
+        copy: It is the reference itself.
     """
 
     path: str
@@ -59,13 +74,23 @@ class Rated:
 
 @dataclass
 class Found:
-    """What a reader found: the images in the order of the data set's files, and remarks for the summary."""
+    """What a reader found.
+
+    Attributes:
+        dataset: What the data set should be.
+        items: The images in the order of the data set's files.
+        missing: Images that the data set's files name and that do not exist.
+        remarks: For the summary.
+        official: {reference: side}, where the data set brings its own split.
+        labels: Which labels were read, where a data set has several.
+    """
 
     dataset: DataSet
     items: list[Rated]
-    missing: list[str] = field(default_factory=list)  # named by the data set's files, but not there
+    missing: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    official: dict[str, str] | None = None  # {reference: side}, where the data set brings its own split
+    official: dict[str, str] | None = None
+    labels: dict | None = None
 
 
 def some(names: Iterable[str]) -> str:
@@ -75,9 +100,18 @@ def some(names: Iterable[str]) -> str:
 
 
 def checked(found: Found, partial: bool) -> Found:
-    """The same, once it is what the data set should be. partial: a part of the data set will do.
+    """Check that what was found is what the data set should be.
 
-    Raises ValueError for missing images, counts, labels out of range, twofold images, or labels that run the wrong way.
+    Args:
+        found: What a reader found.
+        partial: Whether a part of the data set will do.
+
+    Returns:
+        The same, with a remark about images that are missing.
+
+    Raises:
+        ValueError: For missing images, counts, labels out of range, images that come twice, or labels that run the
+            wrong way.
     """
     dataset, items = found.dataset, found.items
     if found.missing and not partial:
@@ -124,32 +158,3 @@ def _check_direction(dataset: DataSet, items: Sequence[Rated]) -> None:
         expected = f"a {dataset.measure}, {dataset.direction}"
         got = f"labels that change by {rise:+.3g} from the mildest to the strongest level, as if the other way round"
         raise dataset.wrong(dataset.name, expected, got)
-
-
-def read_text(path: str | os.PathLike) -> str:
-    """A text file, UTF-8 with or without its mark. Raises ValueError for anything else."""
-    try:
-        if os.path.getsize(path) > MOST_TEXT:
-            raise ValueError(f"{path}: expected a text file of at most {MOST_TEXT >> 20} MiB, got a larger one")
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected a text file, got: {error}") from None
-
-
-def read_table(path: str | os.PathLike) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    """A .csv file: (columns, (where it stands, {column: text}) of each row). Raises ValueError for anything else."""
-    table = csv.DictReader(read_text(path).splitlines())
-    try:
-        rows = [(f"{path} line {table.line_num}", {name: row[name] or "" for name in row if name}) for row in table]
-    except csv.Error as error:
-        raise ValueError(f"{path}: expected comma-separated values, got: {error}") from None
-    return list(table.fieldnames or ()), rows
-
-
-def number(text: object, where: str) -> float:
-    """A label from its text. Raises ValueError that says where it stands."""
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        raise ValueError(f"{where}: expected a number, got {text!r}") from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from rankiqa.data.text_files import number, read_lines
 from rankiqa.datasets import workbook
-from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
+from rankiqa.datasets.base import DataSet, Found, Rated
 from rankiqa.datasets.label_files import find, images_below, join, locate
 
 SET = DataSet(
@@ -28,10 +29,17 @@ _NAME = re.compile(r"(.+)\.(awgn|blur|contrast|fnoise|jpeg|jpeg2000)\.(\d)(\.png
 
 
 def read(folder: str, labels: str | None = None) -> Found:
-    """The images in the order of the labels' file; paths are below `folder`.
+    """Read CSIQ.
 
-    labels: the workbook or a text of `name dmos` lines (None: the first of LABELS in the folder).
-    Raises ValueError for another layout, or labels that are not as said.
+    Args:
+        folder: The data set's.
+        labels: The workbook, or a text of `name dmos` lines; None: the first of LABELS in the folder.
+
+    Returns:
+        The images in the order of the labels' file; paths are below `folder`.
+
+    Raises:
+        ValueError: For another layout, or labels that are not as said.
     """
     place = locate(folder, *(IMAGES if labels else LABELS))
     if place is None and labels is None:
@@ -52,22 +60,20 @@ def read(folder: str, labels: str | None = None) -> Found:
 
 def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
     """(reference, type, level, DMOS) of each row below the one that names the columns."""
-    rows = workbook.rows(path, SHEET)
-    start = next((n for n, row in enumerate(rows) if set(_COLUMNS) <= set(row.values())), None)
+    rows = [[workbook.text(cell) for cell in row] for row in workbook.rows(path, SHEET)]
+    start = next((n for n, row in enumerate(rows) if set(_COLUMNS) <= set(row)), None)
     if start is None:
         raise SET.wrong(path, f"a row that names the columns {', '.join(_COLUMNS)}", "none")
-    columns = {str(name): column for column, name in reversed(rows[start].items())}  # the first of each name
+    columns = [rows[start].index(name) for name in _COLUMNS]  # the first of each name
     found = []
     for n, row in enumerate(rows[start + 1 :], start + 2):
-        cells = [row.get(columns[name]) for name in _COLUMNS]
-        if cells[0] is None and cells[3] is None:
+        image, kind, level, dmos = cells = [row[column] if column < len(row) else "" for column in columns]
+        if not image and not dmos:
             continue  # padding
-        image, kind, level, dmos = cells
-        where = f"{path} {SHEET}, row {n} of those in use"
-        if None in cells:
+        where = f"{path} {SHEET} row {n}"
+        if "" in cells:
             raise SET.wrong(where, f"{', '.join(_COLUMNS)}", str(cells))
-        image = str(int(image)) if isinstance(image, float) else image.strip()  # 1600 is a number there
-        kind = str(kind).strip().lower()
+        kind = kind.lower()
         found.append((image, _TYPES.get(kind, kind), int(number(level, where)), number(dmos, where)))
     return found
 
@@ -75,13 +81,10 @@ def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
 def _from_text(path: str) -> list[tuple[str, str, int, float]]:
     """The same from lines `1600.AWGN.1.png 0.062`."""
     found = []
-    for row, line in enumerate(read_text(path).splitlines(), start=1):
-        parts = line.replace(",", " ").split()
-        if not parts:
-            continue
-        match = _NAME.fullmatch(parts[0])
+    for line in read_lines(path):
+        parts = line.text.replace(",", " ").replace(";", " ").split()
+        match = _NAME.fullmatch(parts[0]) if parts else None
         if not match or len(parts) < 2:
-            raise SET.wrong(f"{path} line {row}", "`name dmos` with a name such as 1600.AWGN.1.png", repr(line))
-        label = number(parts[1], f"{path} line {row}")
-        found.append((match[1], match[2].lower(), int(match[3]), label))
+            raise SET.wrong(line.where, "`name dmos` with a name such as 1600.AWGN.1.png", repr(line.text))
+        found.append((match[1], match[2].lower(), int(match[3]), number(parts[1], line.where)))
     return found

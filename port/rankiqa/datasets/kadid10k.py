@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from rankiqa.datasets.base import DataSet, Found, Rated, number, read_table
-from rankiqa.datasets.label_files import Names, find, join, locate
+from rankiqa.data.text_files import number, read_table
+from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.label_files import Names, find, join, locate, parent
 
 SET = DataSet(
     name="kadid10k",
@@ -24,14 +25,27 @@ _NAME = re.compile(r"(i\d\d)_(\d\d)_(\d\d)\.\w+", re.IGNORECASE)
 
 
 def read(folder: str) -> Found:
-    """The images in the order of dmos.csv; paths are below `folder`. Raises ValueError for another layout or file."""
+    """Read KADID-10k.
+
+    Args:
+        folder: The data set's, or its images/ beside dmos.csv.
+
+    Returns:
+        The images in the order of dmos.csv; paths are below `folder`.
+
+    Raises:
+        ValueError: For another layout or file.
+    """
     place = locate(folder, SCORES)
-    if place is None:
+    if place is None:  # the images' folder was given
+        root, images, inside = parent(folder), folder, ""
+    else:
+        root = join(folder, place) if place else folder
+        images = find(root, "images") or root
+        inside = place if images == root else join(place, images.rsplit("/", 1)[-1])
+    path, names = find(root, SCORES), Names(images)
+    if path is None:
         raise SET.wrong(folder, SCORES, "no such file")
-    root = join(folder, place) if place else folder
-    images = find(root, "images") or root
-    inside, names = place if images == root else join(place, images.rsplit("/", 1)[-1]), Names(images)
-    path = find(root, SCORES)
     columns, rows = read_table(path)
     if not set(_COLUMNS) <= set(columns):
         raise SET.wrong(path, f"the columns {', '.join(_COLUMNS)}", ", ".join(columns) or "none")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 
-from rankiqa.datasets.base import DataSet, Found, Rated, number, read_table
-from rankiqa.datasets.label_files import Names, find, join, locate
+from rankiqa.data.text_files import number, read_table
+from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.label_files import Names, find, join, listing, locate, parent
 
 SET = DataSet(
     name="koniq10k",
@@ -20,28 +22,41 @@ SET = DataSet(
     high=100,
     images=10073,
     references=10073,
+    by_image=True,
 )
 LABELS = ("koniq10k_distributions_sets.csv", "koniq10k_scores_and_distributions.csv")
 FOLDERS = ("1024x768", "512x384")
 SIDES = {"training": "train", "validation": "validation", "test": "test"}
 OFFICIAL = {"train": 7058, "validation": 1000, "test": 2015}
+_PHOTOGRAPH = re.compile(r"\d{5,}\.jpe?g", re.IGNORECASE)
 _RATINGS = tuple(f"c{k}" for k in range(1, 6))  # how many ratings of 1 (bad) to 5 (excellent), or their share
 
 
 def read(folder: str, labels: str | None = None, column: str | None = None, images: str | None = None) -> Found:
-    """The photographs in the order of the labels' file; paths are below `folder`; each is its own reference.
+    """Read KonIQ-10k.
 
-    labels: a .csv (None: the first of LABELS). column: of the label (None: MOS_zscore where it is, else MOS).
-    images: the images' folder (None: the first of FOLDERS). Raises ValueError for another layout or file.
+    Args:
+        folder: The data set's, or that of its images; then the labels are in it, or in the folder above.
+        labels: A .csv; None: the first of LABELS.
+        column: Of the label; None: MOS_zscore where it is, else MOS.
+        images: The images' folder; None: the first of FOLDERS.
+
+    Returns:
+        The photographs in the order of the labels' file; paths are below `folder`; each is its own reference.
+
+    Raises:
+        ValueError: For another layout or file.
     """
     wanted = (images,) if images else FOLDERS
     place = locate(folder, *wanted)
-    if place is None:
-        raise SET.wrong(folder, f"a folder {' or '.join(wanted)}", "none")
-    root = join(folder, place) if place else folder
     path = labels or _labels(folder)
-    pictures = find(root, *wanted)
-    inside, names = join(place, pictures.rsplit("/", 1)[-1]), Names(pictures)
+    if place is None:
+        if images or not any(_PHOTOGRAPH.fullmatch(entry.name) for entry in listing(folder)):
+            raise SET.wrong(folder, f"a folder {' or '.join(wanted)}", "none")
+        inside, names = "", Names(folder)  # the images' folder was given
+    else:
+        pictures = find(join(folder, place) if place else folder, *wanted)
+        inside, names = join(place, pictures.rsplit("/", 1)[-1]), Names(pictures)
     columns, rows = read_table(path)
     column = column or ("MOS_zscore" if "MOS_zscore" in columns else "MOS")
     if "image_name" not in columns or column not in columns:
@@ -72,9 +87,12 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
 
 def _labels(folder: str) -> str:
     place = locate(folder, *LABELS)
-    if place is None:
+    if place is not None:
+        return find(join(folder, place) if place else folder, *LABELS)
+    above = find(parent(folder), *LABELS)
+    if above is None:
         raise SET.wrong(folder, f"{' or '.join(LABELS)} (or --labels FILE)", "neither")
-    return find(join(folder, place) if place else folder, *LABELS)
+    return above
 
 
 def _check_direction(path: str, ratings: list[tuple[float, float]]) -> None:

@@ -25,12 +25,25 @@ def listing(folder: str) -> list[os.DirEntry]:
         raise ValueError(f"{folder}: expected a folder, got: {error.strerror}") from None
 
 
+def parent(folder: str) -> str:
+    """The folder above one."""
+    return os.path.dirname(os.path.abspath(folder))
+
+
+def is_file(entry: os.DirEntry) -> bool:
+    """Whether an entry is a file, or a link to one; a link to itself is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
 class Names:
     """The files of a folder, found by name in any case."""
 
     def __init__(self, folder: str):
         self.folder = folder
-        self.exact = {entry.name for entry in listing(folder) if entry.is_file()}
+        self.exact = {entry.name for entry in listing(folder) if is_file(entry)}
         self.any_case: dict[str, list[str]] = {}
         for name in sorted(self.exact):
             self.any_case.setdefault(name.lower(), []).append(name)
@@ -90,6 +103,6 @@ def images_below(folder: str, pattern: re.Pattern) -> dict[str, str]:
     for level in below(folder):
         for place in level:
             for entry in listing(join(folder, place) if place else folder):
-                if pattern.fullmatch(entry.name) and entry.is_file():
+                if pattern.fullmatch(entry.name) and is_file(entry):
                     found.setdefault(entry.name.lower(), join(place, entry.name))
     return found

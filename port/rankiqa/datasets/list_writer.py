@@ -16,11 +16,28 @@ SIDES = ("train", "validation", "test", "all")
 def write(
     out: str, name: str, sides: dict[str, Sequence[tuple[str, float]]], decimals: int, summary: dict, link: bool
 ) -> dict:
-    """Write OUT/NAME_SIDE.txt for each side and OUT/NAME_lists.json, each whole or not at all; returns the summary.
+    """Write OUT/NAME_SIDE.txt for each side and OUT/NAME_lists.json, each whole or not at all.
 
-    sides: {side: (path, label)}. decimals: of a label. link: paths whose folder's name has white space go through a
-    symbolic link OUT/NAME_images/N, since both engines split a line there. Raises ValueError for a name that no list
-    can hold.
+    NAME_lists.json holds what the lists are: `measure`, `direction` ("lower is better" or "higher is better"), `scale`
+    (least and greatest label that the data set allows), `range` (those in the lists), `split`, `settings`, `files`
+    ({side: path, lines, sha256}); and `lines` ({side: {"types": [..], "references": [..]}}), the distortion's type and
+    the reference of each line, in the lists' order, "" or no such list where the data set does not name them. So
+    `rankiqa evaluate` gives measures by type and splits by reference.
+
+    Args:
+        out: The folder.
+        name: Of the lists.
+        sides: {side: (path, label) of each line}.
+        decimals: Of a label.
+        summary: What NAME_lists.json holds beside the files.
+        link: Whether paths whose folder's name has white space go through a symbolic link OUT/NAME_images/N, since
+            Caffe's data layers split a line there.
+
+    Returns:
+        The summary with the files.
+
+    Raises:
+        ValueError: For a name that no list can hold, or a folder that cannot be written.
     """
     if not name or name != os.path.basename(name):
         raise ValueError(f"--name: expected a file's name, got {name!r}")
@@ -84,7 +101,7 @@ def _plain(path: str, links: _Links | None) -> str:
     if _has_space(folder) and links:
         path = os.path.join(links.to(folder), name)
     if _has_space(path):
-        raise ValueError(f"{path!r}: expected a path without white space, where both engines split a line; rename it")
+        raise ValueError(f"{path!r}: expected a path without white space, where Caffe splits a line; rename it")
     return path
 
 

@@ -12,16 +12,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from rankiqa.datasets import mat
-from rankiqa.datasets.base import DataSet, Found, Rated, read_text
+from rankiqa.data.text_files import read_lines
+from rankiqa.datasets import live_labels, mat
+from rankiqa.datasets.base import DataSet, Found, Rated, some
 from rankiqa.datasets.label_files import Names, find, join, locate
+from rankiqa.datasets.live_labels import FOLDERS
 
-FOLDERS = {"gblur": 174, "wn": 174, "jpeg": 233, "jp2k": 227, "fastfading": 174}  # in upstream's order
 SET = DataSet(
     name="ft-live",
     title="LIVE release 2",
     home="https://live.ece.utexas.edu/research/quality/subjective.htm",
-    layout="gblur/ wn/ jpeg/ jp2k/ fastfading/ with img1.bmp .. and info.txt; dmos.mat or upstream's LIVE2_labels.mat",
+    layout="gblur/ wn/ jpeg/ jp2k/ fastfading/ with img1.bmp .. and info.txt; dmos.mat dmos_realigned.mat or "
+    "upstream's LIVE2_labels.mat",
     measure="DMOS",
     low=0,
     high=100,
@@ -31,9 +33,6 @@ SET = DataSet(
     train=23,
 )
 COPIES = 203  # rated images that are the references themselves
-LABELS = ("LIVE2_labels.mat", "dmos.mat")
-_JOINED = ("jp2k", "jpeg", "wn", "gblur", "fastfading")  # the order of LIVE's own arrays of 982
-_REALIGNED = (-10, 120)  # dmos_realigned.mat is not cut to 0..100
 REFERENCES = (  # UPSTREAM: in the order of data/ref.txt, which the seed permutes
     "manfishing", "building2", "flowersonih35", "lighthouse", "parrots", "sailing1", "dancers", "plane", "sailing2",
     "churchandcapitol", "sailing3", "woman", "statue", "carnivaldolls", "stream", "cemetry", "lighthouse2",
@@ -53,95 +52,102 @@ AUTHORS = {
 _NUMBER = re.compile(r"img(\d{1,3})\.bmp", re.IGNORECASE)
 
 
-def read(folder: str, labels: str | None = None, by_position: bool = False) -> Found:
-    """The images, folder by folder, in the order of info.txt; paths are below `folder`.
+def read(
+    folder: str,
+    labels: str | None = None,
+    by_position: bool = False,
+    *,
+    authors_list: Sequence[str] | None = None,
+    partial: bool = False,
+) -> Found:
+    """Read LIVE.
 
-    labels: a .mat file (None: the first of LABELS in the folder or the one above it). by_position: upstream's way to
-    find the n-th image, the n-th name of the folder, which is right only after its rename_image_names.py.
-    Raises ValueError for another layout, or files that do not fit together.
+    Args:
+        folder: The data set's.
+        labels: authors, dmos, realigned or a file, see `live_labels.read`.
+        by_position: Upstream's way to find the n-th image, the n-th name of the folder, which is right only after its
+            rename_image_names.py.
+        authors_list: The authors' lists, for `labels` authors.
+        partial: Whether some of the five folders, of the lines of info.txt, and of the labels will do. An image
+            without a label is left out: the sets of labels are never mixed.
+
+    Returns:
+        The images, folder by folder, in the order of info.txt; paths are below `folder`.
+
+    Raises:
+        ValueError: For another layout, or files that do not fit together.
     """
-    place = locate(folder, "gblur")
+    place = locate(folder, "gblur") if not partial else locate(folder, *FOLDERS)
     if place is None:
         raise SET.wrong(folder, f"the folders {' '.join(FOLDERS)}", "none of them")
     root = join(folder, place) if place else folder
-    path = labels or find(root, *LABELS) or find(join(root, ".."), *LABELS)
-    if path is None:
-        raise SET.wrong(folder, f"{' or '.join(LABELS)} (or --labels FILE)", "neither")
-    values, copies, dataset = _labels(path)
-    found = Found(dataset, [], remarks=[f"labels: {path}"])
+    rated = live_labels.read(root, SET, labels, authors_list)
+    found = Found(rated.dataset, [], remarks=[rated.remark], labels={"files": rated.files, "values": rated.scale})
+    without_label: list[str] = []
     for kind, count in FOLDERS.items():
         images = find(root, kind)
+        if images is None and partial:
+            found.remarks.append(f"no folder {kind}")
+            continue
         if images is None:
-            raise SET.wrong(root, f"a folder {kind}", "none")
-        if len(values[kind]) != count:
-            raise SET.wrong(path, f"{count} labels of {kind}", str(len(values[kind])))
+            raise SET.wrong(root, f"a folder {kind}", "none; --allow-partial goes on without it")
         inside, names = join(place, images.rsplit("/", 1)[-1]), Names(images)
         stored = _by_position(images) if by_position else _by_number(names, count)
-        rated = _info(images, kind, count) if names.find("info.txt") else _refnames(root, kind)
-        for reference, n in rated:
+        listed = _info(images, kind, count, partial) if names.find("info.txt") else _refnames(root, kind)
+        for reference, n in listed:
             if n not in stored:
                 found.missing.append(f"{kind}/img{n}.bmp")
-                continue
-            label, copy = float(values[kind][n - 1]), bool(copies[kind][n - 1])
-            found.items.append(Rated(join(inside, stored[n]), label, reference, kind, copy=copy))
+            elif (kind, n) not in rated.values:
+                without_label.append(f"{kind}/img{n}.bmp")
+            else:
+                label, copy = rated.values[kind, n], (kind, n) in rated.copies
+                found.items.append(Rated(join(inside, stored[n]), label, reference, kind, copy=copy))
+        if unnamed := sorted(set(stored) - {n for _, n in listed}) if partial and not by_position else []:
+            left_out = some(f"{kind}/img{n}.bmp" for n in unnamed)
+            found.remarks.append(f"{len(unnamed)} images are left out, which info.txt does not name: {left_out}")
+    if without_label and not partial:
+        got = f"none for {len(without_label)}: {some(without_label)}; --allow-partial leaves these out"
+        raise SET.wrong(", ".join(rated.files), "a label of each image", got)
+    if without_label:
+        found.remarks.append(f"{len(without_label)} images without a label are left out: {some(without_label)}")
     return found
 
 
 def check_copies(found: Found) -> None:
-    """As many images are references as should be, and they have the best labels. Raises ValueError."""
+    """Raise ValueError unless as many images are references as should be, with the best labels."""
     copies = [item.label for item in found.items if item.copy]
     if len(copies) != COPIES:
         expected = f"a DMOS, lower is better, with 0 for the {COPIES} images that are references"
-        raise SET.wrong(found.remarks[0], expected, f"{len(copies)} of them")
+        raise SET.wrong(_files(found), expected, f"{len(copies)} of them")
     if np.mean(copies) >= np.mean([item.label for item in found.items if not item.copy]):
-        raise SET.wrong(found.remarks[0], "a DMOS, lower is better", "higher labels for the references than for others")
+        raise SET.wrong(_files(found), "a DMOS, lower is better", "higher labels for the references than for others")
+
+
+def _files(found: Found) -> str:
+    return ", ".join(found.labels["files"]) if found.labels else SET.title
 
 
 def without_copies(found: Found) -> Found:
     """The same without the images that are references."""
     left = [item for item in found.items if not item.copy]
     said = [f"{len(found.items) - len(left)} references among the images are left out"]
-    return Found(found.dataset, left, found.missing, found.remarks + said)
+    return replace(found, items=left, remarks=found.remarks + said)
 
 
-def _labels(path: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], DataSet]:
-    """{folder: labels by image number}, {folder: which are references}, from upstream's file or one of LIVE's own."""
-    variables = {name: value.ravel() for name, value in mat.load(path).items() if isinstance(value, np.ndarray)}
-    if set(FOLDERS) <= set(variables):
-        labels = {kind: variables[kind] for kind in FOLDERS}
-        return labels, {kind: values == 0 for kind, values in labels.items()}, SET
-    dataset, joined, copies = SET, variables.get("dmos"), variables.get("orgs")
-    if "dmos_new" in variables:
-        joined, dataset = variables["dmos_new"], replace(SET, low=_REALIGNED[0], high=_REALIGNED[1])
-    if any(values is None or len(values) != SET.images for values in (joined, copies)):
-        expected = f"labels by folder, or {SET.images} `dmos` or `dmos_new` with `orgs`"
-        raise SET.wrong(path, expected, ", ".join(variables) or "no numbers")
-    return _by_folder(joined), _by_folder(copies), dataset
-
-
-def _by_folder(joined: Sequence) -> dict[str, Sequence]:
-    """LIVE's arrays of all images, cut into those of each folder."""
-    found, start = {}, 0
-    for kind in _JOINED:
-        found[kind] = joined[start : start + FOLDERS[kind]]
-        start += FOLDERS[kind]
-    return found
-
-
-def _info(images: str, kind: str, count: int) -> list[tuple[str, int]]:
+def _info(images: str, kind: str, count: int, partial: bool) -> list[tuple[str, int]]:
     """(reference, image number) of each line of info.txt: `reference.bmp imgN.bmp value`."""
     path, found = join(images, "info.txt"), []
-    for row, line in enumerate(read_text(path).splitlines(), start=1):
-        parts = line.split()
-        if not parts:
-            continue
+    for line in read_lines(path):
+        parts = re.split(r"[\s,;]+", line.text)
         match = _NUMBER.fullmatch(parts[1]) if len(parts) > 1 else None
         reference = parts[0].lower().removesuffix(".bmp")
         if not match or reference not in REFERENCES or not 1 <= int(match[1]) <= count:
-            raise SET.wrong(f"{path} line {row}", f"`reference.bmp imgN.bmp value`, N 1..{count}", repr(line))
+            raise SET.wrong(line.where, f"`reference.bmp imgN.bmp value`, N 1..{count}", repr(line.text))
         found.append((reference, int(match[1])))
-    if sorted(n for _, n in found) != list(range(1, count + 1)):
-        raise SET.wrong(path, f"each of the {count} images of {kind} once", f"{len(found)} lines")
+    numbers = [n for _, n in found]
+    if len(set(numbers)) < len(numbers) or not (partial or len(numbers) == count):
+        got = f"{len(found)} lines" + ("" if partial else "; --allow-partial takes a part")
+        raise SET.wrong(path, f"each of the {count} images of {kind} once", got)
     return found
 
 
@@ -153,7 +159,9 @@ def _refnames(root: str, kind: str) -> list[tuple[str, int]]:
     names = mat.load(path).get("refnames_all")
     if not isinstance(names, list) or len(names) != SET.images:
         raise SET.wrong(path, f"{SET.images} names in refnames_all", "others")
-    found = [(name.lower().removesuffix(".bmp"), n) for n, name in enumerate(_by_folder(names)[kind], start=1)]
+    found = [
+        (name.lower().removesuffix(".bmp"), n) for n, name in enumerate(live_labels.by_folder(names)[kind], start=1)
+    ]
     unknown = sorted({name for name, _ in found} - set(REFERENCES))
     if unknown:
         raise SET.wrong(path, "names of LIVE's references", unknown[0])

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 
-from rankiqa.datasets.base import DataSet, Found, Rated, number, read_text
+from rankiqa.data.text_files import number, read_lines
+from rankiqa.datasets.base import DataSet, Found, Rated
 from rankiqa.datasets.label_files import Names, find, join, locate
 
 SET = DataSet(
@@ -46,13 +47,11 @@ def read(folder: str) -> Found:
     text = find(join(folder, place) if place else folder, SCORES)
     names, inside = Names(images), join(place, images.rsplit("/", 1)[-1])
     found = Found(SET, [])
-    for row, line in enumerate(read_text(text).splitlines(), start=1):
-        if not line.strip():
-            continue
-        where, parts = f"{text} line {row}", line.split()
+    for line in read_lines(text):
+        where, parts = line.where, re.split(r"[\s,;]+", line.text)
         match = _NAME.fullmatch(parts[1]) if len(parts) == 2 else None
         if not match:
-            raise SET.wrong(where, "`mos name` with a name such as i04_11_1.bmp", repr(line))
+            raise SET.wrong(where, "`mos name` with a name such as i04_11_1.bmp", repr(line.text))
         name = names.find(parts[1])
         if name is None:
             found.missing.append(parts[1])

@@ -1,91 +1,99 @@
-"""A sheet of an .xlsx workbook, read with the standard library: values only, no formulas, links or macros."""
+"""Sheets of .xlsx workbooks, by openpyxl (the extra `data`): values only; formulas, links and macros are not run."""
 
 from __future__ import annotations
 
 import os
-import posixpath
-import re
+import warnings
 import zipfile
-from xml.etree import ElementTree
 
-MOST = 1 << 26  # bytes of one part, unpacked; CSIQ's whole workbook is far below
-MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
-RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-_CELL = re.compile(r"([A-Z]{1,3})[0-9]+")
+from rankiqa.data.extras import MissingExtra, need
+
+MAX_BYTES = 1 << 26  # of one part, unpacked; CSIQ's whole workbook is far below
+MAX_CELLS = 1 << 24  # empty ones between others included: a small file can name a cell far away
+Cell = object  # text, a number, a truth value, a date, or None
 
 
-def rows(path: str | os.PathLike, sheet: str) -> list[dict[int, str | float]]:
-    """The rows of a sheet: {column, from 0: text or number}, empty cells left out.
+def rows(path: str | os.PathLike, sheet: str | None = None) -> list[tuple[Cell, ...]]:
+    """Read the rows of a sheet.
 
-    Raises ValueError for a file that is no workbook, is damaged, lacks the sheet, or defines XML entities.
+    Args:
+        path: The workbook.
+        sheet: The sheet's name; None: the first.
+
+    Returns:
+        The cells of each row from column A on, None where empty. A formula's cell has the value that was stored.
+
+    Raises:
+        ValueError: For a file that is no workbook, is damaged, lacks the sheet, or is too large when unpacked; and
+            where openpyxl is missing, with the line that installs it.
     """
+    openpyxl = need("openpyxl", "data", os.fspath(path))
     try:
-        with zipfile.ZipFile(path) as archive:
-            parts = set(archive.namelist())
-            name = _sheet(archive, path, sheet)
-            texts = []
-            if "xl/sharedStrings.xml" in parts:
-                shared = _xml(archive, "xl/sharedStrings.xml")
-                texts = [_text(one) for one in shared.iter(f"{MAIN}si")]
-            return [_row(row, texts) for row in _xml(archive, name).iter(f"{MAIN}row")]
-    except Exception as error:  # zipfile, zlib and expat raise many kinds on damaged files
-        if str(error).startswith(f"{path}: "):
-            raise
-        raise ValueError(f"{path}: expected an .xlsx workbook, got: {error}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of styles and extensions, which are not read
+            with zipfile.ZipFile(path) as archive:
+                large = [part.filename for part in archive.infolist() if part.file_size > MAX_BYTES]
+            if large:
+                raise ValueError(f"{large[0]} is above {MAX_BYTES >> 20} MiB")
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+            try:
+                if sheet is not None and sheet not in book.sheetnames:
+                    raise _NoSheet(f"{path}: expected a sheet {sheet}, got {', '.join(book.sheetnames)}")
+                chosen = book.worksheets[0] if sheet is None else book[sheet]
+                return _read(chosen)
+            finally:
+                book.close()
+    except (_NoSheet, MissingExtra):
+        raise
+    except Exception as error:  # zipfile, zlib, expat and openpyxl raise many kinds on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: expected an .xlsx workbook, got: {reason}") from None
 
 
-def _sheet(archive: zipfile.ZipFile, path: object, sheet: str) -> str:
-    """The part of the archive that holds a sheet."""
-    book = _xml(archive, "xl/workbook.xml")
-    sheets = {one.get("name"): one.get(RELATION) for one in book.iter(f"{MAIN}sheet")}
-    if sheet not in sheets:
-        raise ValueError(f"{path}: expected a sheet {sheet}, got {', '.join(map(str, sheets))}")
-    for one in _xml(archive, "xl/_rels/workbook.xml.rels"):
-        if one.get("Id") == sheets[sheet]:
-            return posixpath.normpath(posixpath.join("/xl", one.get("Target", ""))).lstrip("/")
-    raise ValueError(f"{path}: expected the part of sheet {sheet}, got none")
+class _NoSheet(ValueError):
+    pass
 
 
-def _xml(archive: zipfile.ZipFile, name: str) -> ElementTree.Element:
-    with archive.open(name) as part:
-        data = part.read(MOST + 1)  # the directory's own size may lie
-    if len(data) > MOST:
-        raise ValueError(f"{name} is above {MOST >> 20} MiB")
-    text = data.decode("utf-8-sig")
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entities that unfold or read files: no workbook needs one
-        raise ValueError(f"{name} defines a document type")
-    return ElementTree.fromstring(text.encode())
-
-
-def _text(element: ElementTree.Element) -> str:
-    """The text of a shared or inline string, its phonetic hints left out."""
-    runs = [element, *element.findall(f"{MAIN}r")]
-    return "".join(one.findtext(f"{MAIN}t") or "" for one in runs)
-
-
-def _row(row: ElementTree.Element, texts: list[str]) -> dict[int, str | float]:
-    found: dict[int, str | float] = {}
-    column = -1
-    for cell in row.iter(f"{MAIN}c"):
-        match = _CELL.fullmatch(cell.get("r", ""))
-        column = _column(match[1]) if match else column + 1
-        kind, value = cell.get("t", "n"), cell.findtext(f"{MAIN}v")
-        if kind == "inlineStr" and (inline := cell.find(f"{MAIN}is")) is not None:
-            found[column] = _text(inline)
-        elif value is None:
-            continue
-        elif kind == "s":
-            found[column] = texts[int(value)]
-        elif kind == "n":
-            found[column] = float(value)
-        else:  # a formula's text, a truth value, an error such as #REF!
-            found[column] = value
+def _read(sheet) -> list[tuple[Cell, ...]]:
+    sheet.reset_dimensions()  # what the file says of its size may be wrong
+    found, cells = [], 0
+    for row in sheet.iter_rows(values_only=True):
+        cells += len(row) + 1
+        if cells > MAX_CELLS:
+            raise ValueError(f"a sheet of more than {MAX_CELLS} cells")
+        found.append(tuple(row))
     return found
 
 
-def _column(letters: str) -> int:
-    """A is 0, Z 25, AA 26."""
-    number = 0
-    for letter in letters:
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number - 1
+def text(cell: Cell) -> str:
+    """A cell as text: "" for an empty one; a whole number has no point, since Excel makes a number of a name 1600."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else repr(cell)
+    return str(cell).strip()
+
+
+def table(path: str | os.PathLike, sheet: str | None = None) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    """Read a sheet whose first row in use names the columns; the same as `rankiqa.data.text_files.read_table` gives.
+
+    Args:
+        path: The workbook.
+        sheet: The sheet's name; None: the first.
+
+    Raises:
+        ValueError: As `rows` does, and for a column's name that comes twice.
+    """
+    columns, found = [], []
+    for n, row in enumerate(rows(path, sheet), start=1):
+        cells = [text(cell) for cell in row]
+        if not any(cells):
+            continue
+        if not columns:
+            columns = cells
+            if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
+                raise ValueError(f"{path} row {n}: expected each column once, got {', '.join(map(repr, twice))}")
+            continue
+        cells += [""] * (len(columns) - len(cells))
+        found.append((f"{path} row {n}", {name: cell for name, cell in zip(columns, cells) if name}))
+    return [name for name in columns if name], found

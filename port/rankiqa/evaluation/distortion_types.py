@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Sequence
 
-from rankiqa.datasets.base import read_table, some
+from rankiqa.data.text_files import read_table
+from rankiqa.datasets.base import some
 
 AUTO, TID2013, FOLDER, NONE = "auto", "tid2013", "folder", "none"
 SOURCES = (AUTO, TID2013, FOLDER, NONE)

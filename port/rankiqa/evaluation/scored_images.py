@@ -17,7 +17,7 @@ import numpy as np
 
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.images import read_image
-from rankiqa.datasets.base import number, read_table, read_text
+from rankiqa.data.text_files import number, read_table, read_text
 from rankiqa.evaluation.rated_images import RatedImage
 from rankiqa.scoring.score import CROPS, score
 

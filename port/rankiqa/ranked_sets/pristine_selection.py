@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rankiqa.data.folders import Kind, PassedOver, is_image_name, list_folder
+from rankiqa.data.text_files import read_lines
 
 WATERLOO = 4744  # images of the Waterloo Exploration Database (paper, section 4.1)
 SCENES = 365  # of Places365-Standard, the release; the paper says 356
@@ -144,30 +145,23 @@ def read_labels(path: Path) -> tuple[dict[str, int], str]:
     Raises:
         ValueError: The file cannot be read, or a line (named) is another.
     """
-    try:
-        data = path.read_bytes()
-        lines = data.decode().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "another kind of file"
-        raise ValueError(f"{path}: expected places365_val.txt, got: {why}") from None
+    lines = read_lines(path, "places365_val.txt")
     known: dict[str, int] = {}
     stems: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        name, scene = fields if len(fields := line.split()) == 2 else ("", "")
+    for line in lines:
+        name, scene = fields if len(fields := re.split(r"[\s,;]+", line.text)) == 2 else ("", "")
         if not is_image_name(name) or re.search(r"[/\\]", name) or not re.fullmatch(r"[0-9]{1,9}", scene):
             raise ValueError(
-                f"{path} line {number}: expected `image scene` as in places365_val.txt (Places365_val_00000001.jpg "
-                f"165), got {line[:80]!r}"
+                f"{line.where}: expected `image scene` as in places365_val.txt (Places365_val_00000001.jpg "
+                f"165), got {line.text[:80]!r}"
             )
         stem = Path(name).stem.lower()
         if stem in stems:
-            raise ValueError(f"{path} line {number}: expected each image once, got {name} after {stems[stem]}")
+            raise ValueError(f"{line.where}: expected each image once, got {name} after {stems[stem]}")
         known[name], stems[stem] = int(scene), name
     if not known:
         raise ValueError(f"{path}: expected `image scene` lines, got none")
-    return known, hashlib.sha256(data).hexdigest()
+    return known, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _files(folder: Path) -> tuple[list[str], PassedOver]:

@@ -1,0 +1,75 @@
+"""Any table of images and scores: .csv, .tsv, .txt with a header, or .xlsx."""
+
+from __future__ import annotations
+
+import os
+
+from rankiqa.data.text_files import number, read_table
+from rankiqa.datasets import workbook
+from rankiqa.datasets.base import DataSet, Found, Rated
+
+MEASURES = {"better": "MOS", "worse": "DMOS"}  # what a higher score means: the measure that runs that way
+
+
+def read(
+    folder: str,
+    table: str,
+    *,
+    image: str,
+    score: str,
+    higher: str,
+    reference: str | None = None,
+    kind: str | None = None,
+    sheet: str | None = None,
+) -> Found:
+    """Read a table of rated images.
+
+    Args:
+        folder: Where the images' paths begin.
+        table: The file.
+        image: The column of the images' paths; backslashes are read as slashes.
+        score: The column of the scores.
+        higher: "better" or "worse": what a higher score means.
+        reference: The column of the image that each was made from; None: there are no references.
+        kind: The column of the distortion's type.
+        sheet: Of a workbook; None: the first.
+
+    Returns:
+        The images in the table's order; the range is that of the scores.
+
+    Raises:
+        ValueError: For a file that is no table, a column that it lacks, or a row without an image or a score.
+    """
+    book = table.lower().endswith((".xlsx", ".xlsm"))
+    if sheet is not None and not book:
+        raise ValueError(f"--sheet: expected a workbook (.xlsx) to choose a sheet of, got {table}")
+    columns, rows = workbook.table(table, sheet) if book else read_table(table)
+    for option, column in (("image", image), ("score", score), ("reference", reference), ("type", kind)):
+        if column is not None and column not in columns:
+            raise ValueError(f"{table}: expected a column {column!r} (--{option}), got {', '.join(columns) or 'none'}")
+    items, missing = [], []
+    for where, row in rows:
+        path, label = row[image].replace("\\", "/"), number(row[score], where)
+        if not path:
+            raise ValueError(f"{where}: expected an image in the column {image!r}, got an empty cell")
+        origin = row[reference] if reference else path
+        if not origin:
+            raise ValueError(f"{where}: expected a reference in the column {reference!r}, got an empty cell")
+        if os.path.isfile(os.path.join(folder, path)):
+            items.append(Rated(path, label, origin, row[kind] if kind else ""))
+        else:
+            missing.append(path)
+    labels = [item.label for item in items] or [0.0]
+    dataset = DataSet(
+        name="csv",
+        title=os.path.basename(table),
+        home=table,
+        layout=f"images by the column {image!r} below {folder}",
+        measure=MEASURES[higher],
+        low=min(labels),
+        high=max(labels),
+        images=len(rows),
+        references=len({item.reference for item in items}),
+        by_image=reference is None,
+    )
+    return Found(dataset, items, missing, [f"labels: {table}, column {score}"])

@@ -1,0 +1,64 @@
+"""SPAQ: 11,125 photographs from smartphones: no references; MOS 0..100 in a workbook."""
+
+from __future__ import annotations
+
+from rankiqa.data.text_files import number, read_table
+from rankiqa.datasets import workbook
+from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.label_files import Names, find, join, locate
+
+SET = DataSet(
+    name="spaq",
+    title="SPAQ",
+    home="https://github.com/h4nwei/SPAQ",
+    layout="TestImage/ with 00001.jpg .. 11125.jpg, and Annotations/ with `MOS and Image attribute scores.xlsx`",
+    measure="MOS",
+    low=0,
+    high=100,
+    images=11125,
+    references=11125,
+    by_image=True,
+)
+SCORES = "MOS and Image attribute scores.xlsx"
+FOLDERS = ("TestImage", "512x384", "SPAQ resized")
+NAME, LABEL = "Image name", "MOS"
+
+
+def read(folder: str, labels: str | None = None) -> Found:
+    """Read SPAQ.
+
+    Args:
+        folder: The data set's, with TestImage/ and Annotations/.
+        labels: The workbook, or the same table as a .csv; None: SCORES in the folder, or in Annotations/.
+
+    Returns:
+        The photographs in the order of the table; paths are below `folder`; each is its own reference.
+
+    Raises:
+        ValueError: For another layout or table.
+    """
+    place = locate(folder, *FOLDERS)
+    if place is None:
+        raise SET.wrong(folder, f"a folder {' or '.join(FOLDERS)}", "none")
+    images = find(join(folder, place) if place else folder, *FOLDERS)
+    path = labels or _labels(folder)
+    columns, rows = workbook.table(path) if path.lower().endswith(".xlsx") else read_table(path)
+    if not {NAME, LABEL} <= set(columns):
+        raise SET.wrong(path, f"the columns `{NAME}` and {LABEL}", ", ".join(columns) or "none")
+    names, inside = Names(images), join(place, images.rsplit("/", 1)[-1])
+    found = Found(SET, [], remarks=[f"labels: {path}"])
+    for where, row in rows:
+        stored = names.find(row[NAME]) if row[NAME] else None
+        label = number(row[LABEL], where)
+        if stored is None:
+            found.missing.append(row[NAME] or where)
+        else:
+            found.items.append(Rated(join(inside, stored), label, row[NAME]))
+    return found
+
+
+def _labels(folder: str) -> str:
+    place = locate(folder, SCORES)
+    if place is None:
+        raise SET.wrong(folder, f"`{SCORES}` (or --labels FILE)", "no such file")
+    return find(join(folder, place) if place else folder, SCORES)
