@@ -473,7 +473,7 @@ def test_evaluate_reads_types_and_references(made):
     summary = made("kadid10k")
     rated = rated_images.read(summary["files"]["test"]["path"])
     assert rated.lower_is_better is False
-    assert {(one.kind, one.reference) for one in rated.images} == {
+    assert {(image.type, image.reference) for image in rated.images} == {
         (f"{kind:02}", reference) for kind in range(1, 26) for reference in summary["references"]["test"]
     }
 

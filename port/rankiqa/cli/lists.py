@@ -134,16 +134,7 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
         del summary["references"]
     prefix = _prefix(options)
     lines = {side: [(join(prefix, item.path), item.label) for item in chosen] for side, chosen in images.items()}
-    summary["lines"] = {side: _origins(chosen, options.list) for side, chosen in images.items()}
     return lines, dataset.decimals, summary
-
-
-def _origins(images, name: str) -> dict[str, list[str]]:
-    """{"types", "references"} of a list, one for each line, where the data set says; `rankiqa evaluate` reads it."""
-    columns = {"types": [item.kind for item in images], "references": [item.reference for item in images]}
-    if name == "koniq10k":
-        del columns["references"]
-    return {key: values for key, values in columns.items() if all(values)}
 
 
 def _origins(items, by_image: bool) -> dict[str, list[str]]:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from rankiqa.data.text_files import number
+
 SHOWN = 5  # names that a message gives of many
 
 
@@ -48,7 +50,18 @@ class DataSet:
 
     def wrong(self, where: object, expected: str, got: str) -> ValueError:
         """An error on one line that also says what the data set looks like and where people get it."""
-        return ValueError(f"{where}: expected {expected}, got {got}; {self.title}: {self.layout}; see {self.home}")
+        return ValueError(f"{where}: expected {expected}, got {got}; {self._hint}")
+
+    @property
+    def _hint(self) -> str:
+        return f"{self.title}: {self.layout}; see {self.home}"
+
+    def number(self, text: object, where: str) -> float:
+        """A label of this data set from its text. Raises ValueError as `wrong` words it."""
+        try:
+            return number(text, where)
+        except ValueError as error:
+            raise ValueError(f"{error}; {self._hint}") from None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rankiqa.data.text_files import number, read_lines
+from rankiqa.data.text_files import read_lines
 from rankiqa.datasets import workbook
 from rankiqa.datasets.base import DataSet, Found, Rated
 from rankiqa.datasets.label_files import find, images_below, join, locate
@@ -74,7 +74,7 @@ def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
         if "" in cells:
             raise SET.wrong(where, f"{', '.join(_COLUMNS)}", str(cells))
         kind = kind.lower()
-        found.append((image, _TYPES.get(kind, kind), int(number(level, where)), number(dmos, where)))
+        found.append((image, _TYPES.get(kind, kind), int(SET.number(level, where)), SET.number(dmos, where)))
     return found
 
 
@@ -86,5 +86,5 @@ def _from_text(path: str) -> list[tuple[str, str, int, float]]:
         match = _NAME.fullmatch(parts[0]) if parts else None
         if not match or len(parts) < 2:
             raise SET.wrong(line.where, "`name dmos` with a name such as 1600.AWGN.1.png", repr(line.text))
-        found.append((match[1], match[2].lower(), int(match[3]), number(parts[1], line.where)))
+        found.append((match[1], match[2].lower(), int(match[3]), SET.number(parts[1], line.where)))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rankiqa.data.text_files import number, read_table
+from rankiqa.data.text_files import read_table
 from rankiqa.datasets.base import DataSet, Found, Rated
 from rankiqa.datasets.label_files import Names, find, join, locate, parent
 
@@ -59,6 +59,6 @@ def read(folder: str) -> Found:
         if stored is None:
             found.missing.append(match[0])
             continue
-        label = number(row["dmos"], where)
+        label = SET.number(row["dmos"], where)
         found.items.append(Rated(join(inside, stored), label, match[1].upper(), match[2], int(match[3])))
     return found

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rankiqa.data.text_files import number, read_table
+from rankiqa.data.text_files import read_table
 from rankiqa.datasets.base import DataSet, Found, Rated
 from rankiqa.datasets.label_files import Names, find, join, listing, locate, parent
 
@@ -75,10 +75,10 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
         if stored is None:
             found.missing.append(name)
             continue
-        label = number(row[column], where)
+        label = SET.number(row[column], where)
         found.items.append(Rated(join(inside, stored), label, name))
         if set(_RATINGS) <= set(columns):
-            shares = [number(row[one], where) for one in _RATINGS]
+            shares = [SET.number(row[one], where) for one in _RATINGS]
             ratings.append((sum(k * share for k, share in enumerate(shares, 1)) / (sum(shares) or 1), label))
     found.official = split or None
     _check_direction(path, ratings)

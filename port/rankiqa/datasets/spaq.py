@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rankiqa.data.text_files import number, read_table
+from rankiqa.data.text_files import read_table
 from rankiqa.datasets import workbook
 from rankiqa.datasets.base import DataSet, Found, Rated
 from rankiqa.datasets.label_files import Names, find, join, locate
@@ -49,7 +49,7 @@ def read(folder: str, labels: str | None = None) -> Found:
     found = Found(SET, [], remarks=[f"labels: {path}"])
     for where, row in rows:
         stored = names.find(row[NAME]) if row[NAME] else None
-        label = number(row[LABEL], where)
+        label = SET.number(row[LABEL], where)
         if stored is None:
             found.missing.append(row[NAME] or where)
         else:

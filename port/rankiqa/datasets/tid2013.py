@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from rankiqa.data.text_files import number, read_lines
+from rankiqa.data.text_files import read_lines
 from rankiqa.datasets.base import DataSet, Found, Rated
 from rankiqa.datasets.label_files import Names, find, join, locate
 
@@ -57,7 +57,7 @@ def read(folder: str) -> Found:
             found.missing.append(parts[1])
             continue
         reference, kind, level = (int(part) for part in match.groups())
-        label = number(parts[0], where)
+        label = SET.number(parts[0], where)
         found.items.append(Rated(join(inside, name), label, str(reference), f"{kind:02}", level))
     return found
 
