@@ -8,7 +8,7 @@ import os
 import sys
 
 from rankiqa.cli import lists_arguments
-from rankiqa.training.presets import PRESETS
+from rankiqa.training.presets import PRESETS, RankPreset
 
 
 def add(commands) -> None:
@@ -63,6 +63,7 @@ def _ranked(options: argparse.Namespace) -> tuple[dict, int, dict]:
     train = options.train_references or int(len(found.names) * 0.8)
     sides = splits.choose(found.names, options.split, np.random.RandomState(options.seed), train=train)
     preset = PRESETS["live-rank" if options.list == "rank-live" else "tid2013-rank"]
+    assert isinstance(preset, RankPreset)
     if (len(options.types), options.levels + 1) != (preset.list_groups, preset.levels):
         groups = "" if len(options.types) >= preset.groups else f" --set groups={len(options.types)}"
         found.remarks.append(

@@ -41,7 +41,7 @@ def read(folder: str) -> Found:
     place = locate(folder, "Images")
     root = folder if not place else join(folder, place)
     images = None if place is None else find(root, "Images")
-    if images is None:
+    if place is None or images is None:
         raise SET.wrong(folder, "a folder Images", "none")
     names = _load(root, NAMES, "AllImages_release")
     scores = _load(root, SCORES, "AllMOS_release")

@@ -7,7 +7,7 @@ import re
 from rankiqa.data.text_files import read_lines
 from rankiqa.datasets import workbook
 from rankiqa.datasets.base import DataSet, Found, Rated
-from rankiqa.datasets.label_files import find, images_below, join, locate
+from rankiqa.datasets.label_files import images_below, join, locate, located
 
 SET = DataSet(
     name="csiq",
@@ -45,7 +45,7 @@ def read(folder: str, labels: str | None = None) -> Found:
     if place is None and labels is None:
         raise SET.wrong(folder, f"{' or '.join(LABELS)} (or --labels FILE)", "neither")
     root = join(folder, place) if place else folder
-    path = labels or find(root, *LABELS)
+    path = labels or located(root, *LABELS)
     rated = _from_workbook(path) if path.lower().endswith(".xlsx") else _from_text(path)
     stored = images_below(root, _NAME)
     found = Found(SET, [], remarks=[f"labels: {path}"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from rankiqa.data.text_files import read_table
 from rankiqa.datasets.base import DataSet, Found, Rated
-from rankiqa.datasets.label_files import Names, find, join, listing, locate, parent
+from rankiqa.datasets.label_files import Names, find, join, listing, locate, located, parent
 
 SET = DataSet(
     name="koniq10k",
@@ -55,7 +55,7 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
             raise SET.wrong(folder, f"a folder {' or '.join(wanted)}", "none")
         inside, names = "", Names(folder)  # the images' folder was given
     else:
-        pictures = find(join(folder, place) if place else folder, *wanted)
+        pictures = located(join(folder, place) if place else folder, *wanted)
         inside, names = join(place, pictures.rsplit("/", 1)[-1]), Names(pictures)
     columns, rows = read_table(path)
     column = column or ("MOS_zscore" if "MOS_zscore" in columns else "MOS")
@@ -88,7 +88,7 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
 def _labels(folder: str) -> str:
     place = locate(folder, *LABELS)
     if place is not None:
-        return find(join(folder, place) if place else folder, *LABELS)
+        return located(join(folder, place) if place else folder, *LABELS)
     above = find(parent(folder), *LABELS)
     if above is None:
         raise SET.wrong(folder, f"{' or '.join(LABELS)} (or --labels FILE)", "neither")

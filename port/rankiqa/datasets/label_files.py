@@ -67,6 +67,14 @@ def find(folder: str, *names: str) -> str | None:
     return None
 
 
+def located(folder: str, *names: str) -> str:
+    """What `find` gives, of names that `locate` has seen there. Raises ValueError where they have gone since."""
+    path = find(folder, *names)
+    if path is None:
+        raise ValueError(f"{folder}: expected {' or '.join(names)}, got none")
+    return path
+
+
 def below(folder: str) -> Iterator[list[str]]:
     """The folders below one, by depth: [""] for itself, those in it, and so on; unreadable ones are passed over."""
     level = [""]

@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -66,10 +67,10 @@ def read(root: str, dataset: DataSet, labels: str | None, lists: Sequence[str] |
         raise ValueError(f"--authors-list: expected --labels authors beside it, got {labels or 'none'}")
     there = {scale: find(root, name) or find(join(root, ".."), name) for scale, name in FILES.items()}
     if labels is None:
-        files = [path for path in there.values() if path][:1]
+        files: list[str] = [path for path in there.values() if path][:1]
         wanted = f"{', '.join(FILES.values())} (or --labels FILE)"
     elif labels in FILES:
-        files = list(lists or ([there[labels]] if there[labels] else []))
+        files = list(lists or filter(None, [there[labels]]))
         wanted = FILES[labels] + (" (or --authors-list FILE..)" if labels == "authors" else "")
     else:
         files, wanted = [labels], ""
@@ -88,7 +89,7 @@ def read(root: str, dataset: DataSet, labels: str | None, lists: Sequence[str] |
     return Labels(files, scale, values, copies, replace(dataset, low=low, high=high), remark)
 
 
-def by_folder(joined: Sequence) -> dict[str, Sequence]:
+def by_folder(joined: Any) -> dict[str, Any]:
     """LIVE's arrays of all images, cut into those of each folder."""
     found, start = {}, 0
     for kind in _JOINED:
@@ -97,7 +98,7 @@ def by_folder(joined: Sequence) -> dict[str, Sequence]:
     return found
 
 
-def _numbered(arrays: dict[str, Sequence]) -> dict[tuple[str, int], float]:
+def _numbered(arrays: Mapping[str, Sequence | np.ndarray]) -> dict[tuple[str, int], float]:
     return {(kind, n): value for kind, values in arrays.items() for n, value in enumerate(values, start=1)}
 
 
@@ -113,7 +114,7 @@ def _from_mat(path: str, dataset: DataSet) -> tuple[str, dict, set]:
         return "authors", values, {key for key, value in values.items() if value == 0}
     scale = "realigned" if "dmos_new" in variables else "dmos"
     joined, copies = variables.get("dmos_new", variables.get("dmos")), variables.get("orgs")
-    if any(values is None or len(values) != dataset.images for values in (joined, copies)):
+    if joined is None or copies is None or not len(joined) == len(copies) == dataset.images:
         expected = f"labels by folder, or {dataset.images} `dmos` or `dmos_new` with `orgs`"
         raise dataset.wrong(path, expected, ", ".join(variables) or "no numbers")
     values = {key: float(value) for key, value in _numbered(by_folder(joined)).items()}

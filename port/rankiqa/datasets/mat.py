@@ -52,6 +52,7 @@ def _load_hdf5(path: str | os.PathLike) -> dict[str, np.ndarray | list[str]]:
                 found[name] = value[()].T  # MATLAB: columns first
             elif h5py.check_ref_dtype(value.dtype) is h5py.Reference:
                 cells = [file[reference] for reference in value[()].T.ravel(order="F")]
-                if all(isinstance(cell, h5py.Dataset) and cell.dtype.kind == "u" for cell in cells):
-                    found[name] = ["".join(map(chr, cell[()].ravel())).strip() for cell in cells]
+                texts = [cell for cell in cells if isinstance(cell, h5py.Dataset) and cell.dtype.kind == "u"]
+                if len(texts) == len(cells):
+                    found[name] = ["".join(map(chr, np.ravel(text[()]))).strip() for text in texts]
     return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from rankiqa.datasets import mat
 from rankiqa.datasets.base import DataSet, Found, Rated
-from rankiqa.datasets.label_files import Names, find, join, locate
+from rankiqa.datasets.label_files import Names, find, join, locate, located
 
 SET = DataSet(
     name="mlive",
@@ -34,8 +34,10 @@ def read(folder: str) -> Found:
     found = Found(SET, [])
     for kind, parts in PARTS.items():
         place = locate(folder, *parts)
-        part = None if place is None else find(join(folder, place) if place else folder, *parts)
-        images = None if part is None else find(part, kind)
+        if place is None:
+            raise SET.wrong(folder, f"a folder `{parts[0]}` with {kind}/", "none")
+        part = located(join(folder, place) if place else folder, *parts)
+        images = find(part, kind)
         if images is None:
             raise SET.wrong(folder, f"a folder `{parts[0]}` with {kind}/", "none")
         inside = join(join(place, part.rsplit("/", 1)[-1]), images.rsplit("/", 1)[-1])
@@ -54,9 +56,11 @@ def _rated(part: str) -> list[tuple[str, str, float]]:
     lists, scores = (_load(part, name) for name in ("Imagelists.mat", "Scores.mat"))
     images, references = lists.get("distimgs"), lists.get("refimgs")
     made_from, dmos = lists.get("ref4dist"), scores.get("DMOSscores")
-    fits = isinstance(images, list) and isinstance(references, list)
-    fits = fits and all(isinstance(one, np.ndarray) and one.size == EACH for one in (made_from, dmos))
-    if not fits or len(images) != EACH or len(references) != SET.references:
+    if not (
+        isinstance(images, list) and isinstance(references, list)
+        and isinstance(made_from, np.ndarray) and isinstance(dmos, np.ndarray)
+        and len(images) == made_from.size == dmos.size == EACH and len(references) == SET.references
+    ):  # fmt: skip
         expected = f"distimgs, ref4dist and DMOSscores of {EACH} images and refimgs of {SET.references}"
         raise SET.wrong(part, expected, f"{', '.join([*lists, *scores])} of other sizes or kinds")
     numbers = made_from.ravel().astype(int)  # MATLAB: from 1

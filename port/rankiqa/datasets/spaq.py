@@ -5,7 +5,7 @@ from __future__ import annotations
 from rankiqa.data.text_files import read_table
 from rankiqa.datasets import workbook
 from rankiqa.datasets.base import DataSet, Found, Rated
-from rankiqa.datasets.label_files import Names, find, join, locate
+from rankiqa.datasets.label_files import Names, join, locate, located
 
 SET = DataSet(
     name="spaq",
@@ -40,7 +40,7 @@ def read(folder: str, labels: str | None = None) -> Found:
     place = locate(folder, *FOLDERS)
     if place is None:
         raise SET.wrong(folder, f"a folder {' or '.join(FOLDERS)}", "none")
-    images = find(join(folder, place) if place else folder, *FOLDERS)
+    images = located(join(folder, place) if place else folder, *FOLDERS)
     path = labels or _labels(folder)
     columns, rows = workbook.table(path) if path.lower().endswith(".xlsx") else read_table(path)
     if not {NAME, LABEL} <= set(columns):
@@ -61,4 +61,4 @@ def _labels(folder: str) -> str:
     place = locate(folder, SCORES)
     if place is None:
         raise SET.wrong(folder, f"`{SCORES}` (or --labels FILE)", "no such file")
-    return find(join(folder, place) if place else folder, SCORES)
+    return located(join(folder, place) if place else folder, SCORES)

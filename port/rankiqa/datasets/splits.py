@@ -24,16 +24,18 @@ def choose(
     set's own), first (the first `train` in order) or none (one side, "all").
     Raises ValueError where a side would be empty or the data set has no such split.
     """
-    order = [references[i] for i in random.permutation(len(references))]  # drawn whatever the choice is
+    order = [references[int(i)] for i in random.permutation(len(references))]  # drawn whatever the choice is
     if choice == "none":
         return {ALL: list(references)}
     if choice == "official":
         if official is None:
             raise ValueError("--split official: expected a labels' file with the official split, got one without")
-        sides = {side: [] for side in ("train", "validation", "test")}
+        sides: dict[str, list[str]] = {side: [] for side in ("train", "validation", "test")}
         for name in references:
             sides[official[name]].append(name)
     elif choice == "authors":
+        if authors is None:
+            raise ValueError("--split authors: expected a data set whose lists the authors committed, got another")
         there = set(references)
         known = {name for chosen in authors.values() for name in chosen}
         sides = {side: [name for name in chosen if name in there] for side, chosen in authors.items()}

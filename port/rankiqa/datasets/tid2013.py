@@ -9,7 +9,7 @@ import re
 
 from rankiqa.data.text_files import read_lines
 from rankiqa.datasets.base import DataSet, Found, Rated
-from rankiqa.datasets.label_files import Names, find, join, locate
+from rankiqa.datasets.label_files import Names, find, join, locate, located
 
 SET = DataSet(
     name="ft-tid2013",
@@ -42,9 +42,9 @@ def read(folder: str) -> Found:
     """
     place = locate(folder, SCORES)
     images = None if place is None else find(join(folder, place) if place else folder, "distorted_images")
-    if images is None:
+    if place is None or images is None:
         raise SET.wrong(folder, f"{SCORES} and distorted_images/", "no such pair")
-    text = find(join(folder, place) if place else folder, SCORES)
+    text = located(join(folder, place) if place else folder, SCORES)
     names, inside = Names(images), join(place, images.rsplit("/", 1)[-1])
     found = Found(SET, [])
     for line in read_lines(text):
