@@ -183,3 +183,13 @@ def test_a_preset_refuses_another_head_and_combination(tid, tmp_path, capsys, we
     assert main(["evaluate", "--preset", "live", "--weights", str(weights)]) == 2
     assert "data/ft_live_test.txt" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
+
+
+def test_a_resample_that_no_curve_fits_is_left_out():
+    """Few images: some resamples hold two values again and again, or points that no logistic curve fits."""
+    scores = np.array([22.6, 17.8, 24.6, 20.7, 19.4, 23.8])
+    labels = np.arange(20.0, 80.0, 10.0)
+    fit = rankiqa.metrics.fit_logistic(scores, labels, 5)
+    for seed in range(5):
+        found = intervals(scores, labels, [""] * 6, Bootstrap(200, seed, 0.95), fit)
+        assert np.isfinite([*found["srocc"], *found["plcc_logistic"]]).all()

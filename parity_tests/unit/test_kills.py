@@ -145,6 +145,6 @@ def test_score(images, weights, tmp_path):
         rows = text.splitlines()
         assert text.endswith(b"\n") and rows == expected[: len(rows)]
         lengths.add(len(rows))
-    assert len(lengths) > 1
+    assert min(lengths) < len(expected)  # some were killed before the last row
     assert not list(tmp_path.iterdir())
     assert rankiqa.read_image(images / "0.bmp").shape == (230, 231, 3)

@@ -67,7 +67,10 @@ def _commands():
     """{command: (its words, [(flags, nargs, choices, required)])}."""
     found = {}
     for words, actions in _leaves(_parser()):
-        shapes = [(a.option_strings, a.nargs, list(a.choices) if a.choices else None, a.required) for a in actions]
+        shapes = [
+            (a.option_strings, a.nargs, [str(choice) for choice in a.choices] if a.choices else None, a.required)
+            for a in actions
+        ]
         found[" ".join(words)] = (words, shapes)
     found[CONVERT] = ((CONVERT,), [(*shape, i == 0) for i, shape in enumerate(CONVERT_OPTIONS)])
     return found

@@ -1,6 +1,7 @@
 """The structure check: every single change of each net is refused, all that computes the same is accepted."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -396,9 +397,7 @@ def test_the_way_back_states_the_structure(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["rank", "ft"])
 def test_caffes_own_snapshots_are_accepted(capsys, tmp_path, name):
-    from caffe_client import RECORDED
-
-    path = RECORDED / "reproduce" / f"{name}.caffemodel"
+    path = Path(__file__).parents[1] / "recorded" / "reproduce" / f"{name}.caffemodel"
     status, text, _ = run(capsys, path, "--out", tmp_path / "w.safetensors", "--json")
     assert status == 0 and json.loads(text)["structure"] == "checked"
 

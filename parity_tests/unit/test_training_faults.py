@@ -209,7 +209,11 @@ def test_signals_to_the_whole_group(images, tmp_path, number):
     assert main(arguments(images, tmp_path / "whole", max_iter=16, snapshot=0)) == 0
     out = tmp_path / "out"
     command = [sys.executable, "-m", "rankiqa", *arguments(images, out, "--workers", "2", max_iter=16, snapshot=0)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    # Ignored signals are inherited: those of a pytest that runs under nohup, or in the background
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )  # fmt: skip
     for line in process.stderr:
         if line.startswith("Iteration 2 "):
             break

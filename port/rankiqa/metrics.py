@@ -109,6 +109,8 @@ def fit_logistic(
         found = [_fitted(_FUNCTIONS[parameters], x, y, first, LIMIT) for first in starts]
     # A start counts as well: it may be a good fit that does not converge further
     candidates = [fit for fit in (*found, *starts) if fit and np.ptp(_FUNCTIONS[parameters](x, *fit)) > 0]
+    if not candidates:  # constant curves only, as for a resample that holds three images again and again
+        raise ValueError("expected values that a logistic function fits, got none that does: it would be constant")
     best = min(candidates, key=lambda fit: float(np.sum((_FUNCTIONS[parameters](x, *fit) - y) ** 2)))
     values = _from_standard[parameters](best, *units)
     predicted = _FUNCTIONS[parameters](scores, *values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -109,8 +110,9 @@ def _measures(scores: np.ndarray, labels: np.ndarray, fit: LogisticFit | None) -
         return {}
     values = {name: correlation(scores, labels) for name, correlation in CORRELATIONS.items()}
     if fit is not None and len(scores) > len(fit.parameters):
-        again = fit_logistic(scores, labels, len(fit.parameters), fit)
-        values |= {"plcc_logistic": again.plcc, "rmse": again.rmse}
+        with contextlib.suppress(ValueError):  # no curve fits this resample
+            again = fit_logistic(scores, labels, len(fit.parameters), fit)
+            values |= {"plcc_logistic": again.plcc, "rmse": again.rmse}
     return values
 
 
