@@ -25,7 +25,7 @@ def blas():
 
 @pytest.fixture
 def tiny_list(tmp_path):
-    (tmp_path / "list.txt").write_text("".join(f"{n}.bmp {n}\n" for n in range(4)))
+    (tmp_path / "list.txt").write_text("".join(f"{n}.bmp {n}\n" for n in range(31)))
     return tmp_path / "list.txt"
 
 
