@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
-import pickle
 import random
 import re
 import signal
@@ -21,7 +21,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 MEMORY_RATIO = 2.5  # of the file's size
@@ -348,14 +348,13 @@ def survey(calls: Iterable[tuple[str, int, Callable[[], int]]], seconds: float =
                     os.setpgid(0, 0)
                     for call in calls[len(outcomes) :]:
                         with os.fdopen(os.dup(results.fileno()), "ab") as file:
-                            pickle.dump(_attempt(*call, seconds), file)
+                            file.write(json.dumps(asdict(_attempt(*call, seconds))).encode() + b"\n")
                 finally:
                     os._exit(0)
             status = _wait(child, results, seconds)
             results.seek(0)
-            with contextlib.suppress(EOFError, pickle.UnpicklingError):
-                while True:
-                    outcomes.append(pickle.load(results))
+            whole = results.read().split(b"\n")[:-1]  # a process that ended while it wrote leaves a part of a line
+            outcomes += [Outcome(**json.loads(line)) for line in whole]
         if len(outcomes) < len(calls):
             result = "hang" if status == -signal.SIGKILL else "crash"
             outcomes.append(Outcome(calls[len(outcomes)][0], result, f"process ended with {status}"))

@@ -49,7 +49,7 @@ def copy_torchvision(model: Network, source: nn.Module) -> list[str]:
     theirs = [module for module in source.modules() if _has_weights(module)]
     if model.arch != "vgg16" or len(theirs) != len(ours):
         raise ValueError(f"expected VGG-16 on both sides, got {model.arch} and {type(source).__name__}")
-    for number, (name, module) in enumerate(zip(ours[:-1], theirs, strict=False)):
+    for number, (name, module) in enumerate(zip(ours[:-1], theirs[:-1], strict=True)):
         own = [model.get_parameter(f"{name}.{part}") for part in PARTS]
         given = [module.get_parameter(part) for part in PARTS]
         if own[0].shape != given[0].shape:
