@@ -35,14 +35,14 @@ class NotReached(UpstreamError):
 
 def pins():
     """upstream.toml as {section: {name: value}}; top-level names are in section "". (Python 3.9 has no TOML reader.)"""
-    found, section = {"": {}}, ""
+    sections, section = {"": {}}, ""
     for line in PINS.read_text().splitlines():
         if header := re.fullmatch(r"\[(\w+)\]", line):
             section = header[1]
-            found[section] = {}
+            sections[section] = {}
         elif pair := re.fullmatch(r'"?([^"=]+?)"? = "(.*)"', line):
-            found[section][pair[1]] = pair[2]
-    return found
+            sections[section][pair[1]] = pair[2]
+    return sections
 
 
 def _run_git(folder, *arguments):
@@ -131,24 +131,24 @@ def git_blob(data):
 
 def verified(read):
     """{name: bytes} of every pinned file. UpstreamError lists every file that differs or is missing."""
-    pinned, found, wrong = pins(), {}, []
+    pinned, files, wrong = pins(), {}, []
     for name, expected in pinned["sha256"].items():
         data = read(name)
         got = "no such file" if data is None else hashlib.sha256(data).hexdigest()
         if got == expected:
-            found[name] = data
+            files[name] = data
         else:
             wrong.append(f"{name}: expected SHA-256 {expected}, got {got}")
     for name, expected in pinned["git_blob"].items():  # may be missing
         data = read(name)
         if data is not None and git_blob(data) == expected:
-            found[name] = data
+            files[name] = data
         elif data is not None:
             wrong.append(f"{name}: expected git blob {expected}, got {git_blob(data)}")
     if wrong:
         commit = pinned[""]["commit"]
         raise UpstreamError(f"{len(wrong)} files are not those of commit {commit}:\n  " + "\n  ".join(wrong))
-    return found
+    return files
 
 
 def write(files, out):

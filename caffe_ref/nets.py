@@ -92,10 +92,10 @@ def _layer(name, kind, bottom=None, top=None, **fields):
 
 
 def _python(module, layer, param=None):
-    found = {"module": module, "layer": layer}
+    fields = {"module": module, "layer": layer}
     if param is not None:
-        found["param_str"] = param
-    return found
+        fields["param_str"] = param
+    return fields
 
 
 def _data_param(arch, task, dataset, phase, layers, data):
@@ -220,18 +220,20 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for command, text in (("net", "print a network"), ("solver", "print a solver")):
-        one = commands.add_parser(command, help=text)
-        one.add_argument("arch", choices=ARCHS)
-        one.add_argument("task", choices=TASKS)
-        one.add_argument("dataset", choices=DATASETS)
+        command_parser = commands.add_parser(command, help=text)
+        command_parser.add_argument("arch", choices=ARCHS)
+        command_parser.add_argument("task", choices=TASKS)
+        command_parser.add_argument("dataset", choices=DATASETS)
         if command == "net":
-            one.add_argument("kind", choices=("train", "deploy"))
-            one.add_argument("--layers", choices=("ours", "upstream"), default="ours")
-            one.add_argument("--data", type=json.loads, help="JSON: parameters of our data layer to change")
+            command_parser.add_argument("kind", choices=("train", "deploy"))
+            command_parser.add_argument("--layers", choices=("ours", "upstream"), default="ours")
+            command_parser.add_argument("--data", type=json.loads, help="JSON: parameters of our data layer to change")
         else:
-            one.add_argument("--set", type=json.loads, default={}, help='JSON: fields to change, {"max_iter": 100}')
-    one = commands.add_parser("digests", help="print the digest of each of upstream's files, as made here")
-    one.add_argument("--of", metavar="PATH", help="of a checkout of the original (or its messages as JSON) instead")
+            command_parser.add_argument(
+                "--set", type=json.loads, default={}, help='JSON: fields to change, {"max_iter": 100}'
+            )
+    digests = commands.add_parser("digests", help="print the digest of each of upstream's files, as made here")
+    digests.add_argument("--of", metavar="PATH", help="of a checkout of the original (or its messages as JSON) instead")
     options = parser.parse_args(argv)
     if options.command == "digests":
         made = {path: prototxt.parse(prototxt.to_text(message)) for path, message in upstream_files().items()}

@@ -30,11 +30,11 @@ def to_text(message, indent=0):
     """The message (dict; repeated fields are lists, messages are dicts) as protobuf text."""
     pad, lines = "  " * indent, []
     for key, value in message.items():
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, dict):
-                lines.append(f"{pad}{key} {{\n{to_text(one, indent + 1)}{pad}}}\n")
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict):
+                lines.append(f"{pad}{key} {{\n{to_text(item, indent + 1)}{pad}}}\n")
             else:
-                lines.append(f"{pad}{key}: {_scalar_text(key, one)}\n")
+                lines.append(f"{pad}{key}: {_scalar_text(key, item)}\n")
     return "".join(lines)
 
 
@@ -66,11 +66,11 @@ def parse(text):
 
 
 def _message(tokens, at, closing):
-    found = {}
+    message = {}
     while at < len(tokens):
         token, line = tokens[at]
         if token == closing:
-            return found, at + 1
+            return message, at + 1
         if not re.fullmatch(r"[A-Za-z_]\w*", token):
             raise ValueError(f"line {line}: expected a field name, got {token!r}")
         at += 1
@@ -84,12 +84,12 @@ def _message(tokens, at, closing):
             raise ValueError(f"line {line}: expected a value or {{ after {token!r}, got {after!r}")
         else:
             value, at = _scalar(tokens, at)
-        found.setdefault(token, []).append(value)
+        message.setdefault(token, []).append(value)
         if at < len(tokens) and tokens[at][0] in ",;":
             at += 1
     if closing:
         raise ValueError(f"expected {closing}, got the end of the text")
-    return found, at
+    return message, at
 
 
 def _scalar(tokens, at):
@@ -115,7 +115,7 @@ def digest(message):
 
 def _canonical(value):
     if isinstance(value, dict):
-        return {key: [_canonical(one) for one in (v if isinstance(v, list) else [v])] for key, v in value.items()}
+        return {key: [_canonical(item) for item in (v if isinstance(v, list) else [v])] for key, v in value.items()}
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Quoted):

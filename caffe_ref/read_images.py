@@ -28,9 +28,9 @@ def read(path):
 
 def main(argv=None):
     folder, answer = argv if argv is not None else sys.argv[1:]
-    found = {name: read(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
+    pixels = {name: read(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
     with open(answer, "w") as file:
-        json.dump(found, file)
+        json.dump(pixels, file)
     return 0
 
 

@@ -137,14 +137,14 @@ def forward(caffe, job, arrays):
                 answer[f"{name}/top/{layer}/{k}"] = np.array(net._blobs[blob].data)
     answer[f"{name}/loss"] = np.float32(loss)
     if "blobs" in wanted:
-        answer.update((f"{name}/blob/{blob}", np.array(found.data)) for blob, found in net.blobs.items())
+        answer.update((f"{name}/blob/{blob}", np.array(blob_data.data)) for blob, blob_data in net.blobs.items())
     if job.get("backward"):
         net.clear_param_diffs()
         for blob, key in job.get("top_diffs", {}).items():
             assign(net.blobs[blob].diff, arrays[key], f"job {name}: top_diffs {blob}")
         net._backward(len(net.layers) - 1, 0)
         if "diffs" in wanted:
-            answer.update((f"{name}/diff/{blob}", np.array(found.diff)) for blob, found in net.blobs.items())
+            answer.update((f"{name}/diff/{blob}", np.array(blob_data.diff)) for blob, blob_data in net.blobs.items())
         if "param_diffs" in wanted:
             parameters(net, f"{name}/param_diff", "diff", answer)
     if "params" in wanted:
@@ -178,7 +178,7 @@ def solve(caffe, job, arrays):
         answer[f"{name}/seconds"] = np.array(seconds)
         answer[f"{name}/peak_bytes"] = np.array(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     if "blobs" in job.get("return", ()):
-        answer.update((f"{name}/blob/{blob}", np.array(found.data)) for blob, found in solver.net.blobs.items())
+        answer.update((f"{name}/blob/{blob}", np.array(blob_data.data)) for blob, blob_data in solver.net.blobs.items())
     if "params" in job.get("return", ()):
         parameters(solver.net, f"{name}/param", "data", answer)
     if "param_diffs" in job.get("return", ()):
@@ -247,8 +247,8 @@ def parse(_, job, __):
     message = caffe_pb2.SolverParameter() if job.get("solver") else caffe_pb2.NetParameter()
     with open(job["file"]) as file:
         text_format.Parse(file.read(), message)
-    found = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return {f"{job['name']}/digest": np.frombuffer(bytes.fromhex(prototxt.digest(found)), np.uint8)}
+    message_fields = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return {f"{job['name']}/digest": np.frombuffer(bytes.fromhex(prototxt.digest(message_fields)), np.uint8)}
 
 
 KINDS = {

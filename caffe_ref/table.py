@@ -42,14 +42,14 @@ def _vgg16():
 
 
 def _alexnet():
-    g, g5, one = _gaussian(0.01), _gaussian(0.005), _constant(0.1)
+    g, g5, bias_one = _gaussian(0.01), _gaussian(0.005), _constant(0.1)
     return [
         _conv("conv1", 96, 11, stride=4, weight=g), _norm("norm1"), _pool("pool1", 3, 2),
-        _conv("conv2", 256, 5, pad=2, group=2, weight=g, bias=one), _norm("norm2"), _pool("pool2", 3, 2),
+        _conv("conv2", 256, 5, pad=2, group=2, weight=g, bias=bias_one), _norm("norm2"), _pool("pool2", 3, 2),
         _conv("conv3", 384, 3, pad=1, weight=g),
-        _conv("conv4", 384, 3, pad=1, group=2, weight=g, bias=one),
-        _conv("conv5", 256, 3, pad=1, group=2, weight=g, bias=one), _pool("pool5", 3, 2),
-        _fc("fc6", 4096, g5, one), _fc("fc7", 4096, g5, one), _fc("fc8", 1, g, hidden=False),
+        _conv("conv4", 384, 3, pad=1, group=2, weight=g, bias=bias_one),
+        _conv("conv5", 256, 3, pad=1, group=2, weight=g, bias=bias_one), _pool("pool5", 3, 2),
+        _fc("fc6", 4096, g5, bias_one), _fc("fc7", 4096, g5, bias_one), _fc("fc8", 1, g, hidden=False),
     ]  # fmt: skip
 
 

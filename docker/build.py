@@ -26,7 +26,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "caffe_ref"))
 import docker
 
 import get_upstream
-from engine import NoEngine, answering, apt_install, engine, is_debian, say
+from engine import NoEngine, answering, apt_install, engine, is_debian, log_line
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,10 +76,10 @@ def labels(client, image):
 
 def up_to_date(client, image, upstream):
     """Is the image there, made from these very files, with the original in it or out of it as wanted?"""
-    found = labels(client, image)
-    inside = found.get(UPSTREAM) == get_upstream.pins()[""]["commit"]
+    image_labels = labels(client, image)
+    inside = image_labels.get(UPSTREAM) == get_upstream.pins()[""]["commit"]
     wanted = upstream == AUTO or inside != (upstream == WITHOUT)
-    return found.get(SOURCE) == source_digest(image) and wanted
+    return image_labels.get(SOURCE) == source_digest(image) and wanted
 
 
 def base_name(image):
@@ -94,7 +94,7 @@ def pull(repository, tag):
         with_timeout.images.pull(repository, tag=tag)
         return True
     except Exception as error:  # the SDK lets requests' and urllib3's own errors through
-        say(f"{repository}:{tag} could not be pulled ({str(error).splitlines()[0][:120]})")
+        log_line(f"{repository}:{tag} could not be pulled ({str(error).splitlines()[0][:120]})")
         return False
 
 
@@ -108,8 +108,8 @@ def archives(mirror):
 def default_mirror(suite, scripts=Path("/usr/share/debootstrap/scripts")):
     """The mirror that debootstrap takes a release from by itself; None where it does not say."""
     script = scripts / suite
-    found = re.search(r"^\s*default_mirror (\S+)", script.read_text(), re.MULTILINE) if script.exists() else None
-    return found and found[1]
+    match = re.search(r"^\s*default_mirror (\S+)", script.read_text(), re.MULTILINE) if script.exists() else None
+    return match and match[1]
 
 
 def run_debootstrap(suite, root, mirror):
@@ -123,7 +123,7 @@ def run_debootstrap(suite, root, mirror):
             return
         last = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no output"]
         errors.append(f"{place or 'the default mirror'}: {last[0]}")
-        say(f"no {suite} from {errors[-1]}")
+        log_line(f"no {suite} from {errors[-1]}")
         shutil.rmtree(root, ignore_errors=True)
     raise BuildError(f"debootstrap {suite}: {'; '.join(errors)}")
 
@@ -133,7 +133,7 @@ def debootstrap(client, repository, tag, mirror):
     if os.geteuid() != 0 or not is_debian():
         raise BuildError(f"{repository}:{tag}: no registry is reached, and making it needs root on Debian or Ubuntu")
     suite = tag.split("-")[0]
-    say(f"making {repository}:{tag} with debootstrap")
+    log_line(f"making {repository}:{tag} with debootstrap")
     if shutil.which("debootstrap") is None:
         apt_install("debootstrap")
     with tempfile.TemporaryDirectory(prefix="rankiqa-base-") as folder:
@@ -165,12 +165,12 @@ def stage(folder, image, upstream):
     if upstream != WITHOUT:
         try:
             number = get_upstream.get(Path(folder, "upstream"), place)
-            say(f"{number} files of RankIQA at {commit[:12]}, verified")
+            log_line(f"{number} files of RankIQA at {commit[:12]}, verified")
             return commit
         except get_upstream.UpstreamError as error:
             if upstream != AUTO or not isinstance(error, get_upstream.NotReached):
                 raise BuildError(f"{error} (--without-upstream builds without the original's files)") from None
-            say(f"building without the original's files: {error}")
+            log_line(f"building without the original's files: {error}")
     for name in ("data", "models", "results"):
         Path(folder, "upstream", name).mkdir(parents=True)
     return "none"
@@ -188,7 +188,7 @@ def build(client, mirror=None, upstream=AUTO, image=IMAGE):
         commit = stage(folder, image, upstream)
         ensure_base(client, image, mirror)
         minutes = 15 if image.endswith(":gpu") else 2
-        say(f"building {image} (about {minutes} minutes the first time)")
+        log_line(f"building {image} (about {minutes} minutes the first time)")
         steps = client.api.build(
             path=folder,
             dockerfile=str(DOCKERFILES[image].relative_to(ROOT)),
@@ -205,8 +205,8 @@ def build(client, mirror=None, upstream=AUTO, image=IMAGE):
             text = step.get("stream", "").strip()
             tail += text.splitlines()
             if text.upper().startswith("STEP "):  # podman writes it in capitals
-                say(text.splitlines()[0][:100])
-    say(f"{image} built in {time.monotonic() - start:.0f} s")
+                log_line(text.splitlines()[0][:100])
+    log_line(f"{image} built in {time.monotonic() - start:.0f} s")
 
 
 def main(argv=None):
@@ -224,7 +224,9 @@ def main(argv=None):
         with engine(install=not options.no_install) as client:
             build(client, options.mirror, upstream, image)
             inside = labels(client, image)[UPSTREAM]
-            say(f"{image} is ready, {'without the original' if inside == 'none' else 'RankIQA ' + inside[:12]} inside")
+            log_line(
+                f"{image} is ready, {'without the original' if inside == 'none' else 'RankIQA ' + inside[:12]} inside"
+            )
     except (BuildError, NoEngine) as error:
         print(f"build.py: {error}", file=sys.stderr)
         return 1

@@ -230,8 +230,8 @@ class Live:
             request = {"version": 1, **device, "arrays": "arrays.npz" if arrays else None, "jobs": jobs}
             Path(folder, "request.json").write_text(json.dumps(request))
             self.run(["python3", "/opt/caffe_ref/record.py", "request.json", "answer.npz"], folder)
-            with np.load(Path(folder, "answer.npz"), allow_pickle=False) as found:
-                return Answer((key, Array.whole(found[key])) for key in found.files)
+            with np.load(Path(folder, "answer.npz"), allow_pickle=False) as answer:
+                return Answer((key, Array.whole(answer[key])) for key in answer.files)
 
 
 def own_words(lines, most=12):

@@ -31,7 +31,7 @@ class NoEngine(RuntimeError):
     """No Docker engine answers and none could be started; the message says why and what would help."""
 
 
-def say(text):
+def log_line(text):
     print(f"docker: {text}", file=sys.stderr, flush=True)
 
 
@@ -147,7 +147,7 @@ def install_and_start():
     if shutil.which("dockerd") is None:
         if not is_debian():
             raise NoEngine(f"no engine answers and this is not Debian or Ubuntu; {how_to()}")
-        say("no engine answers: installing docker.io")
+        log_line("no engine answers: installing docker.io")
         apt_install("docker.io")
         if client := answering():  # the package started one, which is the system's, not ours to stop
             return client, None, None
@@ -156,7 +156,7 @@ def install_and_start():
         process = subprocess.Popen(
             ["dockerd"], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )
-    say(f"started dockerd for this run (process {process.pid}, log {log.name})")
+    log_line(f"started dockerd for this run (process {process.pid}, log {log.name})")
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if client := answering():
@@ -188,7 +188,7 @@ def stop(process):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    say(f"stopped dockerd (process {process.pid})")
+    log_line(f"stopped dockerd (process {process.pid})")
 
 
 @contextlib.contextmanager
@@ -222,7 +222,7 @@ def main(argv=None):
         with engine(install=not options.no_install):
             return run()
     except NoEngine as error:
-        say(str(error))
+        log_line(str(error))
         return run() if options.optional else 1
 
 

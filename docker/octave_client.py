@@ -134,9 +134,9 @@ def arguments(script):
 
 def cell(values):
     """A MATLAB cell of dictionaries or arrays, for savemat."""
-    found = np.empty((1, len(values)), object)
-    found[0, :] = values
-    return found
+    objects = np.empty((1, len(values)), object)
+    objects[0, :] = values
+    return objects
 
 
 class Octave:
@@ -160,16 +160,16 @@ class Octave:
             }
             for job in jobs
         ]
-        found = self._run("ask.m", {"jobs": cell(asked)})
-        self.versions = found["versions"]
-        answers = found["answers"] if len(jobs) > 1 else [found["answers"]]
+        answer = self._run("ask.m", {"jobs": cell(asked)})
+        self.versions = answer["versions"]
+        answers = answer["answers"] if len(jobs) > 1 else [answer["answers"]]
         return [
             Made(
-                np.atleast_1d(one["file"]).astype(np.uint8).tobytes(),
-                int(one["used"]),
-                np.atleast_1d(one["redrawn"]).astype(np.float64),
+                np.atleast_1d(row["file"]).astype(np.uint8).tobytes(),
+                int(row["used"]),
+                np.atleast_1d(row["redrawn"]).astype(np.float64),
             )
-            for one in answers
+            for row in answers
         ]
 
     def seconds(self, image, types, shortest):
@@ -178,8 +178,8 @@ class Octave:
         shortest: seconds that each type is repeated at least.
         """
         asked = [{"name": name, "values": np.array(values, np.float64)} for name, values in types.items()]
-        found = self._run("time.m", {"image": image, "types": cell(asked), "shortest": float(shortest)})
-        return dict(zip(types, np.atleast_1d(found["seconds"]).tolist(), strict=True))
+        answer = self._run("time.m", {"image": image, "types": cell(asked), "shortest": float(shortest)})
+        return dict(zip(types, np.atleast_1d(answer["seconds"]).tolist(), strict=True))
 
     def _run(self, script, question):
         from scipy.io import loadmat, savemat

@@ -24,7 +24,7 @@ RUN = "CAFFE_REF_RUN"  # a folder: `pid`, ours, for signals; `status`, the exit 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def say(text):
+def log_line(text):
     print(f"caffe.bin: {text}", file=sys.stderr, flush=True)
 
 
@@ -45,15 +45,15 @@ def on_this_machine(arguments):
     number, why = gpus.count()
     if number == 0:
         if at is not None:
-            say(f"GPU {asked} asked for, running on the CPU: {why}")
+            log_line(f"GPU {asked} asked for, running on the CPU: {why}")
             arguments = arguments[:at] + arguments[at + places :]
         return arguments, True
     if at is None:
         return arguments, False
-    found = gpus.mapped(asked, number)
-    if found != asked:
-        say(f"GPU {asked} asked for, running on GPU {found}: this machine has {number}")
-    return [*arguments[:at], "-gpu", found, *arguments[at + places :]], False
+    available = gpus.mapped(asked, number)
+    if available != asked:
+        log_line(f"GPU {asked} asked for, running on GPU {available}: this machine has {number}")
+    return [*arguments[:at], "-gpu", available, *arguments[at + places :]], False
 
 
 def prepared(arguments, folder):
@@ -66,18 +66,18 @@ def prepared(arguments, folder):
     if "train" not in words or path is None:
         return arguments
     checks.require(path, "solver")
-    found = solver.read(path, solver.schema().SolverParameter())
-    if cpu and found.solver_mode == found.CPU:
+    message = solver.read(path, solver.schema().SolverParameter())
+    if cpu and message.solver_mode == message.CPU:
         cpu = False
-    changes = solver.changed(found, os.environ.get("CAFFE_SOLVER", ""), os.environ.get("CAFFE_SEED", ""), cpu)
+    changes = solver.changed(message, os.environ.get("CAFFE_SOLVER", ""), os.environ.get("CAFFE_SEED", ""), cpu)
     for change in changes:
-        say(change)
+        log_line(change)
     weights = (flag(arguments, "weights")[0] or "").split(",")
-    checks.before_training(found, [name for name in weights if name], flag(arguments, "snapshot")[0] or "")
+    checks.before_training(message, [name for name in weights if name], flag(arguments, "snapshot")[0] or "")
     if not changes:
         return arguments
     made = Path(folder, Path(path).name)
-    made.write_text(solver.to_text(found))
+    made.write_text(solver.to_text(message))
     return [*arguments[:at], f"-solver={made}", *arguments[at + places :]]
 
 
@@ -115,7 +115,7 @@ def main(arguments):
         except ValueError as error:
             status, said = 1, str(error)
     if said:
-        say(said)
+        log_line(said)
     if run_folder:
         Path(run_folder, "status").write_text(str(status))
     return status

@@ -25,8 +25,10 @@ def read_list(path):
     """A list of upstream (`path label` a line) -> (paths, labels). BadInput names the line."""
     require(path, "list")
     paths, labels = [], []
-    with open(path, errors="surrogateescape") as lines:
+    with open(path, encoding="utf-8", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, start=1):
+            if line.startswith("\ufeff"):  # the original takes it for a part of the first path
+                raise BadInput(f"{path} line {number}: expected `path label`, got a byte-order mark (BOM) before it")
             parts = line.split()
             try:
                 labels.append(float(parts[1]))
@@ -87,7 +89,7 @@ def _data_layer(layer):
     return doubt
 
 
-def before_training(found, weights, snapshot):
+def before_training(message, weights, snapshot):
     """BadInput unless files, lists, images and folders are there. Says on stderr what is doubtful.
 
     found: SolverParameter; weights: files to start from; snapshot: the solver state to resume from, or "".
@@ -96,14 +98,14 @@ def before_training(found, weights, snapshot):
         require(name, "weights")
     if snapshot:
         require(snapshot, "solver state")
-    if found.snapshot_prefix:
-        problem = advice.unwritable(os.path.dirname(found.snapshot_prefix) or ".")
+    if message.snapshot_prefix:
+        problem = advice.unwritable(os.path.dirname(message.snapshot_prefix) or ".")
         if problem:
             raise BadInput(problem)
-    if not found.net:
+    if not message.net:
         return
-    require(found.net, "network")
-    for layer in solver.read(found.net, solver.schema().NetParameter()).layer:
+    require(message.net, "network")
+    for layer in solver.read(message.net, solver.schema().NetParameter()).layer:
         if layer.type == "Python" and layer.python_param.module.startswith(DATA_LAYERS):
             doubt = _data_layer(layer)
             if doubt:

@@ -28,7 +28,7 @@ def mapped(asked, number):
     if asked == "all":
         return asked
     try:
-        found = [int(one) % number for one in asked.split(",")]
+        numbers = [int(number_text) % number for number_text in asked.split(",")]
     except ValueError:
         raise ValueError(f"-gpu: expected numbers or all, got {asked!r}") from None
-    return ",".join(str(one) for one in dict.fromkeys(found))
+    return ",".join(str(device) for device in dict.fromkeys(numbers))

@@ -88,12 +88,14 @@ def prepare_script():
     set_device = caffe.set_device
 
     def on_gpu(asked):
-        found = asked % number
-        if found != asked:
+        available = asked % number
+        if available != asked:
             print(
-                f"GPU {asked} asked for, running on GPU {found}: this machine has {number}", file=sys.stderr, flush=True
+                f"GPU {asked} asked for, running on GPU {available}: this machine has {number}",
+                file=sys.stderr,
+                flush=True,
             )
-        set_device(found)
+        set_device(available)
 
     def on_cpu(asked):
         print(f"GPU {asked} asked for, running on the CPU: {why}", file=sys.stderr, flush=True)

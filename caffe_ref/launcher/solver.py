@@ -31,7 +31,7 @@ def read(path, message):
 
 def _shown(message, field):
     if field.label == field.LABEL_REPEATED:
-        return " ".join(str(one) for one in getattr(message, field.name)) or "not set"
+        return " ".join(str(value) for value in getattr(message, field.name)) or "not set"
     if not message.HasField(field.name):
         return "not set"
     value = getattr(message, field.name)

@@ -10,7 +10,8 @@ import numpy as np
 def read_list(path, root):
     """A list file (`path label` a line) -> (image paths below root, labels as floats). ValueError names the line."""
     paths, labels = [], []
-    with open(path) as lines:
+    # A byte-order mark is no part of the first path; names in another encoding reach the file system as they are
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, start=1):
             parts = line.split()
             try:

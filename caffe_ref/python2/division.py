@@ -10,8 +10,8 @@ _WHOLE = "biu"  # numpy's kinds: bool, signed, unsigned
 
 def _method(value, name):
     """A method of the value's class, as Python looks up operators."""
-    found = getattr(type(value), name, None)
-    return None if found is None else found.__get__(value)
+    method = getattr(type(value), name, None)
+    return None if method is None else method.__get__(value)
 
 
 def _tried(pairs):
@@ -93,8 +93,8 @@ class Division(ast.NodeTransformer):
             owner, index = once(target.value), once(_index(target.slice))
             read, write = (ast.Subscript(owner, index, context) for context in (ast.Load(), ast.Store()))
         result = self._call(IN_PLACE, read, node.value, node)
-        after = [ast.Delete([ast.Name(one.targets[0].id, ast.Del()) for one in before])] if before else []
-        return [ast.copy_location(one, node) for one in (*before, ast.Assign([write], result), *after)]
+        after = [ast.Delete([ast.Name(statement.targets[0].id, ast.Del()) for statement in before])] if before else []
+        return [ast.copy_location(statement, node) for statement in (*before, ast.Assign([write], result), *after)]
 
 
 def _index(node):
@@ -103,5 +103,5 @@ def _index(node):
         parts = [part or ast.Constant(None) for part in (node.lower, node.upper, node.step)]
         return ast.Call(ast.Name("slice", ast.Load()), parts, [])
     if isinstance(node, ast.Tuple):
-        return ast.Tuple([_index(one) for one in node.elts], ast.Load())
+        return ast.Tuple([_index(element) for element in node.elts], ast.Load())
     return node

@@ -71,8 +71,8 @@ def prepare(more=None):
 
 def install(roots=None, before_first=None):
     """Translate modules below `roots` from now on; before_first() is called once, before the first of them runs."""
-    found = default_roots() if roots is None else roots
-    Finder.roots = tuple(os.path.join(os.path.realpath(root), "") for root in found)
+    folders = default_roots() if roots is None else roots
+    Finder.roots = tuple(os.path.join(os.path.realpath(root), "") for root in folders)
     Finder.before_first = lambda: prepare(before_first)
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)

@@ -41,15 +41,15 @@ def _declares(data):
 def _original_lines(tree):
     """Line of the file for each line of the translated text (both from 1): a leaf of the file keeps its number, a new
     one has none, and a line of new leaves only belongs to the line before it."""
-    found, at = {}, 1
+    line_numbers, at = {}, 1
     for leaf in tree.leaves():
         at += leaf.prefix.count("\n")
         if leaf.lineno and leaf.value.strip():
-            found.setdefault(at, leaf.lineno)
+            line_numbers.setdefault(at, leaf.lineno)
         at += leaf.value.count("\n")
     lines = [1]
     for line in range(1, at + 1):
-        lines.append(found.get(line, lines[-1]))
+        lines.append(line_numbers.get(line, lines[-1]))
     return lines
 
 

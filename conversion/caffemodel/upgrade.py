@@ -107,7 +107,7 @@ def _known_type(layer, version):
 
 def padded_convolutions(message):
     """V0's padding layers folded into what reads them: [(layer, bottoms, pad or None)], padding layers left out."""
-    made_by, found = {}, []
+    made_by, match = {}, []
     for layer in message.layers:
         bottoms, pad = list(layer.bottom), None
         for j, blob in enumerate(bottoms):
@@ -117,9 +117,9 @@ def padded_convolutions(message):
                     raise CaffemodelError(f"layer {layer.layer.name}: a padding layer may only feed one conv or pool")
                 bottoms[j], pad = source.bottom[0], source.layer.pad
         if layer.layer.type != "padding":
-            found.append((layer, bottoms, pad))
+            match.append((layer, bottoms, pad))
         made_by.update(dict.fromkeys(layer.top, layer))
-    return found
+    return match
 
 
 def to_v2(message):

@@ -18,8 +18,8 @@ from rankiqa_convert.weights import read_safetensors, to_net, write_safetensors
 
 def show(options: argparse.Namespace) -> int:
     """Print what a model file holds; returns the exit status."""
-    found = inspect(options.model)
-    print(json.dumps(found) if options.json else table(found))
+    description = inspect(options.model)
+    print(json.dumps(description) if options.json else table(description))
     return 0
 
 

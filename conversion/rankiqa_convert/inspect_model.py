@@ -31,7 +31,9 @@ def inspect(path: Path) -> dict:
         more = {"iter": state.iter, "learned_net": state.learned_net, "current_step": state.current_step}
         return {"format": "solverstate" + _hdf5(kind), "version": "V2", "layers": layers, **more}
     net = read(path)
-    layers = [{"name": one.name, "type": one.type, "blobs": [_blob(b) for b in one.blobs]} for one in net.layers]
+    layers = [
+        {"name": layer.name, "type": layer.type, "blobs": [_blob(b) for b in layer.blobs]} for layer in net.layers
+    ]
     content = {"format": "caffemodel" + _hdf5(kind), "version": net.version, "layers": layers, "name": net.name}
     return {**content, "unknown": net.unknown, **_network(net, path)}
 
@@ -67,14 +69,14 @@ def _safetensors(path: Path) -> dict:
     with contextlib.suppress(KeyError, TypeError, ValueError):  # another writer's, or none: then there are no types
         types = {layer["name"]: layer["type"] for layer in parse_json(metadata["layers"])}
         layers = {name: layers[name] for name in [*types, *layers] if name in layers}  # Caffe's order first
-    found = [{"name": name, "type": types.get(name, ""), "blobs": blobs} for name, blobs in layers.items()]
+    rows = [{"name": name, "type": types.get(name, ""), "blobs": blobs} for name, blobs in layers.items()]
     kept = {key: value for key, value in metadata.items() if key not in ("layers", "format", "version")}
     version = metadata.get("version", "")
     try:
         meaning = said_meaning(from_metadata(metadata))
     except ValueError:
         meaning = None
-    return {"format": "safetensors", "version": version, "layers": found, "metadata": kept, "meaning": meaning}
+    return {"format": "safetensors", "version": version, "layers": rows, "metadata": kept, "meaning": meaning}
 
 
 def _row(values: np.ndarray) -> dict:
@@ -82,12 +84,14 @@ def _row(values: np.ndarray) -> dict:
     return {"shape": list(values.shape), "dtype": str(values.dtype), "sha256": digest, "finite": finite}
 
 
-def table(found: dict) -> str:
+def table(description: dict) -> str:
     """The same for a reader."""
-    more = [f"{k} {v}" for k, v in found.items() if k in ("name", "iter", "learned_net", "current_step") and v != ""]
-    lines = [" ".join([found["format"], found["version"], *more])]
-    width = max([len(layer["name"]) for layer in found["layers"]] or [0])
-    for layer in found["layers"]:
+    more = [
+        f"{k} {v}" for k, v in description.items() if k in ("name", "iter", "learned_net", "current_step") and v != ""
+    ]
+    lines = [" ".join([description["format"], description["version"], *more])]
+    width = max([len(layer["name"]) for layer in description["layers"]] or [0])
+    for layer in description["layers"]:
         first = f"{layer['name']:<{width}}  {layer['type']:<16}"
         for blob in layer["blobs"] or [None]:
             text = ""
@@ -96,12 +100,12 @@ def table(found: dict) -> str:
                 text = f"{shape:<18} {blob['dtype']:<8} {blob['sha256']}" + ("" if blob["finite"] else "  NOT FINITE")
             lines.append(f"{first}  {text}".rstrip())
             first = " " * len(first)
-    lines += [f"not known to Caffe 1.0, kept: {one}" for one in found.get("unknown", [])]
-    if found.get("network"):
-        lines.append(f"network of RankIQA: {found['network']}, structure {found['structure']}")
-    if found.get("meaning"):
-        known = [f"{key} {value}" for key, value in found["meaning"].items() if value is not None]
+    lines += [f"not known to Caffe 1.0, kept: {field}" for field in description.get("unknown", [])]
+    if description.get("network"):
+        lines.append(f"network of RankIQA: {description['network']}, structure {description['structure']}")
+    if description.get("meaning"):
+        known = [f"{key} {value}" for key, value in description["meaning"].items() if value is not None]
         lines.append("score: " + ", ".join(known))
-    if found.get("differs"):
-        lines.append(f"not RankIQA's: {found['differs']}")
+    if description.get("differs"):
+        lines.append(f"not RankIQA's: {description['differs']}")
     return "\n".join(lines)

@@ -55,7 +55,7 @@ def differences(net: Net, architecture: Architecture, fc: Sequence[str], until: 
     Returns:
         A text of each difference, with the layer's name.
     """
-    layers, found = v2_layers(net), []
+    layers, differences = v2_layers(net), []
     steps = expected_steps(architecture, fc)
     if until is not None:
         steps = steps[: [step.name for step in steps].index(until) + 1]
@@ -65,9 +65,9 @@ def differences(net: Net, architecture: Architecture, fc: Sequence[str], until: 
         return ["the rules for phases: expected include and exclude messages, got damaged ones"]
     for kept in phases:
         for problem in _Flow(kept, net, architecture, steps, until is None).problems():
-            if problem not in found:
-                found.append(problem)
-    return found
+            if problem not in differences:
+                differences.append(problem)
+    return differences
 
 
 def _phases(net: Net, layers: list) -> list[list]:
@@ -117,22 +117,22 @@ class _Flow:
         last = self.steps[-1].name
         if last not in self.names:
             return [f"missing {self.steps[-1]} among the layers with data"]
-        chain, found = self._way_back(self.names.index(last))
-        found += self._compare([i for i in chain if self.layers[i].type not in _TRANSPARENT])
+        chain, differences = self._way_back(self.names.index(last))
+        differences += self._compare([i for i in chain if self.layers[i].type not in _TRANSPARENT])
         if self.whole:
-            found += self._after(chain)
-        return found
+            differences += self._after(chain)
+        return differences
 
     def _label(self, i: int) -> str:
         return f"{self.names[i]} ({text_of(self.layers[i].type)})"
 
     def _way_back(self, at: int) -> tuple[list[int], list[str]]:
         """(layers from the image to layer `at`, problems of connection and input)."""
-        chain, found = [at], []
+        chain, differences = [at], []
         while True:
             layer, reads = self.layers[at], self.reads[at]
             if len(reads) != 1 or (len(layer.top) != 1 and layer.type != "Split"):
-                found.append(
+                differences.append(
                     f"{self._label(at)}: expected one bottom and one top, got {len(reads)} and {len(layer.top)}"
                 )
             if not reads:
@@ -140,15 +140,15 @@ class _Flow:
             blob, maker, top = reads[0]
             if maker is None:
                 if self.whole:
-                    found += self._outside(at, blob)
+                    differences += self._outside(at, blob)
                 break
             if not self.layers[maker].bottom:
                 if self.whole:
-                    found += self._source(maker, top)
+                    differences += self._source(maker, top)
                 break
             at = maker
             chain.append(at)
-        return chain[::-1], found
+        return chain[::-1], differences
 
     def _outside(self, at: int, blob: str) -> list[str]:
         """Problems of an input that no layer makes: old caffemodels name it, or say nothing."""
@@ -161,18 +161,22 @@ class _Flow:
 
     def _source(self, i: int, top: int) -> list[str]:
         """Problems of the layer that the image comes from."""
-        layer, found = self.layers[i], []
+        layer, differences = self.layers[i], []
         tops = [text_of(name) for name in layer.top]
         ordered = layer.type in _ORDERED or layer.type == "Input"
         expected = tops.index("data") if "data" in tops else 0 if ordered else top
         if top != expected:
-            found.append(f"{self._label(i)}: expected top {tops[expected]} to be read as the image, got {tops[top]}")
+            differences.append(
+                f"{self._label(i)}: expected top {tops[expected]} to be read as the image, got {tops[top]}"
+            )
         crop, image = self.architecture.crop, (3, self.architecture.crop, self.architecture.crop)
         if layer.type == "Input":
             shapes = read_settings(layer, "input_param").shape
             shape = tuple(shapes[top if len(shapes) > 1 else 0].dim) if shapes else ()
             if len(shape) and shape[1:] != image:
-                found.append(f"{self._label(i)}: expected N x 3 x {crop} x {crop}, got {' x '.join(map(str, shape))}")
+                differences.append(
+                    f"{self._label(i)}: expected N x 3 x {crop} x {crop}, got {' x '.join(map(str, shape))}"
+                )
         # What a data layer does to the pixels is part of what the weights expect
         for field in ("transform_param", "data_param", "image_data_param", "window_data_param"):
             settings = read_settings(layer, field)
@@ -184,18 +188,18 @@ class _Flow:
                 value = getattr(settings, name)
                 value = list(value) if known[name].is_repeated else value
                 if value != right and not (name == "crop_size" and value == 0):
-                    found.append(f"{self._label(i)} {name}: expected {right or 'none'}, got {value}")
-        return found
+                    differences.append(f"{self._label(i)} {name}: expected {right or 'none'}, got {value}")
+        return differences
 
     def _compare(self, chain: list[int]) -> list[str]:
         """Every difference between the steps of the table and the layers on the way."""
         got = [Step(self.names[i], text_of(self.layers[i].type), settings_of(self.layers[i])) for i in chain]
         keys = [[(step.type, step.name if step.has_weights else "") for step in side] for side in (self.steps, got)]
-        found, shared = [], {}
+        differences, shared = [], {}
         for tag, a, a_end, b, b_end in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
             if tag == "equal":
                 for expected, step in zip(self.steps[a:a_end], got[b:b_end], strict=True):
-                    found += [
+                    differences += [
                         f"{step} {key}: expected {expected.settings.get(key, 'none')}, got {step.settings.get(key)}"
                         for key in {**expected.settings, **step.settings}
                         if expected.settings.get(key) != step.settings.get(key)
@@ -205,16 +209,16 @@ class _Flow:
             if b_end < len(got):
                 where += f" and before {got[b_end]}"
             expected = ", ".join(map(str, self.steps[a:a_end])) or "nothing"
-            found.append(f"{where}: expected {expected}, got {', '.join(map(str, got[b:b_end])) or 'nothing'}")
+            differences.append(f"{where}: expected {expected}, got {', '.join(map(str, got[b:b_end])) or 'nothing'}")
         for i in chain:
             for param in self.layers[i].param:
                 if param.name and shared.setdefault(param.name, i) != i:
-                    found.append(f"{self._label(i)}: shares its weights with {self._label(shared[param.name])}")
-        return found
+                    differences.append(f"{self._label(i)}: shares its weights with {self._label(shared[param.name])}")
+        return differences
 
     def _after(self, chain: list[int]) -> list[str]:
         """What reads a blob of the network and is neither in it nor a loss or measure."""
-        found, inside = [], set(chain)
+        differences, inside = [], set(chain)
         for i, layer in enumerate(self.layers):
             makers = {maker for _, maker, _ in self.reads[i]}
             if i in inside or not makers & inside:
@@ -226,8 +230,8 @@ class _Flow:
             ends = layer.type in _ENDS or text_of(layer.type).endswith("Loss")
             if in_place or not (ends or (layer.type == "Python" and len(layer.bottom) > 1)):
                 before = next(self._label(maker) for _, maker, _ in self.reads[i] if maker in inside)
-                found.append(f"after {before}: expected a loss or nothing, got {self._label(i)}")
-        return found
+                differences.append(f"after {before}: expected a loss or nothing, got {self._label(i)}")
+        return differences
 
 
 def check_types(net: Net, types: dict[str, str]) -> list[str]:

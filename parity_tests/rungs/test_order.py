@@ -176,7 +176,7 @@ def test_sort_of_2017():
 
 def test_bad_lists(tmp_path):
     path = tmp_path / "list.txt"
-    cases = {"a.png 1\nb.png\n": "line 2: expected `path label`", "": "an empty file", "a.png nan\n": "finite labels"}
+    cases = {"a.png 1\nb.png\n": "line 2: expected `path label`", "": "an empty file", "a.png nan\n": "expected a finite number"}
     for text, message in cases.items():
         path.write_text(text)
         with pytest.raises(ValueError, match=message):

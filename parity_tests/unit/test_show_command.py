@@ -1,6 +1,7 @@
 """`rankiqa show distortions`: every picture of the page is what it says."""
 
 import base64
+import importlib.util
 import io
 import os
 import re
@@ -49,6 +50,9 @@ class Page(HTMLParser):
             self.rows[-1][1].append(text.strip())
 
 
+NOT_MADE = () if importlib.util.find_spec("bm3d") else ("tid2013-ID",)
+
+
 def picture(address):
     assert address.startswith("data:image/png;base64,")
     return np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
@@ -69,7 +73,7 @@ def small(photograph, tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(small, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "page.html"
-    assert show("--image", small, "--out", out, "--seed", 3) == 0
+    assert show("--image", small, "--out", out, "--seed", 3) == (1 if NOT_MADE else 0)
     assert os.listdir(out.parent) == ["page.html"]
     return out.read_text(encoding="utf-8")
 
@@ -84,6 +88,9 @@ def test_a_row_a_type_a_column_a_level(page, small):
         row = DATASETS[dataset][kind]
         assert words[0] == kind and row.title in words[1] and words[2] == row.parameter
         assert words[3] == {"upstream": "original", "listed": "listed", "ours": "ours", "wild": "wild"}[row.origin]
+        if identity in NOT_MADE:
+            assert not pictures
+            continue
         assert len(pictures) == len(row.levels)
         for level, (shown, alt, caption) in enumerate(pictures, start=1):
             made = rankiqa.distort(pristine, kind, level, random_generator(3, "cat", kind, level), dataset)

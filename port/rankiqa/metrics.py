@@ -104,11 +104,11 @@ def fit_logistic(
         starts = [_to_standard[parameters](start.parameters, *units)]
     else:
         starts = _starts(x, y, parameters)
-    found = [_fitted(_FUNCTIONS[parameters], x, y, first) for first in starts]
-    if not any(found):  # the best fit lies at infinity, as for points on a line: the best within bounds
-        found = [_fitted(_FUNCTIONS[parameters], x, y, first, LIMIT) for first in starts]
+    fits = [_fitted(_FUNCTIONS[parameters], x, y, first) for first in starts]
+    if not any(fits):  # the best fit lies at infinity, as for points on a line: the best within bounds
+        fits = [_fitted(_FUNCTIONS[parameters], x, y, first, LIMIT) for first in starts]
     # A start counts as well: it may be a good fit that does not converge further
-    candidates = [fit for fit in (*found, *starts) if fit and np.ptp(_FUNCTIONS[parameters](x, *fit)) > 0]
+    candidates = [fit for fit in (*fits, *starts) if fit and np.ptp(_FUNCTIONS[parameters](x, *fit)) > 0]
     if not candidates:  # constant curves only, as for a resample that holds three images again and again
         raise ValueError("expected values that a logistic function fits, got none that does: it would be constant")
     best = min(candidates, key=lambda fit: float(np.sum((_FUNCTIONS[parameters](x, *fit) - y) ** 2)))
@@ -156,15 +156,15 @@ def _fitted(
         warnings.simplefilter("ignore", optimize.OptimizeWarning)  # its covariance is not used
         try:
             if limit is None:
-                found = optimize.curve_fit(function, x, y, first, maxfev=MOST_CALLS)[0]
+                fitted = optimize.curve_fit(function, x, y, first, maxfev=MOST_CALLS)[0]
             else:
                 inside = np.clip(first, -0.9 * limit, 0.9 * limit)
-                found = optimize.curve_fit(function, x, y, inside, bounds=(-limit, limit))[0]
+                fitted = optimize.curve_fit(function, x, y, inside, bounds=(-limit, limit))[0]
         except (RuntimeError, ValueError):
             return None
-    predicted = function(x, *found)
-    usable = np.isfinite(found).all() and np.isfinite(predicted).all()
-    return tuple(float(value) for value in found) if usable else None
+    predicted = function(x, *fitted)
+    usable = np.isfinite(fitted).all() and np.isfinite(predicted).all()
+    return tuple(float(value) for value in fitted) if usable else None
 
 
 def _vqeg_from(b, x0, dx, y0, dy):

@@ -35,11 +35,11 @@ def main(argv=None):
     except RuntimeError as error:  # no engine, or Caffe's own words
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    found = {"ratios": ratios, "medians": medians, "machine": machine()}
+    result = {"ratios": ratios, "medians": medians, "machine": machine()}
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
         return 0
-    for kind, values in found.items():
+    for kind, values in result.items():
         for name, value in values.items():
             print(f"{kind:<8} {name:<24} {value:.3g}" if isinstance(value, float) else f"{kind:<8} {name:<24} {value}")
     return 0

@@ -47,7 +47,7 @@ def _distort(row, image, value, rng, path):
 def port_seconds(names):
     """{type: seconds of an image}, in this process."""
     cv2.setNumThreads(1)
-    image, rng, found = photograph(), np.random.default_rng(0), {}
+    image, rng, seconds = photograph(), np.random.default_rng(0), {}
     with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         path = Path(folder, "picture.jpg")
         for name in names:
@@ -58,8 +58,8 @@ def port_seconds(names):
                 for value in row.levels:
                     _distort(row, image, value, rng, path)
                 passes += 1
-            found[name] = (time.perf_counter() - start) / passes / len(row.levels)
-    return found
+            seconds[name] = (time.perf_counter() - start) / passes / len(row.levels)
+    return seconds
 
 
 def _child(names):
@@ -94,9 +94,9 @@ def _set(images, out, workers):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"rankiqa distort: {done.stderr.strip().splitlines()[-1]}")
-    found = json.loads(done.stdout)
+    summary = json.loads(done.stdout)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return found["seconds"], processor, max(found["worker_peak_mb"])
+    return summary["seconds"], processor, max(summary["worker_peak_mb"])
 
 
 def _workers(folder):
@@ -106,11 +106,11 @@ def _workers(folder):
         images.mkdir()
         for path in sorted(PHOTOGRAPHS.glob("*.jpg")):
             cv2.imwrite(str(images / f"{path.stem}.bmp"), photograph(path.stem)[..., ::-1])
-    found = []
+    measured = []
     for workers in (1, 2):
         with tempfile.TemporaryDirectory(prefix="set-", dir=folder) as out:
-            found.append(_set(images, Path(out, "set"), workers))
-    return found
+            measured.append(_set(images, Path(out, "set"), workers))
+    return measured
 
 
 def measure(rounds):
@@ -126,14 +126,14 @@ def measure(rounds):
                 theirs.append(octave.seconds(photograph(), {name: TID2013[name].levels for name in asked}, SHORTEST))
             made.append(_workers(folder))
     ratios = {
-        f"octave_over_port_{name}": median(one[name] / ours[name] for one, ours in zip(theirs, port, strict=True))
+        f"octave_over_port_{name}": median(times[name] / ours[name] for times, ours in zip(theirs, port, strict=True))
         for name in asked
         if theirs
     }
-    ratios["workers_2_over_1"] = median(one[0] / two[0] for one, two in made)
-    medians = {f"port_{name}_images_per_s": 1 / median(one[name] for one in port) for name in names}
+    ratios["workers_2_over_1"] = median(times[0] / two[0] for times, two in made)
+    medians = {f"port_{name}_images_per_s": 1 / median(times[name] for times in port) for name in names}
     if theirs:
-        medians |= {f"octave_{name}_images_per_s": 1 / median(one[name] for one in theirs) for name in asked}
+        medians |= {f"octave_{name}_images_per_s": 1 / median(times[name] for times in theirs) for name in asked}
     for number in (1, 2):
         medians[f"workers_{number}_s"] = median(row[number - 1][0] for row in made)
         medians[f"workers_{number}_processor_s"] = median(row[number - 1][1] for row in made)

@@ -37,11 +37,11 @@ class _Held(TorchDispatchMode):
         self.users, self.now, self.peak = {}, 0, 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        found = func(*args, **(kwargs or {}))
-        for tensor in found if isinstance(found, (tuple, list)) else [found]:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else [result]:
             if torch.is_tensor(tensor):
                 self._hold(tensor)
-        return found
+        return result
 
     def _hold(self, tensor):
         storage = tensor.untyped_storage()
@@ -98,7 +98,7 @@ def measure(rounds):
         loop.append(_seconds(lambda: _double_loop(scores[1].tolist()), REPEATS))
         iteration.append(_seconds(lambda: model(crops).sum().backward(), 1) * 45 / len(crops))
     ratios = {"share_of_a_vgg16_iteration": median(t / whole for t, whole in zip(times[1], iteration, strict=True))}
-    ratios["port_over_double_loop_time"] = median(t / one for t, one in zip(times[1], loop, strict=True))
+    ratios["port_over_double_loop_time"] = median(t / seconds for t, seconds in zip(times[1], loop, strict=True))
     for small, large in zip(SIZES, SIZES[1:]):
         ratios[f"time_{45 * large}_over_{45 * small}"] = median(times[large]) / median(times[small])
         ratios[f"memory_{45 * large}_over_{45 * small}"] = memory[large] / memory[small]

@@ -54,9 +54,9 @@ def _port(arch, steps, folder, products=False):
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; import bench_train; "
                f"bench_train._port_process({arch!r}, {steps}, {str(folder)!r}, {products})"]  # fmt: skip
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"} if products else None  # as `rankiqa train`
-    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    found = json.loads(found.splitlines()[-1])
-    return found["seconds"][1:], found["peak"]
+    measured = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    measured = json.loads(measured.splitlines()[-1])
+    return measured["seconds"][1:], measured["peak"]
 
 
 def _caffe(client, arch, steps, folder):
@@ -76,16 +76,16 @@ def measure(rounds):
         for i in range(rounds):
             for arch, steps in STEPS.items():
                 print(f"bench: round {i + 1} of {rounds}, {arch}", file=sys.stderr)
-                found = {
+                measured = {
                     "caffe": _caffe(client, arch, steps + 1, folder),
                     "port": _port(arch, steps + 1, folder),
                     "products": _port(arch, steps + 1, folder, products=True),
                 }
-                for who, (times, peak) in found.items():
+                for who, (times, peak) in measured.items():
                     seconds.setdefault(f"{who}_{arch}", []).extend(times)
                     peaks.setdefault(f"{who}_{arch}", []).append(peak)
                 for who, values in ratios.items():
-                    values[arch].append(median(found[who][0]) / median(found["caffe"][0]))
+                    values[arch].append(median(measured[who][0]) / median(measured["caffe"][0]))
     by_name = {}
     for who, by_arch in ratios.items():
         by_name |= {f"{who}_over_caffe_time_{arch}": median(values) for arch, values in by_arch.items()}

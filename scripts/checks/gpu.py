@@ -45,7 +45,7 @@ def missing():
 
 def largest(errors):
     """(largest error, its key); a nan is the largest."""
-    key = max(errors, key=lambda one: np.inf if np.isnan(errors[one]) else errors[one])
+    key = max(errors, key=lambda name: np.inf if np.isnan(errors[name]) else errors[name])
     return errors[key], key
 
 
@@ -71,15 +71,15 @@ def compare(arch, cpu, gpu, folder):
     job = {"name": "net", "kind": "forward", "net": "deploy.prototxt", "weights": "w.caffemodel"}
     job.update(inputs={"data": "data"}, top_diffs={output: "ones"}, backward=True)
     job["return"] = ["tops", "param_diffs"]
-    one, other = (who.ask(f"gpu_check/{arch}", [job], arrays, files) for who in (cpu, gpu))
-    layers = {key: one.error(key, other.array(key)) for key in one if "/top/" in key}
+    on_cpu, on_gpu = (who.ask(f"gpu_check/{arch}", [job], arrays, files) for who in (cpu, gpu))
+    layers = {key: on_cpu.error(key, on_gpu.array(key)) for key in on_cpu if "/top/" in key}
     error, where = largest(layers)
     text = f"{arch}: {len(layers)} layers, largest error {error:.1e} (tolerance {FORWARD:.0e}) in {where}"
     passed = show(error <= FORWARD, text)
     medians = {}
-    for key in one:
+    for key in on_cpu:
         if "/param_diff/" in key:
-            a, b = one.array(key).astype(np.float64), other.array(key)
+            a, b = on_cpu.array(key).astype(np.float64), on_gpu.array(key)
             medians[key] = np.median(np.abs(a - b)) / (np.abs(a).mean() or 1)
     error, where = largest(medians)
     text = f"{arch}: {len(medians)} gradients, largest median error {error:.1e} (tolerance {BACKWARD:.0e}) in {where}"
@@ -106,8 +106,8 @@ def main(argv=None):
         show(False, f"a Docker engine: {why}")
         return 1
     if not build.up_to_date(client, IMAGE, build.AUTO):
-        found = "made from other files than these" if build.labels(client, IMAGE) else "not there"
-        show(False, f"the image {IMAGE}: {found}; .venv/bin/python docker/build.py --gpu makes it")
+        state = "made from other files than these" if build.labels(client, IMAGE) else "not there"
+        show(False, f"the image {IMAGE}: {state}; .venv/bin/python docker/build.py --gpu makes it")
         if not options.cpu:
             print(f"     and then: {missing()}")
         return 1

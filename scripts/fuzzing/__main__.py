@@ -53,12 +53,14 @@ def main(argv: list[str] | None = None) -> int:
         for kind in options.kinds or damage.KINDS:
             calls = damage.calls(kind, Path(folder, "files"), options.count, options.seed)
             outcomes = survey(calls, options.seconds)
-            whole = [one for one in outcomes if one.name.startswith(damage.WHOLE)]
-            outcomes = [one for one in outcomes if one not in whole]
+            whole = [outcome for outcome in outcomes if outcome.name.startswith(damage.WHOLE)]
+            outcomes = [outcome for outcome in outcomes if outcome not in whole]
             table[kind] = counts(outcomes)
             if not options.json:
                 print(f"{kind:<11} " + ", ".join(f"{name} {count}" for name, count in table[kind].items()), flush=True)
-            faults = [one for one in outcomes if one.is_fault] + [one for one in whole if one.result != RIGHT]
+            faults = [outcome for outcome in outcomes if outcome.is_fault] + [
+                outcome for outcome in whole if outcome.result != RIGHT
+            ]
             faulty |= bool(faults)
             for fault in faults[:SHOWN]:
                 print(f"  {fault.result}: {fault.name}: {fault.detail[-1500:]}", file=sys.stderr)

@@ -33,7 +33,7 @@ class CannotRun(RuntimeError):
     """One line for the user; exit status 2."""
 
 
-def say(text: str) -> None:
+def log_line(text: str) -> None:
     print(f"reproduce: {text}", file=sys.stderr, flush=True)
 
 
@@ -71,15 +71,15 @@ def run_live(client, options, chosen, out: Path, progress: chain.Progress) -> di
     caffe = Live(client)
     recipe = caffe_training.Recipe()
     seed = caffe_training.SEED if options.seed is None else options.seed
-    found = chain.live(caffe, chosen, out, recipe, seed, progress)
+    compared = chain.live(caffe, chosen, out, recipe, seed, progress)
     with progress.step("report", "comparing"):
         about = {"caffe": caffe_version(caffe, out / "caffe"), "image": client.images.get(build.IMAGE).id}
         more = {"timings": progress.timings, "own_images": options.images is not None}
-        made = report_json.build(found, out, "live", about, recipe, seed, more)
-    finish(made, found, out)
+        made = report_json.build(compared, out, "live", about, recipe, seed, more)
+    finish(made, compared, out)
     if options.record:
-        recorded_run.save(found.side, recipe, seed, {**about, "timings": dict(progress.timings)})
-        say(f"recorded under {recorded_run.FOLDER.relative_to(ROOT)}")
+        recorded_run.save(compared.side, recipe, seed, {**about, "timings": dict(progress.timings)})
+        log_line(f"recorded under {recorded_run.FOLDER.relative_to(ROOT)}")
     return made
 
 
@@ -91,43 +91,43 @@ def run_recorded(options, chosen, out: Path, progress: chain.Progress, why: str,
         )
     fresh_folder(out)
     recorded = len(side.images)
-    found = chain.recorded(chosen, out, side, seed, progress)
-    if len(found.side.images) < LEAST_RECORDED * recorded:
+    compared = chain.recorded(chosen, out, side, seed, progress)
+    if len(compared.side.images) < LEAST_RECORDED * recorded:
         raise CannotRun(
-            f"only {len(found.side.images)} of the {recorded} recorded images come out the same on this machine "
+            f"only {len(compared.side.images)} of the {recorded} recorded images come out the same on this machine "
             f"(other versions of the image codecs); nothing is compared. To run live: {live_line}"
         )
-    if found.left_out:
-        say(f"{len(found.left_out)} of {recorded} recorded images come out differently here and are left out")
+    if compared.left_out:
+        log_line(f"{len(compared.left_out)} of {recorded} recorded images come out differently here and are left out")
     with progress.step("report", "comparing"):
         more = {"timings": progress.timings, "why_recorded": why, "to_run_live": live_line}
-        made = report_json.build(found, out, "recorded", about, recipe, seed, more)
-    finish(made, found, out)
+        made = report_json.build(compared, out, "recorded", about, recipe, seed, more)
+    finish(made, compared, out)
     return made
 
 
-def finish(made: dict, found: compare.Compared, out: Path) -> None:
-    for name, text in (("report.html", report_page.render(made, found)), ("report.json", report_json.as_json(made))):
+def finish(made: dict, compared: compare.Compared, out: Path) -> None:
+    for name, text in (("report.html", report_page.render(made, compared)), ("report.json", report_json.as_json(made))):
         with replacing(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
 
 def caffe_version(caffe: Live, folder: Path) -> str:
-    found = re.search(r"caffe version (\S+)", caffe.run(["caffe", "--version"], folder))
-    return found[1] if found else "unknown"
+    match = re.search(r"caffe version (\S+)", caffe.run(["caffe", "--version"], folder))
+    return match[1] if match else "unknown"
 
 
 def last_lines(made: dict, out: Path) -> None:
     for check in made["checks"]:
         if not check["passed"]:
-            say(f"{check['name']}: {check['value']} (limit {check['limit']})")
+            log_line(f"{check['name']}: {check['value']} (limit {check['limit']})")
     srocc, score = made["srocc"], made["score"]
     numbers = [srocc["caffe"], srocc["port"], made["untrained_srocc"]]
-    caffe, port, untrained = ("undefined" if one is None else f"{one:.4f}" for one in numbers)
-    say(f"held-out SROCC with the true level: {caffe} in Caffe, {port} in the port; untrained {untrained}")
-    say(f"largest score difference {score['max_abs_diff']:.3g} on a range of {score['range']:.4g}")
-    say(f"report: {out / 'report.html'}")
-    say(f"verdict: {made['verdict']} ({made['reference']} Caffe)")
+    caffe, port, untrained = ("undefined" if number is None else f"{number:.4f}" for number in numbers)
+    log_line(f"held-out SROCC with the true level: {caffe} in Caffe, {port} in the port; untrained {untrained}")
+    log_line(f"largest score difference {score['max_abs_diff']:.3g} on a range of {score['range']:.4g}")
+    log_line(f"report: {out / 'report.html'}")
+    log_line(f"verdict: {made['verdict']} ({made['reference']} Caffe)")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -138,19 +138,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         chosen, skipped = chosen_photographs.load(options.images)
         for line in skipped:
-            say(f"left out: {line}")
+            log_line(f"left out: {line}")
         return compared(options, chosen, progress)
     except (chosen_photographs.PhotographError, CannotRun, recorded_run.NoRecording) as error:
-        say(str(error))
+        log_line(str(error))
         return 2
     except (CaffeError, compare.ConversionError, build.BuildError, engine.NoEngine, DockerException) as error:
-        say(f"failed: {error}")
+        log_line(f"failed: {error}")
         return 1
     except requests.RequestException as error:  # what the SDK lets through when the engine goes away
-        say(f"failed: the Docker engine stopped answering ({str(error).splitlines()[0]})")
+        log_line(f"failed: the Docker engine stopped answering ({str(error).splitlines()[0]})")
         return 1
     except KeyboardInterrupt:
-        say("interrupted")
+        log_line("interrupted")
         return 130
 
 
@@ -161,7 +161,7 @@ def compared(options, chosen, progress: chain.Progress) -> int:
     if options.caffe != "recorded":
         try:
             with engine.engine(install=not options.no_install) as client:
-                say("a Docker engine answers: the original Caffe will train and score, the port convert and score")
+                log_line("a Docker engine answers: the original Caffe will train and score, the port convert and score")
                 build.build(client)
                 fresh_folder(options.out)
                 made = run_live(client, options, chosen, options.out, progress)
@@ -173,10 +173,10 @@ def compared(options, chosen, progress: chain.Progress) -> int:
             why, live_line = str(error).splitlines()[0].split("; ")[0], engine.how_to()
     if options.images:
         raise CannotRun(f"--images needs live Caffe ({why}). To have it: {live_line}")
-    say(f"no live Caffe ({why}): comparing with what live Caffe recorded")
+    log_line(f"no live Caffe ({why}): comparing with what live Caffe recorded")
     made = run_recorded(options, chosen, options.out, progress, why, live_line)
     last_lines(made, options.out)
-    say(f"compared with recorded, not live, Caffe; to run it live: {live_line}")
+    log_line(f"compared with recorded, not live, Caffe; to run it live: {live_line}")
     return 0 if made["verdict"] == "agree" else 1
 
 

@@ -92,18 +92,18 @@ def write_start(caffe: Live, folder: Path, seed: int) -> None:
     caffemodel.write(net, folder / START)
 
 
-def train(caffe: Live, folder: Path, task: str, weights: str, recipe: Recipe, say) -> tuple[Path, dict]:
+def train(caffe: Live, folder: Path, task: str, weights: str, recipe: Recipe, progress) -> tuple[Path, dict]:
     """`caffe train` of one task from `weights` (a file in the folder); returns (the caffemodel made, its loss curves).
 
-    The log stays beside it as TASK.log. say: called with a line now and then.
+    The log stays beside it as TASK.log. progress: called with a line now and then.
     """
     iterations = getattr(recipe, f"{task}_iterations")
 
     def watch(line: str) -> None:
-        if found := ITERATION.search(line):
-            number = int(found[1])
+        if match := ITERATION.search(line):
+            number = int(match[1])
             if number and number % 20 == 0:
-                say(f"iteration {number} of {iterations}, loss {float(found[2]):.3g}")
+                progress(f"iteration {number} of {iterations}, loss {float(match[2]):.3g}")
 
     # One BLAS thread: more bring nothing to matrices this small, and the sums come out alike on any number of cores
     command = ["env", "OPENBLAS_NUM_THREADS=1", "caffe", "train", f"--solver={task}_solver.prototxt"]
@@ -119,13 +119,13 @@ TESTED = re.compile(r"Test net output #\d+: (\w+) = (\S+)")
 
 def curves(log: str) -> dict[str, list[list[float]]]:
     """What Caffe's log says of a training: {"train": [[iteration, loss], ..], and the same for each test output}."""
-    found: dict[str, list[list[float]]] = {"train": []}
+    points: dict[str, list[list[float]]] = {"train": []}
     iteration = 0
     for line in log.splitlines():
         if match := TESTING.search(line):
             iteration = int(match[1])
         elif match := TESTED.search(line):
-            found.setdefault(f"test_{match[1]}", []).append([iteration, float(match[2])])
+            points.setdefault(f"test_{match[1]}", []).append([iteration, float(match[2])])
         elif match := ITERATION.search(line):
-            found["train"].append([int(match[1]), float(match[2])])
-    return found
+            points["train"].append([int(match[1]), float(match[2])])
+    return points

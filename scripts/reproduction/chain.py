@@ -65,9 +65,9 @@ def live(
 
     def ask(name: str, model: Path) -> None:
         at = offsets if name in compare.TRAINED else offsets[:, : compare.UNTRAINED_CROPS]
-        scores[name], digests, found = compare.ask_caffe(caffe, job, name, model, held, at, crops)
+        scores[name], digests, layer_errors = compare.ask_caffe(caffe, job, name, model, held, at, crops)
         if name in compare.TRAINED:
-            layers[name] = found
+            layers[name] = layer_errors
             read[:] = digests
 
     def baselines() -> None:
@@ -107,7 +107,7 @@ def recorded(photographs: list[Photograph], folder: Path, side: CaffeSide, seed:
     """The same from the recording: only the held-out images are made, and those kept that match it pixel for pixel."""
     job = folder / "caffe"
     with progress.step("distort", "distorting the held-out photographs: GB GN JPEG JP2K at five levels"):
-        images = distorted_images.make([one for one in photographs if one.held_out], job, seed)
+        images = distorted_images.make([photograph for photograph in photographs if photograph.held_out], job, seed)
         side, left_out = recorded_run.only(side, {image.name: image.digest for image in images})
     pixels = [compare.rankiqa.read_image(job / image.file) for image in side.images]
     port, equal = {}, {}

@@ -51,7 +51,7 @@ def _finite(series: Series, positive: bool = False) -> list[tuple[float, float, 
 def scatter(name: str, series: list[Series], x_title: str, y_title: str) -> Markup:
     """Points of several series, and the line y = x. name: the id of the chart in its page."""
     figure = go.Figure()
-    values = [value for one in series for x, y, _ in _finite(one) for value in (x, y)]
+    values = [value for line in series for x, y, _ in _finite(line) for value in (x, y)]
     if not values:
         return Markup('<p class="note">Nothing to draw: the scores are not numbers.</p>')
     low, high = min(values), max(values)
@@ -59,11 +59,11 @@ def scatter(name: str, series: list[Series], x_title: str, y_title: str) -> Mark
     ends = [low - margin, high + margin]
     diagonal = {"color": FAINT, "dash": "dash", "width": 1}
     figure.add_scatter(x=ends, y=ends, mode="lines", line=diagonal, hoverinfo="skip", showlegend=False)
-    for one in series:
-        x, y, notes = zip(*_finite(one)) if _finite(one) else ((), (), ())
+    for line in series:
+        x, y, notes = zip(*_finite(line)) if _finite(line) else ((), (), ())
         figure.add_scatter(
-            x=x, y=y, text=notes, name=one.name, mode="markers", hovertemplate="%{text}<extra></extra>",
-            marker={"color": one.colour, "size": 7, "opacity": 0.72},
+            x=x, y=y, text=notes, name=line.name, mode="markers", hovertemplate="%{text}<extra></extra>",
+            marker={"color": line.colour, "size": 7, "opacity": 0.72},
         )  # fmt: skip
     figure.update_xaxes(title=x_title, range=ends, **AXIS)
     figure.update_yaxes(title=y_title, range=ends, **AXIS)
@@ -73,14 +73,14 @@ def scatter(name: str, series: list[Series], x_title: str, y_title: str) -> Mark
 def lines(name: str, series: list[Series], x_title: str, y_title: str) -> Markup:
     """Curves over a logarithmic scale; values that are not positive are left out."""
     figure = go.Figure()
-    drawn = [one for one in series if _finite(one, positive=True)]
+    drawn = [line for line in series if _finite(line, positive=True)]
     if not drawn:
         return Markup('<p class="note">Nothing to draw.</p>')
-    for one in drawn:
-        x, y, _ = zip(*_finite(one, positive=True))
+    for line in drawn:
+        x, y, _ = zip(*_finite(line, positive=True))
         figure.add_scatter(
-            x=x, y=y, name=one.name, mode="lines+markers" if one.dashed else "lines", showlegend=True,
-            line={"color": one.colour, "width": 2.2, "dash": "dash" if one.dashed else "solid"},
+            x=x, y=y, name=line.name, mode="lines+markers" if line.dashed else "lines", showlegend=True,
+            line={"color": line.colour, "width": 2.2, "dash": "dash" if line.dashed else "solid"},
         )  # fmt: skip
     figure.update_xaxes(title=x_title, **AXIS)
     figure.update_yaxes(title=y_title, type="log", dtick="D2", tickformat="~g", **AXIS)

@@ -156,9 +156,9 @@ def correlations(scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 def by_distortion(images: list[Image], scores: dict[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
     """SROCC against the true level, for each distortion with its pristine images, of each of the given scores."""
-    found = {}
+    srocc = {}
     for distortion in ("GB", "GN", "JPEG", "JP2K"):
         mine = [i for i, image in enumerate(images) if image.distortion in (distortion, PRISTINE)]
         levels = np.array([images[i].level for i in mine], np.float64)
-        found[distortion] = {name: correlations(one[mine], levels)["srocc"] for name, one in scores.items()}
-    return found
+        srocc[distortion] = {name: correlations(by_engine[mine], levels)["srocc"] for name, by_engine in scores.items()}
+    return srocc

@@ -63,7 +63,7 @@ def make(photographs: list[Photograph], folder: Path, seed: int) -> list[Image]:
     """Write every image of every photograph below `folder`; returns them photograph by photograph."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
 
-    def one(photograph: Photograph) -> list[Image]:
+    def distorted(photograph: Photograph) -> list[Image]:
         luma = cv2.cvtColor(photograph.pixels, cv2.COLOR_RGB2GRAY)
         made = []
         for kind, (distortion, level) in enumerate([(PRISTINE, 0), *((d, n) for d in LIVE for n in LEVELS)]):
@@ -79,7 +79,7 @@ def make(photographs: list[Photograph], folder: Path, seed: int) -> list[Image]:
         return made
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
-        return [image for made in threads.map(one, photographs) for image in made]
+        return [image for made in threads.map(distorted, photographs) for image in made]
 
 
 def write_lists(images: list[Image], folder: Path) -> None:

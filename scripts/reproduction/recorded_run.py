@@ -49,8 +49,8 @@ def load() -> tuple[CaffeSide, Recipe, int, dict]:
     """(Caffe's side, recipe, seed, about) as recorded. Raises NoRecording."""
     try:
         text = json.loads((FOLDER / "recording.json").read_text())
-        with np.load(FOLDER / "answers.npz", allow_pickle=False) as found:
-            arrays = {key: found[key] for key in found.files}
+        with np.load(FOLDER / "answers.npz", allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
     except FileNotFoundError:
         raise NoRecording("what live Caffe answered was never recorded") from None
     layers: dict[str, Answer] = {}
@@ -61,7 +61,7 @@ def load() -> tuple[CaffeSide, Recipe, int, dict]:
             at = None if values.size == np.prod(shape) else sample_places(int(np.prod(shape)))
             largest = arrays[f"layers|{name}|{layer}|largest"]
             layers.setdefault(name, Answer())[layer] = Array(values, at, shape, largest)
-    images = [Image(**one) for one in text["images"]]
+    images = [Image(**row) for row in text["images"]]
     scores = {key.split("|")[1]: values for key, values in arrays.items() if key.startswith("scores|")}
     side = CaffeSide(
         images,

@@ -27,10 +27,10 @@ def versions() -> dict[str, str]:
 
 
 def build(
-    found: Compared, folder: Path, reference: str, caffe: dict, recipe: caffe_training.Recipe, seed: int, more: dict
+    compared: Compared, folder: Path, reference: str, caffe: dict, recipe: caffe_training.Recipe, seed: int, more: dict
 ) -> dict:
     """The report. reference: "live" or "recorded"; caffe: what is known of the Caffe that answered; more: as it is."""
-    side, port = found.side, found.port
+    side, port = compared.side, compared.port
     levels = np.array([image.level for image in side.images], np.float64)
     labels = np.array([image.label for image in side.images])
     truth = {"rank": levels, "ft": labels}
@@ -46,8 +46,8 @@ def build(
         name: compare.layer_errors(folder / f"{name}.safetensors", side.layer_crops, side.layers[name])
         for name in compare.TRAINED
     }
-    pixels_equal = side.pixels == [distorted_images.pixel_digest(image) for image in found.pixels]
-    checks = _checks(found, both, layers, pixels_equal)
+    pixels_equal = side.pixels == [distorted_images.pixel_digest(image) for image in compared.pixels]
+    checks = _checks(compared, both, layers, pixels_equal)
     rank, fine_tuned = (both[name] for name in compare.TRAINED)
     untrained, start = (compare.correlations(side.scores[name], levels) for name in ("untrained", "start"))
     by_engine = {
@@ -59,7 +59,7 @@ def build(
     return {
         "verdict": "agree" if all(check["passed"] for check in checks) else "disagree",
         "reference": reference,
-        "weights_equal": all(found.weights_equal.values()),
+        "weights_equal": all(compared.weights_equal.values()),
         "score": rank["score"],
         "srocc": {engine: rank[engine]["srocc"] for engine in ("caffe", "port")},
         "lcc": {engine: rank[engine]["lcc"] for engine in ("caffe", "port")},
@@ -81,7 +81,7 @@ def build(
         "images": {
             "held_out": len(side.images),
             "photographs": len({image.photograph for image in side.images}),
-            "left_out": found.left_out,
+            "left_out": compared.left_out,
             "digest": hashlib.sha256("".join(side.pixels).encode()).hexdigest(),
         },
         "settings": {**asdict(recipe), "seed": seed, "arch": caffe_training.ARCH},
@@ -96,14 +96,14 @@ def build(
     }
 
 
-def _checks(found: Compared, both: dict, layers: dict, pixels_equal: bool) -> list[dict]:
+def _checks(compared: Compared, both: dict, layers: dict, pixels_equal: bool) -> list[dict]:
     """What the verdict rests on: name, value, limit, passed (a value that is not a number has not passed)."""
     checks = [
         {"name": "pixels read by both engines are equal", "value": pixels_equal, "limit": True, "passed": pixels_equal}
     ]
     titles = {"rank": "rank", "ft": "fine-tuned"}
     for name, title in titles.items():
-        equal = found.weights_equal[name]
+        equal = compared.weights_equal[name]
         checks.append({"name": f"weights, {title}: bit for bit", "value": equal, "limit": True, "passed": equal})
     for name, title in titles.items():
         score = both[name]["score"]
@@ -125,9 +125,9 @@ def as_json(report: dict) -> str:
 
     def clean(value):
         if isinstance(value, dict):
-            return {key: clean(one) for key, one in value.items()}
+            return {key: clean(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return [clean(one) for one in value]
+            return [clean(item) for item in value]
         return None if isinstance(value, float) and not np.isfinite(value) else value
 
     return json.dumps(clean(report), indent=1, allow_nan=False) + "\n"

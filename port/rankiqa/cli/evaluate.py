@@ -16,35 +16,35 @@ _ROWS = ("n", "srocc", "lcc", "krocc", "plcc_logistic", "rmse")
 
 def add(commands) -> None:
     """Add the command to an argument parser's commands."""
-    one = commands.add_parser(
+    parser = commands.add_parser(
         "evaluate",
         help="correlate scores with people's opinions",
         description="Score the images of a list and correlate the scores with its labels: SROCC, LCC, KROCC, and PLCC "
         "and RMSE after a logistic fit, over all and by distortion type, with bootstrap intervals. "
         "Exit status: 0 all scored, 1 some image could not be, 2 no evaluation (options, weights, list).",
     )
-    one.set_defaults(run=run)
-    one.add_argument(
+    parser.set_defaults(run=run)
+    parser.add_argument(
         "list",
         nargs="?",
         metavar="LIST",
         help="`path label` lines, a NAME_lists.json of `rankiqa lists`, or an evaluation's per-image file, whose "
         "scores are taken as they are (default with --preset: the original's list)",
     )
-    one.add_argument("--weights", metavar="W", help="a .safetensors from `rankiqa convert` or `rankiqa train`")
-    one.add_argument("--json", action="store_true", help="print JSON")
-    _add_list(one)
-    _add_scoring(one)
-    _add_statistics(one)
-    _add_preset(one)
-    files = one.add_argument_group("files")
+    parser.add_argument("--weights", metavar="W", help="a .safetensors from `rankiqa convert` or `rankiqa train`")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_list(parser)
+    _add_scoring(parser)
+    _add_statistics(parser)
+    _add_preset(parser)
+    files = parser.add_argument_group("files")
     files.add_argument("--per-image", metavar="FILE", help="write a row for each image: .csv, or .json with all else")
     files.add_argument("--page", metavar="FILE", help="write a page to look at: scores against opinions, and images")
     files.add_argument("--against", metavar="FILE", help="another evaluation's per-image file: compare with it")
 
 
-def _add_list(one: argparse.ArgumentParser) -> None:
-    group = one.add_argument_group("the list")
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the list")
     group.add_argument("--root", default="", metavar="DIR", help="where relative paths of a list start (default here)")
     group.add_argument("--side", choices=("train", "validation", "test", "all"), help="of a NAME_lists.json")
     group.add_argument(
@@ -57,8 +57,8 @@ def _add_list(one: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_scoring(one: argparse.ArgumentParser) -> None:
-    group = one.add_argument_group("scoring")
+def _add_scoring(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("scoring")
     group.add_argument("--crops", type=int_in_range(1, 100_000), default=30, help="random crops an image (default 30)")
     group.add_argument("--seed", type=SEED, default=0, help="of crops, resamples and splits (default 0)")
     group.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
@@ -68,8 +68,8 @@ def _add_scoring(one: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_statistics(one: argparse.ArgumentParser) -> None:
-    group = one.add_argument_group("statistics")
+def _add_statistics(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("statistics")
     group.add_argument(
         "--logistic", type=int, choices=(4, 5), default=4, help="parameters: 4 (VQEG, default) or 5 (Sheikh et al.)"
     )
@@ -86,8 +86,8 @@ def _add_statistics(one: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_preset(one: argparse.ArgumentParser) -> None:
-    group = one.add_argument_group("the original's evaluations, with its result files")
+def _add_preset(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the original's evaluations, with its result files")
     group.add_argument("--preset", choices=("live", "tid2013"), help="write RESULTS/PRESET/TAG_{srocc,lcc}.txt")
     which = group.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="all images together (default)")
@@ -111,12 +111,12 @@ def run(options: argparse.Namespace) -> int:
         other = scored_images.read(options.against)[0] if options.against else None
         _check_files(options)
         images, about, label_lower = _scored(options, preset)
-        found = evaluation.evaluate(
+        evaluated = evaluation.evaluate(
             images, settings, lower_is_better=about["lower_is_better"], label_lower_is_better=label_lower
         )
-        summary = found.summary | about
+        summary = evaluated.summary | about
         if preset is not None:
-            files = presets.write_results(preset, found.images, options.results)
+            files = presets.write_results(preset, evaluated.images, options.results)
             mode = "each" if preset.each else "all"
             summary["preset"] = {"name": preset.dataset, "evaluates": mode, "net": preset.net, "files": files}
         if other is not None:
@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
         if options.page:
             from rankiqa.evaluation import page
 
-            page.write(options.page, found, summary)
+            page.write(options.page, evaluated, summary)
     except (ValueError, RuntimeError, MemoryError) as error:  # torch's own when memory fails
         return _failed(error)
     except OSError as error:
@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(summary, indent=1, allow_nan=False))
     else:
         _show(summary)
-    return 1 if found.errors else 0
+    return 1 if evaluated.errors else 0
 
 
 def _failed(error: BaseException) -> int:

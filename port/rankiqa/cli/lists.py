@@ -50,7 +50,7 @@ def _ranked(options: argparse.Namespace) -> tuple[dict, int, dict]:
     from rankiqa.datasets import ranked_folders, splits
 
     worst_first = options.order == "worst-first"
-    found = ranked_folders.read(
+    blocks = ranked_folders.read(
         options.folder,
         options.types,
         options.levels,
@@ -60,13 +60,13 @@ def _ranked(options: argparse.Namespace) -> tuple[dict, int, dict]:
         level_names_from=options.level_names_from,
         partial=options.allow_partial,
     )
-    train = options.train_references or int(len(found.names) * 0.8)
-    sides = splits.choose(found.names, options.split, np.random.RandomState(options.seed), train=train)
+    train = options.train_references or int(len(blocks.names) * 0.8)
+    sides = splits.choose(blocks.names, options.split, np.random.RandomState(options.seed), train=train)
     preset = PRESETS["live-rank" if options.list == "rank-live" else "tid2013-rank"]
     assert isinstance(preset, RankPreset)
     if (len(options.types), options.levels + 1) != (preset.list_groups, preset.levels):
         groups = "" if len(options.types) >= preset.groups else f" --set groups={len(options.types)}"
-        found.remarks.append(
+        blocks.remarks.append(
             f"`rankiqa train {preset.name}` takes {preset.list_groups} types and {preset.levels} levels, pristine "
             f"included; for this list --set list_groups={len(options.types)} --set levels={options.levels + 1}{groups}"
         )
@@ -80,13 +80,13 @@ def _ranked(options: argparse.Namespace) -> tuple[dict, int, dict]:
         "lines": {
             side: {
                 "types": [kind for kind in options.types for _ in range(options.levels + 1) for _ in chosen],
-                "references": [name for _ in found.blocks for name in chosen],
+                "references": [name for _ in blocks.blocks for name in chosen],
             }
             for side, chosen in sides.items()
         },
-        "remarks": found.remarks,
+        "remarks": blocks.remarks,
     }
-    return ranked_folders.lines(found, sides), 2, summary
+    return ranked_folders.lines(blocks, sides), 2, summary
 
 
 def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
@@ -95,14 +95,14 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
     from rankiqa.datasets import base, splits
     from rankiqa.datasets.label_files import join
 
-    module, found = _read(options)
-    base.checked(found, options.allow_partial)
+    module, rated_set = _read(options)
+    base.checked(rated_set, options.allow_partial)
     if options.list == "ft-live":
         if not options.allow_partial:
-            module.check_copies(found)
+            module.check_copies(rated_set)
         if options.without_references:
-            found = module.without_copies(found)
-    references, train = _references(options, module, found)
+            rated_set = module.without_copies(rated_set)
+    references, train = _references(options, module, rated_set)
     random = np.random.RandomState(options.seed)
     sides = splits.choose(
         references,
@@ -110,11 +110,11 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
         random,
         train=options.train_references or train,
         authors=getattr(module, "AUTHORS", None),
-        official=found.official,
+        official=rated_set.official,
     )
-    images = getattr(module, "arranged", splits.arranged)(sides, found, random)
+    images = getattr(module, "arranged", splits.arranged)(sides, rated_set, random)
     labels = [item.label for side in images.values() for item in side]
-    dataset = found.dataset
+    dataset = rated_set.dataset
     summary = {
         "list": options.list,
         "dataset": dataset.title,
@@ -126,10 +126,10 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
         "split": {"by": "reference image", "choice": options.split, "seed": options.seed},
         "references": sides,
         "lines": {side: _origins(chosen, dataset.by_image) for side, chosen in images.items()},
-        "remarks": found.remarks,
+        "remarks": rated_set.remarks,
     }
-    if found.labels:
-        summary["labels"] = found.labels
+    if rated_set.labels:
+        summary["labels"] = rated_set.labels
     if dataset.by_image:
         summary["split"]["by"] = "image: there are no references"
         del summary["references"]
@@ -140,24 +140,26 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
 
 def _origins(items, by_image: bool) -> dict[str, list[str]]:
     """The distortion's type and the reference of each line, where the data set names them."""
-    found = {} if by_image else {"references": [item.reference for item in items]}
-    return found | ({"types": [item.kind for item in items]} if any(item.kind for item in items) else {})
+    summary = {} if by_image else {"references": [item.reference for item in items]}
+    return summary | ({"types": [item.kind for item in items]} if any(item.kind for item in items) else {})
 
 
-def _references(options: argparse.Namespace, module, found) -> tuple[list[str], int]:
+def _references(options: argparse.Namespace, module, rated_set) -> tuple[list[str], int]:
     """The references in the order that a seed permutes, and how many train where nobody says."""
     from rankiqa.datasets import splits
 
-    every, train = found.dataset.references, found.dataset.train
+    every, train = rated_set.dataset.references, rated_set.dataset.train
     if options.list == "ft-tid2013" and options.reference_25:
-        references, train = module.references(found, synthetic=True), train + 1
+        references, train = module.references(rated_set, synthetic=True), train + 1
     elif options.list == "ft-tid2013":
-        references, every = module.references(found), every - 1
-        found.remarks.append(f"reference {module.SYNTHETIC} is left out, as upstream does (--reference-25 takes it)")
+        references, every = module.references(rated_set), every - 1
+        rated_set.remarks.append(
+            f"reference {module.SYNTHETIC} is left out, as upstream does (--reference-25 takes it)"
+        )
     elif options.list == "ft-live":
-        references = module.references(found)
+        references = module.references(rated_set)
     else:
-        references = sorted({item.reference for item in found.items})
+        references = sorted({item.reference for item in rated_set.items})
     return references, splits.train_count(len(references), every, train)
 
 

@@ -42,9 +42,9 @@ def argsort_2017(values: np.ndarray) -> np.ndarray:
             runs.append((i + 1, high))
             high = i - 1
         for i in range(low + 1, high + 1):
-            one, j = order[i], i
-            while j > low and values[one] < values[order[j - 1]]:
+            index, j = order[i], i
+            while j > low and values[index] < values[order[j - 1]]:
                 order[j] = order[j - 1]
                 j -= 1
-            order[j] = one
+            order[j] = index
     return np.array(order, np.intp)

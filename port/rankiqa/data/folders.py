@@ -108,8 +108,8 @@ def scan(folder: str | os.PathLike, *, recursive: bool = False) -> Iterator[tupl
                 raise
             yield place, Kind.UNREADABLE
             continue
-        with entries as found:
-            for entry in found:
+        with entries as opened:
+            for entry in opened:
                 if entry.name.startswith("."):
                     continue
                 path, kind = f"{place}/{entry.name}" if place else entry.name, _kind(entry)
@@ -121,8 +121,8 @@ def scan(folder: str | os.PathLike, *, recursive: bool = False) -> Iterator[tupl
 
 
 def _identity(folder: str) -> tuple[int, int]:
-    found = os.stat(folder)
-    return found.st_dev, found.st_ino
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _kind(entry: os.DirEntry) -> Kind:
@@ -175,11 +175,11 @@ def find_images(paths: list[str | os.PathLike], *, recursive: bool = False) -> t
     Raises:
         ImageError: For a folder without images, or one that cannot be listed.
     """
-    found: list[Path] = []
+    images: list[Path] = []
     passed_over: dict[str, PassedOver] = {}
     for path in paths:
         if not os.path.isdir(path):
-            found.append(Path(path))
+            images.append(Path(path))
             continue
         try:
             inside, others = list_folder(path, recursive=recursive)
@@ -190,7 +190,7 @@ def find_images(paths: list[str | os.PathLike], *, recursive: bool = False) -> t
             if Kind.FOLDER in others.counts:
                 got += "; --recursive reads the folders inside"
             raise ImageError(f"{path}: expected a folder with images ({' '.join(sorted(SUFFIXES))}), got {got}")
-        found += [Path(path, name) for name in inside]
+        images += [Path(path, name) for name in inside]
         if others.total():
             passed_over[os.fspath(path)] = others
-    return found, passed_over
+    return images, passed_over

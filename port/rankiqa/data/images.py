@@ -85,8 +85,8 @@ def check_header(header: Header) -> None:
 def _check_strict(header: Header) -> None:
     unusual = [] if header.colours in ("colour", "palette") else [header.colours]
     if unusual or header.notes:
-        found = "; ".join([*unusual, *header.notes])
-        raise ImageError(f"expected 8-bit colour of which nothing is dropped (strict), got {header.kind}: {found}")
+        details = "; ".join([*unusual, *header.notes])
+        raise ImageError(f"expected 8-bit colour of which nothing is dropped (strict), got {header.kind}: {details}")
 
 
 def decode(data: bytes, header: Header, flags: int) -> np.ndarray:

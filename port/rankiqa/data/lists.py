@@ -133,9 +133,9 @@ def local_path(path: str, where: str, root: str | os.PathLike = "") -> str:
     Raises:
         ValueError: For a path on a Windows drive, where this machine has none.
     """
-    whole = os.path.join(root, path)
-    if "\\" not in path or os.path.lexists(whole):
-        return whole
+    below_root = os.path.join(root, path)
+    if "\\" not in path or os.path.lexists(below_root):
+        return below_root
     if os.name != "nt" and re.match(r"[A-Za-z]:\\|\\\\", path):
         raise ValueError(f"{where}: expected a path of this machine, got Windows' {path!r}")
     return os.path.join(root, path.replace("\\", "/"))

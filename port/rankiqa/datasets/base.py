@@ -1,4 +1,4 @@
-"""What the readers share: what a data set is, what is found in one, and the checks that every one of them passes."""
+"""What the readers share: what a data set is, its rated images, and the checks that every one of them passes."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class Rated:
 
 
 @dataclass
-class Found:
-    """What a reader found.
+class RatedSet:
+    """The rated images of a data set, as its reader gives them.
 
     Attributes:
         dataset: What the data set should be.
@@ -112,11 +112,11 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
-def checked(found: Found, partial: bool) -> Found:
-    """Check that what was found is what the data set should be.
+def checked(rated_set: RatedSet, partial: bool) -> RatedSet:
+    """Check that the rated images are what the data set should be.
 
     Args:
-        found: What a reader found.
+        rated_set: As a reader gives it.
         partial: Whether a part of the data set will do.
 
     Returns:
@@ -126,13 +126,13 @@ def checked(found: Found, partial: bool) -> Found:
         ValueError: For missing images, counts, labels out of range, images that come twice, or labels that run the
             wrong way.
     """
-    dataset, items = found.dataset, found.items
-    if found.missing and not partial:
-        total = len(items) + len(found.missing)
-        got = f"{len(found.missing)} of {total} missing: {some(found.missing)}; --allow-partial goes on without them"
+    dataset, items = rated_set.dataset, rated_set.items
+    if rated_set.missing and not partial:
+        missing, total = rated_set.missing, len(items) + len(rated_set.missing)
+        got = f"{len(missing)} of {total} missing: {some(missing)}; --allow-partial goes on without them"
         raise dataset.wrong(dataset.name, f"all {dataset.images} images", got)
-    if found.missing:
-        found.remarks.append(f"{len(found.missing)} images are missing and left out: {some(found.missing)}")
+    if rated_set.missing:
+        rated_set.remarks.append(f"{len(rated_set.missing)} images are missing and left out: {some(rated_set.missing)}")
     if not items:
         raise dataset.wrong(dataset.name, f"{dataset.images} images", "none")
     for item in items:
@@ -151,7 +151,7 @@ def checked(found: Found, partial: bool) -> Found:
         expected = f"at most {dataset.images} images of {dataset.references} references"
         raise dataset.wrong(dataset.name, expected, f"{len(items)} images of {references}")
     _check_direction(dataset, items)
-    return found
+    return rated_set
 
 
 def _check_direction(dataset: DataSet, items: Sequence[Rated]) -> None:
@@ -160,8 +160,8 @@ def _check_direction(dataset: DataSet, items: Sequence[Rated]) -> None:
     for item in items:
         if item.level:
             key = (item.reference, item.kind)
-            mildest[key] = min(mildest.get(key, item), item, key=lambda one: one.level)
-            strongest[key] = max(strongest.get(key, item), item, key=lambda one: one.level)
+            mildest[key] = min(mildest.get(key, item), item, key=lambda version: version.level)
+            strongest[key] = max(strongest.get(key, item), item, key=lambda version: version.level)
     pairs = [(mildest[key], strongest[key]) for key in mildest if mildest[key].level < strongest[key].level]
     if len(pairs) < 20:  # too few to tell
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rankiqa.datasets import mat
-from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.base import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, find, join, locate
 
 SET = DataSet(
@@ -25,7 +25,7 @@ TRAINING = 7  # t1.bmp .. t7.bmp come first in both files: they showed people ho
 RATED = SET.images + TRAINING
 
 
-def read(folder: str) -> Found:
+def read(folder: str) -> RatedSet:
     """Read LIVE In the Wild.
 
     Args:
@@ -48,14 +48,14 @@ def read(folder: str) -> Found:
     if not isinstance(names, list) or not isinstance(scores, np.ndarray) or not len(names) == scores.size == RATED:
         raise SET.wrong(root, f"{RATED} names in {NAMES} and as many scores in {SCORES}", "others")
     stored, inside = Names(images), join(place, images.rsplit("/", 1)[-1])
-    found = Found(SET, [], remarks=[f"{TRAINING} images that trained the people who rated are left out"])
+    rated_set = RatedSet(SET, [], remarks=[f"{TRAINING} images that trained the people who rated are left out"])
     for name, label in list(zip(names, scores.ravel()))[TRAINING:]:
         file = stored.find(name)
         if file is None:
-            found.missing.append(name)
+            rated_set.missing.append(name)
         else:
-            found.items.append(Rated(join(inside, file), float(label), name))
-    return found
+            rated_set.items.append(Rated(join(inside, file), float(label), name))
+    return rated_set
 
 
 def _load(root: str, name: str, variable: str):

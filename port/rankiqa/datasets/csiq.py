@@ -6,7 +6,7 @@ import re
 
 from rankiqa.data.text_files import read_lines
 from rankiqa.datasets import workbook
-from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.base import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import images_below, join, locate, located
 
 SET = DataSet(
@@ -28,7 +28,7 @@ _TYPES = {"noise": "awgn", "jpeg 2000": "jpeg2000"}  # the workbook's word: the 
 _NAME = re.compile(r"(.+)\.(awgn|blur|contrast|fnoise|jpeg|jpeg2000)\.(\d)(\.png)?", re.IGNORECASE)
 
 
-def read(folder: str, labels: str | None = None) -> Found:
+def read(folder: str, labels: str | None = None) -> RatedSet:
     """Read CSIQ.
 
     Args:
@@ -48,14 +48,14 @@ def read(folder: str, labels: str | None = None) -> Found:
     path = labels or located(root, *LABELS)
     rated = _from_workbook(path) if path.lower().endswith(".xlsx") else _from_text(path)
     stored = images_below(root, _NAME)
-    found = Found(SET, [], remarks=[f"labels: {path}"])
+    rated_set = RatedSet(SET, [], remarks=[f"labels: {path}"])
     for reference, kind, level, label in rated:
         name = f"{reference}.{kind}.{level}.png"
         if name.lower() not in stored:
-            found.missing.append(name)
+            rated_set.missing.append(name)
             continue
-        found.items.append(Rated(join(place or "", stored[name.lower()]), label, reference.lower(), kind, level))
-    return found
+        rated_set.items.append(Rated(join(place or "", stored[name.lower()]), label, reference.lower(), kind, level))
+    return rated_set
 
 
 def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
@@ -65,7 +65,7 @@ def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
     if start is None:
         raise SET.wrong(path, f"a row that names the columns {', '.join(_COLUMNS)}", "none")
     columns = [rows[start].index(name) for name in _COLUMNS]  # the first of each name
-    found = []
+    labels = []
     for n, row in enumerate(rows[start + 1 :], start + 2):
         image, kind, level, dmos = cells = [row[column] if column < len(row) else "" for column in columns]
         if not image and not dmos:
@@ -74,17 +74,17 @@ def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
         if "" in cells:
             raise SET.wrong(where, f"{', '.join(_COLUMNS)}", str(cells))
         kind = kind.lower()
-        found.append((image, _TYPES.get(kind, kind), int(SET.number(level, where)), SET.number(dmos, where)))
-    return found
+        labels.append((image, _TYPES.get(kind, kind), int(SET.number(level, where)), SET.number(dmos, where)))
+    return labels
 
 
 def _from_text(path: str) -> list[tuple[str, str, int, float]]:
     """The same from lines `1600.AWGN.1.png 0.062`."""
-    found = []
+    rows = []
     for line in read_lines(path):
         parts = line.text.replace(",", " ").replace(";", " ").split()
         match = _NAME.fullmatch(parts[0]) if parts else None
         if not match or len(parts) < 2:
             raise SET.wrong(line.where, "`name dmos` with a name such as 1600.AWGN.1.png", repr(line.text))
-        found.append((match[1], match[2].lower(), int(match[3]), SET.number(parts[1], line.where)))
-    return found
+        rows.append((match[1], match[2].lower(), int(match[3]), SET.number(parts[1], line.where)))
+    return rows

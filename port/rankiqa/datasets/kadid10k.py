@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rankiqa.data.text_files import read_table
-from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.base import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, find, join, locate, parent
 
 SET = DataSet(
@@ -24,7 +24,7 @@ _COLUMNS = ("dist_img", "ref_img", "dmos")
 _NAME = re.compile(r"(i\d\d)_(\d\d)_(\d\d)\.\w+", re.IGNORECASE)
 
 
-def read(folder: str) -> Found:
+def read(folder: str) -> RatedSet:
     """Read KADID-10k.
 
     Args:
@@ -49,7 +49,7 @@ def read(folder: str) -> Found:
     columns, rows = read_table(path)
     if not set(_COLUMNS) <= set(columns):
         raise SET.wrong(path, f"the columns {', '.join(_COLUMNS)}", ", ".join(columns) or "none")
-    found = Found(SET, [])
+    rated_set = RatedSet(SET, [])
     for where, row in rows:
         match = _NAME.fullmatch(row["dist_img"].strip())
         reference = row["ref_img"].strip().rsplit(".", 1)[0].lower()
@@ -57,8 +57,8 @@ def read(folder: str) -> Found:
             raise SET.wrong(where, "an image such as I01_01_01.png and its reference I01.png", str(list(row.values())))
         stored = names.find(match[0])
         if stored is None:
-            found.missing.append(match[0])
+            rated_set.missing.append(match[0])
             continue
         label = SET.number(row["dmos"], where)
-        found.items.append(Rated(join(inside, stored), label, match[1].upper(), match[2], int(match[3])))
-    return found
+        rated_set.items.append(Rated(join(inside, stored), label, match[1].upper(), match[2], int(match[3])))
+    return rated_set

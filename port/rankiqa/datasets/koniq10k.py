@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from rankiqa.data.text_files import read_table
-from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.base import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, find, join, listing, locate, located, parent
 
 SET = DataSet(
@@ -32,7 +32,7 @@ _PHOTOGRAPH = re.compile(r"\d{5,}\.jpe?g", re.IGNORECASE)
 _RATINGS = tuple(f"c{k}" for k in range(1, 6))  # how many ratings of 1 (bad) to 5 (excellent), or their share
 
 
-def read(folder: str, labels: str | None = None, column: str | None = None, images: str | None = None) -> Found:
+def read(folder: str, labels: str | None = None, column: str | None = None, images: str | None = None) -> RatedSet:
     """Read KonIQ-10k.
 
     Args:
@@ -62,7 +62,7 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
     if "image_name" not in columns or column not in columns:
         raise SET.wrong(path, f"the columns image_name and {column}", ", ".join(columns) or "none")
     five = column == "MOS" and "MOS_zscore" in columns  # that file's MOS is the mean of ratings 1..5
-    found = Found(replace(SET, low=1, high=5) if five else SET, [], remarks=[f"labels: {path}, column {column}"])
+    rated_set = RatedSet(replace(SET, low=1, high=5) if five else SET, [], remarks=[f"labels: {path}, column {column}"])
     split: dict[str, str] = {}
     ratings = []
     for where, row in rows:
@@ -73,16 +73,16 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
                 raise SET.wrong(where, f"a set of {', '.join(SIDES)}", repr(row["set"]))
             split[name] = SIDES[row["set"]]
         if stored is None:
-            found.missing.append(name)
+            rated_set.missing.append(name)
             continue
         label = SET.number(row[column], where)
-        found.items.append(Rated(join(inside, stored), label, name))
+        rated_set.items.append(Rated(join(inside, stored), label, name))
         if set(_RATINGS) <= set(columns):
-            shares = [SET.number(row[one], where) for one in _RATINGS]
+            shares = [SET.number(row[column_name], where) for column_name in _RATINGS]
             ratings.append((sum(k * share for k, share in enumerate(shares, 1)) / (sum(shares) or 1), label))
-    found.official = split or None
+    rated_set.official = split or None
     _check_direction(path, ratings)
-    return found
+    return rated_set
 
 
 def _labels(folder: str) -> str:

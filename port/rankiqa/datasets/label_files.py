@@ -20,7 +20,7 @@ def listing(folder: str) -> list[os.DirEntry]:
     """What a folder holds, sorted by name, hidden files left out. Raises ValueError where it cannot be listed."""
     try:
         with os.scandir(folder or ".") as entries:
-            return sorted((one for one in entries if not one.name.startswith(".")), key=lambda one: one.name)
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
         raise ValueError(f"{folder}: expected a folder, got: {error.strerror}") from None
 
@@ -52,10 +52,10 @@ class Names:
         """The file's own name, or None. Raises ValueError where several differ in their case alone."""
         if name in self.exact:
             return name
-        found = self.any_case.get(name.lower(), [])
-        if len(found) > 1:
-            raise ValueError(f"{self.folder}: expected one {name}, got {some(found)}")
-        return found[0] if found else None
+        spellings = self.any_case.get(name.lower(), [])
+        if len(spellings) > 1:
+            raise ValueError(f"{self.folder}: expected one {name}, got {some(spellings)}")
+        return spellings[0] if spellings else None
 
 
 def find(folder: str, *names: str) -> str | None:
@@ -81,7 +81,7 @@ def below(folder: str) -> Iterator[list[str]]:
     listing(folder)  # this one must be there
     for _ in range(DEEPEST + 1):
         yield level
-        level = [join(one, name) for one in level for name in _folders(join(folder, one) if one else folder)]
+        level = [join(place, name) for place in level for name in _folders(join(folder, place) if place else folder)]
 
 
 def _folders(folder: str) -> list[str]:
@@ -97,20 +97,20 @@ def locate(folder: str, *names: str) -> str | None:
     Raises ValueError where several are as near.
     """
     for level in below(folder):
-        found = [place for place in level if find(join(folder, place) if place else folder, *names)]
-        if len(found) > 1:
-            raise ValueError(f"{folder}: expected one folder with {' or '.join(names)}, got {some(found)}")
-        if found:
-            return found[0]
+        places = [place for place in level if find(join(folder, place) if place else folder, *names)]
+        if len(places) > 1:
+            raise ValueError(f"{folder}: expected one folder with {' or '.join(names)}, got {some(places)}")
+        if places:
+            return places[0]
     return None
 
 
 def images_below(folder: str, pattern: re.Pattern) -> dict[str, str]:
     """{name in lower case: path below folder} of the files whose whole name matches; of several the nearest."""
-    found: dict[str, str] = {}
+    images: dict[str, str] = {}
     for level in below(folder):
         for place in level:
             for entry in listing(join(folder, place) if place else folder):
                 if pattern.fullmatch(entry.name) and is_file(entry):
-                    found.setdefault(entry.name.lower(), join(place, entry.name))
-    return found
+                    images.setdefault(entry.name.lower(), join(place, entry.name))
+    return images

@@ -14,7 +14,7 @@ import numpy as np
 
 from rankiqa.data.text_files import read_lines
 from rankiqa.datasets import live_labels, mat
-from rankiqa.datasets.base import DataSet, Found, Rated, some
+from rankiqa.datasets.base import DataSet, Rated, RatedSet, some
 from rankiqa.datasets.label_files import Names, find, join, locate
 from rankiqa.datasets.live_labels import FOLDERS
 
@@ -59,7 +59,7 @@ def read(
     *,
     authors_list: Sequence[str] | None = None,
     partial: bool = False,
-) -> Found:
+) -> RatedSet:
     """Read LIVE.
 
     Args:
@@ -82,12 +82,14 @@ def read(
         raise SET.wrong(folder, f"the folders {' '.join(FOLDERS)}", "none of them")
     root = join(folder, place) if place else folder
     rated = live_labels.read(root, SET, labels, authors_list)
-    found = Found(rated.dataset, [], remarks=[rated.remark], labels={"files": rated.files, "values": rated.scale})
+    rated_set = RatedSet(
+        rated.dataset, [], remarks=[rated.remark], labels={"files": rated.files, "values": rated.scale}
+    )
     without_label: list[str] = []
     for kind, count in FOLDERS.items():
         images = find(root, kind)
         if images is None and partial:
-            found.remarks.append(f"no folder {kind}")
+            rated_set.remarks.append(f"no folder {kind}")
             continue
         if images is None:
             raise SET.wrong(root, f"a folder {kind}", "none; --allow-partial goes on without it")
@@ -96,59 +98,61 @@ def read(
         listed = _info(images, kind, count, partial) if names.find("info.txt") else _refnames(root, kind)
         for reference, n in listed:
             if n not in stored:
-                found.missing.append(f"{kind}/img{n}.bmp")
+                rated_set.missing.append(f"{kind}/img{n}.bmp")
             elif (kind, n) not in rated.values:
                 without_label.append(f"{kind}/img{n}.bmp")
             else:
                 label, copy = rated.values[kind, n], (kind, n) in rated.copies
-                found.items.append(Rated(join(inside, stored[n]), label, reference, kind, copy=copy))
+                rated_set.items.append(Rated(join(inside, stored[n]), label, reference, kind, copy=copy))
         if unnamed := sorted(set(stored) - {n for _, n in listed}) if partial and not by_position else []:
             left_out = some(f"{kind}/img{n}.bmp" for n in unnamed)
-            found.remarks.append(f"{len(unnamed)} images are left out, which info.txt does not name: {left_out}")
+            rated_set.remarks.append(f"{len(unnamed)} images are left out, which info.txt does not name: {left_out}")
     if without_label and not partial:
         got = f"none for {len(without_label)}: {some(without_label)}; --allow-partial leaves these out"
         raise SET.wrong(", ".join(rated.files), "a label of each image", got)
     if without_label:
-        found.remarks.append(f"{len(without_label)} images without a label are left out: {some(without_label)}")
-    return found
+        rated_set.remarks.append(f"{len(without_label)} images without a label are left out: {some(without_label)}")
+    return rated_set
 
 
-def check_copies(found: Found) -> None:
+def check_copies(rated_set: RatedSet) -> None:
     """Raise ValueError unless as many images are references as should be, with the best labels."""
-    copies = [item.label for item in found.items if item.copy]
+    copies = [item.label for item in rated_set.items if item.copy]
     if len(copies) != COPIES:
         expected = f"a DMOS, lower is better, with 0 for the {COPIES} images that are references"
-        raise SET.wrong(_files(found), expected, f"{len(copies)} of them")
-    if np.mean(copies) >= np.mean([item.label for item in found.items if not item.copy]):
-        raise SET.wrong(_files(found), "a DMOS, lower is better", "higher labels for the references than for others")
+        raise SET.wrong(_files(rated_set), expected, f"{len(copies)} of them")
+    if np.mean(copies) >= np.mean([item.label for item in rated_set.items if not item.copy]):
+        raise SET.wrong(
+            _files(rated_set), "a DMOS, lower is better", "higher labels for the references than for others"
+        )
 
 
-def _files(found: Found) -> str:
-    return ", ".join(found.labels["files"]) if found.labels else SET.title
+def _files(rated_set: RatedSet) -> str:
+    return ", ".join(rated_set.labels["files"]) if rated_set.labels else SET.title
 
 
-def without_copies(found: Found) -> Found:
+def without_copies(rated_set: RatedSet) -> RatedSet:
     """The same without the images that are references."""
-    left = [item for item in found.items if not item.copy]
-    said = [f"{len(found.items) - len(left)} references among the images are left out"]
-    return replace(found, items=left, remarks=found.remarks + said)
+    left = [item for item in rated_set.items if not item.copy]
+    said = [f"{len(rated_set.items) - len(left)} references among the images are left out"]
+    return replace(rated_set, items=left, remarks=rated_set.remarks + said)
 
 
 def _info(images: str, kind: str, count: int, partial: bool) -> list[tuple[str, int]]:
     """(reference, image number) of each line of info.txt: `reference.bmp imgN.bmp value`."""
-    path, found = join(images, "info.txt"), []
+    path, lines = join(images, "info.txt"), []
     for line in read_lines(path):
         parts = re.split(r"[\s,;]+", line.text)
         match = _NUMBER.fullmatch(parts[1]) if len(parts) > 1 else None
         reference = parts[0].lower().removesuffix(".bmp")
         if not match or reference not in REFERENCES or not 1 <= int(match[1]) <= count:
             raise SET.wrong(line.where, f"`reference.bmp imgN.bmp value`, N 1..{count}", repr(line.text))
-        found.append((reference, int(match[1])))
-    numbers = [n for _, n in found]
+        lines.append((reference, int(match[1])))
+    numbers = [n for _, n in lines]
     if len(set(numbers)) < len(numbers) or not (partial or len(numbers) == count):
-        got = f"{len(found)} lines" + ("" if partial else "; --allow-partial takes a part")
+        got = f"{len(lines)} lines" + ("" if partial else "; --allow-partial takes a part")
         raise SET.wrong(path, f"each of the {count} images of {kind} once", got)
-    return found
+    return lines
 
 
 def _refnames(root: str, kind: str) -> list[tuple[str, int]]:
@@ -159,23 +163,23 @@ def _refnames(root: str, kind: str) -> list[tuple[str, int]]:
     names = mat.load(path).get("refnames_all")
     if not isinstance(names, list) or len(names) != SET.images:
         raise SET.wrong(path, f"{SET.images} names in refnames_all", "others")
-    found = [
+    named = [
         (name.lower().removesuffix(".bmp"), n) for n, name in enumerate(live_labels.by_folder(names)[kind], start=1)
     ]
-    unknown = sorted({name for name, _ in found} - set(REFERENCES))
+    unknown = sorted({name for name, _ in named} - set(REFERENCES))
     if unknown:
         raise SET.wrong(path, "names of LIVE's references", unknown[0])
-    return found
+    return named
 
 
 def _by_number(names: Names, count: int) -> dict[int, str]:
     """{image number: file name}: img7.bmp as LIVE has it, or img007.bmp as upstream renames it."""
-    found = {}
+    files = {}
     for n in range(1, count + 1):
         for name in (f"img{n}.bmp", f"img{n:03}.bmp"):
             if stored := names.find(name):
-                found[n] = stored
-    return found
+                files[n] = stored
+    return files
 
 
 def _by_position(images: str) -> dict[int, str]:
@@ -183,18 +187,18 @@ def _by_position(images: str) -> dict[int, str]:
     return dict(enumerate(sorted(os.listdir(images)), start=1))
 
 
-def references(found: Found) -> list[str]:
+def references(rated_set: RatedSet) -> list[str]:
     """Those that have images, in upstream's order."""
-    there = {item.reference for item in found.items}
+    there = {item.reference for item in rated_set.items}
     return [name for name in REFERENCES if name in there]
 
 
-def arranged(sides: dict[str, list[str]], found: Found, random) -> dict[str, list[Rated]]:
+def arranged(sides: dict[str, list[str]], rated_set: RatedSet, random) -> dict[str, list[Rated]]:
     """The lines of each side: by folder, then by reference in the split's order, then as info.txt has them."""
     kinds = list(FOLDERS)
     return {
         side: sorted(
-            (item for item in found.items if item.reference in set(chosen)),
+            (item for item in rated_set.items if item.reference in set(chosen)),
             key=lambda item, chosen=chosen: (kinds.index(item.kind), chosen.index(item.reference)),
         )
         for side, chosen in sides.items()

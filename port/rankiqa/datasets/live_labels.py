@@ -82,7 +82,7 @@ def read(root: str, dataset: DataSet, labels: str | None, lists: Sequence[str] |
         scale, values, copies = _from_lists(files, dataset)
     if labels in FILES and scale != labels:
         raise dataset.wrong(files[0], f"the labels `{labels}`", f"those called `{scale}`")
-    others = [one for one, path in there.items() if path and one != scale and path not in files]
+    others = [other for other, path in there.items() if path and other != scale and path not in files]
     remark = f"labels: {', '.join(files)}: {scale}, {_TITLES[scale]}; LIVE has three sets that differ"
     remark += f" (--labels {' or '.join(others)} takes another)" if others else ""
     low, high = _REALIGNED if scale == "realigned" else (dataset.low, dataset.high)
@@ -91,11 +91,11 @@ def read(root: str, dataset: DataSet, labels: str | None, lists: Sequence[str] |
 
 def by_folder(joined: Any) -> dict[str, Any]:
     """LIVE's arrays of all images, cut into those of each folder."""
-    found, start = {}, 0
+    parts, start = {}, 0
     for kind in _JOINED:
-        found[kind] = joined[start : start + FOLDERS[kind]]
+        parts[kind] = joined[start : start + FOLDERS[kind]]
         start += FOLDERS[kind]
-    return found
+    return parts
 
 
 def _numbered(arrays: Mapping[str, Sequence | np.ndarray]) -> dict[tuple[str, int], float]:

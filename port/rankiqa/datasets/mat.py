@@ -22,15 +22,15 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray | list[str]]:
     except Exception as error:  # scipy and h5py raise many kinds on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: expected a MATLAB file, got: {reason}") from None
-    found = {}
+    usable = {}
     for name, value in variables.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-            found[name] = value
+            usable[name] = value
         elif isinstance(value, np.ndarray) and value.dtype == object:
-            texts = [_text(one) for one in value.ravel(order="F")]
+            texts = [_text(cell) for cell in value.ravel(order="F")]
             if None not in texts:
-                found[name] = texts
-    return found
+                usable[name] = texts
+    return usable
 
 
 def _text(value: object) -> str | None:
@@ -43,16 +43,16 @@ def _text(value: object) -> str | None:
 def _load_hdf5(path: str | os.PathLike) -> dict[str, np.ndarray | list[str]]:
     import h5py
 
-    found = {}
+    variables = {}
     with h5py.File(path, "r") as file:
         for name, value in file.items():
             if not isinstance(value, h5py.Dataset):
                 continue
             if value.dtype.kind in "biuf":
-                found[name] = value[()].T  # MATLAB: columns first
+                variables[name] = value[()].T  # MATLAB: columns first
             elif h5py.check_ref_dtype(value.dtype) is h5py.Reference:
                 cells = [file[reference] for reference in value[()].T.ravel(order="F")]
-                texts = [cell for cell in cells if isinstance(cell, h5py.Dataset) and cell.dtype.kind == "u"]
+                texts = [text for text in cells if isinstance(text, h5py.Dataset) and text.dtype.kind == "u"]
                 if len(texts) == len(cells):
-                    found[name] = ["".join(map(chr, np.ravel(text[()]))).strip() for text in texts]
-    return found
+                    variables[name] = ["".join(map(chr, np.ravel(text[()]))).strip() for text in texts]
+    return variables

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rankiqa.datasets import mat
-from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.base import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, find, join, locate, located
 
 SET = DataSet(
@@ -26,12 +26,12 @@ PARTS = {
 EACH = 225
 
 
-def read(folder: str) -> Found:
+def read(folder: str) -> RatedSet:
     """The images, part after part, in the order of Imagelists.mat; paths are below `folder`.
 
     Raises ValueError for another layout, or lists and scores that do not fit together.
     """
-    found = Found(SET, [])
+    rated_set = RatedSet(SET, [])
     for kind, parts in PARTS.items():
         place = locate(folder, *parts)
         if place is None:
@@ -45,10 +45,10 @@ def read(folder: str) -> Found:
         for name, reference, label in _rated(part):
             stored = names.find(name)
             if stored is None:
-                found.missing.append(f"{parts[0]}/{kind}/{name}")
+                rated_set.missing.append(f"{parts[0]}/{kind}/{name}")
                 continue
-            found.items.append(Rated(join(inside, stored), label, reference, kind))
-    return found
+            rated_set.items.append(Rated(join(inside, stored), label, reference, kind))
+    return rated_set
 
 
 def _rated(part: str) -> list[tuple[str, str, float]]:

@@ -50,16 +50,16 @@ def read(
     where = join(folder, PRISTINE) if inside else pristine
     remarks: list[str] = []
     names = _images(where, join(prefix, PRISTINE) if inside else pristine, remarks, partial)
-    found = Blocks(sorted(names, key=lambda name: os.path.basename(names[name])), [], remarks)
+    ranked = Blocks(sorted(names, key=lambda name: os.path.basename(names[name])), [], remarks)
     for kind in types:
-        chosen = _levels(folder, kind, levels, worst_first, level_names_from, found.remarks)
+        chosen = _levels(folder, kind, levels, worst_first, level_names_from, ranked.remarks)
         blocks = [
             _images(join(folder, f"{kind}/{level}"), join(prefix, f"{kind}/{level}"), remarks, partial)
             for level in chosen
         ]
         blocks = [*blocks, names] if worst_first else [names, *blocks]
-        found.blocks += enumerate(blocks)
-    return _aligned(found, partial)
+        ranked.blocks += enumerate(blocks)
+    return _aligned(ranked, partial)
 
 
 def _levels(folder, kind, levels, worst_first, level_names_from, remarks) -> list[str]:
@@ -104,42 +104,42 @@ def _images(folder: str, prefix: str, remarks: list[str], partial: bool) -> dict
         raise ValueError(f"{folder}: expected images, got {got}")
     for name in dangling:
         others.add(Kind.DANGLING, name)
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for name in names:
         stem = os.path.splitext(name)[0]
         if name in dangling:
             continue
-        if stem in found:
-            raise ValueError(f"{folder}: expected one image {stem}, got {os.path.basename(found[stem])} and {name}")
-        found[stem] = join(prefix, name)
-    if not found:
+        if stem in paths:
+            raise ValueError(f"{folder}: expected one image {stem}, got {os.path.basename(paths[stem])} and {name}")
+        paths[stem] = join(prefix, name)
+    if not paths:
         raise ValueError(f"{folder}: expected images, got none")
     if others.total():
         remarks.append(f"{folder}: passed over {others.text()}")
-    return found
+    return paths
 
 
-def _aligned(found: Blocks, partial: bool) -> Blocks:
+def _aligned(ranked: Blocks, partial: bool) -> Blocks:
     """Every block must hold the same images. (Upstream pairs them by their place alone.)"""
-    common = set(found.names).intersection(*(block for _, block in found.blocks))
-    for _, block in found.blocks:
-        lacking, more = [name for name in found.names if name not in block], sorted(set(block) - set(found.names))
+    common = set(ranked.names).intersection(*(block for _, block in ranked.blocks))
+    for _, block in ranked.blocks:
+        lacking, more = [name for name in ranked.names if name not in block], sorted(set(block) - set(ranked.names))
         place = os.path.dirname(next(iter(block.values())))
         if more:
             raise ValueError(f"{place}: expected the images of {PRISTINE} only, got also {some(more)}")
         if lacking and not partial:
             got = f"{len(block)}, without {some(lacking)}; --allow-partial leaves these out"
-            raise ValueError(f"{place}: expected all {len(found.names)} images of {PRISTINE}, got {got}")
-    left_out = [name for name in found.names if name not in common]
+            raise ValueError(f"{place}: expected all {len(ranked.names)} images of {PRISTINE}, got {got}")
+    left_out = [name for name in ranked.names if name not in common]
     if left_out:
-        found.remarks.append(f"{len(left_out)} images lack a level and are left out: {some(left_out)}")
-    found.names = [name for name in found.names if name in common]
-    return found
+        ranked.remarks.append(f"{len(left_out)} images lack a level and are left out: {some(left_out)}")
+    ranked.names = [name for name in ranked.names if name in common]
+    return ranked
 
 
-def lines(found: Blocks, sides: dict[str, list[str]]) -> dict[str, list[tuple[str, float]]]:
+def lines(ranked: Blocks, sides: dict[str, list[str]]) -> dict[str, list[tuple[str, float]]]:
     """{side: (path, label) of each block's images in the split's order}."""
     return {
-        side: [(block[name], label) for label, block in found.blocks for name in chosen]
+        side: [(block[name], label) for label, block in ranked.blocks for name in chosen]
         for side, chosen in sides.items()
     }

@@ -6,7 +6,7 @@ import os
 
 from rankiqa.data.text_files import number, read_table
 from rankiqa.datasets import workbook
-from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.base import DataSet, Rated, RatedSet
 
 MEASURES = {"better": "MOS", "worse": "DMOS"}  # what a higher score means: the measure that runs that way
 
@@ -21,7 +21,7 @@ def read(
     reference: str | None = None,
     kind: str | None = None,
     sheet: str | None = None,
-) -> Found:
+) -> RatedSet:
     """Read a table of rated images.
 
     Args:
@@ -72,4 +72,4 @@ def read(
         references=len({item.reference for item in items}),
         by_image=reference is None,
     )
-    return Found(dataset, items, missing, [f"labels: {table}, column {score}"])
+    return RatedSet(dataset, items, missing, [f"labels: {table}, column {score}"])

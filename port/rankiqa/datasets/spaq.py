@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rankiqa.data.text_files import read_table
 from rankiqa.datasets import workbook
-from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.base import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, join, locate, located
 
 SET = DataSet(
@@ -24,7 +24,7 @@ FOLDERS = ("TestImage", "512x384", "SPAQ resized")
 NAME, LABEL = "Image name", "MOS"
 
 
-def read(folder: str, labels: str | None = None) -> Found:
+def read(folder: str, labels: str | None = None) -> RatedSet:
     """Read SPAQ.
 
     Args:
@@ -46,15 +46,15 @@ def read(folder: str, labels: str | None = None) -> Found:
     if not {NAME, LABEL} <= set(columns):
         raise SET.wrong(path, f"the columns `{NAME}` and {LABEL}", ", ".join(columns) or "none")
     names, inside = Names(images), join(place, images.rsplit("/", 1)[-1])
-    found = Found(SET, [], remarks=[f"labels: {path}"])
+    rated_set = RatedSet(SET, [], remarks=[f"labels: {path}"])
     for where, row in rows:
         stored = names.find(row[NAME]) if row[NAME] else None
         label = SET.number(row[LABEL], where)
         if stored is None:
-            found.missing.append(row[NAME] or where)
+            rated_set.missing.append(row[NAME] or where)
         else:
-            found.items.append(Rated(join(inside, stored), label, row[NAME]))
-    return found
+            rated_set.items.append(Rated(join(inside, stored), label, row[NAME]))
+    return rated_set
 
 
 def _labels(folder: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rankiqa.datasets.base import Found, Rated
+from rankiqa.datasets.base import Rated, RatedSet
 
 ALL = "all"
 
@@ -53,16 +53,16 @@ def choose(
     return sides
 
 
-def train_count(found: int, whole: int, train: int | None) -> int:
+def train_count(present: int, complete: int, train: int | None) -> int:
     """How many references train, where nobody says: the data set's own number, or 80%; in proportion for a part."""
     if train is not None:
-        return train if found == whole else max(1, found * train // whole)
-    return int(found * 0.8)
+        return train if present == complete else max(1, present * train // complete)
+    return int(present * 0.8)
 
 
-def arranged(sides: dict[str, list[str]], found: Found, random=None) -> dict[str, list[Rated]]:
+def arranged(sides: dict[str, list[str]], rated_set: RatedSet, random=None) -> dict[str, list[Rated]]:
     """The images of each side, in the order in which they were read."""
     return {
-        side: [item for item in found.items if item.reference in there]
+        side: [item for item in rated_set.items if item.reference in there]
         for side, there in ((side, set(chosen)) for side, chosen in sides.items())
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from rankiqa.data.text_files import read_lines
-from rankiqa.datasets.base import DataSet, Found, Rated
+from rankiqa.datasets.base import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, find, join, locate, located
 
 SET = DataSet(
@@ -35,7 +35,7 @@ AUTHORS = {
 _NAME = re.compile(r"i(\d\d)_(\d\d)_(\d)\.\w+", re.IGNORECASE)
 
 
-def read(folder: str) -> Found:
+def read(folder: str) -> RatedSet:
     """The images in the order of mos_with_names.txt; paths are below `folder`, names as the files have them.
 
     Raises ValueError for another layout or a line that is not `mos name`.
@@ -46,7 +46,7 @@ def read(folder: str) -> Found:
         raise SET.wrong(folder, f"{SCORES} and distorted_images/", "no such pair")
     text = located(join(folder, place) if place else folder, SCORES)
     names, inside = Names(images), join(place, images.rsplit("/", 1)[-1])
-    found = Found(SET, [])
+    rated_set = RatedSet(SET, [])
     for line in read_lines(text):
         where, parts = line.where, re.split(r"[\s,;]+", line.text)
         match = _NAME.fullmatch(parts[1]) if len(parts) == 2 else None
@@ -54,25 +54,25 @@ def read(folder: str) -> Found:
             raise SET.wrong(where, "`mos name` with a name such as i04_11_1.bmp", repr(line.text))
         name = names.find(parts[1])
         if name is None:
-            found.missing.append(parts[1])
+            rated_set.missing.append(parts[1])
             continue
         reference, kind, level = (int(part) for part in match.groups())
         label = SET.number(parts[0], where)
-        found.items.append(Rated(join(inside, name), label, str(reference), f"{kind:02}", level))
-    return found
+        rated_set.items.append(Rated(join(inside, name), label, str(reference), f"{kind:02}", level))
+    return rated_set
 
 
-def references(found: Found, synthetic: bool = False) -> list[str]:
+def references(rated_set: RatedSet, synthetic: bool = False) -> list[str]:
     """Those that have images, in upstream's order; synthetic: reference 25 too."""
     # UPSTREAM: references are drawn from 1..24, so 25 is on neither side (generate_ft_txt_tid2013.py)
-    there = {item.reference for item in found.items} - (set() if synthetic else {SYNTHETIC})
+    there = {item.reference for item in rated_set.items} - (set() if synthetic else {SYNTHETIC})
     return sorted(there, key=int)
 
 
-def arranged(sides: dict[str, list[str]], found: Found, random) -> dict[str, list[Rated]]:
+def arranged(sides: dict[str, list[str]], rated_set: RatedSet, random) -> dict[str, list[Rated]]:
     """The lines of each side, in one random order of all (25's too), as upstream draws it after the references."""
-    order = random.permutation(len(found.items))
+    order = random.permutation(len(rated_set.items))
     return {
-        side: [found.items[i] for i in order if found.items[i].reference in set(chosen)]
+        side: [rated_set.items[i] for i in order if rated_set.items[i].reference in set(chosen)]
         for side, chosen in sides.items()
     }

@@ -56,13 +56,13 @@ class _NoSheet(ValueError):
 
 def _read(sheet) -> list[tuple[Cell, ...]]:
     sheet.reset_dimensions()  # what the file says of its size may be wrong
-    found, cells = [], 0
+    rows, cells = [], 0
     for row in sheet.iter_rows(values_only=True):
         cells += len(row) + 1
         if cells > MAX_CELLS:
             raise ValueError(f"a sheet of more than {MAX_CELLS} cells")
-        found.append(tuple(row))
-    return found
+        rows.append(tuple(row))
+    return rows
 
 
 def text(cell: Cell) -> str:
@@ -84,7 +84,7 @@ def table(path: str | os.PathLike, sheet: str | None = None) -> tuple[list[str],
     Raises:
         ValueError: As `rows` does, and for a column's name that comes twice.
     """
-    columns, found = [], []
+    columns, records = [], []
     for n, row in enumerate(rows(path, sheet), start=1):
         cells = [text(cell) for cell in row]
         if not any(cells):
@@ -95,5 +95,5 @@ def table(path: str | os.PathLike, sheet: str | None = None) -> tuple[list[str],
                 raise ValueError(f"{path} row {n}: expected each column once, got {', '.join(map(repr, twice))}")
             continue
         cells += [""] * (len(columns) - len(cells))
-        found.append((f"{path} row {n}", {name: cell for name, cell in zip(columns, cells) if name}))
-    return [name for name in columns if name], found
+        records.append((f"{path} row {n}", {name: cell for name, cell in zip(columns, cells) if name}))
+    return [name for name in columns if name], records

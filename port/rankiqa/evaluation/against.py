@@ -64,14 +64,14 @@ def compare(
         "resamples": bootstrap.resamples,
         "confidence": bootstrap.confidence,
     }
-    whole_rows = [_signed(whole.values, sign) for _, whole, sign in scores]
+    unresampled = [_signed(whole.values, sign) for _, whole, sign in scores]
     for name in MEASURES:
-        one, other = whole_rows[0][name], whole_rows[1][name]
+        left, right = unresampled[0][name], unresampled[1][name]
         interval = percentiles(drawn[name], bootstrap.confidence) if len(drawn[name]) > 1 else None
         result[name] = {
-            "first": one,
-            "second": other,
-            "difference": one - other,
+            "first": left,
+            "second": right,
+            "difference": left - right,
             "interval": interval,
             "interval_excludes_0": None if interval is None else not interval[0] <= 0 <= interval[1],
         }

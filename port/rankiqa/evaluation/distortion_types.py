@@ -61,8 +61,8 @@ def _matched(paths: Sequence[str], matches: Sequence[re.Match | None], expected:
 
 
 def _groups(match: re.Match) -> Origin:
-    found = match.groupdict()
-    return found["type"] or "", found.get("reference") or ""
+    parts = match.groupdict()
+    return parts["type"] or "", parts.get("reference") or ""
 
 
 def _folders(paths: Sequence[str]) -> list[Origin]:
@@ -89,11 +89,11 @@ def _from_table(paths: Sequence[str], file: str) -> list[Origin]:
         origin = row.get("type", "").strip(), row.get("reference", "").strip()
         if table.setdefault(key, origin) != origin:
             raise ValueError(f"{where}: expected one row for each image, got another of {row.get(named)}")
-    found = [_look_up(table, _parts(path)) for path in paths]
-    missing = [path for path, origin in zip(paths, found, strict=True) if origin is None]
+    looked_up = [_look_up(table, _parts(path)) for path in paths]
+    missing = [path for path, origin in zip(paths, looked_up, strict=True) if origin is None]
     if missing:
         raise ValueError(f"{file}: expected a row for each image, got none for {some(missing)}")
-    return [origin for origin in found if origin is not None]
+    return [origin for origin in looked_up if origin is not None]
 
 
 def _parts(path: str) -> tuple[str, ...]:

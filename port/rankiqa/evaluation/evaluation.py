@@ -103,8 +103,8 @@ def evaluate(
             row["intervals"] = intervals(scores[of_type], labels[of_type], chosen, settings.bootstrap)
         summary["by_type"][name] = row
     if settings.bootstrap.resamples:
-        found = intervals(scores, labels, references, settings.bootstrap, overall.fit)
-        summary["intervals"] = found
+        bounds = intervals(scores, labels, references, settings.bootstrap, overall.fit)
+        summary["intervals"] = bounds
         summary["bootstrap"] = {
             "resamples": settings.bootstrap.resamples,
             "by": resampling_unit(references),

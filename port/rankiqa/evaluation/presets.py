@@ -63,9 +63,9 @@ PRESETS = (
 
 def preset(dataset: str, each: bool, net: str) -> Preset:
     """One of upstream's six. Raises ValueError for a combination that upstream lacks."""
-    for found in PRESETS:
-        if (found.dataset, found.each, found.net) == (dataset, each, net):
-            return found
+    for preset in PRESETS:
+        if (preset.dataset, preset.each, preset.net) == (dataset, each, net):
+            return preset
     raise ValueError(f"--preset {dataset} {'--each' if each else '--all'} --{net}: upstream has no such evaluation")
 
 

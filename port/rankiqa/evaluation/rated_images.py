@@ -74,12 +74,12 @@ def read(
         summary, side = _beside(path)
     chosen = read_list(path, root)
     listed = _listed(summary, side, len(chosen.paths)) if types == AUTO else None
-    found = origins(chosen.paths, types) if listed is None or not any(kind for kind, _ in listed) else listed
-    if listed is not None and found is not listed:  # the data set names references only
-        found = [(kind, reference) for (kind, _), (_, reference) in zip(found, listed, strict=True)]
+    named = origins(chosen.paths, types) if listed is None or not any(kind for kind, _ in listed) else listed
+    if listed is not None and named is not listed:  # the data set names references only
+        named = [(kind, reference) for (kind, _), (_, reference) in zip(named, listed, strict=True)]
     images = [
         RatedImage(image, float(label), *origin)
-        for image, label, origin in zip(chosen.paths, chosen.labels, found, strict=True)
+        for image, label, origin in zip(chosen.paths, chosen.labels, named, strict=True)
     ]
     direction = {"lower is better": True, "higher is better": False}.get(summary.get("direction", ""))
     return RatedImages(str(path), tuple(images), chosen.sha256, side, direction)
@@ -103,9 +103,9 @@ def _list_of(summary: dict, path: Path, side: str | None) -> tuple[Path, str]:
         side = next((name for name in SIDES if name in files), "")
     if side not in files:
         raise ValueError(f"{path}: expected a side out of {', '.join(files) or 'none'}, got {side or 'none'}")
-    told = Path(files[side]["path"])
-    beside = path.parent / told.name
-    return (beside if beside.exists() else told), side
+    recorded = Path(files[side]["path"])
+    beside = path.parent / recorded.name
+    return (beside if beside.exists() else recorded), side
 
 
 def _beside(path: Path) -> tuple[dict, str | None]:

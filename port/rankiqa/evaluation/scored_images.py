@@ -77,11 +77,11 @@ def score_images(
                 return
             image, pixels = waiting.popleft()
             try:
-                found = score(model, pixels.result(), crops=crops, seed=seed)
+                scores = score(model, pixels.result(), crops=crops, seed=seed)
             except (ValueError, MemoryError, RuntimeError) as error:  # torch's own when memory or the device fails
                 yield ScoredImage(**asdict(image), error=str(error).strip().partition("\n")[0] or type(error).__name__)
             else:
-                yield ScoredImage(**asdict(image), score=found.score, median=found.median)
+                yield ScoredImage(**asdict(image), score=scores.score, median=scores.median)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -173,7 +173,7 @@ def _image(where: str, row: dict) -> ScoredImage:
 
 
 def _finite(value: object, where: str) -> float:
-    found = number(value, where)
-    if not np.isfinite(found):
+    parsed = number(value, where)
+    if not np.isfinite(parsed):
         raise ValueError(f"{where}: expected a finite number, got {value!r}")
-    return found
+    return parsed

@@ -49,14 +49,14 @@ def over_splits(
         side = np.isin(groups, names[chosen])
         rows.append(measure(scores[side], labels[side], parameters).values)
         sizes.append(int(side.sum()))
-    found = {
+    result = {
         "count": count,
         "by": "reference" if by_reference else "image",
         "seed": seed,
         "train_share": TRAIN_SHARE,
         "test_images": sizes,
     }
-    return found | {name: _summary([row[name] for row in rows]) for name in MEASURES}
+    return result | {name: _summary([row[name] for row in rows]) for name in MEASURES}
 
 
 def _summary(values: list[float | None]) -> dict:

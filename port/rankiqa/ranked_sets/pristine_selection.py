@@ -58,9 +58,9 @@ def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
     """
     numbered: dict[int, list[str]] = {}
     refused = []
-    found, passed_over = _files(folder)
+    names, passed_over = _files(folder)
     last = f"{count:05d}.bmp"
-    for name in found:
+    for name in names:
         match = re.fullmatch(r"([0-9]{5})\.bmp", name, re.IGNORECASE)
         if match and 1 <= int(match[1]) <= count:
             numbered.setdefault(int(match[1]), []).append(name)
@@ -69,11 +69,11 @@ def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
     if not numbered:
         raise ValueError(f"{folder}: expected 00001.bmp .. {last}, the archive's pristine images, got none of them")
     images = []
-    for number, names in sorted(numbered.items()):
-        if len(names) == 1:
-            images.append((f"{number:05d}.bmp", folder / names[0]))
+    for number, same in sorted(numbered.items()):
+        if len(same) == 1:
+            images.append((f"{number:05d}.bmp", folder / same[0]))
         else:
-            refused += [(name, f"expected one file of this number, got {', '.join(names)}") for name in names]
+            refused += [(name, f"expected one file of this number, got {', '.join(same)}") for name in same]
     for first, end in _runs(number for number in range(1, count + 1) if number not in numbered):
         missing = f"{first:05d}.bmp" if first == end else f"{first:05d}.bmp .. {end:05d}.bmp"
         which = "this number" if first == end else "these numbers"
@@ -112,15 +112,15 @@ def places2(
     if scenes is not None and scenes > len(by_scene):
         raise ValueError(f"{labels}: expected {scenes} scenes, got {len(by_scene)}")
     chosen = np.random.RandomState(seed).permutation(sorted(by_scene))[:scenes]
-    found, passed_over = _files(folder)
-    existing = set(found)
+    names, passed_over = _files(folder)
+    existing = set(names)
     images, refused = [], []
     for scene in sorted(map(int, chosen)):
-        names = by_scene[scene]
-        if len(names) < per_scene:
-            refused.append((f"scene {scene}", f"expected {per_scene} images, {labels.name} has {len(names)}"))
-        order = np.random.RandomState([seed, scene]).permutation(len(names))[:per_scene]
-        for name in sorted(names[i] for i in order):
+        in_scene = by_scene[scene]
+        if len(in_scene) < per_scene:
+            refused.append((f"scene {scene}", f"expected {per_scene} images, {labels.name} has {len(in_scene)}"))
+        order = np.random.RandomState([seed, scene]).permutation(len(in_scene))[:per_scene]
+        for name in sorted(in_scene[i] for i in order):
             if name in existing:
                 images.append((f"{Path(name).stem}_s{scene:03d}.bmp", folder / name))
             else:

@@ -41,10 +41,10 @@ def read(data: bytes) -> Header:
             several = several or data.startswith(b"MPF\0", at + 2)
         at += size
         if marker == 0xDA:
-            found = _MARKER.search(data, at)
-            if found is None:
+            match = _MARKER.search(data, at)
+            if match is None:
                 raise CutOff
-            at = found.start()
+            at = match.start()
     coding, bits, height, width, components = frame
     colours = _COLOURS.get(components, "colour")
     refused = None

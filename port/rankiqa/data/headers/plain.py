@@ -42,11 +42,11 @@ def netpbm(data: bytes) -> Header:
     """The header of a PBM, PGM or PPM."""
     number, at, values = int(data[1:2]), 2, []
     for _ in range(2 if number in (1, 4) else 3):
-        found = _TOKEN.match(data, at)
-        if found is None:
+        match = _TOKEN.match(data, at)
+        if match is None:
             raise CutOff
-        values.append(int(found[1]))
-        at = found.end()
+        values.append(int(match[1]))
+        at = match.end()
     width, height, most = (*values, 1)[:3]
     if number == 4:
         size = (width + 7) // 8 * height
