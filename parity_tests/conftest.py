@@ -44,15 +44,35 @@ def pytest_addoption(parser):
     group.addoption("--file-times", action="store_true", help="write each test file's time into parity_tests/README.md")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own hook
 def pytest_collection_modifyitems(items):
-    """Unit tests first: they say soonest what is wrong, and use one core while Caffe trains on the other."""
-    items.sort(key=lambda item: item.path.parent.name != "unit")
+    """For xdist's `-n 2 --dist loadgroup`, as in scripts/test: one process asks Caffe, the other has the unit tests."""
+    items.sort(key=lambda item: item.path.parent.name == "unit")
+    for item in items:
+        unit = item.path.parent.name == "unit" and "caffe" not in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group(item.path.stem if unit else "caffe"))
 
 
 def pytest_configure(config):
     memory.keep_freed()
     config.stash[MEASURED] = []
     config.stash[SECONDS] = defaultdict(float)
+
+
+def pytest_sessionfinish(session):
+    """A process of xdist hands what it measured to the one that began it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["measured"] = [asdict(row) for row in session.config.stash[MEASURED]]
+        session.config.workeroutput["seconds"] = dict(session.config.stash[SECONDS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take what a process of xdist measured."""
+    output = getattr(node, "workeroutput", {})  # none of a process that died
+    node.config.stash[MEASURED] += [Measured(**row) for row in output.get("measured", ())]
+    for name, seconds in output.get("seconds", {}).items():
+        node.config.stash[SECONDS][name] += seconds
 
 
 @pytest.hookimpl(wrapper=True)
@@ -67,7 +87,7 @@ def write_file_times(seconds, page=ROOT / "parity_tests" / "README.md"):
     """Replace the table of times in README.md. seconds: {test file: seconds}."""
     head, rest = page.read_text(encoding="utf-8").split(TIMES[0])
     rows = [f"| `{name}` | {value:.0f} |\n" for name, value in sorted(seconds.items(), key=lambda row: -row[1])]
-    total = f"Measured on {date.today()}: {sum(seconds.values()) / 60:.1f} minutes in all.\n\n"
+    total = f"Measured on {date.today()}: {sum(seconds.values()) / 60:.1f} minutes in all, shared by two processes.\n\n"
     table = "".join([total, "| file | seconds |\n|---|---|\n", *rows])
     with replacing(page) as temporary:
         temporary.write_text(f"{head}{TIMES[0]}{table}{TIMES[1]}{rest.split(TIMES[1])[1]}", encoding="utf-8")
@@ -133,9 +153,10 @@ def early_trainings(caffe, images):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _begin_early(request):
-    """Where a test wants them, Caffe's trainings begin before the first test."""
-    if any("early_trainings" in item.fixturenames for item in request.session.items):
+def _begin_early(request, worker_id):
+    """Where a test wants them, Caffe's trainings begin before the first test; of xdist's processes the first asks."""
+    wanted = any("early_trainings" in item.fixturenames for item in request.session.items)
+    if wanted and worker_id in ("master", "gw0"):
         request.getfixturevalue("early_trainings")
 
 
@@ -163,8 +184,8 @@ def parity(request, reference_name):
 
         def _keep(self, *row):
             rung, case, error, tolerance, passed, negative = row
-            found = Measured(rung, case, float(error), float(tolerance), reference_name, bool(passed), negative)
-            request.config.stash[MEASURED].append(found)
+            measured = Measured(rung, case, float(error), float(tolerance), reference_name, bool(passed), negative)
+            request.config.stash[MEASURED].append(measured)
 
     return Parity()
 
@@ -185,13 +206,13 @@ def pytest_terminal_summary(terminalreporter, config):
     write = terminalreporter.write_line
     terminalreporter.section("parity with the original")
     write(f"{'rung':<12} {'checks':>6} {'largest error':>14} {'tolerance':>10} {'wrong variants caught':>22}  asked")
-    for rung, found in rungs.items():
-        positive = [row for row in found if not row.negative_control]
-        controls = [row for row in found if row.negative_control]
+    for rung, comparisons in rungs.items():
+        positive = [row for row in comparisons if not row.negative_control]
+        controls = [row for row in comparisons if row.negative_control]
         caught = f"{sum(row.passed for row in controls)} of {len(controls)}"
         worst = max(positive, key=lambda row: row.error / (row.tolerance or 1e-300), default=None)
         error, tolerance = (f"{worst.error:.2e}", f"{worst.tolerance:.0e}") if worst else ("-", "-")
-        reference = ", ".join(dict.fromkeys(row.reference for row in found))
+        reference = ", ".join(dict.fromkeys(row.reference for row in comparisons))
         write(f"{rung:<12} {len(positive):>6} {error:>14} {tolerance:>10} {caught:>22}  {reference}")
     if any(row.reference == "recorded" for row in rows):
         write("Live Caffe was not asked: these are its recorded answers. `scripts/test --caffe=live` asks it.")

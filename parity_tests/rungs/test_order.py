@@ -82,6 +82,7 @@ def _fed(images, name, iterations=ITERATIONS, workers=0, **options):
     return np.array(labels), np.array(digests)
 
 
+@functools.cache  # several tests ask the same, and Caffe takes its time
 def _ask(caffe, name):
     files = {"net.prototxt": _net(name), "list.txt": _list(name), **{p.name: p for p in PHOTOGRAPHS}}
     job = {"name": "m", "kind": "minibatches", "net": "net.prototxt", "iterations": ITERATIONS}
@@ -176,7 +177,11 @@ def test_sort_of_2017():
 
 def test_bad_lists(tmp_path):
     path = tmp_path / "list.txt"
-    cases = {"a.png 1\nb.png\n": "line 2: expected `path label`", "": "an empty file", "a.png nan\n": "expected a finite number"}
+    cases = {
+        "a.png 1\nb.png\n": "line 2: expected `path label`",
+        "": "an empty file",
+        "a.png nan\n": "expected a finite number",
+    }
     for text, message in cases.items():
         path.write_text(text)
         with pytest.raises(ValueError, match=message):

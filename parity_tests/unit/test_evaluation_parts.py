@@ -55,12 +55,12 @@ def test_types_refuse(source, message):
 def test_intervals_cover_and_are_repeatable():
     rng = np.random.RandomState(3)
     truth, inside = 0.8, 0
-    for trial in range(60):
+    for trial in range(30):
         a = rng.standard_normal(80)
         b = truth * a + np.sqrt(1 - truth**2) * rng.standard_normal(80)
-        low, high = intervals(a, b, [""] * 80, Bootstrap(200, trial))["lcc"]
+        low, high = intervals(a, b, [""] * 80, Bootstrap(100, trial))["lcc"]
         inside += low <= truth <= high
-    assert 50 <= inside <= 60  # 95% of 60, less what the percentile bootstrap lacks
+    assert 25 <= inside <= 30  # 95% of 30, less what the percentile bootstrap lacks
     once, again, other = (intervals(a, b, [""] * 80, Bootstrap(100, seed)) for seed in (1, 1, 2))
     assert once == again != other
     wider, narrower = (intervals(a, b, [""] * 80, Bootstrap(200, 0, share))["srocc"] for share in (0.99, 0.5))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-KILLS = 50
+KILLS = int(os.environ.get("RANKIQA_KILLS", "12"))
 TYPES = ("GB", "GN", "JPEG")
 
 
@@ -63,14 +63,14 @@ def being_written(out):
     return found
 
 
-def test_killed_50_times(photographs, tmp_path):
+def test_killed_again_and_again(photographs, tmp_path):
     assert start(photographs, tmp_path / "undisturbed", 2).wait(timeout=120) == 0
     undisturbed = tree(tmp_path / "undisturbed")
     everything = results(tmp_path / "undisturbed")
     assert everything == 3 * (len(TYPES) * 5 + 1) + 1
     chance = random.Random(20)
     out, kills, at, leftovers = tmp_path / "out", 0, [], 0
-    while kills < KILLS:
+    while kills < KILLS or not leftovers:
         there = results(out) if out.exists() else 0
         if there == everything:  # to its end, and anew
             assert start(photographs, out, 2).wait(timeout=120) == 0
@@ -93,11 +93,11 @@ def test_killed_50_times(photographs, tmp_path):
             kill(run)
             kills += 1
             at.append(results(out))
-        leftovers += len(being_written(out))
+        leftovers += len(being_written(out))  # some must be killed while a file is written
+        assert kills < 20 * KILLS
         for path, data in tree(out).items():
             if not path.startswith(".rankiqa/"):
                 assert undisturbed[path] == data, path  # whole at any moment
     assert start(photographs, out, 2).wait(timeout=120) == 0
     assert tree(out) == undisturbed
-    assert len(set(at)) > 10  # at many stages of the work
-    assert leftovers > 0  # some were killed while a file was being written
+    assert len(set(at)) > min(10, KILLS // 3)  # at many stages of the work

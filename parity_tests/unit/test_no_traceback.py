@@ -190,11 +190,11 @@ def test_in_a_process_of_its_own(tmp_path, line):
 
 def test_damaged_files_of_every_kind():
     """The command that counts, with a few of each kind; scripts/fuzz takes 1,000."""
-    command = [sys.executable, str(ROOT / "scripts" / "fuzzing"), "--count", "25", "--seed", "1", "--json"]
+    command = [sys.executable, str(ROOT / "scripts" / "fuzzing"), "--count", "10", "--seed", "1", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     table = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == 0, done.stderr[-3000:]
     assert set(table) == {"caffemodel", "snapshot", "list", "image", "settings"}
     for counts in table.values():
-        assert counts.pop("right answer") + counts.pop("clear error") == 25
+        assert counts.pop("right answer") + counts.pop("clear error") == 10
         assert not any(counts.values())
