@@ -5,6 +5,7 @@
     build.py --from PATH         take it from a checkout, bare mirror or archive
     build.py --without-upstream  Caffe and our layers only, for a machine without network
     build.py --gpu               caffe_ref:gpu, compiled with CUDA (long)
+    build.py --port              rankiqa, the port on the CPU, with Debian's PyTorch (--torch-index: another's)
 
 The base image is pulled; where no image registry is reached it is made by debootstrap, under the name that the
 Dockerfile asks for. Needs a Docker engine (docker/engine.py gets one).
@@ -26,6 +27,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "caffe_ref"))
 import docker
 
 import get_upstream
+import port_wheels
 from engine import NoEngine, answering, apt_install, engine, is_debian, log_line
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,11 +36,14 @@ DOCKERFILES = {
     "caffe_ref": ROOT / "docker" / "caffe_cpu.Dockerfile",
     "caffe_ref:gpu": ROOT / "docker" / "caffe_gpu.Dockerfile",
     "rankiqa_octave": ROOT / "docker" / "octave.Dockerfile",  # Octave alone; asked for by parity_tests/octave
+    "rankiqa": ROOT / "docker" / "port.Dockerfile",
 }
-IMAGE = "caffe_ref"
+IMAGE, PORT = "caffe_ref", "rankiqa"
 SOURCE = "rankiqa.source"  # label: digest of what the image was made from
 UPSTREAM = "rankiqa.upstream"  # label: commit of the original inside, or "none"
 AUTO, WITHOUT = "auto", "without"  # of upstream: clone it if that works; leave it out
+TORCH = "rankiqa.torch"  # label of the port's image: "debian" or the index of its PyTorch
+STAGE = "rankiqa.stage=build"  # label of what a build leaves behind beside its image
 PULL_TIMEOUT = 60  # seconds without a byte from the registry
 
 
@@ -49,6 +54,12 @@ class BuildError(RuntimeError):
 def sources(image):
     """Every file of ours that goes into an image, sorted."""
     common = [DOCKERFILES[image], ROOT / "docker" / "apt_sources"]
+    if image == PORT:
+        packages = [p for part in ("port", "conversion") for p in (ROOT / part).rglob("*") if p.is_file()]
+        ours = [p for p in packages if not any(n == "__pycache__" or n.endswith(".egg-info") for n in p.parts)]
+        others = [ROOT / "docker" / name for name in ("check_port.py", "port_entry", "port_wheels.py")]
+        others += [ROOT / name for name in ("docker/sample_networks.py", "pyproject.toml", "README.md", "LICENSE")]
+        return sorted([*common, *ours, *others])
     if not image.startswith(IMAGE):
         return sorted(common)
     inside = [p for p in (ROOT / "caffe_ref").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
@@ -74,9 +85,11 @@ def labels(client, image):
         return {}
 
 
-def up_to_date(client, image, upstream):
+def up_to_date(client, image, upstream, torch_index=None):
     """Is the image there, made from these very files, with the original in it or out of it as wanted?"""
     image_labels = labels(client, image)
+    if image == PORT:
+        return image_labels.get(SOURCE) == source_digest(image) and image_labels.get(TORCH) == (torch_index or "debian")
     inside = image_labels.get(UPSTREAM) == get_upstream.pins()[""]["commit"]
     wanted = upstream == AUTO or inside != (upstream == WITHOUT)
     return image_labels.get(SOURCE) == source_digest(image) and wanted
@@ -155,11 +168,13 @@ def ensure_base(client, image, mirror):
 
 
 def stage(folder, image, upstream):
-    """Fill a build context; returns the commit of the original in it, or "none"."""
+    """Fill a build context with our files and, for Caffe, the original's; returns the original's commit, or "none"."""
     for path in sources(image):
         target = Path(folder, path.relative_to(ROOT))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
+    if image == PORT:
+        return "none"
     commit = get_upstream.pins()[""]["commit"]
     place = None if upstream in (None, AUTO) else upstream
     if upstream != WITHOUT:
@@ -176,27 +191,34 @@ def stage(folder, image, upstream):
     return "none"
 
 
-def build(client, mirror=None, upstream=AUTO, image=IMAGE):
+def build(client, mirror=None, upstream=AUTO, image=IMAGE, torch_index=None):
     """Build an image unless it is up to date. Raises BuildError.
 
     upstream: None clones the original, a path adopts it, WITHOUT leaves it out, AUTO clones it where that works.
+    torch_index: for the port's image, the address of a package index to take PyTorch from, rather than from Debian.
     """
-    if up_to_date(client, image, upstream):
+    if up_to_date(client, image, upstream, torch_index):
         return
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rankiqa-context-") as folder:
         commit = stage(folder, image, upstream)
+        marks, arguments = {SOURCE: source_digest(image), UPSTREAM: commit}, {"MIRROR": mirror or ""}
+        if image == PORT:
+            download_wheels(client, Path(folder, "wheels"), torch_index)
+            marks[TORCH] = torch_index or "debian"
+            arguments["TORCH"] = "wheel" if torch_index else "debian"
         ensure_base(client, image, mirror)
-        minutes = 15 if image.endswith(":gpu") else 2
+        minutes = {"caffe_ref:gpu": 15, PORT: 4}.get(image, 2)
         log_line(f"building {image} (about {minutes} minutes the first time)")
         steps = client.api.build(
             path=folder,
             dockerfile=str(DOCKERFILES[image].relative_to(ROOT)),
             tag=image,
             rm=True,
+            forcerm=True,
             decode=True,
-            buildargs={"MIRROR": mirror or ""},
-            labels={SOURCE: source_digest(image), UPSTREAM: commit},
+            buildargs=arguments,
+            labels=marks,
         )
         tail = []
         for step in steps:
@@ -206,7 +228,26 @@ def build(client, mirror=None, upstream=AUTO, image=IMAGE):
             tail += text.splitlines()
             if text.upper().startswith("STEP "):  # podman writes it in capitals
                 log_line(text.splitlines()[0][:100])
+    remove_stages(client)
     log_line(f"{image} built in {time.monotonic() - start:.0f} s")
+
+
+def download_wheels(client, folder, torch_index):
+    """The wheels for the port's image, for the engine's processor. Raises BuildError."""
+    log_line("downloading the wheels that Debian lacks")
+    try:
+        port_wheels.download(folder, client.info()["Architecture"], torch_index)
+    except port_wheels.WheelsError as error:
+        raise BuildError(str(error)) from None
+
+
+def remove_stages(client):
+    """Remove the untagged image of an earlier stage: it is larger than the image that was made from it."""
+    for left in client.images.list(filters={"dangling": True, "label": STAGE}):
+        try:
+            client.images.remove(left.id)
+        except docker.errors.APIError as error:  # a container that somebody started from it
+            log_line(f"left over from the build: {left.short_id} ({error.explanation})")
 
 
 def main(argv=None):
@@ -215,14 +256,27 @@ def main(argv=None):
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--from", dest="place", metavar="PATH", help="checkout, bare mirror or archive of the original")
     origin.add_argument("--without-upstream", action="store_true", help="leave the original's files out")
-    parser.add_argument("--gpu", action="store_true", help="build caffe_ref:gpu, with CUDA")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--gpu", action="store_true", help="build caffe_ref:gpu, with CUDA")
+    which.add_argument("--port", action="store_true", help="build rankiqa, the port on the CPU")
+    parser.add_argument(
+        "--torch-index", metavar="URL", help="with --port: take PyTorch from this package index, not from Debian"
+    )
     parser.add_argument("--no-install", action="store_true", help="do not install or start a Docker engine")
     options = parser.parse_args(argv)
-    image = "caffe_ref:gpu" if options.gpu else IMAGE
+    image = PORT if options.port else "caffe_ref:gpu" if options.gpu else IMAGE
     upstream = WITHOUT if options.without_upstream else options.place
+    if options.port and upstream:
+        parser.error("--port: the image of the port holds nothing of the original")
+    if options.torch_index and not options.port:
+        parser.error("--torch-index: only for --port")
     try:
         with engine(install=not options.no_install) as client:
-            build(client, options.mirror, upstream, image)
+            build(client, options.mirror, upstream, image, options.torch_index)
+            if image == PORT:
+                megabytes = client.images.get(image).attrs["Size"] / 1e6
+                log_line(f"{image} is ready, {megabytes:.0f} MB: docker run --rm {image} score --help")
+                return 0
             inside = labels(client, image)[UPSTREAM]
             log_line(
                 f"{image} is ready, {'without the original' if inside == 'none' else 'RankIQA ' + inside[:12]} inside"

@@ -1,14 +1,17 @@
-"""Building the images once a Debian release has left the mirrors, against a local server that lacks it."""
+"""Building the images: once a Debian release has left the mirrors, against a local server that lacks it; the port's."""
 
 import http.server
 import os
 import subprocess
 import threading
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import build
+import port_wheels
 
 SCRIPT = Path(build.__file__).with_name("apt_sources")
 
@@ -157,3 +160,39 @@ def test_a_page_makes_no_image_stale(tmp_path, monkeypatch):
     assert build.source_digest("caffe_ref") == first
     (tmp_path / "record.py").write_text("b")
     assert build.source_digest("caffe_ref") != first
+
+
+def test_the_port_s_wheels_are_what_debian_lacks():
+    names = {line.split(">")[0] for line in port_wheels.requirements()}
+    assert {"opencv-python-headless", "protobuf", "safetensors"} <= names
+    assert not names & port_wheels.DEBIAN
+
+
+def test_pytorch_of_another_index(tmp_path, monkeypatch):
+    """A local index with a PyTorch for the image's Python; its wheel is taken, and with it the exact version."""
+    page = tmp_path / "simple" / "torch"
+    page.mkdir(parents=True)
+    name = "torch-2.9.0+cpu-cp313-cp313-manylinux_2_28_x86_64.whl"
+    with zipfile.ZipFile(page / name, "w") as wheel:
+        wheel.writestr("torch-2.9.0+cpu.dist-info/METADATA", "Metadata-Version: 2.1\nName: torch\nVersion: 2.9.0+cpu\n")
+        wheel.writestr(
+            "torch-2.9.0+cpu.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: cp313-cp313-manylinux_2_28_x86_64\n"
+        )
+        wheel.writestr("torch-2.9.0+cpu.dist-info/RECORD", "")
+    (page / "index.html").write_text(f'<a href="{name.replace("+", "%2B")}">{name}</a>')
+    monkeypatch.setattr(port_wheels, "requirements", list)
+    index = (tmp_path / "simple").as_uri()
+    port_wheels.download(tmp_path / "wheels", "x86_64", index)
+    assert [path.name for path in (tmp_path / "wheels").iterdir()] == [name]
+    with pytest.raises(port_wheels.WheelsError, match="pip download: ERROR"):
+        port_wheels.download(tmp_path / "arm", "aarch64", index)
+
+
+def test_an_image_of_another_pytorch_is_made_anew(monkeypatch):
+    made_of = {build.SOURCE: build.source_digest(build.PORT), build.TORCH: "debian"}
+    images = {build.PORT: SimpleNamespace(labels=made_of)}
+    client = SimpleNamespace(images=SimpleNamespace(get=images.__getitem__))
+    assert build.up_to_date(client, build.PORT, build.AUTO)
+    assert not build.up_to_date(client, build.PORT, build.AUTO, "http://index")
+    made_of[build.SOURCE] = "another"
+    assert not build.up_to_date(client, build.PORT, build.AUTO)
