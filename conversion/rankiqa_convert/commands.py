@@ -9,6 +9,7 @@ from pathlib import Path
 
 from caffemodel import CaffemodelError, read, write
 from caffemodel.files import content_type, replacing
+from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa_convert import solver_states
 from rankiqa_convert.file_digest import FileDigest
 from rankiqa_convert.inspect_model import inspect, table
@@ -72,6 +73,24 @@ def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
 
             export(match, onnx)
     return summary
+
+
+def shared_to_port(source: Path, like: str, arch: str, target: Path) -> None:
+    """Write the layers that a caffemodel shares with a net of the original: what a training starts from.
+
+    Args:
+        source: The caffemodel.
+        like: The net of the original: live-rank ..
+        arch: The network.
+        target: The .safetensors to write.
+
+    Raises:
+        CaffemodelError: As `recognise.shared`, and for another network than the original's three.
+    """
+    if arch not in ARCHITECTURES:
+        raise CaffemodelError(f"{source}: expected one of {', '.join(ARCHITECTURES)} to start from it, got {arch}")
+    digest = FileDigest(source)
+    write_safetensors(shared(read(source), str(source), like, arch), source, digest, target)
 
 
 def _state_dict(source: Path, target: Path) -> None:

@@ -145,5 +145,10 @@ class Dropout(nn.Module):
             return x
         if self.random is None:
             return nn.functional.dropout(x, self.ratio, True)
-        mask = torch.from_numpy(self.random.dropout_mask(x.shape, self.ratio)).to(x.device)
-        return x * mask * self.scale
+        mask: Tensor = _mask(self.random, tuple(x.shape), self.ratio)  # pyright: ignore[reportCallIssue]
+        return x * mask.to(x.device) * self.scale
+
+
+@torch.compiler.disable  # a stream outside of any graph
+def _mask(random: CaffeRandom, shape: tuple[int, ...], ratio: float) -> Tensor:
+    return torch.from_numpy(random.dropout_mask(shape, ratio))

@@ -1,4 +1,4 @@
-"""`rankiqa train`: a training of a preset, from lists to snapshots."""
+"""`rankiqa train` and `finetune`: a training of a preset, from lists to snapshots."""
 
 from __future__ import annotations
 
@@ -8,95 +8,26 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankiqa.cli import arguments, progress
+from rankiqa.cli import arguments, progress, train_arguments
+from rankiqa.cli.train_arguments import DEFAULT_ARCH, LAST, LATEST
 from rankiqa.data.atomic_files import replacing
-from rankiqa.data.json_text import parse_json
 from rankiqa.models import memory
-from rankiqa.models.architectures import ARCHITECTURES
-from rankiqa.training.presets import PRESETS, Preset, flat
+from rankiqa.training.presets import Preset, flat
 
 if TYPE_CHECKING:
     from rankiqa.training.trainer import Trainer
 
-LATEST = "latest"
-
-
-def _setting(text: str) -> tuple[str, object]:
-    name, _, value = text.partition("=")
-    try:
-        return name, parse_json(value)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected NAME=NUMBER, got {text!r}") from None
-
 
 def add(commands) -> None:
-    """Add the command to an argument parser's commands."""
-    one = commands.add_parser(
-        "train",
-        help="train a network",
-        description="Train as the original does; the same seed gives the same training in Caffe. Writes OUT/log.txt, "
-        "OUT/settings.json and OUT/PRESET_iter_N.safetensors. After SIGINT, SIGTERM or SIGHUP, or an image that cannot "
-        "be read, a snapshot is written and the training ends; --resume continues it, bit for bit. Exit status: "
-        "0 trained, 1 stopped or failed on the way, 2 nothing was begun (options, lists, images, weights).",
-    )
-    one.set_defaults(run=run)
-    one.add_argument("preset", choices=sorted(PRESETS), help="the settings of the original, or the paper's")
-    one.add_argument("--train", required=True, metavar="LIST", help="`path label` lines, in the original's order")
-    one.add_argument("--test", metavar="LIST", help="the same for the test phase")
-    one.add_argument("--root", default="", metavar="DIR", help="where the lists' paths start")
-    one.add_argument("--out", required=True, metavar="DIR", type=Path)
-    one.add_argument(
-        "--seed", type=arguments.SEED, default=0, help="Caffe's random_seed, and the data layers' (default 0)"
-    )
-    one.add_argument("--arch", choices=sorted(ARCHITECTURES), default="vgg16")
-    start = one.add_mutually_exclusive_group()
-    start.add_argument("--weights", metavar="W", help="a .safetensors whose layers are copied by name")
-    start.add_argument(
-        "--resume",
-        nargs="?",
-        const=LATEST,
-        metavar="S",
-        help="go on from a snapshot; without S: the last whole one in OUT",
-    )
-    one.add_argument(
-        "--set",
-        action="append",
-        type=_setting,
-        default=[],
-        metavar="NAME=NUMBER",
-        help="change a setting: max_iter=300",
-    )
-    one.add_argument("--sane", action="store_true", help="without the original's quirks in the data")
-    one.add_argument(
-        "--workers",
-        type=arguments.processes(0),
-        default=0,
-        help="processes that read images (any number: the same batches)",
-    )
-    one.add_argument(
-        "--no-check", action="store_true", help="do not look at every listed image before the first iteration"
-    )
-    one.add_argument(
-        "--cache-mb",
-        type=arguments.int_in_range(0, 1 << 24),
-        default=0,
-        help="decoded images to keep in memory, each worker",
-    )
-    one.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ..")
-    one.add_argument(
-        "--caffe-products",
-        nargs="?",
-        type=arguments.int_in_range(1, 1024),
-        const=0,
-        metavar="THREADS",
-        help="sum matrix products as Caffe does, to reach its weights bit for bit; slower, CPU only. THREADS: the "
-        "cores that Caffe had (default: those of this machine)",
-    )
+    """Add the commands to an argument parser's."""
+    train_arguments.add(commands, run)
 
 
 class _Log:
@@ -132,38 +63,67 @@ def _trainer(options: argparse.Namespace, preset: Preset, log: _Log) -> Trainer:
     from rankiqa.data.lists import read_list
     from rankiqa.data.order import FAITHFUL, SANE
     from rankiqa.training import snapshots
+    from rankiqa.training.initial_weights import arch_of
     from rankiqa.training.trainer import Trainer
 
     before = snapshots.latest(options.out, preset.name)
-    if before is not None and not options.resume:
+    if before is not None and options.resume is None:
         raise ValueError(
             f"{options.out}: expected a folder without a training of {preset.name}, got {before.name}: "
             "--resume goes on from it; a new training takes another --out"
         )
-    trainer = Trainer.from_preset(
-        preset,
-        options.arch,
-        train=read_list(options.train, options.root),
-        test=read_list(options.test, options.root) if options.test else None,
-        seed=options.seed,
-        weights=options.weights,
-        out=options.out,
-        quirks=SANE if options.sane else FAITHFUL,
-        workers=options.workers,
-        cache_mb=options.cache_mb,
-        device=arguments.usable_device(options.device),
-        products=None if options.caffe_products is None else CaffeBlas(options.caffe_products or None),
-        log=log,
-    )
-    if options.resume:
-        path = before if options.resume == LATEST else options.resume
-        if path is None:
-            raise ValueError(f"{options.out}: expected a snapshot {preset.name}_iter_N.safetensors, got none")
-        trainer.restore(path)
-        log(f"Restored {path}, iteration {trainer.iteration}")
+    if options.init and options.resume not in (None, LATEST):
+        raise ValueError("--init: expected it without --resume, whose snapshot has the weights")
+    from_snapshot = before if options.resume in (LAST, LATEST) else options.resume
+    if options.resume == LAST and before is None:
+        raise ValueError(f"{options.out}: expected a snapshot {preset.name}_iter_N.safetensors, got none")
+    if from_snapshot is not None:
+        options.init = None
+    with _initial_weights(options, preset) as weights:
+        trainer = Trainer.from_preset(
+            preset,
+            options.arch or arch_of(from_snapshot or options.init) or DEFAULT_ARCH,
+            train=read_list(options.train, options.root),
+            test=read_list(options.test, options.root) if options.test else None,
+            seed=options.seed,
+            weights=weights,
+            out=options.out,
+            quirks=SANE if options.sane else FAITHFUL,
+            workers=options.workers,
+            cache_mb=options.cache_mb,
+            device=arguments.usable_device(options.device),
+            products=None if options.caffe_products is None else CaffeBlas(options.caffe_products or None),
+            recipe=train_arguments.recipe_of(options),
+            log_csv=options.log_csv,
+            tensorboard=options.tensorboard,
+            log=log,
+        )
+    if from_snapshot is not None:
+        trainer.restore(from_snapshot)
+        log(f"Restored {from_snapshot}, iteration {trainer.iteration}")
     if not options.no_check:
         _check(trainer)
     return trainer
+
+
+@contextlib.contextmanager
+def _initial_weights(options: argparse.Namespace, preset: Preset) -> Iterator[str | None]:
+    """What --init names; a caffemodel as a converted file beside the run's, for as long as it is read."""
+    if options.init is None or not options.init.lower().endswith((".caffemodel", ".caffemodel.h5")):
+        yield options.init
+        return
+    from rankiqa_convert.commands import shared_to_port  # late: the port does without the bridge
+
+    with tempfile.TemporaryDirectory(prefix=".init-", dir=options.out) as folder:
+        target = Path(folder) / f"{Path(options.init).name}.safetensors"
+        try:
+            shared_to_port(Path(options.init), preset.net, options.arch or DEFAULT_ARCH, target)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; `rankiqa convert inspect` shows what it holds, `rankiqa convert MODEL.caffemodel --for "
+                f"{preset.net} --out W.safetensors` converts what it shares with the network"
+            ) from None
+        yield str(target)
 
 
 def _check(trainer: Trainer) -> None:
@@ -179,10 +139,11 @@ def _write_settings(options: argparse.Namespace, preset: Preset) -> None:
     """OUT/settings.json of the run that began; OUT/settings_resumed_N.json of the N-th that goes on."""
     settings = {
         "preset": flat(preset),
+        "recipe": asdict(train_arguments.recipe_of(options)),
         "options": {key: str(value) for key, value in vars(options).items() if key != "run"},
     }
     path, number = options.out / "settings.json", 0
-    while options.resume and path.exists():
+    while options.resume is not None and path.exists():
         number += 1
         path = options.out / f"settings_resumed_{number}.json"
     with replacing(path) as temporary:
@@ -219,7 +180,8 @@ def run(options: argparse.Namespace) -> int:
     if options.caffe_products is not None:  # before torch is imported: rankiqa.caffe.blas
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        preset = PRESETS[options.preset].but(**dict(options.set))
+        preset = train_arguments.preset_of(options)
+        train_arguments.recipe_of(options)
         log = _Log(options.out)
     except (ValueError, TypeError) as error:
         print(f"rankiqa: {error}", file=sys.stderr)

@@ -141,7 +141,12 @@ def minibatches(
     order.start = start
     dataset = _Returned(Crops(images, spec=spec, seed=seed, cache_mb=cache_mb, quirks=quirks))
     loader: DataLoader[Any] = DataLoader(
-        dataset, batch_sampler=order, num_workers=workers, collate_fn=_collate, worker_init_fn=_leave_signals
+        dataset,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=_leave_signals,
+        generator=torch.Generator(),  # its own: torch's global random numbers are the network's
     )
     batches = _started(loader)
     while True:

@@ -1,12 +1,14 @@
-"""Which parameters learn faster, as upstream's prototxts say."""
+"""Parameters in groups: which learn faster, as upstream's prototxts say, and which decay."""
 
 from __future__ import annotations
 
-from rankiqa.models.network import Network
+from torch import nn
+
+from rankiqa.models.scorer import Scorer
 from rankiqa.training.presets import ALL
 
 
-def parameter_groups(model: Network, ten_times: str) -> list[dict]:
+def parameter_groups(model: Scorer, ten_times: str) -> list[dict]:
     """The model's parameters as groups with upstream's lr_mult and decay_mult.
 
     A weight has 1/1, a bias 2/0; tenfold in the output layer, or (ten_times "all") in every fully-connected one.
@@ -19,3 +21,15 @@ def parameter_groups(model: Network, ten_times: str) -> list[dict]:
         key = (factor, 1.0) if part == "weight" else (2 * factor, 0.0)
         groups.setdefault(key, []).append(parameter)
     return [{"params": members, "lr_mult": lr, "decay_mult": decay} for (lr, decay), members in groups.items()]
+
+
+def decayed_apart(model: nn.Module, weight_decay: float) -> list[dict]:
+    """The parameters that are trained in two groups: those of two or more dimensions decay; biases and scales do not.
+
+    Source: the usual practice with AdamW, as in timm.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in trained if parameter.dim() > 1]
+    others = [parameter for parameter in trained if parameter.dim() <= 1]
+    groups = ({"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]

@@ -1,9 +1,12 @@
 """Snapshots of a training: a weights file that `rankiqa.load` reads, with what is needed to go on beside the weights.
 
 Tensors: NAME.weight, NAME.bias, solver.history.NAME (the momentum buffers), solver.random (int64 (625,), Caffe's random
-stream). The metadata is that of a weights file; "training": iteration, current_step and, unless the snapshot was made
-from Caffe's files, the seed, the settings, the lists' digests and how many minibatches were taken; and "sha256" over
-all the rest, so that a damaged snapshot is never gone on from.
+stream). Of another optimizer solver.state.SLOT.NAME in place of the history, of a library's network solver.torch_random
+(and solver.torch_random.cuda, uint8), the state of torch's random numbers.
+
+The metadata is that of a weights file; "training": iteration, current_step and, unless the snapshot was made from
+Caffe's files, the seed, the settings, the lists' digests and how many minibatches were taken; and "sha256" over all the
+rest, so that a damaged snapshot is never gone on from.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import operator
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +32,15 @@ from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.json_text import parse_json
 from rankiqa.models import weights
-from rankiqa.models.file_format import HISTORY, RANDOM
+from rankiqa.models.file_format import HISTORY, RANDOM, SOLVER
+from rankiqa.training.solvers import ScheduledOptimizer
 
 if TYPE_CHECKING:
     from rankiqa.training.trainer import Trainer
 
 DIGEST = "sha256"
+STATE = f"{SOLVER}state."  # of an optimizer that is not Caffe's: STATE SLOT.NAME
+TORCH_RANDOM = {"cpu": f"{SOLVER}torch_random", "cuda": f"{SOLVER}torch_random.cuda"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Place:
         losses: The last losses.
         mean: Of them, as the log shows it.
         at: How many losses there were.
+        torch_random: {device type: the state of torch's random numbers}, uint8.
+        buffers: The network's running statistics, where a forward pass may have changed them since.
     """
 
     seen: Mapping[str, int]
@@ -54,6 +62,8 @@ class Place:
     losses: tuple[np.float32, ...]
     mean: np.float32
     at: int
+    torch_random: Mapping[str, Tensor] = field(default_factory=dict)
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def take(trainer: Trainer, path: str | os.PathLike) -> None:
@@ -63,23 +73,32 @@ def take(trainer: Trainer, path: str | os.PathLike) -> None:
         FloatingPointError: For weights that are not finite; nothing is written.
         OSError: For a file that cannot be written.
     """
-    parameters = dict(trainer.model.named_parameters())
-    history = {name: trainer.optimizer.history(p) for name, p in parameters.items()}
-    for name, parameter in parameters.items():
-        if not (torch.isfinite(parameter).all() and torch.isfinite(history[name]).all()):
+    state, optimizer = trainer.model.state_dict(), trainer.optimizer
+    history, solver, numbers = {}, {}, {}
+    if isinstance(optimizer, ScheduledOptimizer):
+        solver = {STATE + key: tensor for key, tensor in optimizer.tensors().items()}
+        numbers = {"current_step": 0, "optimizer": optimizer.numbers()}
+    else:
+        history = {name: optimizer.history(p) for name, p in trainer.model.named_parameters()}
+        numbers = {"current_step": optimizer.current_step}
+    for name, tensor in {**state, **{HISTORY + name: h for name, h in history.items()}, **solver}.items():
+        if not torch.isfinite(tensor).all():
             raise FloatingPointError(
-                f"iteration {trainer.iteration}: expected finite weights, got nan or inf in {name}: base_lr too high?"
+                f"iteration {trainer.iteration}: expected finite weights, got nan or inf in "
+                f"{name.removeprefix(HISTORY)}: base_lr too high?"
             )
+    if trainer.forward.draws_from_torch:
+        solver |= {TORCH_RANDOM[device]: values for device, values in trainer.forward.random.items()}
     training = {
         "iteration": trainer.iteration,
-        "current_step": trainer.optimizer.current_step,
+        **numbers,
         "origin": trainer.origin(),
-        "seen": trainer.seen,
+        "seen": trainer.batches.seen,
         "losses": [float(loss) for loss in trainer.smoothed.losses],
         "smoothed": [float(trainer.smoothed.mean), trainer.smoothed.at],
     }
     random = torch.from_numpy(trainer.random.state().astype(np.int64))
-    save(path, weights.describe(trainer.model), parameters, history, training, random)
+    save(path, weights.describe(trainer.model), state, history, training, random, solver)
 
 
 def save(
@@ -89,22 +108,25 @@ def save(
     history: Mapping[str, Tensor],
     training: Mapping,
     random: Tensor | None = None,
+    solver: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write a snapshot, whole or not at all: to a temporary file beside it, then renamed.
 
     Args:
         path: The file.
         metadata: Of a weights file (`weights.describe`).
-        parameters: {NAME.weight or NAME.bias: tensor}.
-        history: The momentum buffer of each.
+        parameters: The network's, {NAME.weight or NAME.bias: tensor}, and its running statistics.
+        history: Caffe's momentum buffer of each parameter.
         training: Iteration, current_step and what else `restore` needs, as JSON can hold it.
         random: Caffe's random stream, int64 (625,).
+        solver: Further tensors by their keys in the file.
 
     Raises:
         OSError: For a file that cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parameters.items()}
     tensors |= {HISTORY + name: tensor.detach().cpu().contiguous() for name, tensor in history.items()}
+    tensors |= {key: tensor.detach().cpu().contiguous() for key, tensor in (solver or {}).items()}
     if random is not None:
         tensors[RANDOM] = random
     metadata = {**metadata, "training": json.dumps({**training, "digest": DIGEST})}
@@ -157,7 +179,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], dict, dict[str, Tenso
     except (ValueError, KeyError, TypeError):
         good = False
     if not good or ("digest" in training and metadata.get(DIGEST) != _digest(metadata, tensors)):
-        raise ValueError(f"{path}: expected a whole snapshot, got a damaged one: go on from one before it")
+        raise ValueError(_damaged(path))
     return metadata, training, tensors
 
 
@@ -176,17 +198,34 @@ def restore(trainer: Trainer, path: str | Path) -> None:
             f"{path}: expected max_iter of at least its iteration, {training['iteration']}, "
             f"got {trainer.settings.max_iter}"
         )
-    parameters = dict(model.named_parameters())
-    state = {name: p.detach() for name, p in parameters.items()}
-    history = {HISTORY + name: p for name, p in state.items()}
-    weights.check({key: tensor for key, tensor in tensors.items() if key != RANDOM}, {**state, **history}, Path(path))
+    state, optimizer, damaged = model.state_dict(), trainer.optimizer, _damaged(path)
+    expected_tensors = dict(state)
+    if not isinstance(optimizer, ScheduledOptimizer):
+        expected_tensors |= {HISTORY + name: p.detach() for name, p in model.named_parameters()}
+    others = (RANDOM, *TORCH_RANDOM.values())
+    slots = {key.removeprefix(STATE): tensor for key, tensor in tensors.items() if key.startswith(STATE)}
+    left = {key: tensor for key, tensor in tensors.items() if key not in others and not key.startswith(STATE)}
+    weights.check(left, expected_tensors, Path(path))
     place = None if origin is None else _place(training, tensors, path)
-    for name, parameter in parameters.items():
-        parameter.copy_(tensors[name])
-        trainer.optimizer.history(parameter).copy_(tensors[HISTORY + name])
-    trainer.optimizer.set_iteration(training["iteration"], training["current_step"])
+    if isinstance(optimizer, ScheduledOptimizer):  # checks before it takes
+        try:
+            optimizer.load(training["iteration"], slots, training["optimizer"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{damaged} ({' '.join(str(error).split())})") from None
+    elif slots:
+        raise ValueError(f"{path}: expected the state of Caffe's SGD, got another optimizer's")
+    for name, tensor in state.items():
+        tensor.copy_(tensors[name])
+    if not isinstance(optimizer, ScheduledOptimizer):
+        for name, parameter in model.named_parameters():
+            optimizer.history(parameter).copy_(tensors[HISTORY + name])
+        optimizer.set_iteration(training["iteration"], training["current_step"])
     if place is not None:
         trainer.go_back(place)
+
+
+def _damaged(path: str | os.PathLike) -> str:
+    return f"{path}: expected a whole snapshot, got a damaged one: go on from one before it"
 
 
 def _place(training: Mapping, tensors: Mapping[str, Tensor], path: str | Path) -> Place:
@@ -200,9 +239,12 @@ def _place(training: Mapping, tensors: Mapping[str, Tensor], path: str | Path) -
             raise ValueError
         random = random.numpy().astype(np.uint32)
         CaffeRandom(0).set_state(random)
-        return Place(seen, random, losses, np.float32(mean), operator.index(at))
+        torch_random = {device: tensors[key] for device, key in TORCH_RANDOM.items() if key in tensors}
+        if "cpu" in torch_random:
+            torch.Generator().set_state(torch_random["cpu"])
+        return Place(seen, random, losses, np.float32(mean), operator.index(at), torch_random)
     except (ValueError, KeyError, TypeError, RuntimeError):
-        raise ValueError(f"{path}: expected a whole snapshot, got a damaged one: go on from one before it") from None
+        raise ValueError(_damaged(path)) from None
 
 
 def _differences(own: Mapping, theirs: Mapping, where: str = "") -> list[str]:
@@ -243,7 +285,7 @@ def copy_weights(model: nn.Module, path: str | Path) -> list[str]:
             missing.add(name.rsplit(".", 1)[0])
         elif state[name].shape != tensor.shape:
             raise ValueError(f"{path}: {name}: expected {tuple(tensor.shape)}, got {tuple(state[name].shape)}")
-        elif not state[name].is_floating_point() or not torch.isfinite(state[name]).all():
+        elif state[name].is_floating_point() != tensor.is_floating_point() or not torch.isfinite(state[name]).all():
             raise ValueError(f"{path}: {name}: expected finite floating-point values, got others")
         else:
             tensor.copy_(state[name])

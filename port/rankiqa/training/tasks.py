@@ -23,9 +23,11 @@ class Task(Protocol):
 
     Attributes:
         output_name: Name of the loss in Caffe's net, for the log.
+        measure_names: The keys of `measures`.
     """
 
     output_name: str
+    measure_names: tuple[str, ...]
 
     def order(self, images: ImageList, seed: int, quirks: Quirks) -> Order:
         """Which lines of a list each minibatch takes. Raises ValueError for a list that does not fit."""
@@ -44,6 +46,7 @@ class RankTask:
     """Ranking: the pair loss over the levels of each distortion; labels are not used."""
 
     output_name = "loss"
+    measure_names: tuple[str, ...] = ("loss",)
 
     def __init__(self, preset: RankPreset):
         self.preset = preset
@@ -70,6 +73,7 @@ class FineTuneTask:
     """Fine-tuning: the Euclidean loss to the labels."""
 
     output_name = "loss2"
+    measure_names: tuple[str, ...] = ("pearsonr", "spearmanr")
 
     def __init__(self, preset: FineTunePreset):
         self.preset = preset

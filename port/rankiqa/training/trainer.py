@@ -9,8 +9,7 @@ Source: Caffe 1.0 solver.cpp (behaviour, not code); upstream src/{RankIQA,FT}.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,23 +21,20 @@ from torch import Tensor
 from rankiqa.caffe.blas import CaffeBlas
 from rankiqa.caffe.log import SmoothedLoss
 from rankiqa.caffe.random_stream import CaffeRandom
-from rankiqa.caffe.sgd import CaffeSGD, LearningRate
+from rankiqa.caffe.sgd import CaffeSGD
 from rankiqa.data.lists import ImageList
-from rankiqa.data.minibatches import minibatches
 from rankiqa.data.order import FAITHFUL, Quirks
-from rankiqa.models.architectures import known_nets
-from rankiqa.models.network import Network, build_network, fill
-from rankiqa.models.registry import architecture
-from rankiqa.models.score_meaning import MEANINGS
-from rankiqa.models.scorer import check_input
+from rankiqa.models.scorer import Scorer
 from rankiqa.training import snapshots
-from rankiqa.training.callbacks import CaffeLog, Callback, Snapshots
-from rankiqa.training.parameter_groups import parameter_groups
+from rankiqa.training.batches import TEST, TRAIN, Batches
+from rankiqa.training.callbacks import Callback
+from rankiqa.training.forward_pass import ForwardPass
 from rankiqa.training.presets import Preset, flat
+from rankiqa.training.recipe import ORIGINAL, Recipe
+from rankiqa.training.setup import set_up
 from rankiqa.training.snapshots import Place
-from rankiqa.training.tasks import Task, task_of
-
-TRAIN, TEST = "train", "test"
+from rankiqa.training.solvers import ScheduledOptimizer
+from rankiqa.training.tasks import Task
 
 
 class Trainer:
@@ -57,6 +53,7 @@ class Trainer:
         workers: Processes that read images; the minibatches are the same for any number.
         cache_mb: Decoded images to keep in memory, in each worker.
         callbacks: Called at the events of the loop, in order.
+        recipe: How the network runs; what updates it is the optimizer.
 
     Attributes:
         losses: One loss an iteration of the last `run`.
@@ -64,13 +61,14 @@ class Trainer:
         last_output: The loss of the last forward pass.
         stop_requested: Set it (from a signal handler) to end after this iteration, with a snapshot.
         products: Matrix products summed as Caffe sums them, or None.
+        forward: Runs the network.
     """
 
     def __init__(
         self,
-        model: Network,
+        model: Scorer,
         task: Task,
-        optimizer: CaffeSGD,
+        optimizer: CaffeSGD | ScheduledOptimizer,
         preset: Preset,
         *,
         train: ImageList,
@@ -81,14 +79,16 @@ class Trainer:
         workers: int = 0,
         cache_mb: int = 0,
         callbacks: Sequence[Callback] = (),
+        recipe: Recipe = ORIGINAL,
     ):
         self.model, self.task, self.optimizer, self.preset = model, task, optimizer, preset
         self.settings, self.seed, self.random, self.quirks = preset.solver, seed, random, quirks
         self.lists = {TRAIN: train, TEST: test}
+        self.batches = Batches(
+            task, model, self.lists, seed=seed, quirks=quirks, workers=workers, cache_mb=cache_mb
+        )  # fmt: skip
         self.callbacks = list(callbacks)
-        self._data = {"workers": workers, "cache_mb": cache_mb}
-        self.seen = {TRAIN: 0, TEST: 0}  # minibatches taken
-        self._batches: dict[str, Iterator] = {}
+        self.recipe, self.forward = recipe, ForwardPass(model, recipe, seed)
         self.smoothed = SmoothedLoss(self.settings.average_loss)
         self.losses: list[float] = []
         self.last_output = np.float32(0)
@@ -112,64 +112,41 @@ class Trainer:
         cache_mb: int = 0,
         device: str | torch.device = "cpu",
         products: CaffeBlas | None = None,
+        recipe: Recipe = ORIGINAL,
+        log_csv: bool = False,
+        tensorboard: bool = False,
         log: Callable[[str], object] | None = None,
     ) -> Trainer:
         """A training as the original's solver sets one up.
 
         Args:
             preset: `PRESETS["live-rank"]`, or `.but(max_iter=..)` of one.
-            arch: vgg16, alexnet or shallow.
+            arch: vgg16, alexnet or shallow; or another name of `rankiqa.build`: timm:NAME, torchvision:NAME.
             train: The training list (`rankiqa.data.lists.read_list`).
             test: The test list; without one there is no test phase, and no TEST net draws weights.
             seed: Caffe's random_seed and the data layers' seed.
-            weights: A weights file whose layers are copied by name.
+            weights: What the network starts from: a weights file whose layers are copied by name, or another source
+                of `initial_weights.initialise`.
             out: Folder of the snapshots, named by the preset; None: none are written.
             quirks: The original's ways that are kept.
             workers: Processes that read images.
             cache_mb: Decoded images to keep in memory, in each worker.
             device: Where the network trains.
             products: Matrix products summed as Caffe sums them (CPU only); None: PyTorch's own.
+            recipe: Where the training departs from the original's way.
+            log_csv: Whether to write `out`/log.csv.
+            tensorboard: Whether to write `out`/tensorboard.
             log: Takes each line of the log; None: the logger "rankiqa.training".
 
         Raises:
             ValueError: For what does not fit together: an unknown arch, a list that the preset cannot use, weights of
                 other shapes.
         """
-        table, task = architecture(arch), task_of(preset)
-        for images in filter(None, (train, test)):
-            task.order(images, seed, quirks)  # a list that does not fit is refused before anything is built
-        write = log or logging.getLogger("rankiqa.training").info
-        random = CaffeRandom(seed)
-        model = build_network(table, fc=known_nets(table)[preset.net], random=random)
-        model.meaning = MEANINGS[preset.net]
-        if test is not None:
-            fill(table, random)  # CAFFE: the TEST net is filled too, from the same stream (solver.cpp)
-        if weights is not None and (fresh := snapshots.copy_weights(model, weights)):
-            write(f"{weights}: without {', '.join(fresh)}, which start from their fillers")
-        model.to(torch.device(device))
-        if products is not None:
-            if torch.device(device).type != "cpu":
-                raise ValueError(f"Caffe's products: expected device cpu, got {device}")
-            products.apply_to(model)
-        p = preset.solver
-        optimizer = CaffeSGD(
-            parameter_groups(model, preset.ten_times),
-            p.base_lr,
-            p.momentum,
-            p.weight_decay,
-            schedule=LearningRate("step", gamma=p.gamma, stepsize=p.stepsize),
-            iter_size=p.iter_size,
-            clip_gradients=p.clip_gradients,
-        )
-        callbacks: list[Callback] = [CaffeLog(write)]
-        if out is not None:
-            callbacks.append(Snapshots(Path(out), write))
-        trainer = cls(
-            model, task, optimizer, preset, train=train, test=test, seed=seed, random=random,
-            quirks=quirks, workers=workers, cache_mb=cache_mb, callbacks=callbacks,
+        return set_up(
+            cls, preset, arch, train=train, test=test, seed=seed, weights=weights, out=out, quirks=quirks,
+            workers=workers, cache_mb=cache_mb, device=torch.device(device), products=products, recipe=recipe,
+            log_csv=log_csv, tensorboard=tensorboard, log=log,
         )  # fmt: skip
-        trainer.products = products
-        return trainer
 
     @property
     def iteration(self) -> int:
@@ -181,7 +158,7 @@ class Trainer:
         """Where the network trains."""
         return next(self.model.parameters()).device
 
-    def run(self, stop: int | None = None) -> Network:
+    def run(self, stop: int | None = None) -> Scorer:
         """Train until max_iter (or `stop`, in iterations); returns the model.
 
         After max_iter: a snapshot, a last forward pass and a test phase where Caffe makes them. An error or an
@@ -196,11 +173,13 @@ class Trainer:
         try:
             self._run(self.settings.max_iter if stop is None else min(stop, self.settings.max_iter))
         except BaseException as error:
-            self._batches.clear()  # ends the workers
+            self.batches.stop()
             if self._between is not None:
                 self.go_back(self._between)
                 self._call("on_error", error)
             raise
+        finally:
+            self._call("on_end")
         return self.model
 
     def _run(self, end: int) -> None:
@@ -230,13 +209,14 @@ class Trainer:
 
     def forward_backward(self) -> np.float32:
         """Compute one iteration's gradients, summed over iter_size minibatches; returns the loss (their mean)."""
-        self.model.train()
+        self.forward.train_mode()
         self.optimizer.zero_grad()
         total = np.float32(0)
         for _ in range(self.settings.iter_size):
             crops, labels = self._next(TRAIN)
-            loss = self.task.loss(self.model(crops).squeeze(1), labels)
-            loss.backward()
+            with self.forward.own_random():
+                loss = self.task.loss(self.forward(crops), labels)
+                loss.backward()
             self.last_output = np.float32(loss.item())
             total += self.last_output
         return np.float32(total / np.float32(self.settings.iter_size))
@@ -249,25 +229,14 @@ class Trainer:
         sums: dict[str, np.float32] = {}
         for _ in range(self.settings.test_iter):
             crops, labels = self._next(TEST)
-            for name, value in self.task.measures(self.model(crops).squeeze(1), labels).items():
+            for name, value in self.task.measures(self.forward(crops), labels).items():
                 sums[name] = sums.get(name, np.float32(0)) + np.float32(value)
         means = {name: float(value / np.float32(self.settings.test_iter)) for name, value in sums.items()}
         self._call("on_test_end", means)
         return means
 
     def _next(self, phase: str) -> tuple[Tensor, Tensor]:
-        if phase not in self._batches:
-            images = self.lists[phase]
-            assert images is not None
-            order = self.task.order(images, self.seed, self.quirks)
-            loader = minibatches(
-                images, order, spec=self.model.input_spec, seed=self.seed, quirks=self.quirks, start=self.seen[phase],
-                **self._data,
-            )  # fmt: skip
-            self._batches[phase] = iter(loader)
-        crops, labels = next(self._batches[phase])
-        check_input(self.model, crops)
-        self.seen[phase] += 1
+        crops, labels = self.batches.next(phase)
         return crops.to(self.device), labels.to(self.device)
 
     def _call(self, event: str, *arguments: Any) -> None:
@@ -282,9 +251,10 @@ class Trainer:
     def _last_pass(self) -> None:
         p = self.settings
         if p.display and self.iteration % p.display == 0:
-            self.model.train()
+            self.forward.train_mode()
             crops, labels = self._next(TRAIN)
-            loss = np.float32(self.task.loss(self.model(crops).squeeze(1), labels).item())
+            with self.forward.own_random():
+                loss = np.float32(self.task.loss(self.forward(crops), labels).item())
             self._call("on_last_loss", self.smoothed.add(loss))
         if self._test_is_due():
             self.test()
@@ -292,23 +262,31 @@ class Trainer:
     def origin(self) -> dict[str, Any]:
         """What a run that goes on must have in common with the one that made the snapshot."""
         lists = {phase: images and images.sha256 for phase, images in self.lists.items()}
-        free = ("name", "source", "max_iter", "display", "snapshot")  # change no weight that has been or will be made
+        free = {"name", "source", "max_iter", "display", "snapshot"}  # change no weight that has been or will be made
+        if self.recipe.ends_at_max_iter:
+            free.remove("max_iter")
         settings = {key: value for key, value in flat(self.preset).items() if key not in free}
         return {
             "seed": self.seed, "lists": lists, "settings": settings, "quirks": asdict(self.quirks),
-            "products": self.products and self.products.threads,
+            "products": self.products and self.products.threads, "recipe": asdict(self.recipe),
         }  # fmt: skip
 
     def _place(self) -> Place:
         smoothed = self.smoothed
-        return Place(dict(self.seen), self.random.state(), tuple(smoothed.losses), smoothed.mean, smoothed.at)
+        return Place(
+            dict(self.batches.seen), self.random.state(), tuple(smoothed.losses), smoothed.mean, smoothed.at,
+            dict(self.forward.random), self.forward.buffers(),
+        )  # fmt: skip
 
     def go_back(self, place: Place) -> None:
-        """Take minibatches, masks and the smoothed loss up again from a place."""
-        self.seen = dict(place.seen)
+        """Take minibatches, masks, running statistics and the smoothed loss up again from a place."""
+        self.batches.go_to(dict(place.seen))
+        self.forward.random = {**self.forward.random, **place.torch_random}
+        buffers = dict(self.model.named_buffers())
+        for name, values in place.buffers.items():
+            buffers[name].copy_(values)
         self.random.set_state(place.random)
         self.smoothed.losses, self.smoothed.mean, self.smoothed.at = list(place.losses), place.mean, place.at
-        self._batches.clear()
 
     def restore(self, path: str | Path) -> None:
         """Go on from a snapshot, as if the run had never stopped: the same minibatches, masks and weights, bit for bit.

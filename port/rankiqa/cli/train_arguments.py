@@ -1,0 +1,172 @@
+"""The options of `rankiqa train` and `rankiqa finetune`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from rankiqa.cli import arguments
+from rankiqa.data.json_text import parse_json
+from rankiqa.models.architectures import ARCHITECTURES
+from rankiqa.training import recipe
+from rankiqa.training.presets import PRESETS, FineTunePreset, Preset, RankPreset
+
+LAST, LATEST = "", "latest"  # of --resume: the last snapshot, which must exist; the same, or a new training
+DEFAULT_ARCH = "vgg16"
+LIBRARIES = ("timm", "torchvision")
+DESCRIPTION = (
+    "Train as the original does; the same seed gives the same training in Caffe. What stands under `new experiments` "
+    "departs from that. Writes OUT/log.txt, OUT/settings.json and OUT/PRESET_iter_N.safetensors. After SIGINT, SIGTERM "
+    "or SIGHUP, or an image that cannot be read, a snapshot is written and the training ends; --resume continues it, "
+    "bit for bit. Exit status: 0 trained, 1 stopped or failed on the way, 2 nothing was begun (options, lists, images, "
+    "weights)."
+)
+
+
+def add(commands, run: Callable[[argparse.Namespace], int]) -> None:
+    """Add `train` and `finetune` to an argument parser's commands."""
+    fine_tuning = {name for name, preset in PRESETS.items() if isinstance(preset, FineTunePreset)}
+    _add(commands, run, "train", "train a network", sorted(PRESETS))
+    _add(commands, run, "finetune", "train a ranked network on opinions (`train` with these presets)", fine_tuning)
+
+
+def _add(commands, run: Callable[[argparse.Namespace], int], name: str, words: str, presets) -> None:
+    one = commands.add_parser(name, help=words, description=DESCRIPTION)
+    one.set_defaults(run=run)
+    one.add_argument("preset", choices=sorted(presets), help="the settings of the original, or the paper's")
+    _add_data(one)
+    one.add_argument("--out", required=True, metavar="DIR", type=Path)
+    one.add_argument(
+        "--seed", type=arguments.SEED, default=0, help="Caffe's random_seed, and the data layers' (default 0)"
+    )
+    one.add_argument(
+        "--resume", nargs="?", const=LAST, metavar="S",
+        help="go on from a snapshot; without S: the last whole one in OUT; latest: the same, or begin where there is "
+        "none",
+    )  # fmt: skip
+    one.add_argument("--set", action="append", type=_setting, default=[], metavar="NAME=NUMBER",
+                     help="change a setting: max_iter=300")  # fmt: skip
+    one.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ..")
+    one.add_argument(
+        "--caffe-products",
+        nargs="?",
+        type=arguments.int_in_range(1, 1024),
+        const=0,
+        metavar="THREADS",
+        help="sum matrix products as Caffe does, to reach its weights bit for bit; slower, CPU only. THREADS: the "
+        "cores that Caffe had (default: those of this machine)",
+    )
+    one.add_argument("--log-csv", action="store_true", help="write OUT/log.csv: loss, rate, measures")
+    one.add_argument("--tensorboard", action="store_true", help="write OUT/tensorboard (extra tensorboard)")
+    _add_networks(one)
+    _add_experiments(one)
+
+
+def _add_data(one: argparse.ArgumentParser) -> None:
+    group = one.add_argument_group("data")
+    group.add_argument("--train", required=True, metavar="LIST", help="`path label` lines, in the original's order")
+    group.add_argument("--test", metavar="LIST", help="the same for the test phase")
+    group.add_argument("--root", default="", metavar="DIR", help="where the lists' paths start")
+    group.add_argument("--sane", action="store_true", help="without the original's quirks in the data")
+    group.add_argument(
+        "--workers",
+        type=arguments.processes(0),
+        default=0,
+        help="processes that read images (any number: the same batches)",
+    )
+    group.add_argument(
+        "--no-check", action="store_true", help="do not look at every listed image before the first iteration"
+    )
+    group.add_argument(
+        "--cache-mb",
+        type=arguments.int_in_range(0, 1 << 24),
+        default=0,
+        help="decoded images to keep in memory, each worker",
+    )
+
+
+def _add_networks(one: argparse.ArgumentParser) -> None:
+    group = one.add_argument_group("networks")
+    group.add_argument(
+        "--arch", type=_arch, metavar="A",
+        help=f"{', '.join(sorted(ARCHITECTURES))}, timm:NAME or torchvision:NAME (default: the network of --init where "
+        f"it is a weights file, else {DEFAULT_ARCH})",
+    )  # fmt: skip
+    group.add_argument(
+        "--init", "--weights", dest="init", metavar="W",
+        help="what it starts from: a .safetensors whose layers are copied by name, a .caffemodel, a state dict (.pth, "
+        ".safetensors) of the same network, or torchvision or timm: that library's for ImageNet (of vgg16 "
+        "torchvision's, changed to take BGR 0..255)",
+    )  # fmt: skip
+
+
+def _add_experiments(one: argparse.ArgumentParser) -> None:
+    group = one.add_argument_group("new experiments", "Where a training departs from the original's way.")
+    group.add_argument("--optimizer", choices=recipe.OPTIMIZERS, default=recipe.CAFFE, help="default: Caffe's SGD")
+    group.add_argument("--lr", type=_number, metavar="X", help="the preset's base_lr")
+    group.add_argument("--weight-decay", type=_number, metavar="X", help="the preset's weight_decay")
+    group.add_argument("--clip", type=_number, metavar="X", help="clip_gradients: the largest norm of all gradients")
+    group.add_argument("--margin", type=_number, metavar="X", help="of the ranking loss")
+    group.add_argument("--iterations", type=arguments.int_in_range(0), metavar="N", help="the preset's max_iter")
+    group.add_argument(
+        "--schedule", choices=recipe.SCHEDULES, default=recipe.STEP,
+        help="of the learning rate (default step: the preset's)",
+    )  # fmt: skip
+    group.add_argument(
+        "--warm-up", type=arguments.int_in_range(0), default=0, metavar="N",
+        help="iterations in which the rate rises (not with onecycle)",
+    )  # fmt: skip
+    group.add_argument(
+        "--freeze-batch-norm", action="store_true", help="batch norm keeps and uses its running statistics"
+    )
+    group.add_argument("--dropout", type=_number, default=0.0, metavar="P", help="before the output layer (timm:NAME)")
+    group.add_argument("--drop-path", type=_number, default=0.0, metavar="P", help="stochastic depth (timm:NAME)")
+    group.add_argument("--amp", choices=(recipe.BF16,), help="run the network in bfloat16")
+    group.add_argument("--compile", action="store_true", help="run the network through torch.compile")
+    group.add_argument("--channels-last", action="store_true", help="keep weights and crops in channels-last memory")
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    try:
+        return name, parse_json(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected NAME=NUMBER, got {text!r}") from None
+
+
+def _number(text: str) -> object:
+    """A number as JSON writes it; its range is the preset's to check."""
+    return _setting(f"={text}")[1]
+
+
+def _arch(text: str) -> str:
+    library, colon, name = text.partition(":")
+    if text not in ARCHITECTURES and not (library in LIBRARIES and colon and name):
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise argparse.ArgumentTypeError(f"expected one of {known}, timm:NAME, torchvision:NAME, got {text!r}")
+    return text
+
+
+SETTINGS = {
+    "lr": "base_lr", "weight_decay": "weight_decay", "clip": "clip_gradients", "margin": "margin",
+    "iterations": "max_iter",
+}  # fmt: skip
+
+
+def preset_of(options: argparse.Namespace) -> Preset:
+    """The preset with what the options change. Raises ValueError for values and names that it refuses."""
+    preset = PRESETS[options.preset]
+    if options.margin is not None and not isinstance(preset, RankPreset):
+        raise ValueError(f"--margin: expected a preset of ranking, got {preset.name}")
+    changes = {name: getattr(options, option) for option, name in SETTINGS.items()}
+    return preset.but(**{**dict(options.set), **{name: value for name, value in changes.items() if value is not None}})
+
+
+def recipe_of(options: argparse.Namespace) -> recipe.Recipe:
+    """Where the options depart from the original's way. Raises ValueError for what does not go together."""
+    return recipe.Recipe(
+        optimizer=options.optimizer, schedule=options.schedule, warm_up=options.warm_up,
+        precision=options.amp or recipe.FP32, freeze_batch_norm=options.freeze_batch_norm, compile=options.compile,
+        channels_last=options.channels_last, dropout=options.dropout, drop_path=options.drop_path,
+    )  # fmt: skip

@@ -1,0 +1,87 @@
+"""The weights that a training starts from: a file's, or those that a library has for ImageNet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from rankiqa.data.extras import need
+from rankiqa.models.backbones import LIBRARIES, TORCHVISION, Backbone, copy_state, pretrained_state, read_state
+from rankiqa.models.file_format import FORMAT
+from rankiqa.models.imagenet_vgg import copy_torchvision
+from rankiqa.models.network import Network
+from rankiqa.models.scorer import Scorer
+from rankiqa.training.snapshots import copy_weights
+
+VGG = "vgg16"
+TORCHVISIONS_FIRST = "features.0.weight"  # of torchvision's VGG-16
+
+
+def initialise(model: Scorer, source: str | Path) -> list[str]:
+    """Copy weights into a network; returns what is to be said of it, line by line.
+
+    Args:
+        model: Takes the weights.
+        source: A weights file or snapshot of this package, whose layers are copied by name; a state dict of the same
+            network (.safetensors, or a .pth that holds tensors alone), whose output layer may be another;
+            "torchvision" or "timm": the library's own for ImageNet, which it downloads where they are not in its
+            cache. For vgg16, torchvision's VGG-16 is taken with mean, deviation and channel order folded in.
+
+    Raises:
+        ValueError: For weights that do not fit, or cannot be had.
+    """
+    if source in LIBRARIES:
+        return _from_library(model, str(source))
+    path = Path(source)
+    if not isinstance(model, Backbone) or arch_of(path) is not None:
+        if path.suffix in (".pth", ".pt", ".bin") or (path.suffix == ".safetensors" and _is_torchvisions(path)):
+            return _from_torchvisions_vgg(model, read_state(path), str(path))
+        fresh = copy_weights(model, path)
+        return [f"{path}: without {', '.join(fresh)}, which start from their fillers"] if fresh else []
+    return [f"{path}: {line}" for line in copy_state(model, read_state(path), str(path))]
+
+
+def _from_library(model: Scorer, library: str) -> list[str]:
+    if isinstance(model, Backbone) and model.arch.startswith(f"{library}:"):
+        return [f"{library}: {line}" for line in copy_state(model, pretrained_state(model.arch), library)]
+    if model.arch == VGG and library == TORCHVISION:
+        return _from_torchvisions_vgg(model, pretrained_state(f"{TORCHVISION}:{VGG}"), library)
+    raise ValueError(f"initial weights {library}: expected a network of {library} (or vgg16), got {model.arch}")
+
+
+def _from_torchvisions_vgg(model: Scorer, state: dict[str, Tensor], where: str) -> list[str]:
+    """torchvision's VGG-16 for a network that takes BGR 0..255."""
+    if not isinstance(model, Network) or model.arch != VGG or TORCHVISIONS_FIRST not in state:
+        what = "torchvision's VGG-16" if TORCHVISIONS_FIRST in state else "a state dict of another network"
+        raise ValueError(f"{where}: expected weights of {model.arch}, got {what}")
+    vgg = need("torchvision.models", "timm", "initial weights of torchvision").vgg16(weights=None, init_weights=False)
+    own, output = vgg.state_dict(), "classifier.6."
+    wrong = [
+        key for key in {**own, **state}
+        if key not in own or (not key.startswith(output) and (key not in state or state[key].shape != own[key].shape))
+    ]  # fmt: skip
+    if wrong:
+        raise ValueError(f"{where}: expected torchvision's VGG-16, got another in {', '.join(sorted(wrong)[:10])}")
+    vgg.load_state_dict({key: own[key] if key.startswith(output) else state[key] for key in own})
+    fresh = copy_torchvision(model, vgg)
+    return [f"{where}: without {', '.join(fresh)}, which start from their fillers"]
+
+
+def arch_of(path: str | Path | None) -> str | None:
+    """The network of a weights file or snapshot of this package; None for anything else."""
+    try:
+        with safe_open(path, framework="pt") as file:  # pyright: ignore[reportArgumentType]
+            metadata = file.metadata() or {}
+            return metadata.get("arch") if metadata.get("format") == FORMAT else None
+    except (SafetensorError, OSError, TypeError):
+        return None
+
+
+def _is_torchvisions(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return TORCHVISIONS_FIRST in file.keys()  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return False

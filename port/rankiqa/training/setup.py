@@ -1,0 +1,116 @@
+"""A training set up from a preset: the network with its first weights, the optimizer, the callbacks.
+
+Source: Caffe 1.0 solver.cpp (behaviour, not code).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from rankiqa.caffe.blas import CaffeBlas
+from rankiqa.caffe.random_stream import CaffeRandom
+from rankiqa.data.lists import ImageList
+from rankiqa.data.order import Quirks
+from rankiqa.models.architectures import ARCHITECTURES, known_nets
+from rankiqa.models.backbones import TIMM, build_backbone
+from rankiqa.models.network import build_network, fill
+from rankiqa.models.registry import architecture, build
+from rankiqa.models.score_meaning import MEANINGS
+from rankiqa.models.scorer import Scorer
+from rankiqa.training.callbacks import CaffeLog, Callback, CsvLog, Snapshots, TensorBoard
+from rankiqa.training.initial_weights import initialise
+from rankiqa.training.presets import Preset
+from rankiqa.training.recipe import Recipe
+from rankiqa.training.solvers import solver_of
+from rankiqa.training.tasks import task_of
+
+if TYPE_CHECKING:
+    from rankiqa.training.trainer import Trainer
+
+
+def set_up(
+    make: type[Trainer],
+    preset: Preset,
+    arch: str,
+    *,
+    train: ImageList,
+    test: ImageList | None,
+    seed: int,
+    weights: str | Path | None,
+    out: str | Path | None,
+    quirks: Quirks,
+    workers: int,
+    cache_mb: int,
+    device: torch.device,
+    products: CaffeBlas | None,
+    recipe: Recipe,
+    log_csv: bool,
+    tensorboard: bool,
+    log: Callable[[str], object] | None,
+) -> Trainer:
+    """See `Trainer.from_preset`. make: the trainer's class."""
+    task = task_of(preset)
+    for images in filter(None, (train, test)):
+        task.order(images, seed, quirks)  # a list that does not fit is refused before anything is built
+    write = log or logging.getLogger("rankiqa.training").info
+    random = CaffeRandom(seed)
+    model = first_network(preset, arch, random, recipe, test_net=test is not None)
+    model.meaning = MEANINGS[preset.net]
+    if weights is not None:
+        for line in initialise(model, weights):
+            write(line)
+    model.to(device)
+    if products is not None:
+        if device.type != "cpu":
+            raise ValueError(f"Caffe's products: expected device cpu, got {device}")
+        products.apply_to(model)
+    optimizer = solver_of(model, preset, recipe)
+    callbacks: list[Callback] = [CaffeLog(write)]
+    if out is not None:
+        callbacks.append(Snapshots(Path(out), write))
+        if log_csv:
+            callbacks.append(CsvLog(Path(out)))
+        if tensorboard:
+            callbacks.append(TensorBoard(Path(out) / "tensorboard"))
+    trainer = make(
+        model, task, optimizer, preset, train=train, test=test, seed=seed, random=random, quirks=quirks,
+        workers=workers, cache_mb=cache_mb, callbacks=callbacks, recipe=recipe,
+    )  # fmt: skip
+    trainer.products = products
+    return trainer
+
+
+def first_network(preset: Preset, arch: str, random: CaffeRandom, recipe: Recipe, *, test_net: bool) -> Scorer:
+    """A network with fresh weights: the original's three as Caffe fills them, others as their library does.
+
+    Args:
+        preset: Names the layers of the original's networks.
+        arch: A name of `rankiqa.build`.
+        random: Caffe's stream; a library's network takes its seed from it.
+        recipe: Dropout and stochastic depth of timm's networks.
+        test_net: Whether a TEST net is filled from the stream, too.
+
+    Raises:
+        ValueError: For an unknown arch, or dropout of a network that takes none.
+    """
+    dropped = {"drop_rate": recipe.dropout, "drop_path_rate": recipe.drop_path}
+    dropped = {name: share for name, share in dropped.items() if share}
+    if dropped and not arch.startswith(f"{TIMM}:"):
+        raise ValueError(f"dropout, drop_path: expected 0 of a network that is not timm's, got {dropped} for {arch}")
+    if arch in ARCHITECTURES:
+        table = architecture(arch)
+        model = build_network(table, fc=known_nets(table)[preset.net], random=random)
+        if test_net:
+            fill(table, random)  # CAFFE: the TEST net is filled too, from the same stream (solver.cpp)
+        return model
+    with torch.random.fork_rng([]):
+        torch.manual_seed(int(random.words(1)[0]))
+        model = build_backbone(arch, pretrained=False, **dropped) if dropped else build(arch)
+    if not isinstance(model, Scorer):
+        raise ValueError(f"arch {arch}: expected a rankiqa.models.scorer.Scorer, got {type(model).__name__}")
+    return model
