@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rankiqa.models.registry import build
     from rankiqa.models.score_meaning import ScoreMeaning
     from rankiqa.models.weights import load
+    from rankiqa.scoring.many import score_many
     from rankiqa.scoring.metric import Metric, metric
     from rankiqa.scoring.onnx_export import export_onnx
     from rankiqa.scoring.score import Score, score
@@ -64,6 +65,7 @@ _HOME = {
     "take_crops": "data.crops",
     "score": "scoring.score",
     "Score": "scoring.score",
+    "score_many": "scoring.many",
     "CaffeRandom": "caffe.random_stream",
     "CaffeBlas": "caffe.blas",
     "CaffeSGD": "caffe.sgd",
@@ -91,8 +93,8 @@ __all__ = [
     "Metric", "Network", "Score", "ScoreMeaning", "Trainer", "build", "caffe", "caffe_random", "contrastive_loss",
     "crop_offsets", "data", "datasets", "distort", "distortions", "euclidean_loss", "evaluation", "export_onnx",
     "fit_logistic", "hub", "krocc", "layers", "lcc", "load", "losses", "metric", "metrics", "models",
-    "pair_ranking_loss", "pyiqa", "ranked_sets", "read_image", "read_image_with_notes", "rmse", "score", "scoring",
-    "srocc", "take_crops", "training",
+    "pair_ranking_loss", "pyiqa", "ranked_sets", "read_image", "read_image_with_notes", "rmse", "score", "score_many",
+    "scoring", "srocc", "take_crops", "training",
 ]  # fmt: skip
 
 

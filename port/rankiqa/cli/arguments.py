@@ -37,6 +37,17 @@ def processes(least: int) -> Callable[[str], int]:
     return int_in_range(least, max(32, os.cpu_count() or 1))
 
 
+def shard(text: str) -> tuple[int, int]:
+    """An argparse type: i/n, the i-th of n parts."""
+    try:
+        i, n = map(int, text.split("/"))
+    except ValueError:
+        i = n = 0
+    if not 1 <= i <= n:
+        raise argparse.ArgumentTypeError(f"expected i/n with 1 <= i <= n, got {text!r}")
+    return i, n
+
+
 def usable_device(name: str) -> torch.device:
     """The device of --device. Raises ValueError for one that PyTorch cannot compute on here."""
     import torch  # late, so that --help and a wrong option answer at once

@@ -15,16 +15,6 @@ from rankiqa.cli.interrupts import stoppable
 DEFAULT, OURS, ALL = "default", "ours", "all"
 
 
-def _shard(text: str) -> tuple[int, int]:
-    try:
-        i, n = map(int, text.split("/"))
-    except ValueError:
-        i = n = 0
-    if not 1 <= i <= n:
-        raise argparse.ArgumentTypeError(f"expected i/n with 1 <= i <= n, got {text!r}")
-    return i, n
-
-
 def add(commands) -> None:
     """Add the command to an argument parser's commands."""
     parser = commands.add_parser(
@@ -58,7 +48,7 @@ def add(commands) -> None:
     )  # fmt: skip
     parser.add_argument("--levels", nargs="+", metavar="L", help="1 is the mildest (default: all)")
     parser.add_argument(
-        "--shard", type=_shard, default=(1, 1), metavar="i/n", help="the i-th of n parts, one for each machine"
+        "--shard", type=arguments.shard, default=(1, 1), metavar="i/n", help="the i-th of n parts, one for each machine"
     )
     parser.add_argument("--seed", type=arguments.SEED, default=0, help="of what is random (default 0)")
     arguments.add_photograph_limits(parser)

@@ -25,6 +25,7 @@ SUFFIXES = frozenset(
 MAX_DECODED_PIXELS = 1 << 30  # OpenCV's own limit
 # CAFFE: OpenCV 4.5.1 applies an EXIF orientation to a JPEG and a TIFF only; today's to PNG and WebP, too
 _AS_STORED = ("PNG", "WebP")
+EMPTY = "expected an image, got an empty file"
 
 
 def read_image(path: str | os.PathLike, *, strict: bool = False) -> np.ndarray:
@@ -63,7 +64,24 @@ def read_image_with_notes(path: str | os.PathLike, *, strict: bool = False) -> t
     Raises:
         ImageError: As `read_image`.
     """
-    data = read_bytes(Path(path))
+    return decode_image(read_bytes(Path(path)), strict=strict)
+
+
+def decode_image(data: bytes, *, strict: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Decode the bytes of an image file as `read_image_with_notes` does.
+
+    Args:
+        data: The whole file.
+        strict: As in `read_image`.
+
+    Returns:
+        The pixels, uint8 (H, W, 3), RGB, and notes.
+
+    Raises:
+        ImageError: As `read_image`.
+    """
+    if not data:
+        raise ImageError(EMPTY)
     header = inspect(data)
     check_header(header)
     if strict:
@@ -129,7 +147,7 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         raise ImageError(f"expected a readable image, got: {error.strerror}") from None
     if not data:
-        raise ImageError("expected an image, got an empty file")
+        raise ImageError(EMPTY)
     return data
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from rankiqa.data.atomic_files import replacing
-from rankiqa.data.images import read_image
+from rankiqa.data.image_sources import ImageSource
 from rankiqa.data.text_files import number, read_table, read_text
 from rankiqa.evaluation.rated_images import RatedImage
-from rankiqa.scoring.score import CROPS, score
+from rankiqa.scoring.engines import TorchEngine
+from rankiqa.scoring.many import ScoreSettings, score_sources
+from rankiqa.scoring.score import CROPS
 
 FORMAT = "rankiqa evaluation"
 
@@ -50,9 +51,7 @@ def score_images(
 ) -> Iterator[ScoredImage]:
     """Score images one after the other, while threads read those that come next; the images' order is kept.
 
-    Each score is bit for bit that of `rankiqa.score`: a forward pass holds the same crops. (A pass that is filled up
-    with crops of other images differs in the last bits, up to 2e-6 of the largest score: libraries choose the order of
-    their sums by the size of the pass and by a crop's place in it.)
+    Each score is bit for bit that of `rankiqa.score`.
 
     Args:
         model: From `rankiqa.load`, on the device where it is to run.
@@ -62,28 +61,12 @@ def score_images(
         strict: Refuse images that are not 8-bit colour, or of which something is dropped (`read_image`).
         workers: Threads that read images.
     """
-
-    def read(image: RatedImage) -> np.ndarray:
-        return read_image(image.path, strict=strict)
-
-    waiting: deque[tuple[RatedImage, Future[np.ndarray]]] = deque()
-    rest = iter(images)
-    pool = ThreadPoolExecutor(max(1, workers))
-    try:
-        while True:
-            while len(waiting) <= workers and (image := next(rest, None)) is not None:
-                waiting.append((image, pool.submit(read, image)))
-            if not waiting:
-                return
-            image, pixels = waiting.popleft()
-            try:
-                scores = score(model, pixels.result(), crops=crops, seed=seed)
-            except (ValueError, MemoryError, RuntimeError) as error:  # torch's own when memory or the device fails
-                yield ScoredImage(**asdict(image), error=str(error).strip().partition("\n")[0] or type(error).__name__)
-            else:
-                yield ScoredImage(**asdict(image), score=scores.score, median=scores.median)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    ours, theirs = itertools.tee(images)  # a few images apart
+    sources = (ImageSource(image.path, image.path) for image in theirs)
+    rows = score_sources(TorchEngine(model), sources, ScoreSettings("crops", crops, seed, strict), workers=workers)
+    for image, row in zip(ours, rows, strict=True):
+        result = {key: row[key] for key in ("score", "median", "error") if key in row}
+        yield ScoredImage(**asdict(image), **result)
 
 
 def write(path: str | os.PathLike, images: Sequence[ScoredImage], summary: dict) -> None:

@@ -6,6 +6,7 @@ takes (`colour_order`, `crop`). Keys that begin with SOLVER belong to a training
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -76,6 +77,15 @@ def describe(model: Scorer) -> dict[str, str]:
         "format": FORMAT, "version": VERSION, "arch": model.arch, "fc": json.dumps(list(model.fc)), "head": model.head,
         "colour_order": spec.channel_order, "crop": str(spec.crop), **model.meaning.metadata(),
     }  # fmt: skip
+
+
+def digest(model: Scorer) -> str:
+    """The SHA-256 (hex) of a network: what it is, and the name, shape and values of each parameter."""
+    found = hashlib.sha256(json.dumps(describe(model), sort_keys=True).encode())
+    for key, tensor in model.state_dict().items():
+        found.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _described(metadata: dict[str, str], path: Path) -> Scorer:

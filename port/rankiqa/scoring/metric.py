@@ -17,7 +17,7 @@ from rankiqa.data.crops import crop_offsets
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.weights import load
 from rankiqa.scoring.modes import full_float32
-from rankiqa.scoring.score import CHUNK, CROPS
+from rankiqa.scoring.score import CHUNK, CROPS, check_settings
 
 RANGE_SLACK = 1e-6  # beyond 0..1: what rounding leaves of a conversion to float
 
@@ -46,10 +46,7 @@ class Metric(nn.Module):
 
     def __init__(self, model: Any, *, crops: int = CROPS, seed: int = 0, as_loss: bool = False):
         super().__init__()
-        if crops < 1:
-            raise ValueError(f"crops: expected 1 or more, got {crops}")
-        if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
-            raise ValueError(f"seed: expected a whole number in 0..{2**32 - 1}, got {seed!r}")
+        check_settings(crops, seed)
         if as_loss and model.lower_is_better is None:
             raise ValueError("as_loss: expected weights that say whether lower is better, got a file that does not")
         self.model = model.requires_grad_(False).eval()

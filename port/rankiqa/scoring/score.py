@@ -56,18 +56,28 @@ def score(
 
     Source: upstream src/eval.
     """
-    if crops < 1:
-        raise ValueError(f"crops: expected 1 or more, got {crops}")
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed: expected a whole number in 0..{2**32 - 1}, got {seed!r}")
+    check_settings(crops, seed)
     check_image(image)
     if device is not None:
         model.to(device)
     height, width = image.shape[:2]
-    values = score_crops(model, image, crop_offsets(height, width, model.crop, crops, np.random.RandomState(seed)))
+    offsets = crop_offsets(height, width, model.crop, crops, np.random.RandomState(seed))
+    return summary(score_crops(model, image, offsets), seed)
+
+
+def check_settings(crops: int, seed: int) -> None:
+    """Raise ValueError for crops < 1, or a seed that is not in 0..2^32 - 1."""
+    if crops < 1:
+        raise ValueError(f"crops: expected 1 or more, got {crops}")
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed: expected a whole number in 0..{2**32 - 1}, got {seed!r}")
+
+
+def summary(values: np.ndarray, seed: int) -> Score:
+    """The score of an image from the output for each of its crops, float32 (crops,). Raises ValueError for nan."""
     if not np.isfinite(values).all():
         raise ValueError("expected finite scores, got nan or inf: the weights do not fit the image's range")
-    return Score(float(values.mean(dtype=np.float64)), float(np.median(values)), crops, seed, values)
+    return Score(float(values.mean(dtype=np.float64)), float(np.median(values)), len(values), seed, values)
 
 
 def score_crops(model: Scorer, image: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -1,0 +1,89 @@
+"""Where the rows of `rankiqa score` go: to stdout as they come, or to a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from rankiqa.cli import progress
+
+if TYPE_CHECKING:
+    from rankiqa.data.image_sources import ImageSource
+    from rankiqa.scoring.result_files import ResultFile
+    from rankiqa.scoring.rows import Row
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    print(f"rankiqa: {text}", file=sys.stderr)
+
+
+class _Printer:
+    """Rows to stdout as JSON lines, CSV or plain text."""
+
+    def __init__(self, form: str | None):
+        from rankiqa.scoring.rows import COLUMNS
+
+        self.json = form == "jsonl"
+        self.csv = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n") if form == "csv" else None
+        if self.csv:
+            self.csv.writeheader()
+
+    def __call__(self, row: Row) -> None:
+        if self.json:
+            print(json.dumps(row))  # ASCII: any file name survives any encoding of stdout
+        elif self.csv:
+            self.csv.writerow(row)
+        elif "error" in row:
+            print(f"{row['path']}: {row['error']}", file=sys.stderr)
+        else:
+            note = f"  ({row['note']})" if "note" in row else ""
+            print(f"{row['score']:12.5f}  median {row['median']:.5f}  {row['path']}{note}")
+        sys.stdout.flush()
+
+
+def print_rows(rows: Iterator[Row], form: str | None, total: int | None) -> int:
+    """Print rows; returns the exit status.
+
+    Args:
+        rows: To print.
+        form: "jsonl", "csv", or None for a text to read.
+        total: How many there will be, where that is known.
+    """
+    from tqdm import tqdm
+
+    show, failed = _Printer(form), 0
+    bar = tqdm(rows, unit="image", total=total, disable=not sys.stderr.isatty() or total == 1)
+    for row in bar:
+        failed += "error" in row
+        bar.clear()
+        show(row)
+    return 1 if failed else 0
+
+
+def write_rows(
+    score: Callable[[Iterator[ImageSource]], Iterator[Row]],
+    sources: Iterator[ImageSource],
+    out: ResultFile,
+    total: int | None,
+) -> int:
+    """Score into a file what is not there yet; returns the exit status.
+
+    Args:
+        score: Gives the rows of images.
+        sources: All images.
+        out: The file.
+        total: How many images there are, where that is known.
+    """
+    if out.rows:
+        say(f"{out.part}: {out.rows} images are there already")
+    missing = (source for source in sources if not out.is_done(source.name))
+    left = None if total is None else max(0, total - out.rows)
+    for row in progress.bar(score(missing), unit="image", total=left):
+        out.append(row)
+    failed = out.finish()
+    say(f"{out.path}: {out.rows} images, {failed} without a score")
+    return 1 if failed else 0

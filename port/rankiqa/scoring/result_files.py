@@ -1,0 +1,284 @@
+"""Files of scores: JSON lines, CSV or Parquet, made by runs that may be killed at any moment and resumed.
+
+While a run lasts, its rows are in OUT.part: JSON lines, the first of which holds the settings. At the end OUT is
+written whole, then OUT.settings.json, and OUT.part is removed; a kill between these leaves OUT.part, and the next run
+repeats them.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from rankiqa.data.atomic_files import replacing
+from rankiqa.data.extras import need
+from rankiqa.data.json_text import parse_json
+from rankiqa.scoring.rows import COLUMNS, Row
+
+JSONL, CSV, PARQUET = "jsonl", "csv", "parquet"
+FORMATS = (JSONL, CSV, PARQUET)
+SUFFIXES = {".jsonl": JSONL, ".ndjson": JSONL, ".json": JSONL, ".csv": CSV, ".parquet": PARQUET, ".pq": PARQUET}
+NUMBERS: dict[str, Callable[[str], float]] = {"score": float, "median": float, "crops": int, "seed": int}
+FORMAT = "rankiqa scores"
+ROWS_AT_ONCE = 10_000  # of a Parquet row group
+
+
+def format_of(path: str | os.PathLike) -> str:
+    """The format that a file's name says; JSON lines for any other name."""
+    return SUFFIXES.get(Path(path).suffix.lower(), JSONL)
+
+
+def check_format(name: str) -> None:
+    """Raise ValueError for an unknown format, or Parquet without pyarrow."""
+    if name not in FORMATS:
+        raise ValueError(f"format: expected {', '.join(FORMATS)}, got {name!r}")
+    if name == PARQUET:
+        need("pyarrow.parquet", "parquet", "--format parquet")
+
+
+class ResultFile:
+    """A file of scores that is being made. Use it as a context; `finish` makes the file.
+
+    Args:
+        path: The file, OUT.
+        form: One of FORMATS.
+        settings: What decides the scores; a run is resumed with the same settings only.
+        resume: Also take up the rows of a finished OUT, to add images to it. (An unfinished one is always resumed.)
+
+    Attributes:
+        done: How many rows there are of each path.
+        rows: How many rows there are.
+
+    Raises:
+        ValueError: For rows made with other settings, a file of another kind, or one that another run is writing.
+        OSError: Where it cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike, form: str, settings: dict, *, resume: bool = False):
+        check_format(form)
+        self.path, self.form, self.settings = Path(path), form, settings
+        self.part = self.path.with_name(f"{self.path.name}.part")
+        self.settings_file = self.path.with_name(f"{self.path.name}.settings.json")
+        self.done: Counter[str] = Counter()
+        self.rows = 0
+        if self.path.is_dir():
+            raise ValueError(f"{self.path}: expected a file to write, got a folder")
+        if not self.part.exists():
+            self._begin(resume and self.path.exists())
+        self.file = open(self.part, "r+b")  # noqa: SIM115  __exit__ closes it
+        try:
+            self._lock()
+            self._take_up()
+        except BaseException:
+            self.file.close()
+            raise
+
+    def __enter__(self) -> ResultFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def _begin(self, resume: bool) -> None:
+        """Make OUT.part: the settings alone, or those and the rows of OUT."""
+        settings = self.settings
+        if resume:
+            try:
+                settings = dict(parse_json(self.settings_file.read_bytes()))
+            except (OSError, ValueError, TypeError):
+                raise ValueError(
+                    f"{self.path}: expected the settings of a finished run in {self.settings_file.name}, got none"
+                ) from None
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.part) as temporary, open(temporary, "wb") as file:
+            file.write(_line({"format": FORMAT, "settings": settings}))
+            for row in read_rows(self.path, settings.get("format", self.form)) if resume else ():
+                file.write(_line(row))
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{self.part}: expected no other run that writes it, got one") from None
+        except OSError:  # a file system without locks
+            pass
+
+    def _take_up(self) -> None:
+        """Read what is there, and cut off a last line that was not written whole."""
+        whole = 0
+        for number, line in enumerate(self.file, start=1):
+            row = _parsed(line)
+            if row is None:
+                if self.file.read(1):
+                    raise ValueError(f"{self.part} line {number}: expected a row of scores, got {line[:80]!r}")
+                break
+            if number == 1:
+                self._check_settings(row)
+            else:
+                self.done[_text(row["path"])] += 1
+                self.rows += 1
+            whole += len(line)
+        if not whole:
+            raise ValueError(f"{self.part}: expected rows of scores that a run left, got another file")
+        self.file.seek(whole)
+        self.file.truncate()
+
+    def _check_settings(self, header: Row) -> None:
+        settings = header.get("settings")
+        if header.get("format") != FORMAT or not isinstance(settings, dict):
+            raise ValueError(f"{self.part}: expected rows of scores that a run left, got another file")
+        keys = {*settings, *self.settings} - {"format"}  # which may change: the rows are the same
+        differ = [
+            f"{key} {settings.get(key)!r}, now {self.settings.get(key)!r}"
+            for key in sorted(keys)
+            if settings.get(key) != self.settings.get(key)
+        ]
+        if differ:
+            raise ValueError(
+                f"{self.part}: expected the settings of the run that is to be resumed, got others: "
+                f"{'; '.join(differ)} (remove the file to begin anew)"
+            )
+
+    def is_done(self, path: str) -> bool:
+        """Whether an image has a row; each row counts for one image of that name."""
+        key = _text(path)
+        if self.done[key] < 1:
+            return False
+        self.done[key] -= 1
+        return True
+
+    def append(self, row: Row) -> None:
+        """Add a row; it stays even if this process is killed the next moment."""
+        self.file.write(_line(row))
+        self.file.flush()
+        self.rows += 1
+
+    def finish(self) -> int:
+        """Make OUT and OUT.settings.json, and remove OUT.part; returns how many rows have an error."""
+        failed = 0
+
+        def counted() -> Iterator[Row]:
+            nonlocal failed
+            for row in _rows_of_part(self.file):
+                failed += "error" in row
+                yield row
+
+        with replacing(self.path) as temporary:
+            _WRITERS[self.form](temporary, counted(), self.settings)
+        with replacing(self.settings_file) as temporary:
+            settings = self.settings | {"format": self.form}
+            temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        self.part.unlink()
+        return failed
+
+
+def _line(row: Row) -> bytes:
+    return json.dumps(row, allow_nan=False).encode() + b"\n"  # ASCII: file names need not be text
+
+
+def _parsed(line: bytes) -> Row | None:
+    """A whole row; None for another line."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if line.endswith(b"\n") and isinstance(row, dict) and {"path", "settings"} & set(row) else None
+
+
+def _rows_of_part(file: BinaryIO) -> Iterator[Row]:
+    file.seek(0)
+    file.readline()  # the settings
+    for line in file:
+        yield json.loads(line)
+
+
+def _write_jsonl(path: Path, rows: Iterator[Row], settings: dict) -> None:
+    with open(path, "wb") as file:
+        file.writelines(_line(row) for row in rows)
+
+
+def _write_csv(path: Path, rows: Iterator[Row], settings: dict) -> None:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _write_parquet(path: Path, rows: Iterator[Row], settings: dict) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"score": pa.float64(), "median": pa.float64(), "crops": pa.int64(), "seed": pa.int64()}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    schema = schema.with_metadata({"rankiqa": json.dumps(settings)})
+    with pq.ParquetWriter(path, schema) as writer:
+        group: list[Row] = []
+        for row in rows:
+            group.append(row | {"path": _text(row["path"])})
+            if len(group) == ROWS_AT_ONCE:
+                writer.write_table(pa.Table.from_pylist(group, schema))
+                group = []
+        if group:
+            writer.write_table(pa.Table.from_pylist(group, schema))
+
+
+def _text(path: str) -> str:
+    r"""A file name as Parquet can hold it: bytes that are no text as \xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+_WRITERS = {JSONL: _write_jsonl, CSV: _write_csv, PARQUET: _write_parquet}
+
+
+def read_rows(path: str | os.PathLike, form: str | None = None) -> Iterator[Row]:
+    """The rows of a finished file, one by one, as `score_many` gives them.
+
+    Args:
+        path: The file.
+        form: One of FORMATS; None: as its name says.
+
+    Raises:
+        ValueError: For another file, or a missing extra.
+    """
+    form = form or format_of(path)
+    check_format(form)
+    try:
+        yield from {JSONL: _read_jsonl, CSV: _read_csv, PARQUET: _read_parquet}[form](Path(path))
+    except OSError as error:
+        raise ValueError(f"{path}: expected a file of scores, got: {error.strerror or error}") from None
+
+
+def _read_jsonl(path: Path) -> Iterator[Row]:
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            row = _parsed(line)
+            if row is None:
+                raise ValueError(f"{path} line {number}: expected a row of scores, got {line[:80]!r}")
+            yield row
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            if not row.get("path"):
+                raise ValueError(f"{path} line {number}: expected a row of scores, got no path")
+            yield {key: NUMBERS.get(key, str)(value) for key, value in row.items() if key in COLUMNS and value}
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in file.iter_batches(ROWS_AT_ONCE):
+                for row in group.to_pylist():
+                    yield {key: value for key, value in row.items() if value is not None}
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: expected a Parquet file, got: {' '.join(str(error).split())}") from None
