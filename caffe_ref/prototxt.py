@@ -6,7 +6,7 @@ Canonical form of a file: the message as JSON, in which
 - every field is a list of its values in their order (so a field set once and a repeated one with one value look alike),
   and fields are sorted by name: the order of different fields says nothing in a protobuf message;
 - a scalar is a string: numbers as the shortest decimal of their float32 value ("1", "0.0005"), booleans and enum
-  names as they are, quoted text as it is, with every character that stands between the quotes;
+  names as they are, quoted text as it is, with every character between the quotes;
 - no white space. Comments, line breaks and the way a number is written (1e-5, 0.00001) leave no trace.
 The digest is the SHA-256 of that JSON in UTF-8.
 """

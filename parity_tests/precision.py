@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Write PRECISION.md: what was measured at each rung, and how far apart two walks of one training are.
+"""Write PRECISION.md: what was measured at each rung, and how far apart two runs of one training come.
 
-    .venv/bin/python parity_tests/precision.py [--report REPORT.json] [--walks walks.json]
+    .venv/bin/python parity_tests/precision.py [--report REPORT.json] [--trainings trainings.json]
 
 REPORT.json is what `scripts/test --caffe=live --parity-report REPORT.json` wrote; without it the rungs are left out.
-The walks (Shallow, 300 iterations of ranking and 300 of fine-tuning) are made anew, about 25 minutes on two cores, and
-kept in --walks: Caffe, Caffe again, Caffe with one initial weight moved by one ulp, Caffe with one thread fewer, Caffe
+The runs (Shallow, 300 iterations of ranking, 300 of fine-tuning) are made anew, about 25 minutes on two cores, and
+kept in --trainings: Caffe, Caffe again, Caffe with one initial weight one ulp away, Caffe with one thread less, Caffe
 with OpenBLAS's kernels for another processor, the port, and the port with Caffe's products. Exit status 1 when the last
-comes further from Caffe than ten times what the walk of one ulp has by then.
+comes further from Caffe than ten times what the run of one ulp has by then.
 """
 
 import argparse
@@ -69,19 +69,19 @@ Made by `.venv/bin/python parity_tests/precision.py --report REPORT.json` from w
 
 {rungs}
 
-## One training, walked seven times
+## One training, run seven times
 
 Shallow on photographs, 300 iterations of ranking and 300 of fine-tuning, from one seed, nothing exchanged.
 Distance: |loss - Caffe's| / max(Caffe's, 1). "One ulp": Caffe, the first weight of conv1 moved to the next float32.
-"One thread fewer", "{kernels} kernels": Caffe, its OpenBLAS told to use one core fewer, or to multiply as on that
+"One thread fewer", "{kernels} kernels": Caffe, its OpenBLAS set to use one core fewer, or to multiply as on that
 processor, so that sums round otherwise everywhere: what Caffe's own users see from machine to machine.
 "Caffe's products": `rankiqa train --caffe-products`; the rung `same-blas` compares its weights bit for bit.
 
 ![distances](precision.png)
 
-{walks}
+{trainings}
 
-How far a walk is at its furthest, in units of what another had come to by then; distances below {floor} count as
+How far a training is at its furthest, in units of what another had come to by then; distances below {floor} count as
 {floor}, a few float32 roundings of a loss:
 
 {ratios}
@@ -91,7 +91,7 @@ layer rounds otherwise, not one weight: there the measure is Caffe on other core
 """
 
 
-def _walks(client):
+def _run_trainings(client):
     """{name: losses of ranking and then of fine-tuning (600)}."""
     from caffe_client import Live
     from lib.trainings import shallow_presets, train_in_port
@@ -129,23 +129,25 @@ def _walks(client):
     return found
 
 
-def _distances(walks):
+def _distances(trainings):
     """{name: |loss - Caffe's| / max(Caffe's, 1), (600,)}."""
-    caffe = np.array(walks["Caffe"])
+    caffe = np.array(trainings["Caffe"])
     return {
-        name: np.abs(np.array(walk) - caffe) / np.maximum(caffe, 1) for name, walk in walks.items() if name != "Caffe"
+        name: np.abs(np.array(training) - caffe) / np.maximum(caffe, 1)
+        for name, training in trainings.items()
+        if name != "Caffe"
     }
 
 
-def furthest(walk, other):
-    """A walk's largest distance so far over another's, at its worst."""
-    walk, other = np.maximum.accumulate(walk), np.maximum.accumulate(other)
-    return float((walk / np.maximum(other, FLOOR)).max())
+def furthest(training, other):
+    """A training's largest distance so far over another's, at its worst."""
+    training, other = np.maximum.accumulate(training), np.maximum.accumulate(other)
+    return float((training / np.maximum(other, FLOOR)).max())
 
 
 def _ratios(distances):
     against = (ULP, FEWER, OTHER)
-    yield "| walk | " + " | ".join(f"over {name}" for name in against) + " |"
+    yield "| training | " + " | ".join(f"over {name}" for name in against) + " |"
     yield "|---" * (1 + len(against)) + "|"
     for name in (PORT, EXACT, FEWER, OTHER):
         cells = (f"{furthest(distances[name], distances[other]):.2g}" if other != name else "" for other in against)
@@ -198,8 +200,8 @@ def _table(rows):
             )
 
 
-def _walked(distances):
-    yield "| walk | " + " | ".join(f"passed 1e{power} at" for power in range(-8, -1)) + " | largest |"
+def _table_rows(distances):
+    yield "| training | " + " | ".join(f"passed 1e{power} at" for power in range(-8, -1)) + " | largest |"
     yield "|---" * 9 + "|"
     for name, values in distances.items():
         at = first_above(dict(enumerate(values.tolist(), start=1)))
@@ -210,29 +212,29 @@ def _walked(distances):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--report", type=Path, help="from scripts/test --parity-report")
-    parser.add_argument("--walks", type=Path, help="keep the walks here, or take them from here")
+    parser.add_argument("--trainings", type=Path, help="keep the trainings here, or take them from here")
     options = parser.parse_args(argv)
     rungs = "The rungs were left out: no --report was given."
     if options.report:
         rungs = "\n".join(_table(json.loads(options.report.read_text())))
-    if options.walks and options.walks.exists():
-        walks = json.loads(options.walks.read_text())
+    if options.trainings and options.trainings.exists():
+        trainings = json.loads(options.trainings.read_text())
     else:
         import build
         import engine
 
         with engine.engine() as client:
             build.build(client)
-            walks = _walks(client)
-        if options.walks:
-            options.walks.write_text(json.dumps(walks))
-    distances = _distances(walks)
+            trainings = _run_trainings(client)
+        if options.trainings:
+            options.trainings.write_text(json.dumps(trainings))
+    distances = _distances(trainings)
     _draw(distances)
     ulp = furthest(distances[EXACT], distances[ULP])
     text = TEXT.format(
         rungs=rungs,
         kernels=KERNELS,
-        walks="\n".join(_walked(distances)),
+        trainings="\n".join(_table_rows(distances)),
         ratios="\n".join(_ratios(distances)),
         limit=LIMIT,
         floor=f"{FLOOR:g}",

@@ -1,4 +1,4 @@
-"""Which GPU stands for the one that upstream asked for."""
+"""Which GPU is used for the one that upstream asked for."""
 
 import ctypes
 

@@ -1,4 +1,4 @@
-"""Runs Python 2 source under Python 3.9, as it stands on disk.
+"""Runs Python 2 source under Python 3.9, without changing the files.
 
 The standard fixers of lib2to3 translate the grammar; Python 2's division is put into the syntax tree (division.py) and
 decides by type at run time; a few builtins keep their old meaning (builtins2.py). Line numbers stay those of the file.

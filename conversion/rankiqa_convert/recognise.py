@@ -151,7 +151,7 @@ def _with_blobs(net: Net) -> tuple[dict[str, list[Blob]], list[str]]:
     layers, problems = {}, []
     for layer in net.layers:
         if layer.blobs and layer.name in layers:
-            problems.append(f"layer {layer.name} stands there twice")
+            problems.append(f"layer {layer.name} occurs twice")
         if layer.blobs:
             layers[layer.name] = layer.blobs
     return layers, problems

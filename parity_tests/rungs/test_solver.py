@@ -108,7 +108,7 @@ class Problem:
         hidden = torch.tanh(net["fc6"](torch.from_numpy(self.data)))
         return rankiqa.euclidean_loss(net["fc8_m"](hidden), torch.from_numpy(self.label))
 
-    def walk(self, optimizer, net, steps, passes=1, each=None):
+    def train(self, optimizer, net, steps, passes=1, each=None):
         """{step: parameters} of the traced steps, {0: start}."""
         found = {}
         for n in range(1, steps + 1):
@@ -165,7 +165,7 @@ def test_steps(caffe, parity, name):
     fields, arguments = CASES[name]
     problem, answer = _ask(caffe, name, fields)
     net = problem.model()
-    errors = _errors(answer, problem.walk(_sgd(net, fields, **arguments), net, 300, arguments.get("iter_size", 1)))
+    errors = _errors(answer, problem.train(_sgd(net, fields, **arguments), net, 300, arguments.get("iter_size", 1)))
     parity.check("solver", f"{name}: one step", errors[1], STEP)
     parity.check("solver", f"{name}: 300 steps, two rate drops; {in_words(errors)}", max(errors.values()), STEPS_300)
 
@@ -191,7 +191,7 @@ def _wrong(name):
 def test_wrong_variants(caffe, parity, name):
     problem, answer = _ask(caffe, "plain", {})
     net, optimizer, passes = _wrong(name)
-    errors = _errors(answer, problem.walk(optimizer, net, 300, passes))
+    errors = _errors(answer, problem.train(optimizer, net, 300, passes))
     parity.must_fail("solver", f"wrong: {name}", max(errors.values()), STEPS_300)
 
 
@@ -207,7 +207,7 @@ def test_pytorchs_sgd_fails_at_a_drop_of_the_rate(caffe, parity):
         for group, lr in zip(optimizer.param_groups, base, strict=True):
             group["lr"] = lr * 0.1 ** ((n - 1) // 100)
 
-    errors = _errors(answer, problem.walk(torch.optim.SGD(groups, momentum=0.9), net, 300, each=drop))
+    errors = _errors(answer, problem.train(torch.optim.SGD(groups, momentum=0.9), net, 300, each=drop))
     parity.check("solver", "torch.optim.SGD before the first drop", max(errors[1], errors[5], errors[100]), STEPS_300)
     parity.must_fail("solver", "wrong: torch.optim.SGD one step after the drop", errors[101], STEPS_300)
     parity.must_fail("solver", "wrong: torch.optim.SGD ten steps after the drop", errors[110], STEPS_300)

@@ -167,8 +167,8 @@ def test_a_training_starts_from_a_classifier(tmp_path, capsys):
     arrays["fc1"] = [np.ones((1000, 512), "f4"), np.ones(1000, "f4")]
     source, weights = old_model(tmp_path / "v1.caffemodel", arrays), tmp_path / "W.safetensors"
     assert "1000 outputs at fc1" in refused(capsys, tmp_path, source)
-    status, _, told = run(capsys, source, "--for", "live-rank", "--out", weights)
-    assert status == 0 and told.endswith("layers conv1, conv2, conv3, conv4\n")
+    status, _, err = run(capsys, source, "--for", "live-rank", "--out", weights)
+    assert status == 0 and err.endswith("layers conv1, conv2, conv3, conv4\n")
     net = rankiqa.build("shallow", random=CaffeRandom(7))
     before = net.fc1_m.weight.clone()
     assert copy_weights(net, weights) == ["fc1_m"]
@@ -196,8 +196,8 @@ def test_what_a_training_cannot_start_from(tmp_path, capsys):
     )
     other = model(tmp_path / "other.caffemodel", {"ip": [np.zeros((1, 2), "f4"), np.zeros(1, "f4")]})
     assert "got none of them" in refused(capsys, tmp_path, other, "--for", "live-rank", "--arch", "shallow")
-    status, _, told = run(capsys, source, "--to", "caffemodel", "--like", "live-ft", "--for", "live-ft", "--out", "x")
-    assert status == 2 and "--for, --net and --trained-on only without --to" in told
+    status, _, err = run(capsys, source, "--to", "caffemodel", "--like", "live-ft", "--for", "live-ft", "--out", "x")
+    assert status == 2 and "--for, --net and --trained-on only without --to" in err
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -241,7 +241,7 @@ def _bad_files(folder, good):
      ("net.prototxt", "a prototxt: it describes a network, it holds no weights"), ("cut", "a truncated or damaged one"),
      ("start", "a truncated or damaged one"), ("noise", "something else"), ("folder", "a folder"),
      ("missing", "no such file"), ("cut.h5", "a damaged one"), ("solverstate", "expected its model m below"),
-     ("w.safetensors", "got a safetensors file"), ("doubled", "layer conv1 stands there twice"),
+     ("w.safetensors", "got a safetensors file"), ("doubled", "layer conv1 occurs twice"),
      ("count", "conv1 blob 0: expected 837 values for shape (31, 3, 3, 3), got 864")],
 )  # fmt: skip
 def test_files_that_are_no_model(tmp_path, capsys, shallow, name, says):

@@ -205,7 +205,7 @@ def test_an_update_that_is_broken_off_makes_no_snapshot(images, tmp_path, monkey
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_to_the_whole_group(images, tmp_path, number):
-    """Ctrl-C reaches the workers too: the training ends as told, and goes on to the same end."""
+    """Ctrl-C reaches the workers too: the training ends as asked, and goes on to the same end."""
     assert main(arguments(images, tmp_path / "whole", max_iter=16, snapshot=0)) == 0
     out = tmp_path / "out"
     command = [sys.executable, "-m", "rankiqa", *arguments(images, out, "--workers", "2", max_iter=16, snapshot=0)]

@@ -66,7 +66,7 @@ def _add_common(parser: argparse.ArgumentParser, name: str, splits: tuple[str, .
     parser.add_argument(
         "--train-references", type=int_in_range(1), metavar="N", help="how many train, of the rest test"
     )
-    parser.add_argument("--prefix", metavar="TEXT", help="stands before each path instead of DIR ('' for nothing)")
+    parser.add_argument("--prefix", metavar="TEXT", help="text before each path instead of DIR ('' for nothing)")
     parser.add_argument(
         "--decimals", type=int_in_range(0, 12), help="of a label (default upstream's 2, for other sets 4)"
     )

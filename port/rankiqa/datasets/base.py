@@ -28,7 +28,7 @@ class DataSet:
         references: How many images they were made from.
         decimals: Of a label in a list.
         train: References on the train side of a split by seed; None: 80%.
-        by_image: It has no references; each image stands for its own.
+        by_image: It has no references; each image counts as its own.
     """
 
     name: str

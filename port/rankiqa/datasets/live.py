@@ -40,7 +40,7 @@ REFERENCES = (  # UPSTREAM: in the order of data/ref.txt, which the seed permute
     "house", "caps", "rapids", "buildings",
 )  # fmt: skip
 # UPSTREAM: the split of the committed lists (data/ft_live_{train,test}.txt), 779 and 203 lines, in their order; which
-# image was made from which reference is told by LIVE's own refnames_all.mat
+# image was made from which reference is given by LIVE's own refnames_all.mat
 _AUTHORS_ORDER = (
     7, 18, 1, 8, 17, 24, 25, 21, 13, 26, 22, 28, 15, 6, 0, 9, 19, 23, 4, 16, 2, 20, 27,
     12, 14, 11, 10, 3, 5,

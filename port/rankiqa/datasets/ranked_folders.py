@@ -40,7 +40,7 @@ def read(
 ) -> Blocks:
     """The blocks of a ranked set.
 
-    prefix: what stands before each path in the list. pristine: another folder than PRISTINE inside. level_names_from:
+    prefix: text before each path in the list. pristine: another folder than PRISTINE inside. level_names_from:
     the folder whose <T>/ is listed for the names of the levels (upstream, TID2013: the current one).
     partial: leave out images that some level lacks. Raises ValueError for another layout, or levels that differ.
     """
@@ -87,7 +87,7 @@ def _images(folder: str, prefix: str, remarks: list[str], partial: bool) -> dict
 
     Args:
         folder: The folder.
-        prefix: What stands before each name in the list.
+        prefix: Text before each name in the list.
         remarks: Takes what was passed over.
         partial: Whether links to nothing are left out; otherwise they are refused.
 
