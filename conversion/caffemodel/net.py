@@ -19,12 +19,22 @@ CHUNK = 1 << 18  # values handled at a time: a mebibyte, which stays in the cach
 class Blob:
     """An array of a file, read when it is asked for.
 
-    shape: as the file has it; legacy: it was written as num, channels, height, width; dtype: "float32", "float64" or
-    "float16" (NVIDIA Caffe's).
+    Attributes:
+        shape: As the file has it.
+        legacy: Whether it was written as num, channels, height, width.
+        dtype: "float32", "float64" or "float16" (NVIDIA Caffe's).
     """
 
     def __init__(self, shape: Sequence[int], legacy: bool, dtype: str, read: Callable[[], Any], keep=None):
-        """read: gives the values, as an array or as little-endian bytes; keep: takes other values, as an array."""
+        """A blob whose values stay in the file.
+
+        Args:
+            shape: As the file has it.
+            legacy: Whether it was written as num, channels, height, width.
+            dtype: Of the values.
+            read: Gives the values, as an array or as little-endian bytes.
+            keep: Takes other values, as an array.
+        """
         self.shape, self.legacy, self.dtype = tuple(int(n) for n in shape), legacy, dtype
         self._read, self._keep = read, keep
 

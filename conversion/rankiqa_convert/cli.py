@@ -87,7 +87,15 @@ def one_line(text: str) -> str:
 
 
 def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
-    """Run the command line; returns the exit status. prog: what the command calls itself."""
+    """Run the command line.
+
+    Args:
+        argv: The arguments; None: the process's.
+        prog: The command's name in its messages.
+
+    Returns:
+        The exit status.
+    """
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

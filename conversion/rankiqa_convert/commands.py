@@ -39,9 +39,17 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
-    """caffemodel -> safetensors (or state dict) and ONNX; all of the files or none. Returns what --json prints.
+    """Convert a caffemodel to safetensors (or a state dict) and ONNX; all of the files are written, or none.
 
-    digest: of the model file, under way.
+    Args:
+        options: Of the command line.
+        digest: Of the model file, which is computed beside the conversion.
+
+    Returns:
+        What --json prints.
+
+    Raises:
+        CaffemodelError: For files that cannot be read, are no network of RankIQA, or cannot be written.
     """
     _check_outputs(options)
     if content_type(options.model) == "safetensors":

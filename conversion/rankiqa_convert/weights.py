@@ -21,10 +21,19 @@ PARTS = ("weight", "bias")
 
 
 def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Path) -> dict:
-    """Write a recognised model's weights to `target`, blob by blob; returns what --json prints.
+    """Write a recognised model's weights, blob by blob.
 
-    digest: of the file `source`, under way.
-    Raises CaffemodelError that lists every blob with values that are not finite.
+    Args:
+        match: The model.
+        source: Its file.
+        digest: Of `source`, which is computed beside the conversion.
+        target: The .safetensors.
+
+    Returns:
+        What --json prints.
+
+    Raises:
+        CaffemodelError: That lists every blob with values that are not finite.
     """
     types, shapes = layer_types(match.arch, match.fc), match.arch.parameter_shapes(match.fc)
     summary = {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), "source_sha256": "0" * 64}

@@ -38,11 +38,23 @@ def read(
     level_names_from: str | None = None,
     partial: bool = False,
 ) -> Blocks:
-    """The blocks of a ranked set.
+    """Read the folders of a ranked set: T/TL/ for each type T and level L, and the pristine images.
 
-    prefix: text before each path in the list. pristine: another folder than PRISTINE inside. level_names_from:
-    the folder whose <T>/ is listed for the names of the levels (upstream, TID2013: the current one).
-    partial: leave out images that some level lacks. Raises ValueError for another layout, or levels that differ.
+    Args:
+        folder: The ranked set's.
+        types: Names of the types' folders, in the list's order.
+        levels: How many each type has.
+        worst_first: Whether a list begins with the strongest level.
+        prefix: Text before each path in the list.
+        pristine: The folder of the pristine images; None: PRISTINE in `folder`.
+        level_names_from: The folder whose T/ gives the names of the levels (upstream, TID2013: the current one).
+        partial: Whether images that some level lacks are left out instead of refused.
+
+    Returns:
+        The images of each level, by the names of the pristine ones.
+
+    Raises:
+        ValueError: For another layout, or levels that hold different images.
     """
     if len(set(types)) < len(types):
         raise ValueError(f"--types: expected each once, got {' '.join(types)}")

@@ -18,11 +18,22 @@ def choose(
     authors: dict[str, list[str]] | None = None,
     official: dict[str, str] | None = None,
 ) -> dict[str, list[str]]:
-    """{side: references in the order of the split}.
+    """Split the references of a data set.
 
-    choice: random (by `random`, a numpy RandomState: the first `train` of a permutation), authors, official (the data
-    set's own), first (the first `train` in order) or none (one side, "all").
-    Raises ValueError where a side would be empty or the data set has no such split.
+    Args:
+        references: Their names.
+        choice: random (the first `train` of a permutation), authors, official (the data set's own), first (the first
+            `train` in order) or none (one side, "all").
+        random: A numpy RandomState.
+        train: References on the train side.
+        authors: {side: references} of the authors' lists, where there are any.
+        official: {reference: side} of the data set's own split, where it has one.
+
+    Returns:
+        {side: references in the order of the split}.
+
+    Raises:
+        ValueError: Where a side would be empty, or the data set has no such split.
     """
     order = [references[int(i)] for i in random.permutation(len(references))]  # drawn whatever the choice is
     if choice == "none":

@@ -44,8 +44,13 @@ def activity(image: np.ndarray) -> np.ndarray:
 def masked_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
     """Add Gaussian noise where texture masks it: its deviation follows `activity` (MN, #4).
 
-    variance: the mean over the picture on [0, 1]. A picture without any activity stays as it is. Our choice: the
-    local deviation as the measure of masking; twice the variances of upstream's GN.
+    Args:
+        image: uint8 (H, W, 3) RGB. A picture without any activity is returned as it is.
+        variance: Of the noise, the mean over the picture, on [0, 1].
+        rng: A numpy Generator.
+
+    Source:
+        Our choice: the local deviation as the measure of masking; twice the variances of upstream's GN.
     """
     busy = activity(image)
     scale = np.sqrt((busy**2).mean())

@@ -73,8 +73,13 @@ def _packets(data: bytes) -> tuple[int, list[int]]:
 def jpeg2000_errors(image: np.ndarray, rate: float, rng) -> np.ndarray:
     """JPEG 2000 at a ratio of 12, bits of its code blocks inverted, decoded (J2TE, #13).
 
-    rate: bit errors per 10,000 pixels, at least one in all. They fall into the second halves of packets of at least
-    32 bytes: headers arrive whole, or there would be no picture. A picture that has no such packet has no errors.
+    The errors fall into the second halves of packets of at least 32 bytes: headers arrive whole, or there would be no
+    picture. A picture that has no such packet has no errors.
+
+    Args:
+        image: uint8 (H, W, 3) RGB.
+        rate: Bit errors per 10,000 pixels, at least one in all.
+        rng: A numpy Generator.
 
     Raises:
         ValueError: When Pillow's OpenJPEG is older than 2.4.

@@ -39,7 +39,13 @@ class Record:
         return (self.settings, self.photograph) == (settings, photograph)
 
     def is_valid(self, out: Path, path: str, quick: bool) -> bool:
-        """Whether a file is the one that was made. quick: compare its size only."""
+        """Whether a file is the one that was made.
+
+        Args:
+            out: The set's folder.
+            path: The file below it.
+            quick: Whether only the size is compared.
+        """
         if path not in self.files:
             return False
         size, digest = self.files[path]
