@@ -48,18 +48,32 @@ def add(commands) -> None:
         "--mode", choices=("crops", "dense"), default="crops",
         help="crops: the original's way (default); dense: the network once over the whole image",
     )  # fmt: skip
+    parser.add_argument(
+        "--agreement", type=arguments.int_in_range(0), default=5, metavar="N",
+        help="with --mode dense: also score the first N images by crops, and say how far the two agree (default 5)",
+    )  # fmt: skip
     parser.add_argument("--crops", type=arguments.int_in_range(1, 100_000), default=30, help="random crops an image "
                         "(default 30)")  # fmt: skip
     parser.add_argument("--seed", type=arguments.SEED, default=0, help="of the crops, anew for each image (default 0)")
-    parser.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
     parser.add_argument(
         "--strict",
         action="store_true",
         help="refuse images that are not 8-bit colour, or of which the original's reader drops something (alpha, high "
         "bits, a colour profile, further frames); without it, a note says what was dropped",
     )
+    _add_engine(parser)
     _add_speed(parser)
     _add_output(parser)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("engine", "other engines and bf16 differ from the reference; they say how much")
+    group.add_argument(
+        "--engine", choices=("torch", "onnxruntime", "openvino"), default="torch",
+        help="what computes: torch (default, the reference), or an extra of that name",
+    )  # fmt: skip
+    group.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="fp32 (default) or bfloat16")
+    group.add_argument("--device", default="cpu", help="where torch runs: cpu (default), cuda, cuda:1 ..")
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +104,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score; returns the exit status."""
     import rankiqa
-    from rankiqa.scoring.engines import TorchEngine
+    from rankiqa.scoring.dense_agreement import DenseAgreement
+    from rankiqa.scoring.engines import engine_named
     from rankiqa.scoring.many import ScoreSettings, score_sources
     from rankiqa.scoring.rows import first_line
 
@@ -100,14 +115,21 @@ def run(options: argparse.Namespace) -> int:
         sources, total = _sources(options)
         model = rankiqa.load(options.weights).to(arguments.usable_device(options.device))
         settings = ScoreSettings(options.mode, options.crops, options.seed, options.strict)
-        engine = TorchEngine(model)
+        engine = engine_named(
+            options.engine, model, precision=options.precision, mode=options.mode, say=score_output.say
+        )
         out = _result_file(options, settings, model) if options.out else None
     except (ValueError, RuntimeError, MemoryError) as error:  # torch's own when memory fails
         score_output.say(first_line(error))
         return 2
 
     def rows(chosen: Iterator[ImageSource]) -> Iterator[Row]:
-        return score_sources(engine, chosen, settings, workers=options.workers, batch=options.batch)
+        hook = (
+            DenseAgreement(engine, settings, options.agreement, score_output.say) if options.mode == "dense" else None
+        )
+        yield from score_sources(engine, chosen, settings, workers=options.workers, batch=options.batch, hook=hook)
+        if hook:
+            hook.end()
 
     if out is None:
         return score_output.print_rows(rows(sources), options.format, total)
@@ -158,5 +180,6 @@ def _result_file(options: argparse.Namespace, settings: ScoreSettings, model: Sc
     from rankiqa.models.weights import digest
     from rankiqa.scoring.result_files import ResultFile, format_of
 
-    decisive = asdict(settings) | {"weights_sha256": digest(model)}
+    decisive = asdict(settings) | {"engine": options.engine, "precision": options.precision}
+    decisive["weights_sha256"] = digest(model)
     return ResultFile(options.out, options.format or format_of(options.out), decisive, resume=options.resume)

@@ -149,7 +149,7 @@ def _members(path: str) -> Iterator[ImageSource]:
         with tarfile.open(path, "r:*") as archive:
             compressed = not isinstance(archive.fileobj, io.BufferedReader)
             while (member := archive.next()) is not None:
-                archive.members = []  # tarfile keeps each header, and an archive may have millions
+                archive.members.clear()  # pyright: ignore  tarfile keeps each header, and an archive may have millions
                 if not member.isreg() or not is_image_name(os.path.basename(member.name)):
                     continue
                 images += 1

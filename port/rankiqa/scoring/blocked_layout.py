@@ -7,16 +7,19 @@ layer that needs them otherwise. Kernels and sums are the same, so the output is
 
 from __future__ import annotations
 
+from typing import Any, TypeGuard
+
 import torch
 from torch import Tensor, nn
 
 from rankiqa.caffe.layers import MaxPool2d
 from rankiqa.models.network import FLATTEN, Network
 
-Packed = tuple[Tensor, Tensor | None, nn.Conv2d]
+# Weight, bias, then padding, stride, dilation and groups
+Packed = tuple[Tensor, Tensor | None, tuple[Any, Any, Any, int]]
 
 
-def can_block(model: nn.Module) -> bool:
+def can_block(model: nn.Module) -> TypeGuard[Network]:
     """Whether a network's convolutions can run in oneDNN's layout: one of the original's, float32, on the CPU."""
     if not isinstance(model, Network) or not torch.backends.mkldnn.is_available():
         return False
@@ -39,7 +42,7 @@ class BlockedLayout:
                 geometry = (module.padding, module.stride, module.dilation, module.groups)
                 weight = torch._C._nn.mkldnn_reorder_conv2d_weight(module.weight.detach().to_mkldnn(), *geometry)  # pyright: ignore
                 bias = None if module.bias is None else module.bias.detach().to_mkldnn()
-                self.packed[name] = (weight, bias, module)
+                self.packed[name] = (weight, bias, geometry)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Scores (N, 1) of crops (N, 3, crop, crop)."""
@@ -56,9 +59,9 @@ class BlockedLayout:
                 break
             module = self.model.get_submodule(name)
             if name in self.packed:
-                weight, bias, conv = self.packed[name]
+                weight, bias, geometry = self.packed[name]
                 x = x if x.is_mkldnn else x.to_mkldnn()
-                x = torch.mkldnn_convolution(x, weight, bias, conv.padding, conv.stride, conv.dilation, conv.groups)
+                x = torch.mkldnn_convolution(x, weight, bias, *geometry)
             elif x.is_mkldnn and not isinstance(module, (nn.ReLU, MaxPool2d)):
                 x = module(x.to_dense())  # LRN
             else:

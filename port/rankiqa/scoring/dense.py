@@ -11,6 +11,7 @@ Shelhamer and Darrell 2015 for the idea).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from rankiqa.data.crops import check_image, take_crops
 from rankiqa.data.images import ImageError
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.network import FLATTEN, Network
+from rankiqa.models.scorer import Scorer
 from rankiqa.scoring.modes import evaluating, full_float32
 
 TILE = 1024  # pixels by which a tile's side may exceed the crop: bounds the memory for large images
@@ -45,7 +47,7 @@ class DenseScore:
     crop: int
 
 
-def score_dense(model: Network, image: np.ndarray) -> DenseScore:
+def score_dense(model: Scorer, image: np.ndarray, *, forward: Callable[[Tensor], Tensor] | None = None) -> DenseScore:
     """Score an image by running the network over all of it.
 
     The result depends on nothing but the weights, the image and the machine. Images larger than TILE + crop on a side
@@ -54,6 +56,7 @@ def score_dense(model: Network, image: np.ndarray) -> DenseScore:
     Args:
         model: VGG-16, AlexNet or Shallow.
         image: uint8 (H, W, 3), RGB, both sides at least the crop.
+        forward: What computes a map (1, 1, H', W') of (1, 3, H, W) with the model's weights; None: `dense_forward`.
 
     Raises:
         ValueError: For another network, an image of another form, or a result that is not finite.
@@ -73,7 +76,7 @@ def score_dense(model: Network, image: np.ndarray) -> DenseScore:
         for i in range(0, rows, step):
             for j in range(0, columns, step):
                 part = scores[i : i + step, j : j + step]
-                part[:] = _tile(model, image, (i, j), part.shape, stride)
+                part[:] = _tile(model, forward, image, (i, j), part.shape, stride)
     if not np.isfinite(scores).all():
         raise ValueError("expected finite scores, got nan or inf: the weights do not fit the image's range")
     return DenseScore(float(scores.mean(dtype=np.float64)), scores, stride, crop)
@@ -88,7 +91,14 @@ def stride_of(model: Network) -> int:
     return stride
 
 
-def _tile(model: Network, image: np.ndarray, first: tuple[int, int], shape: tuple[int, int], stride: int) -> np.ndarray:
+def _tile(
+    model: Network,
+    forward: Callable[[Tensor], Tensor] | None,
+    image: np.ndarray,
+    first: tuple[int, int],
+    shape: tuple[int, int],
+    stride: int,
+) -> np.ndarray:
     """The scores of one tile, from its pixels and a margin around them.
 
     With the margin, a score sees what it sees when the network runs over the whole image: at most half a crop around
@@ -96,6 +106,7 @@ def _tile(model: Network, image: np.ndarray, first: tuple[int, int], shape: tupl
 
     Args:
         model: The network.
+        forward: As in `score_dense`.
         image: uint8 (H, W, 3), RGB.
         first: Row and column of the tile's first score in the map.
         shape: Rows and columns of its scores.
@@ -106,7 +117,7 @@ def _tile(model: Network, image: np.ndarray, first: tuple[int, int], shape: tupl
     end = [(place + number - 1) * stride + model.crop + margin for place, number in zip(first, shape, strict=True)]
     pixels = np.ascontiguousarray(image[start[0] : end[0], start[1] : end[1]])
     x = _input(pixels, model.input_spec).to(next(model.parameters()).device)
-    scores = dense_forward(model, x)[0, 0]
+    scores = (forward(x) if forward else dense_forward(model, x))[0, 0]
     row, column = (place - begin // stride for place, begin in zip(first, start, strict=True))
     return scores[row : row + shape[0], column : column + shape[1]].cpu().numpy()
 
@@ -123,14 +134,21 @@ def _input(pixels: np.ndarray, spec: InputSpec) -> Tensor:
 
 def dense_forward(model: Network, x: Tensor) -> Tensor:
     """A map of scores (N, 1, H', W') of images (N, 3, H, W), both sides at least the crop."""
-    side = 0  # of the first fully-connected layer's input for one crop
     for name in model.steps:
-        module = model.get_submodule(name)
         if name == FLATTEN:
-            side = model.flatten_side
-        elif isinstance(module, nn.Linear):
-            weight = module.weight.view(module.out_features, -1, side, side)
-            x, side = F.conv2d(x, weight, module.bias), 1
-        else:
-            x = module(x)
-    return x
+            break
+        x = model.get_submodule(name)(x)
+    return dense_head(model, x)
+
+
+def dense_head(model: Network, x: Tensor) -> Tensor:
+    """A map of scores (N, 1, H', W') of the blob before the first fully-connected layer (N, C, ..).
+
+    Each place is a row of a matrix product: a convolution as large as the blob would rearrange its weights each time.
+    """
+    side = model.flatten_side
+    height, width = (size - side + 1 for size in x.shape[2:])
+    rows = F.unfold(x, side).transpose(1, 2)  # (N, H' W', C side side)
+    for name in model.steps[model.steps.index(FLATTEN) + 1 :]:
+        rows = model.get_submodule(name)(rows)
+    return rows.transpose(1, 2).unflatten(2, (height, width))

@@ -1,23 +1,35 @@
-"""What computes a network's outputs: PyTorch, the reference, or another engine beside it.
+"""What computes a network's outputs: PyTorch in float32, the reference, or another engine or precision beside it.
 
-Shapes: N crops, H x W pixels, H' x W' the map of dense scores.
+Shapes: N crops, H x W pixels.
 """
 
 from __future__ import annotations
 
+import copy
+import json
+import logging
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rankiqa.caffe.layers import LRN
+from rankiqa.data.atomic_files import replacing
+from rankiqa.data.json_text import parse_json
+from rankiqa.models.network import Network
 from rankiqa.models.scorer import Scorer
-from rankiqa.scoring.blocked_layout import SameBits, can_block
-from rankiqa.scoring.dense import DenseScore, score_dense
+from rankiqa.models.weights import digest
+from rankiqa.scoring.blocked_layout import BlockedLayout, SameBits, can_block
+from rankiqa.scoring.dense import DenseScore, dense_forward, dense_head, score_dense
+from rankiqa.scoring.exported_engines import OnnxRuntimeEngine, OpenVinoEngine, cache_folder
 from rankiqa.scoring.modes import evaluating, full_float32
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 PRECISIONS = ("fp32", "bf16")
+Say = Callable[[str], object]
+_LOG = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -38,16 +50,21 @@ class Engine(Protocol):
         ...
 
 
-def engine_named(name: str, model: Scorer, *, precision: str = "fp32") -> Engine:
+def engine_named(
+    name: str, model: Scorer, *, precision: str = "fp32", mode: str = "crops", say: Say = _LOG.info
+) -> Engine:
     """An engine.
 
     Args:
         name: One of ENGINES.
         model: From `rankiqa.load`, on the device where torch is to run it.
         precision: One of PRECISIONS.
+        mode: What it is to compute, "crops" or "dense".
+        say: Takes lines about what is done, and about the agreement with the reference at the first use.
 
     Raises:
-        ValueError: For another name or precision, one that the engine does not have, or a missing extra.
+        ValueError: For another name or precision, one that the engine does not have, dense scores with another engine
+            than torch or a network that has none, or a missing extra.
     """
     if not isinstance(model, Scorer):
         raise ValueError(f"model: expected a network from rankiqa.load, got {type(model).__name__}")
@@ -55,14 +72,25 @@ def engine_named(name: str, model: Scorer, *, precision: str = "fp32") -> Engine
         raise ValueError(f"engine: expected {', '.join(ENGINES)}, got {name!r}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")
-    return TorchEngine(model)
+    if mode == "dense" and name != "torch":
+        raise ValueError(f"mode dense: expected the engine torch, got {name}")
+    if mode == "dense" and not isinstance(model, Network):
+        raise ValueError(f"mode dense: expected vgg16, alexnet or shallow, got {model.arch}")
+    if name == "torch":
+        if precision == "fp32":
+            return TorchEngine(model)
+        engine, version = TorchBfloat16Engine(model, say), torch.__version__
+    else:
+        engine = {"onnxruntime": OnnxRuntimeEngine, "openvino": OpenVinoEngine}[name](model, precision, say)
+        version = engine.version
+    return CheckedEngine(engine, f"{name} {version} {precision}", say)
 
 
 class TorchEngine:
     """PyTorch in float32: the bits of `rankiqa.score`.
 
     Args:
-        model: The network, on the device where it runs.
+        model: The network, on the device where it runs; its weights may not change any more.
     """
 
     def __init__(self, model: Scorer):
@@ -77,4 +105,96 @@ class TorchEngine:
 
     def dense(self, image: np.ndarray) -> DenseScore:
         """The dense scores of an image, uint8 (H, W, 3) RGB."""
-        return score_dense(self.model, image)  # pyright: ignore[reportArgumentType]  it says what it takes
+        blocked = self.forward.blocked if isinstance(self.forward, SameBits) else None
+        return score_dense(self.model, image, forward=blocked and _dense_by(blocked))
+
+
+def _dense_by(blocked: BlockedLayout) -> Callable[[Tensor], Tensor]:
+    return lambda x: dense_head(blocked.model, blocked.convolutions(x))
+
+
+class TorchBfloat16Engine:
+    """PyTorch in bfloat16, channels last; LRN and the output layer stay in float32.
+
+    Args:
+        model: The network; a copy of it is made.
+        say: Takes a line where the CPU has no instructions for it.
+    """
+
+    def __init__(self, model: Scorer, say: Say):
+        self.model = model
+        self.device = next(model.parameters()).device
+        if self.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            say("precision bf16: this CPU has no instructions for bfloat16; fp32 may be faster")
+        self.copy = copy.deepcopy(model).eval().to(torch.bfloat16).to(memory_format=torch.channels_last)  # pyright: ignore  torch overloads
+        head = self.copy.get_submodule(model.head).float()
+        head.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+        for module in self.copy.modules():
+            if isinstance(module, LRN):
+                module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+                module.register_forward_hook(lambda *hooked: hooked[-1].to(torch.bfloat16))
+
+    def scores(self, crops: Tensor) -> Tensor:
+        """Outputs (N,) for crops (N, 3, crop, crop)."""
+        with torch.inference_mode():
+            return self.copy(self._taken(crops)).squeeze(1).float()
+
+    def dense(self, image: np.ndarray) -> DenseScore:
+        """The dense scores of an image, uint8 (H, W, 3) RGB."""
+        network = self.copy
+        assert isinstance(network, Network)  # engine_named looks
+        return score_dense(self.model, image, forward=lambda x: dense_forward(network, self._taken(x)).float())
+
+    def _taken(self, x: Tensor) -> Tensor:
+        return x.to(self.device, torch.bfloat16, memory_format=torch.channels_last)
+
+
+class CheckedEngine:
+    """An engine whose first pass is compared with torch in float32, once for the weights and the engine's version.
+
+    Args:
+        engine: What computes.
+        name: Engine, version and precision.
+        say: Takes the line that says how far the two agree.
+    """
+
+    def __init__(self, engine: Engine, name: str, say: Say):
+        self.engine, self.name, self.say = engine, name, say
+        self.model = engine.model
+        self.file = cache_folder() / f"{digest(self.model)}.agreement.json"
+        self.known = name in self._measured()
+
+    def scores(self, crops: Tensor) -> Tensor:
+        """Outputs (N,) for crops (N, 3, crop, crop)."""
+        found = self.engine.scores(crops)
+        if not self.known:
+            self._compare(found.cpu().numpy(), TorchEngine(self.model).scores(crops).cpu().numpy(), "crops")
+        return found
+
+    def dense(self, image: np.ndarray) -> DenseScore:
+        """The dense scores of an image, uint8 (H, W, 3) RGB."""
+        found = self.engine.dense(image)
+        if not self.known:
+            self._compare(found.map, TorchEngine(self.model).dense(image).map, "places")
+        return found
+
+    def _compare(self, ours: np.ndarray, reference: np.ndarray, what: str) -> None:
+        self.known = True
+        largest = float(np.abs(ours - reference).max())
+        size = float(np.abs(reference).max())
+        self.say(
+            f"{self.name}: the scores of the first {reference.size} {what} differ from torch's in float32 by "
+            f"{largest:.2g} at most ({largest / size if size else 0.0:.1g} of the largest)"
+        )
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self.file) as temporary:
+                temporary.write_text(json.dumps(self._measured() | {self.name: largest}, indent=1) + "\n")
+        except OSError:
+            pass  # it is measured again the next time
+
+    def _measured(self) -> dict[str, float]:
+        try:
+            return dict(parse_json(self.file.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return {}

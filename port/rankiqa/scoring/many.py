@@ -94,8 +94,8 @@ def score_many(
 ) -> Iterator[Row]:
     """Score many images, one row each, in the order of the paths; memory does not grow with their number.
 
-    The score of an image is that of `rankiqa.score` (dense: `score_dense`), bit for bit with torch in fp32, whatever
-    the other images, `workers` and `batch` are.
+    With torch in fp32 the score of an image is bit for bit that of `rankiqa.score` (dense: up to rounding that of
+    `score_dense`), whatever the other images, `workers` and `batch` are.
 
     Args:
         model: From `rankiqa.load`, on the device where it is to run.
@@ -122,7 +122,7 @@ def score_many(
         paths = [paths]
     settings = ScoreSettings(mode, crops, seed, strict)
     check_shard(shard)
-    computing = engine_named(engine, model, precision=precision)
+    computing = engine_named(engine, model, precision=precision, mode=mode)
     sources = itertools.islice(sources_of_all(paths, recursive=recursive), shard[0] - 1, None, shard[1])
     return score_sources(computing, sources, settings, workers=workers, batch=batch)
 
@@ -190,7 +190,8 @@ def read(source: ImageSource, settings: ScoreSettings, spec: InputSpec) -> ReadI
 
 def passes(pixels: np.ndarray, settings: ScoreSettings, spec: InputSpec) -> Iterable[Tensor]:
     """The crops of each forward pass: those of `rankiqa.score`. Raises ImageError for a small image."""
-    offsets = crop_offsets(*pixels.shape[:2], spec.crop, settings.crops, np.random.RandomState(settings.seed))
+    height, width = pixels.shape[:2]
+    offsets = crop_offsets(height, width, spec.crop, settings.crops, np.random.RandomState(settings.seed))
     made = (take_crops(pixels, offsets[i : i + CHUNK], spec) for i in range(0, len(offsets), CHUNK))
     return list(made) if settings.crops <= CUT_AHEAD else made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-COLUMNS = ("path", "score", "median", "crops", "seed", "error", "note", "mode")
+COLUMNS: tuple[str, ...] = ("path", "score", "median", "crops", "seed", "error", "note", "mode")
 Row = dict[str, Any]
 
 
