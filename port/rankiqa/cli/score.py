@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import io
-import itertools
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankiqa.cli import arguments, score_output
 from rankiqa.cli.interrupts import stoppable
+from rankiqa.cli.score_inputs import Inputs
+from rankiqa.cli.score_output import say
 from rankiqa.models import memory
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rankiqa.scoring.result_files import ResultFile
     from rankiqa.scoring.rows import Row
 
-STDIN = "-"
 FORMATS = arguments.Lazy("rankiqa.scoring.result_files", "FORMATS")
 STOPPED = 130
 
@@ -95,6 +94,18 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="write to a file, by way of FILE.part; the same command resumes a run that was stopped or killed",
     )  # fmt: skip
     group.add_argument("--resume", action="store_true", help="with --out: also add new images to a finished file")
+    group.add_argument(
+        "--page", metavar="FILE", help="also write a page (HTML): the images from worst to best, filtered by score"
+    )
+    group.add_argument(
+        "--map",
+        metavar="DIR",
+        help="also write the dense scores of each image as colours over it (PNG): brighter is worse",
+    )
+    group.add_argument(
+        "--map-range", nargs=2, type=float, metavar=("LOW", "HIGH"),
+        help="scores at the ends of the colours; by default those of each image",
+    )  # fmt: skip
     form = group.add_mutually_exclusive_group()
     form.add_argument("--format", choices=FORMATS, metavar="FORMAT", help="%(choices)s; by default as FILE's name says")
     form.add_argument("--json", action="store_const", const="jsonl", dest="format", help="a JSON object a line")
@@ -104,41 +115,34 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score; returns the exit status."""
     import rankiqa
-    from rankiqa.scoring.dense_agreement import DenseAgreement
-    from rankiqa.scoring.engines import engine_named
-    from rankiqa.scoring.many import ScoreSettings, score_sources
     from rankiqa.scoring.rows import first_line
 
     memory.keep_freed()
     try:
         _check(options)
-        sources, total = _sources(options)
+        inputs = Inputs(options.paths, recursive=options.recursive, shard=options.shard, twice=options.page is not None)
         model = rankiqa.load(options.weights).to(arguments.usable_device(options.device))
-        settings = ScoreSettings(options.mode, options.crops, options.seed, options.strict)
-        engine = engine_named(
-            options.engine, model, precision=options.precision, mode=options.mode, say=score_output.say
-        )
-        out = _result_file(options, settings, model) if options.out else None
+        score = _scoring(options, model)
+        out = _result_file(options, model) if options.out else None
     except (ValueError, RuntimeError, MemoryError) as error:  # torch's own when memory fails
-        score_output.say(first_line(error))
+        say(first_line(error))
         return 2
-
-    def rows(chosen: Iterator[ImageSource]) -> Iterator[Row]:
-        hook = (
-            DenseAgreement(engine, settings, options.agreement, score_output.say) if options.mode == "dense" else None
-        )
-        yield from score_sources(engine, chosen, settings, workers=options.workers, batch=options.batch, hook=hook)
-        if hook:
-            hook.end()
-
+    for note in inputs.notes:
+        say(note)
+    rows: list[Row] = []
+    keep = rows.append if options.page else None
     if out is None:
-        return score_output.print_rows(rows(sources), options.format, total)
-    with stoppable(), out:
-        try:
-            return score_output.write_rows(rows, sources, out, total)
-        except KeyboardInterrupt:
-            score_output.say(f"stopped after {out.rows} images; the same command resumes")
-            return STOPPED
+        status = score_output.print_rows(score(iter(inputs)), options.format, inputs.total, keep)
+    else:
+        with stoppable(), out:
+            try:
+                status = score_output.write_rows(score, inputs, out, keep)
+            except KeyboardInterrupt:
+                say(f"stopped after {out.rows} images; the same command resumes")
+                return STOPPED
+    if options.page:
+        _write_page(options, rows, inputs, model.lower_is_better)
+    return status
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -146,40 +150,57 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--resume: expected --out FILE, got none")
     if options.format == "parquet" and not options.out:
         raise ValueError("--format parquet: expected --out FILE, got none")
+    if options.map_range and not options.map:
+        raise ValueError("--map-range: expected --map DIR, got none")
+    if options.map_range and not options.map_range[0] < options.map_range[1]:
+        raise ValueError(f"--map-range: expected LOW below HIGH, got {options.map_range[0]:g} {options.map_range[1]:g}")
+    if options.page:
+        from rankiqa.scoring import score_page
+
+        score_page.check_installed()
 
 
-def _sources(options: argparse.Namespace) -> tuple[Iterator[ImageSource], int | None]:
-    """The images, and how many there are; None where only reading tells.
+def _scoring(options: argparse.Namespace, model: Scorer) -> Callable[[Iterator[ImageSource]], Iterator[Row]]:
+    """What gives the rows of images."""
+    from rankiqa.scoring.dense_agreement import DenseAgreement
+    from rankiqa.scoring.engines import engine_named
+    from rankiqa.scoring.many import Hook, score_sources
 
-    Folders and globs are listed now, so that nothing begins where one of them has no image.
-    """
-    from rankiqa.data.folders import PassedOver
-    from rankiqa.data.image_sources import files_of, is_archive, paths_of_lines, sources_of, sources_of_all
+    settings = _settings(options)
+    mode = "dense" if options.map else options.mode
+    engine = engine_named(options.engine, model, precision=options.precision, mode=mode, say=say)
+    hooks: list[Hook] = []
+    if options.map:
+        from rankiqa.scoring.score_map import MapWriter
 
-    files: list[str] = []
-    parts: list[Iterable[ImageSource]] = []
-    passed_over: dict[str, PassedOver] = {}
-    if STDIN in options.paths and isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors())
-    for path in options.paths:
-        if path == STDIN:
-            parts.append(sources_of_all(paths_of_lines(sys.stdin), recursive=options.recursive))
-        else:
-            found = files_of(path, recursive=options.recursive, passed_over=passed_over)
-            files += found
-            parts.append(sources_of(found))
-    for folder, others in passed_over.items():
-        score_output.say(f"{folder}: passed over {others.text()}")
-    i, n = options.shard
-    sources = itertools.islice(itertools.chain.from_iterable(parts), i - 1, None, n)
-    known = STDIN not in options.paths and not any(map(is_archive, files))
-    return sources, len(range(i - 1, len(files), n)) if known else None
+        hooks.append(MapWriter(options.map, engine, options.map_range and tuple(options.map_range)))
+    agreement = DenseAgreement(engine, settings, options.agreement if options.mode == "dense" else 0, say)
+    hooks.append(agreement)
+
+    def score(sources: Iterator[ImageSource]) -> Iterator[Row]:
+        yield from score_sources(engine, sources, settings, workers=options.workers, batch=options.batch, hooks=hooks)
+        agreement.end()
+
+    return score
 
 
-def _result_file(options: argparse.Namespace, settings: ScoreSettings, model: Scorer) -> ResultFile:
+def _settings(options: argparse.Namespace) -> ScoreSettings:
+    from rankiqa.scoring.many import ScoreSettings
+
+    return ScoreSettings(options.mode, options.crops, options.seed, options.strict)
+
+
+def _result_file(options: argparse.Namespace, model: Scorer) -> ResultFile:
     from rankiqa.models.weights import digest
     from rankiqa.scoring.result_files import ResultFile, format_of
 
-    decisive = asdict(settings) | {"engine": options.engine, "precision": options.precision}
+    decisive = asdict(_settings(options)) | {"engine": options.engine, "precision": options.precision}
     decisive["weights_sha256"] = digest(model)
     return ResultFile(options.out, options.format or format_of(options.out), decisive, resume=options.resume)
+
+
+def _write_page(options: argparse.Namespace, rows: list[Row], inputs: Inputs, lower_is_better: bool | None) -> None:
+    from rankiqa.scoring import score_page
+
+    title = f"Scores by {Path(options.weights).name}"
+    score_page.write(options.page, rows, inputs, title=title, lower_is_better=lower_is_better)

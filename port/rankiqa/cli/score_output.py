@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rankiqa.cli import progress
 
 if TYPE_CHECKING:
+    from rankiqa.cli.score_inputs import Inputs
     from rankiqa.data.image_sources import ImageSource
     from rankiqa.scoring.result_files import ResultFile
     from rankiqa.scoring.rows import Row
@@ -45,13 +46,17 @@ class _Printer:
         sys.stdout.flush()
 
 
-def print_rows(rows: Iterator[Row], form: str | None, total: int | None) -> int:
+Keep = Callable[["Row"], object]
+
+
+def print_rows(rows: Iterator[Row], form: str | None, total: int | None, keep: Keep | None = None) -> int:
     """Print rows; returns the exit status.
 
     Args:
         rows: To print.
         form: "jsonl", "csv", or None for a text to read.
         total: How many there will be, where that is known.
+        keep: Called with each row.
     """
     from tqdm import tqdm
 
@@ -61,29 +66,28 @@ def print_rows(rows: Iterator[Row], form: str | None, total: int | None) -> int:
         failed += "error" in row
         bar.clear()
         show(row)
+        if keep:
+            keep(row)
     return 1 if failed else 0
 
 
 def write_rows(
-    score: Callable[[Iterator[ImageSource]], Iterator[Row]],
-    sources: Iterator[ImageSource],
-    out: ResultFile,
-    total: int | None,
+    score: Callable[[Iterator[ImageSource]], Iterator[Row]], inputs: Inputs, out: ResultFile, keep: Keep | None = None
 ) -> int:
     """Score into a file what is not there yet; returns the exit status.
 
     Args:
         score: Gives the rows of images.
-        sources: All images.
+        inputs: All images.
         out: The file.
-        total: How many images there are, where that is known.
+        keep: Called with each row of the finished file.
     """
     if out.rows:
         say(f"{out.part}: {out.rows} images are there already")
-    missing = (source for source in sources if not out.is_done(source.name))
-    left = None if total is None else max(0, total - out.rows)
+    missing = (source for source in inputs if not out.is_done(source.name))
+    left = None if inputs.total is None else max(0, inputs.total - out.rows)
     for row in progress.bar(score(missing), unit="image", total=left):
         out.append(row)
-    failed = out.finish()
+    failed = out.finish(keep)
     say(f"{out.path}: {out.rows} images, {failed} without a score")
     return 1 if failed else 0

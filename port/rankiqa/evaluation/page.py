@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.extras import need
 from rankiqa.data.images import ImageError, read_image
+from rankiqa.data.thumbnails import data_uri
 from rankiqa.evaluation.agreement import MEASURES
 from rankiqa.evaluation.evaluation import Evaluation, arrays
 from rankiqa.evaluation.scored_images import ScoredImage
@@ -20,7 +19,6 @@ from rankiqa.metrics import LogisticFit
 
 SIDE, SMALL_SIDE = 480, 160  # longest side of an image on the page, pixels
 MANY = 500  # images above which they are small: a page stays below about 20 MB
-JPEG_QUALITY = 80
 CURVE_POINTS = 200
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -107,16 +105,9 @@ def _pictures(images: Sequence[ScoredImage]) -> list[dict]:
 def _thumbnail(path: str, side: int) -> str:
     """A data URI; "" for an image that is no longer there."""
     try:
-        pixels = read_image(path)
+        return data_uri(read_image(path), side)
     except ImageError:
         return ""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode() if done else ""
 
 
 def _figures(evaluation: Evaluation) -> list[dict]:

@@ -10,7 +10,7 @@ import numpy as np
 from rankiqa.data.images import ImageError
 from rankiqa.metrics import srocc
 from rankiqa.scoring.engines import Engine
-from rankiqa.scoring.many import ReadImage, ScoreSettings, passes
+from rankiqa.scoring.many import ReadImage, Result, ScoreSettings, passes
 from rankiqa.scoring.rows import Row
 
 LEAST = 3  # images that an SROCC is worth saying of
@@ -30,7 +30,7 @@ class DenseAgreement:
         self.engine, self.settings, self.images, self.say = engine, replace(settings, mode="crops"), images, say
         self.pairs: list[tuple[float, float]] = []
 
-    def __call__(self, image: ReadImage, row: Row) -> None:
+    def __call__(self, image: ReadImage, row: Row, result: Result) -> None:
         """Score an image by crops, if it is one of the first; the line comes after the last of them."""
         if self.images == 0 or "score" not in row:
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +49,8 @@ class ReadImage:
     passes: Iterable[Tensor] = ()
 
 
-Hook = Callable[[ReadImage, Row], object]
+Result = Any  # what an engine returned for an image: outputs of each pass or a DenseScore; or the error
+Hook = Callable[[ReadImage, Row, Result], object]
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def score_sources(
     *,
     workers: int = WORKERS,
     batch: int = 1,
-    hook: Hook | None = None,
+    hooks: Sequence[Hook] = (),
 ) -> Iterator[Row]:
     """Score images with an engine; see `score_many`.
 
@@ -150,15 +151,20 @@ def score_sources(
         settings: How they are scored.
         workers: Threads that read, decode and cut.
         batch: Images whose results are waited for together.
-        hook: Called with each image and its row before the row is given.
+        hooks: Called with each image, its row and the result before the row is given.
     """
     if workers < 1 or batch < 1:
         raise ValueError(f"workers, batch: expected 1 or more, got {workers}, {batch}")
-    return _rows(engine, iter(sources), settings, workers, batch, hook)
+    return _rows(engine, iter(sources), settings, workers, batch, hooks)
 
 
 def _rows(
-    engine: Engine, sources: Iterator[ImageSource], settings: ScoreSettings, workers: int, batch: int, hook: Hook | None
+    engine: Engine,
+    sources: Iterator[ImageSource],
+    settings: ScoreSettings,
+    workers: int,
+    batch: int,
+    hooks: Sequence[Hook],
 ) -> Iterator[Row]:
     waiting: deque[tuple[ImageSource, Future[ReadImage]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="rankiqa-read")
@@ -175,8 +181,8 @@ def _rows(
                 if image is not None:
                     if image.notes and "error" not in row:
                         row["note"] = "; ".join(image.notes)
-                    if hook is not None:
-                        hook(image, row)
+                    for hook in hooks:
+                        hook(image, row, result)
                 yield row
     finally:
         pool.shutdown(cancel_futures=True)
@@ -194,9 +200,6 @@ def passes(pixels: np.ndarray, settings: ScoreSettings, spec: InputSpec) -> Iter
     offsets = crop_offsets(height, width, spec.crop, settings.crops, np.random.RandomState(settings.seed))
     made = (take_crops(pixels, offsets[i : i + CHUNK], spec) for i in range(0, len(offsets), CHUNK))
     return list(made) if settings.crops <= CUT_AHEAD else made
-
-
-Result = Any  # what an engine returned, or the error
 
 
 def _start(

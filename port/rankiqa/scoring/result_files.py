@@ -159,14 +159,20 @@ class ResultFile:
         self.file.flush()
         self.rows += 1
 
-    def finish(self) -> int:
-        """Make OUT and OUT.settings.json, and remove OUT.part; returns how many rows have an error."""
+    def finish(self, keep: Callable[[Row], object] | None = None) -> int:
+        """Make OUT and OUT.settings.json, and remove OUT.part; returns how many rows have an error.
+
+        Args:
+            keep: Called with each row.
+        """
         failed = 0
 
         def counted() -> Iterator[Row]:
             nonlocal failed
             for row in _rows_of_part(self.file):
                 failed += "error" in row
+                if keep:
+                    keep(row)
                 yield row
 
         with replacing(self.path) as temporary:

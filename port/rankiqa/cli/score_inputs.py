@@ -1,0 +1,67 @@
+"""The images that `rankiqa score` is asked to score."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rankiqa.data.image_sources import ImageSource
+
+STDIN = "-"
+
+
+class Inputs:
+    """Files, folders, globs, archives and a list on standard input, one image at a time.
+
+    Folders and globs are listed at once, so that nothing begins where one of them has no image; archives and standard
+    input are read as images are asked for.
+
+    Args:
+        paths: As on the command line.
+        recursive: Whether folders inside folders are read, too.
+        shard: (i, n): every n-th image, from the i-th.
+        twice: Whether the images are gone through twice; standard input is then read to its end first.
+
+    Attributes:
+        notes: What is worth saying: what folders hold besides images.
+        total: How many images there are; None where only reading tells.
+
+    Raises:
+        ImageError: For a folder without images, or a glob that matches none.
+    """
+
+    def __init__(self, paths: list[str], *, recursive: bool, shard: tuple[int, int], twice: bool = False):
+        from rankiqa.data.folders import PassedOver
+        from rankiqa.data.image_sources import files_of, is_archive
+
+        self.recursive, self.shard = recursive, shard
+        passed_over: dict[str, PassedOver] = {}
+        self.parts = [
+            None if path == STDIN else files_of(path, recursive=recursive, passed_over=passed_over) for path in paths
+        ]
+        self.notes = [f"{folder}: passed over {others.text()}" for folder, others in passed_over.items()]
+        files = [name for part in self.parts for name in part or ()]
+        self.total: int | None = None
+        if STDIN not in paths and not any(map(is_archive, files)):
+            self.total = len(range(shard[0] - 1, len(files), shard[1]))
+        if STDIN in paths and isinstance(sys.stdin, io.TextIOWrapper):  # file names need not be text
+            sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors())
+        self.lines = list(sys.stdin) if twice and STDIN in paths else None
+
+    def __iter__(self) -> Iterator[ImageSource]:
+        """The images of the shard, in the order of the paths."""
+        return itertools.islice(self._all(), self.shard[0] - 1, None, self.shard[1])
+
+    def _all(self) -> Iterator[ImageSource]:
+        from rankiqa.data.image_sources import paths_of_lines, sources_of, sources_of_all
+
+        for part in self.parts:
+            if part is None:
+                lines = sys.stdin if self.lines is None else self.lines
+                yield from sources_of_all(paths_of_lines(lines), recursive=self.recursive)
+            else:
+                yield from sources_of(part)

@@ -1,0 +1,110 @@
+"""Dense scores as colours over the image: where quality is lost.
+
+Shapes: H x W the image, H' x W' the map of scores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rankiqa.data.atomic_files import replacing
+from rankiqa.data.images import ImageError
+from rankiqa.scoring.dense import DenseScore
+from rankiqa.scoring.engines import Engine
+from rankiqa.scoring.many import ReadImage, Result
+from rankiqa.scoring.rows import Row
+
+COLOURS = cv2.COLORMAP_INFERNO  # worse is brighter
+SHARE = 0.6  # of the colour; the rest is the image in grey
+BAR, MARGIN = 16, 8  # width of the scale and space around it, pixels
+
+
+def draw(
+    image: np.ndarray,
+    scores: DenseScore,
+    lower_is_better: bool | None,
+    score_range: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """The image in grey under the colours of its scores, with a scale at the right.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        scores: Its dense scores; each colours the middle of the square that it is of, between which it changes evenly.
+        lower_is_better: Whether a lower score means better quality; None (not known): higher scores are bright.
+        score_range: The scores at the ends of the scale, (lowest, highest); None: those of this image.
+
+    Returns:
+        uint8 (H, W + the scale, 3), RGB.
+    """
+    height, width = image.shape[:2]
+    low, high = score_range or (float(scores.map.min()), float(scores.map.max()))
+    rows, columns = (
+        np.clip((np.arange(size, dtype=np.float32) + 0.5 - scores.crop / 2) / scores.stride, 0, count - 1)
+        for size, count in zip((height, width), scores.map.shape, strict=True)
+    )
+    x, y = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
+    full = cv2.remap(scores.map, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colours = _colours((full - low) / (high - low or 1.0), lower_is_better)
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return np.hstack([cv2.addWeighted(colours, SHARE, grey, 1 - SHARE, 0), _scale(height, low, high, lower_is_better)])
+
+
+def _colours(part: np.ndarray, lower_is_better: bool | None) -> np.ndarray:
+    """uint8 (H, W, 3) RGB of places between the ends of the scale, 0..1."""
+    worse = 1 - part if lower_is_better is False else part
+    levels = np.rint(np.clip(worse, 0, 1) * 255).astype(np.uint8)
+    return cv2.cvtColor(cv2.applyColorMap(levels, COLOURS), cv2.COLOR_BGR2RGB)
+
+
+def _scale(height: int, low: float, high: float, lower_is_better: bool | None) -> np.ndarray:
+    """A bar from high (top) to low with both numbers."""
+    texts = [f"{high:.3g}", f"{low:.3g}"]
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.4
+    (text_width, text_height) = max((cv2.getTextSize(text, font, size, 1)[0] for text in texts), key=lambda s: s[0])
+    made = np.full((height, BAR + 3 * MARGIN + text_width, 3), 255, np.uint8)
+    made[:, MARGIN : MARGIN + BAR] = _colours(np.linspace(1, 0, height)[:, None], lower_is_better)
+    for text, bottom in zip(texts, (text_height + 2, height - 3), strict=True):
+        cv2.putText(made, text, (BAR + 2 * MARGIN, bottom), font, size, (0, 0, 0), 1, cv2.LINE_AA)
+    return made
+
+
+def map_name(name: str) -> str:
+    """The file of an image's map: its stem, and what tells images of one stem apart."""
+    return f"{Path(name).stem[:200]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}.png"
+
+
+class MapWriter:
+    """A hook of `score_sources` that writes the map of each image as PNG, before the image's row.
+
+    Args:
+        folder: Where to; it is made.
+        engine: What computes the scores.
+        score_range: As in `draw`.
+
+    Raises:
+        OSError: Where the folder cannot be made, or (later) a map not written.
+    """
+
+    def __init__(self, folder: str | os.PathLike, engine: Engine, score_range: tuple[float, float] | None = None):
+        self.folder, self.engine, self.score_range = Path(folder), engine, score_range
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, image: ReadImage, row: Row, result: Result) -> None:
+        """Write the map of an image that has a score."""
+        if "error" in row:
+            return
+        if not isinstance(result, DenseScore):
+            try:
+                result = self.engine.dense(image.pixels)
+            except ImageError:
+                return
+        picture = draw(image.pixels, result, self.engine.model.lower_is_better, self.score_range)
+        written, data = cv2.imencode(".png", picture[:, :, ::-1])
+        assert written
+        with replacing(self.folder / map_name(image.source.name)) as temporary:
+            temporary.write_bytes(data.tobytes())
