@@ -513,7 +513,7 @@ def test_any_table(tmp_path, capsys, suffix):
             assert image == f"{tmp_path}/set/d/{n}.png" and float(label) == n / 4
             assert (kind, reference) == ("ab"[n % 2], f"r{n % 4}")
     words[words.index("worse")] = "better"
-    assert main([*words, "--split", "none"]) == 0  # no references
+    assert main([*words, "--split", "all"]) == 0  # no references
     summary = json.loads(capsys.readouterr().out)
     assert summary["direction"] == "higher is better" and summary["split"]["by"].startswith("image")
     assert "references" not in summary and summary["lines"] == {"all": {}}

@@ -110,6 +110,41 @@ def pair_ranking_loss(scores: Tensor, *, distortions: int, levels: int, images: 
     return _PairRanking.apply(scores.reshape(distortions, levels, images), float(margin))
 
 
+def pristine_ranking_loss(
+    scores: Tensor, *, distortions: int, levels: int, images: int, margin: float = 10.0, above: int = 1
+) -> Tensor:
+    """Hinge loss of every pristine image against the versions of other distortions, summed and divided by N.
+
+    Together with `pair_ranking_loss` each pair of a pristine image and a version of level `above` or more counts once.
+
+    Args:
+        scores: (N,) floating point, in the order of `pair_ranking_loss`; the first level is pristine.
+        distortions: D, 1 or more.
+        levels: L, 2 or more.
+        images: B, images of each level.
+        margin: In units of the scores.
+        above: The mildest level that counts, 1..L - 1.
+
+    Returns:
+        A scalar tensor; 0 for one distortion.
+
+    Raises:
+        ValueError: For another shape, or a level out of range.
+
+    Source: none of the original's.
+    """
+    if scores.shape != (distortions * levels * images,):
+        raise ValueError(f"scores: expected shape {(distortions * levels * images,)}, got {tuple(scores.shape)}")
+    if not 1 <= above < levels:
+        raise ValueError(f"above: expected a level, 1..{levels - 1}, got {above}")
+    _floating(scores=scores)
+    by_level = scores.view(distortions, levels, images)
+    pristine, worse = by_level[:, 0], by_level[:, above:].reshape(distortions, -1)  # D B, D M
+    losses = (margin - (pristine[:, :, None, None] - worse)).clamp_min(0)  # D B D M
+    own = torch.eye(distortions, dtype=torch.bool, device=scores.device)[:, None, :, None]
+    return losses.masked_fill(own, 0).sum() / scores.numel()
+
+
 def euclidean_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """sum((prediction - target)^2) / (2 N), N the first dimension.
 

@@ -29,6 +29,7 @@ _SPLITS = {
     "official": "the data set's own, with a validation list",
     "none": "one list of all",
 }
+_SPLIT_NAMES = {"all": "none"}  # --split all trains on a whole data set, to be tested on another
 
 
 def add(commands, run: Callable[[argparse.Namespace], int]) -> None:
@@ -61,7 +62,10 @@ def _add_common(parser: argparse.ArgumentParser, name: str, splits: tuple[str, .
     parser.add_argument("--out", required=True, metavar="OUT", help="where the lists go")
     parser.add_argument("--name", default=_FILES.get(name, name), help="of the lists (default %(default)s)")
     choices = "; ".join(f"{split}: {_SPLITS[split]}" for split in splits)
-    parser.add_argument("--split", choices=splits, default=splits[0], help=f"{choices} (default %(default)s)")
+    parser.add_argument(
+        "--split", choices=splits, default=splits[0], type=lambda text: _SPLIT_NAMES.get(text, text),
+        help=f"{choices}, also called all (default %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=SEED, default=0, help="of numpy's RandomState (default 0)")
     parser.add_argument(
         "--train-references", type=int_in_range(1), metavar="N", help="how many train, of the rest test"

@@ -60,7 +60,6 @@ class _Log:
 def _trainer(options: argparse.Namespace, preset: Preset, log: _Log) -> Trainer:
     """The training, ready to run. Raises ValueError or OSError for what keeps it from beginning."""
     from rankiqa.caffe.blas import CaffeBlas
-    from rankiqa.data.lists import read_list
     from rankiqa.data.order import FAITHFUL, SANE
     from rankiqa.training import snapshots
     from rankiqa.training.initial_weights import arch_of
@@ -79,12 +78,13 @@ def _trainer(options: argparse.Namespace, preset: Preset, log: _Log) -> Trainer:
         raise ValueError(f"{options.out}: expected a snapshot {preset.name}_iter_N.safetensors, got none")
     if from_snapshot is not None:
         options.init = None
+    train, test = train_arguments.sources_of(options)
     with _initial_weights(options, preset) as weights:
         trainer = Trainer.from_preset(
             preset,
             options.arch or arch_of(from_snapshot or options.init) or DEFAULT_ARCH,
-            train=read_list(options.train, options.root),
-            test=read_list(options.test, options.root) if options.test else None,
+            train=train,
+            test=test,
             seed=options.seed,
             weights=weights,
             out=options.out,
@@ -128,9 +128,11 @@ def _initial_weights(options: argparse.Namespace, preset: Preset) -> Iterator[st
 
 def _check(trainer: Trainer) -> None:
     from rankiqa.data.image_check import check_images, distinct
+    from rankiqa.ranked_sets.on_the_fly import PristinePhotographs
 
     lists = [images for images in trainer.lists.values() if images is not None]
-    last_offset = not trainer.quirks.last_offset_never_drawn
+    photographs = any(isinstance(images, PristinePhotographs) for images in lists)
+    last_offset = photographs or not trainer.quirks.last_offset_never_drawn
     with progress.bar(total=len(distinct(lists)), unit="image", desc="checking", leave=False) as bar:
         check_images(lists, trainer.model.input_spec.crop, last_offset=last_offset, each=bar.update)
 

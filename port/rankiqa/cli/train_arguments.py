@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rankiqa.cli import arguments
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.training import recipe
 from rankiqa.training.presets import PRESETS, FineTunePreset, Preset, RankPreset
+
+if TYPE_CHECKING:
+    from rankiqa.training.tasks import Source
 
 LAST, LATEST = "", "latest"  # of --resume: the last snapshot, which must exist; the same, or a new training
 DEFAULT_ARCH = "vgg16"
@@ -61,11 +65,12 @@ def _add(commands, run: Callable[[argparse.Namespace], int], name: str, words: s
     one.add_argument("--tensorboard", action="store_true", help="write OUT/tensorboard (extra tensorboard)")
     _add_networks(one)
     _add_experiments(one)
+    _add_distorting(one)
 
 
 def _add_data(one: argparse.ArgumentParser) -> None:
     group = one.add_argument_group("data")
-    group.add_argument("--train", required=True, metavar="LIST", help="`path label` lines, in the original's order")
+    group.add_argument("--train", metavar="LIST", help="`path label` lines, in the original's order")
     group.add_argument("--test", metavar="LIST", help="the same for the test phase")
     group.add_argument("--root", default="", metavar="DIR", help="where the lists' paths start")
     group.add_argument("--sane", action="store_true", help="without the original's quirks in the data")
@@ -84,6 +89,26 @@ def _add_data(one: argparse.ArgumentParser) -> None:
         default=0,
         help="decoded images to keep in memory, each worker",
     )
+
+
+def _add_distorting(one: argparse.ArgumentParser) -> None:
+    group = one.add_argument_group(
+        "ranked minibatches made on the way", "In place of --train; no ranked set is needed. --set groups=, images=, "
+        "levels=: types, photographs of each level, and levels (pristine included) of a minibatch."
+    )  # fmt: skip
+    group.add_argument("--distort", choices=arguments.Lazy("rankiqa.distortions", "DATASETS"), metavar="SET",
+                       help="whose types and levels: %(choices)s")  # fmt: skip
+    group.add_argument("--photographs", metavar="DIR", help="pristine photographs, also in folders inside")
+    group.add_argument("--test-photographs", metavar="DIR", help="the same for the test phase")
+    group.add_argument("--types", nargs="+", metavar="T", default=["default"],
+                       help="as of `rankiqa distort` (default: those that it makes by default)")  # fmt: skip
+    group.add_argument("--combine", type=_number, default=0.0, metavar="SHARE",
+                       help="of the photographs that get a second type, one level milder")  # fmt: skip
+    group.add_argument("--scales", type=_scales, default=(1.0, 1.0), metavar="LOW,HIGH",
+                       help="resize each photograph by a factor between these first")  # fmt: skip
+    group.add_argument("--mirror", action="store_true", help="mirror half of the photographs")
+    group.add_argument("--longest", type=arguments.int_in_range(0), default=0, metavar="N",
+                       help="pixels; larger photographs are reduced to this side first")  # fmt: skip
 
 
 def _add_networks(one: argparse.ArgumentParser) -> None:
@@ -122,6 +147,15 @@ def _add_experiments(one: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--dropout", type=_number, default=0.0, metavar="P", help="before the output layer (timm:NAME)")
     group.add_argument("--drop-path", type=_number, default=0.0, metavar="P", help="stochastic depth (timm:NAME)")
+    group.add_argument(
+        "--pairs", choices=recipe.PAIRS, default=recipe.SAME_TYPE,
+        help="what is ranked: type (default), versions of one distortion, also of different photographs; same-image, "
+        "versions of one photograph; all, as type, and pristine images above the versions of other distortions",
+    )  # fmt: skip
+    group.add_argument("--pristine-above", type=arguments.int_in_range(1), default=1, metavar="LEVEL",
+                       help="of --pairs all: the mildest level below other types' pristine images")  # fmt: skip
+    group.add_argument("--loss-mean", choices=recipe.MEANS, default=recipe.MEANS[0],
+                       help="what the sum over the pairs is divided by (default images: the original's)")  # fmt: skip
     group.add_argument("--amp", choices=(recipe.BF16,), help="run the network in bfloat16")
     group.add_argument("--compile", action="store_true", help="run the network through torch.compile")
     group.add_argument("--channels-last", action="store_true", help="keep weights and crops in channels-last memory")
@@ -138,6 +172,14 @@ def _setting(text: str) -> tuple[str, object]:
 def _number(text: str) -> object:
     """A number as JSON writes it; its range is the preset's to check."""
     return _setting(f"={text}")[1]
+
+
+def _scales(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected LOW,HIGH, two factors, got {text!r}") from None
+    return low, high
 
 
 def _arch(text: str) -> str:
@@ -169,4 +211,30 @@ def recipe_of(options: argparse.Namespace) -> recipe.Recipe:
         optimizer=options.optimizer, schedule=options.schedule, warm_up=options.warm_up,
         precision=options.amp or recipe.FP32, freeze_batch_norm=options.freeze_batch_norm, compile=options.compile,
         channels_last=options.channels_last, dropout=options.dropout, drop_path=options.drop_path,
+        pairs=options.pairs, pristine_above=options.pristine_above, loss_mean=options.loss_mean,
     )  # fmt: skip
+
+
+def sources_of(options: argparse.Namespace) -> tuple[Source, Source | None]:
+    """What the training and its test phase draw from. Raises ValueError for lists or folders that cannot be used."""
+    from rankiqa.cli.distort import types_of
+    from rankiqa.data.lists import read_list
+    from rankiqa.distortions import DATASETS
+    from rankiqa.ranked_sets.on_the_fly import DistortionChoice, PristinePhotographs
+
+    test = read_list(options.test, options.root) if options.test else None
+    if options.distort is None:
+        if options.photographs or options.test_photographs:
+            raise ValueError("--photographs: expected --distort SET beside it")
+        if options.train is None:
+            raise ValueError("expected --train LIST, or --distort SET --photographs DIR, got neither")
+        return read_list(options.train, options.root), test
+    if options.train or options.test or not options.photographs:
+        raise ValueError("--distort: expected --photographs (and --test-photographs) in place of --train and --test")
+    types = tuple(types_of(DATASETS[options.distort], options.types))
+    choice = DistortionChoice(
+        options.distort, types, options.combine, options.scales, options.mirror, options.longest
+    )  # fmt: skip
+    folders = (options.photographs, options.test_photographs)
+    train, test_photographs = (folder and PristinePhotographs.of_folder(folder, choice) for folder in folders)
+    return train, test_photographs or None

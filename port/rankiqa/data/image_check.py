@@ -6,13 +6,23 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from rankiqa.data.crops import crop_offsets
 from rankiqa.data.images import ImageError, read_image
-from rankiqa.data.lists import ImageList
+
+
+class Listed(Protocol):
+    """A list, or another source of images."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Of the images."""
+        ...
+
 
 NAMED = 20  # bad files that an error names
 LONGEST = 4096  # characters of a path: Linux's limit
@@ -20,7 +30,7 @@ THREADS = 16  # the work is to wait for the disk
 
 
 def check_images(
-    lists: Iterable[ImageList], crop: int, *, last_offset: bool = False, each: Callable[[], object] = lambda: None
+    lists: Iterable[Listed], crop: int, *, last_offset: bool = False, each: Callable[[], object] = lambda: None
 ) -> None:
     """Raise ValueError that names the images which cannot be used: the first 20, and how many there are.
 
@@ -47,7 +57,7 @@ def check_images(
         raise ValueError(f"{count}: {'; '.join(bad[:NAMED])}{more}")
 
 
-def distinct(lists: Iterable[ImageList]) -> Sequence[str]:
+def distinct(lists: Iterable[Listed]) -> Sequence[str]:
     """The paths of lists, each once, in order."""
     return list(dict.fromkeys(path for images in lists for path in images.paths))
 

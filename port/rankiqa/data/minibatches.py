@@ -15,8 +15,9 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,6 +30,14 @@ from rankiqa.data.lists import ImageList
 from rankiqa.data.order import FAITHFUL, Order, Quirks
 
 Item = tuple[Tensor, float]
+
+
+class CropSource(Protocol):
+    """What gives minibatches without being a list: `rankiqa.ranked_sets.on_the_fly`."""
+
+    def crops(self, *, spec: InputSpec, seed: int, cache_mb: int) -> Dataset:
+        """Crops and labels by the keys of its order."""
+        ...
 
 
 class DataError(ValueError):
@@ -87,10 +96,10 @@ class Crops(Dataset):
 class _Returned(Dataset):
     """A dataset whose items are errors where it raises them: a DataLoader would make a traceback of one in a worker."""
 
-    def __init__(self, dataset: Crops):
+    def __init__(self, dataset: Dataset):
         self.dataset = dataset
 
-    def __getitem__(self, key: tuple[int, int]) -> Item | DataError:
+    def __getitem__(self, key: Any) -> Item | DataError:
         try:
             return self.dataset[key]
         except DataError as error:
@@ -113,7 +122,7 @@ def _leave_signals(number: int) -> None:
 
 
 def minibatches(
-    images: ImageList,
+    images: ImageList | CropSource,
     order: Order,
     *,
     spec: InputSpec,
@@ -126,8 +135,8 @@ def minibatches(
     """Minibatches without end: (crops float32 (N, 3, crop, crop) as the network takes them, labels float32 (N,)).
 
     Args:
-        images: The list.
-        order: Which lines each minibatch takes.
+        images: The list, or another source.
+        order: Which lines (or keys of the source) each minibatch takes.
         spec: What the network takes.
         seed: Of the crops.
         quirks: The original's ways that are kept.
@@ -139,9 +148,12 @@ def minibatches(
         DataError: For an image that cannot be used, or when a worker has ended (killed for its memory, say).
     """
     order.start = start
-    dataset = _Returned(Crops(images, spec=spec, seed=seed, cache_mb=cache_mb, quirks=quirks))
+    if isinstance(images, ImageList):
+        dataset: Dataset = Crops(images, spec=spec, seed=seed, cache_mb=cache_mb, quirks=quirks)
+    else:
+        dataset = images.crops(spec=spec, seed=seed, cache_mb=cache_mb)
     loader: DataLoader[Any] = DataLoader(
-        dataset,
+        _Returned(dataset),
         batch_sampler=order,
         num_workers=workers,
         collate_fn=_collate,
@@ -171,9 +183,22 @@ def _started(loader: DataLoader) -> Iterator:
     which no snapshot could be right.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
-        return iter(loader)
+        return _forked(loader)
     before = signal.getsignal(signal.SIGCHLD)
+    try:
+        return _forked(loader)
+    finally:
+        signal.signal(signal.SIGCHLD, before if before is not None else signal.SIG_DFL)
+
+
+def _forked(loader: DataLoader) -> Iterator:
+    """The loader's iterator, whose workers run OpenCV with one thread each.
+
+    A fork has none of its parent's threads, and would wait for them for ever: the parent ends its own for the moment.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     try:
         return iter(loader)
     finally:
-        signal.signal(signal.SIGCHLD, before if before is not None else signal.SIG_DFL)
+        cv2.setNumThreads(threads)

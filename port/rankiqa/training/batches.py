@@ -8,11 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from rankiqa.data.lists import ImageList
 from rankiqa.data.minibatches import minibatches
 from rankiqa.data.order import Quirks
 from rankiqa.models.scorer import Scorer, check_input
-from rankiqa.training.tasks import Task
+from rankiqa.training.tasks import Source, Task
 
 TRAIN, TEST = "train", "test"
 
@@ -23,7 +22,7 @@ class Batches:
     Args:
         task: Which lines each takes.
         model: Which crops it takes.
-        lists: {phase: its list, or None}.
+        lists: {phase: its list or photographs, or None}.
         seed: Of minibatches and crops.
         quirks: The original's ways that are kept.
         workers: Processes that read images.
@@ -34,7 +33,7 @@ class Batches:
     """
 
     def __init__(
-        self, task: Task, model: Scorer, lists: dict[str, ImageList | None], *, seed: int, quirks: Quirks,
+        self, task: Task, model: Scorer, lists: dict[str, Source | None], *, seed: int, quirks: Quirks,
         workers: int = 0, cache_mb: int = 0,
     ):  # fmt: skip
         self.lists, self.seen = lists, {TRAIN: 0, TEST: 0}

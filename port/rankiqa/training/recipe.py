@@ -10,6 +10,9 @@ STEP, COSINE, ONE_CYCLE, CONSTANT = "step", "cosine", "onecycle", "constant"
 SCHEDULES = (STEP, COSINE, ONE_CYCLE, CONSTANT)
 FP32, BF16 = "fp32", "bf16"
 PRECISIONS = (FP32, BF16)
+SAME_TYPE, SAME_IMAGE, ALL_TYPES = "type", "same-image", "all"
+PAIRS = (SAME_TYPE, SAME_IMAGE, ALL_TYPES)
+MEANS = ("images", "pairs")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Recipe:
         channels_last: Whether weights and crops are kept in channels-last memory.
         dropout: Share of the values before the output layer that are set to 0; of timm's networks.
         drop_path: Share of the residual blocks that are passed over in the last block (stochastic depth); of timm's.
+        pairs: What the ranking loss compares: "type", the versions of one distortion by their levels, also of different
+            photographs (the original's way); "same-image", those of one photograph; "all", as "type", and every
+            pristine image with the versions of other distortions.
+        pristine_above: The mildest level above which "all" ranks the pristine images of other distortions.
+        loss_mean: Whether the sum over the pairs is divided by the number of "images" (the original's) or of "pairs".
 
     Raises:
         ValueError: For an unknown choice, or two that do not go together.
@@ -42,13 +50,21 @@ class Recipe:
     channels_last: bool = False
     dropout: float = 0.0
     drop_path: float = 0.0
+    pairs: str = SAME_TYPE
+    pristine_above: int = 1
+    loss_mean: str = "images"
 
     def __post_init__(self) -> None:
-        for name, choices in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+        known = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "pairs": PAIRS}
+        for name, choices in {**known, "loss_mean": MEANS}.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        if isinstance(self.warm_up, bool) or not isinstance(self.warm_up, int) or self.warm_up < 0:
-            raise ValueError(f"warm_up: expected a whole number, 0 or more, got {self.warm_up!r}")
+        for name, least in (("warm_up", 0), ("pristine_above", 1)):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+                raise ValueError(f"{name}: expected a whole number, {least} or more, got {number!r}")
+        if self.pristine_above > 1 and self.pairs != ALL_TYPES:
+            raise ValueError(f"pristine_above: expected 1 with the pairs {self.pairs}, got {self.pristine_above}")
         for name in ("dropout", "drop_path"):
             share = getattr(self, name)
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:

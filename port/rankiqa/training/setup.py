@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ import torch
 
 from rankiqa.caffe.blas import CaffeBlas
 from rankiqa.caffe.random_stream import CaffeRandom
-from rankiqa.data.lists import ImageList
 from rankiqa.data.order import Quirks
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
 from rankiqa.models.backbones import TIMM, build_backbone
@@ -22,12 +22,13 @@ from rankiqa.models.network import build_network, fill
 from rankiqa.models.registry import architecture, build
 from rankiqa.models.score_meaning import MEANINGS
 from rankiqa.models.scorer import Scorer
+from rankiqa.ranked_sets.on_the_fly import PristinePhotographs
 from rankiqa.training.callbacks import CaffeLog, Callback, CsvLog, Snapshots, TensorBoard
 from rankiqa.training.initial_weights import initialise
 from rankiqa.training.presets import Preset
 from rankiqa.training.recipe import Recipe
 from rankiqa.training.solvers import solver_of
-from rankiqa.training.tasks import task_of
+from rankiqa.training.tasks import Source, task_of
 
 if TYPE_CHECKING:
     from rankiqa.training.trainer import Trainer
@@ -38,8 +39,8 @@ def set_up(
     preset: Preset,
     arch: str,
     *,
-    train: ImageList,
-    test: ImageList | None,
+    train: Source,
+    test: Source | None,
     seed: int,
     weights: str | Path | None,
     out: str | Path | None,
@@ -54,13 +55,15 @@ def set_up(
     log: Callable[[str], object] | None,
 ) -> Trainer:
     """See `Trainer.from_preset`. make: the trainer's class."""
-    task = task_of(preset)
+    task = task_of(preset, recipe)
     for images in filter(None, (train, test)):
         task.order(images, seed, quirks)  # a list that does not fit is refused before anything is built
     write = log or logging.getLogger("rankiqa.training").info
     random = CaffeRandom(seed)
     model = first_network(preset, arch, random, recipe, test_net=test is not None)
     model.meaning = MEANINGS[preset.net]
+    if isinstance(train, PristinePhotographs):
+        model.meaning = replace(model.meaning, dataset=train.choice.dataset)
     if weights is not None:
         for line in initialise(model, weights):
             write(line)

@@ -33,6 +33,7 @@ from rankiqa.data.atomic_files import replacing
 from rankiqa.data.json_text import parse_json
 from rankiqa.models import weights
 from rankiqa.models.file_format import HISTORY, RANDOM, SOLVER
+from rankiqa.training.origin import differences, origin_of
 from rankiqa.training.solvers import ScheduledOptimizer
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def take(trainer: Trainer, path: str | os.PathLike) -> None:
     training = {
         "iteration": trainer.iteration,
         **numbers,
-        "origin": trainer.origin(),
+        "origin": origin_of(trainer),
         "seen": trainer.batches.seen,
         "losses": [float(loss) for loss in trainer.smoothed.losses],
         "smoothed": [float(trainer.smoothed.mean), trainer.smoothed.at],
@@ -191,8 +192,8 @@ def restore(trainer: Trainer, path: str | Path) -> None:
     expected, got = (model.arch, json.dumps(list(model.fc))), (metadata.get("arch"), metadata.get("fc"))
     if expected != got:
         raise ValueError(f"{path}: expected a snapshot of {expected}, got one of {got}")
-    if origin is not None and (differences := _differences(json.loads(json.dumps(trainer.origin())), origin)):
-        raise ValueError(f"{path}: a run can go on only as it began; {'; '.join(differences)}")
+    if origin is not None and (different := differences(json.loads(json.dumps(origin_of(trainer))), origin)):
+        raise ValueError(f"{path}: a run can go on only as it began; {'; '.join(different)}")
     if training["iteration"] > trainer.settings.max_iter:
         raise ValueError(
             f"{path}: expected max_iter of at least its iteration, {training['iteration']}, "
@@ -245,19 +246,6 @@ def _place(training: Mapping, tensors: Mapping[str, Tensor], path: str | Path) -
         return Place(seen, random, losses, np.float32(mean), operator.index(at), torch_random)
     except (ValueError, KeyError, TypeError, RuntimeError):
         raise ValueError(_damaged(path)) from None
-
-
-def _differences(own: Mapping, theirs: Mapping, where: str = "") -> list[str]:
-    """What differs between two trees of settings, as far as both have it (older snapshots have less)."""
-    if not isinstance(theirs, Mapping):
-        return [f"{where}expected settings, got {theirs!r}"]
-    found = []
-    for key in own.keys() & theirs.keys():
-        if isinstance(own[key], Mapping):
-            found += _differences(own[key], theirs[key], f"{key} ")
-        elif own[key] != theirs[key]:
-            found.append(f"{where}{key}: expected {own[key]}, got {theirs[key]}")
-    return sorted(found)
 
 
 def latest(folder: str | os.PathLike, prefix: str) -> Path | None:

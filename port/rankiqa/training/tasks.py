@@ -6,16 +6,21 @@ Shapes: N crops in a minibatch; scores and labels are (N,).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Union
 
 import numpy as np
 from torch import Tensor
 
 from rankiqa.data.lists import ImageList
 from rankiqa.data.order import FineTuneOrder, Order, Quirks, RankOrder
-from rankiqa.losses import euclidean_loss, pair_ranking_loss
+from rankiqa.losses import euclidean_loss, pair_ranking_loss, pristine_ranking_loss
 from rankiqa.metrics import lcc, srocc
+from rankiqa.models.score_meaning import MEANINGS
+from rankiqa.ranked_sets.on_the_fly import DistortedOrder, PristinePhotographs
 from rankiqa.training.presets import FineTunePreset, Preset, RankPreset
+from rankiqa.training.recipe import ALL_TYPES, ORIGINAL, SAME_IMAGE, Recipe
+
+Source = Union[ImageList, PristinePhotographs]  # of minibatches
 
 
 class Task(Protocol):
@@ -29,7 +34,7 @@ class Task(Protocol):
     output_name: str
     measure_names: tuple[str, ...]
 
-    def order(self, images: ImageList, seed: int, quirks: Quirks) -> Order:
+    def order(self, images: Source, seed: int, quirks: Quirks) -> Order:
         """Which lines of a list each minibatch takes. Raises ValueError for a list that does not fit."""
         ...
 
@@ -48,21 +53,42 @@ class RankTask:
     output_name = "loss"
     measure_names: tuple[str, ...] = ("loss",)
 
-    def __init__(self, preset: RankPreset):
-        self.preset = preset
+    def __init__(self, preset: RankPreset, recipe: Recipe = ORIGINAL):
+        self.preset, self.recipe = preset, recipe
+        self.pristine_first = not MEANINGS[preset.net].lower_is_better
+        if recipe.pristine_above >= preset.levels:
+            raise ValueError(f"pristine_above: expected a level, 1..{preset.levels - 1}, got {recipe.pristine_above}")
 
-    def order(self, images: ImageList, seed: int, quirks: Quirks) -> RankOrder:
+    def order(self, images: Source, seed: int, quirks: Quirks) -> RankOrder | DistortedOrder:
         """Lines of `groups` distortions, `levels` levels and `images` images."""
         p = self.preset
+        if isinstance(images, PristinePhotographs):
+            return DistortedOrder(
+                images, groups=p.groups, levels=p.levels, per_level=p.images, pristine_first=self.pristine_first,
+                seed=seed,
+            )  # fmt: skip
         return RankOrder(
             images, list_groups=p.list_groups, groups=p.groups, levels=p.levels, per_level=p.images, seed=seed,
             quirks=quirks,
         )  # fmt: skip
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The pair ranking loss."""
-        p = self.preset
-        return pair_ranking_loss(scores, distortions=p.groups, levels=p.levels, images=p.images, margin=p.margin)
+        """The pair ranking loss, and with the pairs "all" that of pristine images across distortions."""
+        p, pairs = self.preset, self.recipe.pairs
+        sizes = {"distortions": p.groups, "levels": p.levels, "images": p.images}
+        if pairs == SAME_IMAGE:  # each photograph by itself, as if it had a distortion of its own
+            scores = scores.view(p.groups, p.levels, p.images).transpose(1, 2).reshape(-1)
+            sizes |= {"distortions": p.groups * p.images, "images": 1}
+        loss = pair_ranking_loss(scores, **sizes, margin=p.margin)
+        count = sizes["distortions"] * p.levels * (p.levels - 1) // 2 * sizes["images"] ** 2
+        if pairs == ALL_TYPES:
+            ranked = scores
+            if not self.pristine_first:  # the ranking turned round: pristine first, and the higher the better
+                ranked = -scores.view(p.groups, p.levels, p.images).flip(1).reshape(-1)
+            above = self.recipe.pristine_above
+            loss = loss + pristine_ranking_loss(ranked, **sizes, margin=p.margin, above=above)
+            count += p.groups * (p.groups - 1) * p.images**2 * (p.levels - above)
+        return loss if self.recipe.loss_mean == "images" else loss * (scores.numel() / count)
 
     def measures(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
         """{"loss"}."""
@@ -75,12 +101,16 @@ class FineTuneTask:
     output_name = "loss2"
     measure_names: tuple[str, ...] = ("pearsonr", "spearmanr")
 
-    def __init__(self, preset: FineTunePreset):
+    def __init__(self, preset: FineTunePreset, recipe: Recipe = ORIGINAL):
         self.preset = preset
+        if (recipe.pairs, recipe.loss_mean) != (ORIGINAL.pairs, ORIGINAL.loss_mean):
+            raise ValueError(f"pairs, loss_mean: expected a preset of ranking, got {preset.name}")
 
-    def order(self, images: ImageList, seed: int, quirks: Quirks) -> FineTuneOrder:
+    def order(self, images: Source, seed: int, quirks: Quirks) -> FineTuneOrder:
         """A permutation of the list, minibatch by minibatch."""
         p = self.preset
+        if isinstance(images, PristinePhotographs):
+            raise ValueError(f"{images.name}: expected a list of images with opinions for {p.name}, got photographs")
         return FineTuneOrder(images, batch=p.batch, sort_by_label=p.sort_by_label, seed=seed, quirks=quirks)
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
@@ -101,6 +131,6 @@ def _or_nan(measure: Callable[..., float], scores: np.ndarray, labels: np.ndarra
         return float("nan")
 
 
-def task_of(preset: Preset) -> Task:
-    """The task of a preset."""
-    return RankTask(preset) if isinstance(preset, RankPreset) else FineTuneTask(preset)
+def task_of(preset: Preset, recipe: Recipe = ORIGINAL) -> Task:
+    """The task of a preset. Raises ValueError for a recipe that does not fit it."""
+    return RankTask(preset, recipe) if isinstance(preset, RankPreset) else FineTuneTask(preset, recipe)

@@ -10,7 +10,6 @@ Source: Caffe 1.0 solver.cpp (behaviour, not code); upstream src/{RankIQA,FT}.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +21,18 @@ from rankiqa.caffe.blas import CaffeBlas
 from rankiqa.caffe.log import SmoothedLoss
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.caffe.sgd import CaffeSGD
-from rankiqa.data.lists import ImageList
 from rankiqa.data.order import FAITHFUL, Quirks
 from rankiqa.models.scorer import Scorer
 from rankiqa.training import snapshots
 from rankiqa.training.batches import TEST, TRAIN, Batches
 from rankiqa.training.callbacks import Callback
 from rankiqa.training.forward_pass import ForwardPass
-from rankiqa.training.presets import Preset, flat
+from rankiqa.training.presets import Preset
 from rankiqa.training.recipe import ORIGINAL, Recipe
 from rankiqa.training.setup import set_up
 from rankiqa.training.snapshots import Place
 from rankiqa.training.solvers import ScheduledOptimizer
-from rankiqa.training.tasks import Task
+from rankiqa.training.tasks import Source, Task
 
 
 class Trainer:
@@ -71,8 +69,8 @@ class Trainer:
         optimizer: CaffeSGD | ScheduledOptimizer,
         preset: Preset,
         *,
-        train: ImageList,
-        test: ImageList | None = None,
+        train: Source,
+        test: Source | None = None,
         seed: int,
         random: CaffeRandom,
         quirks: Quirks = FAITHFUL,
@@ -102,8 +100,8 @@ class Trainer:
         preset: Preset,
         arch: str = "vgg16",
         *,
-        train: ImageList,
-        test: ImageList | None = None,
+        train: Source,
+        test: Source | None = None,
         seed: int,
         weights: str | Path | None = None,
         out: str | Path | None = None,
@@ -122,7 +120,8 @@ class Trainer:
         Args:
             preset: `PRESETS["live-rank"]`, or `.but(max_iter=..)` of one.
             arch: vgg16, alexnet or shallow; or another name of `rankiqa.build`: timm:NAME, torchvision:NAME.
-            train: The training list (`rankiqa.data.lists.read_list`).
+            train: The training list (`rankiqa.data.lists.read_list`), or photographs to be distorted on the way
+                (`rankiqa.ranked_sets.on_the_fly`).
             test: The test list; without one there is no test phase, and no TEST net draws weights.
             seed: Caffe's random_seed and the data layers' seed.
             weights: What the network starts from: a weights file whose layers are copied by name, or another source
@@ -258,18 +257,6 @@ class Trainer:
             self._call("on_last_loss", self.smoothed.add(loss))
         if self._test_is_due():
             self.test()
-
-    def origin(self) -> dict[str, Any]:
-        """What a run that goes on must have in common with the one that made the snapshot."""
-        lists = {phase: images and images.sha256 for phase, images in self.lists.items()}
-        free = {"name", "source", "max_iter", "display", "snapshot"}  # change no weight that has been or will be made
-        if self.recipe.ends_at_max_iter:
-            free.remove("max_iter")
-        settings = {key: value for key, value in flat(self.preset).items() if key not in free}
-        return {
-            "seed": self.seed, "lists": lists, "settings": settings, "quirks": asdict(self.quirks),
-            "products": self.products and self.products.threads, "recipe": asdict(self.recipe),
-        }  # fmt: skip
 
     def _place(self) -> Place:
         smoothed = self.smoothed

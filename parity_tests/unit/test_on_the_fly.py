@@ -1,0 +1,264 @@
+"""Ranked minibatches made of photographs on the way, and what is ranked in them."""
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import rankiqa
+from rankiqa.cli import main
+from rankiqa.data.input_spec import InputSpec
+from rankiqa.data.minibatches import minibatches
+from rankiqa.data.order import FAITHFUL
+from rankiqa.distortions import WILD
+from rankiqa.ranked_sets.on_the_fly import DistortedOrder, DistortionChoice, PristinePhotographs
+from rankiqa.training.presets import PRESETS
+from rankiqa.training.recipe import Recipe
+from rankiqa.training.tasks import task_of
+
+PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
+TINY = "timm:test_efficientnet"  # crops of 160
+SPEC = InputSpec(160, "RGB")
+TYPES = ("MOTION", "GN", "HAZE", "LOWCONTRAST")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of six photographs, two of them in a folder inside."""
+    folder = tmp_path_factory.mktemp("photographs")
+    (folder / "more").mkdir()
+    for name in ("cat", "bison", "coffee", "fig"):
+        shutil.copy(PHOTOGRAPHS / f"{name}.jpg", folder)
+    for name in ("hens", "lemurs"):
+        shutil.copy(PHOTOGRAPHS / f"{name}.jpg", folder / "more")
+    return folder
+
+
+def photographs(folder, types=TYPES, **choice):
+    return PristinePhotographs.of_folder(folder, DistortionChoice("wild", types, **choice))
+
+
+def order(source, *, groups=2, levels=3, per_level=2, pristine_first=True, start=0):
+    made = DistortedOrder(
+        source, groups=groups, levels=levels, per_level=per_level, pristine_first=pristine_first, seed=4
+    )
+    made.start = start
+    return made
+
+
+def first(source, count, workers=0, start=0):
+    batches = minibatches(source, order(source, start=start), spec=SPEC, seed=9, workers=workers, start=start)
+    return list(itertools.islice(batches, count))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_the_same_for_any_workers_and_start(folder):
+    source = photographs(folder, combine=0.5, scales=(0.6, 1.0), mirror=True)
+    expected = first(source, 4)
+    assert len({crops.numpy().tobytes() for crops, _ in expected}) == 4
+    for found, wanted in ((first(source, 4, workers=2), expected), (first(source, 2, start=2), expected[2:])):
+        for ours, theirs in zip(found, wanted, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_order(folder):
+    """Types and photographs of a minibatch differ; each photograph comes once in a round; levels as ranked."""
+    source = photographs(folder)
+    for pristine_first in (True, False):
+        batches = list(itertools.islice(order(source, pristine_first=pristine_first), 5))
+        ranking = [0, 0, 1, 1, 2, 2] if pristine_first else [2, 2, 1, 1, 0, 0]
+        for keys in batches:
+            assert [key[2] for key in keys] == ranking * 2
+            kinds = [key[0] for key in keys]
+            assert len(set(kinds)) == 2 and kinds == [kinds[0]] * 6 + [kinds[6]] * 6
+            for group in (keys[:6], keys[6:]):
+                assert len({key[1] for key in group}) == 2 and len({(key[1], key[3]) for key in group}) == 2
+        numbers = [key[3] for keys in batches for key in keys]
+        assert sorted(set(numbers)) == list(range(20))
+        assert {key[1] for keys in batches for key in keys} == set(range(6))
+
+
+def test_versions_are_the_distortions(folder):
+    """Level 0 is the photograph; a level is `rankiqa.distort`'s; combined, the second is one level milder."""
+    source = photographs(folder)
+    versions = source.crops(spec=SPEC, seed=9, cache_mb=0)
+    image = rankiqa.read_image(source.paths[1])
+    assert np.array_equal(versions.version(0, 1, 0, 7), image)
+    for kind, level in itertools.product(range(4), (1, 3)):
+        expected = rankiqa.distort(image, TYPES[kind], level, np.random.RandomState([9, 7, level, 3]), "wild")
+        assert np.array_equal(versions.version(kind, 1, level, 7), expected)
+    both = photographs(folder, ("HAZE", "LOWCONTRAST"), combine=1.0).crops(spec=SPEC, seed=9, cache_mb=1)
+    rng = np.random.RandomState([9, 7, 3, 3])
+    once = WILD["HAZE"].apply(image, WILD["HAZE"].levels[2], rng)
+    twice = WILD["LOWCONTRAST"].apply(once, WILD["LOWCONTRAST"].levels[1], rng)
+    assert np.array_equal(both.version(0, 1, 3, 7), twice) and not np.array_equal(once, twice)
+    mildest = WILD["HAZE"].apply(image, WILD["HAZE"].levels[0], np.random.RandomState([9, 7, 1, 3]))
+    assert np.array_equal(both.version(0, 1, 1, 7), mildest)
+    half = photographs(folder, combine=0.5).crops(spec=SPEC, seed=9, cache_mb=1)
+    plain = [np.array_equal(half.version(0, 1, 2, n), _without(versions, n)) for n in range(60)]
+    assert 15 <= sum(plain) <= 45
+
+
+def _without(versions, n):
+    return versions.version(0, 1, 2, n)
+
+
+def test_crops_are_of_the_version(folder):
+    """Of two levels at places of their own, in the form that the network takes."""
+    versions = photographs(folder).crops(spec=SPEC, seed=9, cache_mb=0)
+    places = set()
+    for level in range(3):
+        crop, label = versions[1, 2, level, 5]
+        whole = versions.version(1, 2, level, 5)
+        assert label == level and crop.shape == (3, 160, 160)
+        windows = np.lib.stride_tricks.sliding_window_view(whole[:, :, 0], (160, 160))
+        found = np.argwhere((windows[:, :, ::40, ::40] == crop[0, ::40, ::40].numpy()).all((2, 3)))
+        exact = [at for at in map(tuple, found) if np.array_equal(windows[at], crop[0].numpy())]
+        assert len(exact) == 1
+        places.add(exact[0])
+    assert len(places) == 3
+
+
+def test_scales_mirror_and_longest(folder):
+    source = photographs(folder, scales=(0.2, 0.9), mirror=True, longest=400)
+    versions = source.crops(spec=SPEC, seed=0, cache_mb=0)
+    shapes = [versions.version(0, 1, 0, n).shape[:2] for n in range(40)]
+    assert min(map(min, shapes)) == 160 and max(map(max, shapes)) <= 360 and len(set(shapes)) > 8
+    plain = photographs(folder, mirror=True).crops(spec=SPEC, seed=0, cache_mb=0)
+    image = rankiqa.read_image(source.paths[1])
+    kinds = [np.array_equal(plain.version(0, 1, 0, n), image) for n in range(40)]
+    assert 10 <= sum(kinds) <= 30
+    n = kinds.index(False)
+    assert np.array_equal(plain.version(0, 1, 0, n), image[:, ::-1])
+
+
+# What is ranked
+
+
+def _pairs(kind, groups, levels, images, above):
+    """(better, worse) as (group, level, image), level 0 pristine, by definition."""
+    every = list(itertools.product(range(groups), range(levels), range(images)))
+    for one, other in itertools.product(every, every):
+        if one[0] == other[0]:
+            ranked = one[1] < other[1] and (kind != "same-image" or one[2] == other[2])
+        else:
+            ranked = kind == "all" and one[1] == 0 and other[1] >= above
+        if ranked:
+            yield one, other
+
+
+@pytest.mark.parametrize("preset", ["live-rank", "tid2013-rank"])
+@pytest.mark.parametrize(("kind", "above"), [("type", 1), ("same-image", 1), ("all", 1), ("all", 2)])
+def test_pairs(preset, kind, above):
+    """Loss and gradient against the sum over the pairs, ties and pairs exactly at the margin included."""
+    sizes = (3, 4, 2)
+    settings = PRESETS[preset].but(list_groups=3, groups=3, levels=4, images=2, margin=2.0)
+    rng = torch.Generator().manual_seed(0)
+    quality = torch.randint(-3, 4, sizes, generator=rng).double()
+    lower_is_better = preset == "live-rank"
+    scores = -quality.flip(1) if lower_is_better else quality  # worst first, and the score rises with degradation
+    scores = scores.reshape(-1).requires_grad_()
+    total, count, gradient = 0.0, 0, torch.zeros(sizes, dtype=torch.float64)
+    for better, worse in _pairs(kind, *sizes, above):
+        short, count = 2.0 - (quality[better] - quality[worse]).item(), count + 1
+        if short > 0:
+            total += short
+            gradient[better] -= 1
+            gradient[worse] += 1
+    for mean, divisor in (("images", 24), ("pairs", count)):
+        task = task_of(settings, Recipe(pairs=kind, pristine_above=above, loss_mean=mean))
+        loss = task.loss(scores, None)
+        assert loss.item() == pytest.approx(total / divisor, rel=1e-12)
+        (found,) = torch.autograd.grad(loss, scores)
+        found = found.view(sizes)
+        found = -found.flip(1) if lower_is_better else found
+        torch.testing.assert_close(found, gradient / divisor, rtol=1e-12, atol=0)
+
+
+# The command
+
+
+def arguments(folder, out, *more, groups=2, images=2):
+    settings = {"groups": groups, "levels": 3, "images": images, "max_iter": 4, "snapshot": 2, "display": 1,
+                "test_iter": 2, "test_interval": 2, "average_loss": 1}  # fmt: skip
+    return ["train", "live-rank", "--distort", "wild", "--photographs", folder, "--test-photographs", folder / "more",
+            "--types", *TYPES, "--arch", TINY, "--out", out, "--optimizer", "adamw", "--lr", "1e-3",
+            *(f"--set={name}={value}" for name, value in settings.items()), *more]  # fmt: skip
+
+
+def run(words):
+    return main([str(word) for word in words])
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_trained_and_resumed(folder, tmp_path):
+    """Other workers and a run in two parts: the same end, bit for bit; the weights say what they were trained on."""
+    more = ["--combine", "0.4", "--scales", "0.6,1", "--mirror", "--pairs", "all", "--pristine-above", "2",
+            "--loss-mean", "pairs", "--margin", "1"]  # fmt: skip
+    assert run(arguments(folder, tmp_path / "whole", *more)) == 0
+    (tmp_path / "parts").mkdir()
+    shutil.copy(tmp_path / "whole" / "live-rank_iter_2.safetensors", tmp_path / "parts")
+    assert run(arguments(folder, tmp_path / "parts", *more, "--resume", "latest", "--workers", 2)) == 0
+    ends = [load_file(tmp_path / name / "live-rank_iter_4.safetensors") for name in ("whole", "parts")]
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+    model = rankiqa.load(tmp_path / "whole" / "live-rank_iter_4.safetensors")
+    assert (model.meaning.dataset, model.meaning.task, model.lower_is_better) == ("wild", "ranked", True)
+    settings = json.loads((tmp_path / "whole" / "settings.json").read_text())
+    assert settings["recipe"]["pairs"] == "all" and settings["options"]["combine"] == "0.4"
+
+
+def test_a_run_goes_on_as_it_began(folder, tmp_path, capsys):
+    assert run(arguments(folder, tmp_path, "--set=test_interval=0", "--set=max_iter=2")) == 0
+    for more, words in (
+        (["--combine", "0.2"], "distort train combine: expected 0.2, got 0"),
+        (["--mirror"], "distort train mirror: expected True, got False"),
+        (["--pairs", "all"], "recipe pairs: expected all, got type"),
+    ):
+        capsys.readouterr()
+        assert run(arguments(folder, tmp_path, "--set=test_interval=0", *more, "--resume")) == 2
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--train", "x"], "--distort: expected --photographs (and --test-photographs) in place of --train"),
+        (["--photographs", "none"], "none: expected a folder of photographs, got: No such file"),
+        (["--set=groups=5"], "groups: expected at most the 4 types of wild, got 5"),
+        (["--set=levels=7"], "levels: expected at most 6 of wild, pristine included, got 7"),
+        (["--set=images=7"], "expected at least 7 photographs, got 6"),
+        (["--combine", "2"], "combine: expected a share, 0..1, got 2"),
+        (["--scales", "0,1"], "scales: expected two factors, above 0"),
+        (["--types", "X"], "--types: expected of GB"),
+        (["--pairs", "all", "--pristine-above", "3"], "pristine_above: expected a level, 1..2, got 3"),
+        (["--pristine-above", "2"], "pristine_above: expected 1 with the pairs type, got 2"),
+    ],
+)
+def test_refusals(folder, tmp_path, capsys, more, words):
+    assert run(arguments(folder, tmp_path, *more)) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_more_refusals(folder, tmp_path, capsys):
+    (tmp_path / "small").mkdir()
+    image = rankiqa.read_image(folder / "cat.jpg")
+    cv2.imwrite(str(tmp_path / "small" / "small.png"), image[:100])
+    assert run(arguments(tmp_path / "small", tmp_path / "a", "--set=test_interval=0", "--test-photographs", folder,
+                         images=1)) == 2  # fmt: skip
+    assert "small.png: expected both sides of at least 160" in capsys.readouterr().err
+    assert run(["train", "live-rank", "--out", tmp_path / "b"]) == 2
+    assert "expected --train LIST, or --distort SET --photographs DIR" in capsys.readouterr().err
+    assert run(["train", "live-rank", "--out", tmp_path / "c", "--photographs", folder]) == 2
+    assert "--photographs: expected --distort SET beside it" in capsys.readouterr().err
+    assert run(["finetune", "live-ft", "--out", tmp_path / "d", "--distort", "wild", "--photographs", folder]) == 2
+    assert "expected a list of images with opinions for live-ft, got photographs" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="pairs, loss_mean: expected a preset of ranking, got live-ft"):
+        task_of(PRESETS["live-ft"], Recipe(pairs="all"))
+    with pytest.raises(ValueError, match="expected a list of images"):
+        task_of(PRESETS["live-ft"]).order(photographs(folder), 0, FAITHFUL)
