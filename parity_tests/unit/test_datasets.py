@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import sys
-import time
-import zipfile
 from dataclasses import replace
 
 import datasets_on_disk as on_disk
@@ -22,11 +19,9 @@ from rankiqa.datasets import (
     label_files,
     live,
     live_labels,
-    mat,
     mlive,
     spaq,
     tid2013,
-    workbook,
 )  # fmt: skip
 
 SETS = {module.SET.name: module for module in (live, tid2013, csiq, mlive, kadid10k, koniq10k, clive, spaq)}
@@ -437,157 +432,6 @@ def test_a_part_splits_in_proportion(tmp_path, capsys):
             path.unlink()
     status, err = run(capsys, tmp_path / "alone", "ft-tid2013", folder, "--allow-partial")
     assert status == 2 and "expected at least 2 references to split" in err
-
-
-# The workbook reader
-
-
-def test_workbook(tmp_path):
-    on_disk.workbook(tmp_path / "a.xlsx", {"x": [["no"]], "y z": [["a", None, 1.5], [], ["<&>", 2, "é", True]]})
-    assert workbook.rows(tmp_path / "a.xlsx", "y z") == [("a", None, 1.5), (), ("<&>", 2, "é", True)]
-    assert workbook.rows(tmp_path / "a.xlsx") == [("no",)]
-    with pytest.raises(ValueError, match="expected a sheet q, got x, y z"):
-        workbook.rows(tmp_path / "a.xlsx", "q")
-
-
-def test_a_workbook_as_a_table(tmp_path):
-    rows = [[], ["image", "mos", None, "note"], [1600, 2.0, 7], ["b.png", 0.25, None, "x"], [None, None]]
-    on_disk.workbook(tmp_path / "a.xlsx", {"x": rows})
-    columns, found = workbook.table(tmp_path / "a.xlsx")
-    assert columns == ["image", "mos", "note"]
-    assert [row for _, row in found] == [
-        {"image": "1600", "mos": "2", "note": ""}, {"image": "b.png", "mos": "0.25", "note": "x"},
-    ]  # fmt: skip
-    assert found[1][0].endswith("a.xlsx row 4")
-    on_disk.workbook(tmp_path / "a.xlsx", {"x": [["image", "image"]]})
-    with pytest.raises(ValueError, match="row 1: expected each column once, got 'image'"):
-        workbook.table(tmp_path / "a.xlsx")
-
-
-def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch):
-    on_disk.workbook(tmp_path / "a.xlsx", {"x": [["a"]]})
-    monkeypatch.setitem(sys.modules, "openpyxl", None)
-    with pytest.raises(ValueError, match=r"a\.xlsx: expected the package openpyxl \(pip install 'rankiqa\[data\]'\)"):
-        workbook.rows(tmp_path / "a.xlsx")
-
-
-def put(path, part, data):
-    """The workbook with one part put in instead."""
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, old in parts.items():
-            archive.writestr(name, data if name == part else old)
-
-
-BOMB = '<!DOCTYPE x [<!ENTITY a "lol">' + "".join(
-    f'<!ENTITY {b} "{f"&{a};" * 20}">' for a, b in zip("abcdefgh", "bcdefghi")
-)
-
-
-@pytest.mark.parametrize(
-    "part, data",
-    [
-        ("xl/worksheets/sheet1.xml", BOMB + "]><worksheet>&i;</worksheet>"),
-        ("xl/worksheets/sheet1.xml", "<worksheet"),
-        ("xl/worksheets/sheet1.xml", b" " * (workbook.MAX_BYTES + 1)),
-        ("xl/workbook.xml", "<workbook/>"),
-        ("xl/_rels/workbook.xml.rels", "<x/>"),
-    ],
-)
-def test_workbooks_that_are_none(tmp_path, part, data):
-    """Entities that unfold, damage, and parts that are too large: one line, and soon."""
-    path = tmp_path / "a.xlsx"
-    on_disk.workbook(path, {"s": [["a", 1]]})
-    put(path, part, data)
-    begin = time.monotonic()
-    with pytest.raises(ValueError, match=r"a\.xlsx: expected ") as error:
-        workbook.rows(path, "s")
-    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
-    assert time.monotonic() - begin < 20
-
-
-def test_a_workbook_reads_no_other_file(tmp_path):
-    (tmp_path / "secret").write_text("secret")
-    entity = f'<!DOCTYPE x [<!ENTITY s SYSTEM "file://{tmp_path}/secret">]>'
-    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    cell = '<c r="A1" t="inlineStr"><is><t>&s;</t></is></c>'
-    on_disk.workbook(tmp_path / "a.xlsx", {"s": [["a"]]})
-    sheet = f"{entity}<worksheet {main}><sheetData><row>{cell}</row></sheetData></worksheet>"
-    put(tmp_path / "a.xlsx", "xl/worksheets/sheet1.xml", sheet)
-    try:
-        found = workbook.rows(tmp_path / "a.xlsx")
-    except ValueError:
-        return
-    assert "secret" not in str(found)
-
-
-def test_a_cell_far_away_takes_no_memory(tmp_path):
-    on_disk.workbook(tmp_path / "a.xlsx", {"s": [["a"]]})
-    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    rows = "".join(f'<row r="{n}"><c r="XFD{n}"><v>1</v></c></row>' for n in range(1, 1200))
-    put(tmp_path / "a.xlsx", "xl/worksheets/sheet1.xml", f"<worksheet {main}><sheetData>{rows}</sheetData></worksheet>")
-    with pytest.raises(ValueError, match="a sheet of more than"):
-        workbook.rows(tmp_path / "a.xlsx")
-
-
-def test_a_workbook_that_is_cut_off(tmp_path):
-    path = tmp_path / "a.xlsx"
-    on_disk.workbook(path, {"s": [["a", 1]] * 500})
-    data = path.read_bytes()
-    for cut in (0, 3, 100, len(data) // 2, len(data) - 30):
-        path.write_bytes(data[:cut])
-        with pytest.raises(ValueError, match=r"expected an \.xlsx workbook"):
-            workbook.rows(path, "s")
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("notes.txt", "x")
-    with pytest.raises(ValueError, match=r"expected an \.xlsx workbook"):
-        workbook.rows(path, "s")
-
-
-# The .mat reader
-
-
-def test_mat_kinds(tmp_path):
-    cell = np.empty((2, 1), object)
-    cell[:, 0] = ["one.bmp ", "two.bmp"]
-    mixed = np.empty((1, 2), object)
-    mixed[0] = ["text", 3.0]
-    values = {"numbers": np.arange(6.0).reshape(2, 3), "cell": cell, "mixed": mixed, "structure": {"a": 1}}
-    savemat(tmp_path / "a.mat", values)
-    found = mat.load(tmp_path / "a.mat")
-    assert found["cell"] == ["one.bmp", "two.bmp"]
-    assert found["numbers"].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert not {"mixed", "structure"} & set(found)
-
-
-def test_mat_files_that_are_none(tmp_path):
-    import pickle
-
-    path = tmp_path / "a.mat"
-    savemat(path, {"numbers": np.arange(6.0)})
-    data = path.read_bytes()
-    for content in (b"", data[:60], data[:140], pickle.dumps({"numbers": 1}), b"\x89HDF\r\n\x1a\n" + bytes(600)):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"a\.mat: expected a MATLAB file, got: ") as error:
-            mat.load(path)
-        assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="expected a MATLAB file, got"):
-        mat.load(tmp_path / "none.mat")
-
-
-def test_a_pickle_is_never_run(tmp_path):
-    """A file that would make another one when unpickled."""
-    import pickle
-
-    class Trap:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "sprung"), "w"))
-
-    (tmp_path / "a.mat").write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(ValueError, match="expected a MATLAB file"):
-        mat.load(tmp_path / "a.mat")
-    assert not (tmp_path / "sprung").exists()
 
 
 def test_the_nearest_folder_comes_first(tmp_path):
