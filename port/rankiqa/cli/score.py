@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankiqa.cli import arguments, score_output
+from rankiqa.cli.guard import FAILED
 from rankiqa.cli.interrupts import stoppable
 from rankiqa.cli.score_inputs import Inputs
 from rankiqa.cli.score_output import say
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMATS = arguments.Lazy("rankiqa.scoring.result_files", "FORMATS")
 STOPPED = 130
+Score = Callable[[Iterator["ImageSource"]], Iterator["Row"]]  # what gives the rows of images
 
 
 def add(commands) -> None:
@@ -83,6 +86,11 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
         help="images whose results are waited for together, for GPUs (default 1)",
     )  # fmt: skip
     group.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS",
+        help="work on a Ray cluster, HOST:PORT or auto; without an address that of RAY_ADDRESS or this machine's, "
+        "begun if there is none. Every machine needs the same files, weights and versions (extra scale)",
+    )  # fmt: skip
+    group.add_argument(
         "--shard", type=arguments.shard, default=(1, 1), metavar="i/n", help="the i-th of n parts: every n-th image"
     )
 
@@ -131,18 +139,28 @@ def run(options: argparse.Namespace) -> int:
         say(note)
     rows: list[Row] = []
     keep = rows.append if options.page else None
-    if out is None:
-        status = score_output.print_rows(score(iter(inputs)), options.format, inputs.total, keep)
-    else:
-        with stoppable(), out:
-            try:
-                status = score_output.write_rows(score, inputs, out, keep)
-            except KeyboardInterrupt:
-                say(f"stopped after {out.rows} images; the same command resumes")
-                return STOPPED
-    if options.page:
+    try:
+        status = _score(options, score, inputs, out, keep)
+    except ValueError as error:  # the cluster's
+        say(str(error))
+        return FAILED
+    if status != STOPPED and options.page:
         _write_page(options, rows, inputs, model.lower_is_better)
     return status
+
+
+def _score(
+    options: argparse.Namespace, score: Score, inputs: Inputs, out: ResultFile | None, keep: score_output.Keep | None
+) -> int:
+    """Score to stdout or to a file; returns the exit status."""
+    if out is None:
+        return score_output.print_rows(score(iter(inputs)), options.format, inputs.total, keep)
+    with stoppable(), out:
+        try:
+            return score_output.write_rows(score, inputs, out, keep)
+        except KeyboardInterrupt:
+            say(f"stopped after {out.rows} images; the same command resumes")
+            return STOPPED
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -154,19 +172,23 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--map-range: expected --map DIR, got none")
     if options.map_range and not options.map_range[0] < options.map_range[1]:
         raise ValueError(f"--map-range: expected LOW below HIGH, got {options.map_range[0]:g} {options.map_range[1]:g}")
+    if options.ray is not None and options.map:
+        raise ValueError("--map: expected to score on this machine, got --ray")
     if options.page:
         from rankiqa.scoring import score_page
 
         score_page.check_installed()
 
 
-def _scoring(options: argparse.Namespace, model: Scorer) -> Callable[[Iterator[ImageSource]], Iterator[Row]]:
+def _scoring(options: argparse.Namespace, model: Scorer) -> Score:
     """What gives the rows of images."""
     from rankiqa.scoring.dense_agreement import DenseAgreement
     from rankiqa.scoring.engines import engine_named
     from rankiqa.scoring.many import Hook, score_sources
 
     settings = _settings(options)
+    if options.ray is not None:
+        return _scoring_on_cluster(options, model, settings)
     mode = "dense" if options.map else options.mode
     engine = engine_named(options.engine, model, precision=options.precision, mode=mode, say=say)
     hooks: list[Hook] = []
@@ -180,6 +202,26 @@ def _scoring(options: argparse.Namespace, model: Scorer) -> Callable[[Iterator[I
     def score(sources: Iterator[ImageSource]) -> Iterator[Row]:
         yield from score_sources(engine, sources, settings, workers=options.workers, batch=options.batch, hooks=hooks)
         agreement.end()
+
+    return score
+
+
+def _scoring_on_cluster(options: argparse.Namespace, model: Scorer, settings: ScoreSettings) -> Score:
+    from rankiqa.data import ray_cluster
+    from rankiqa.data.extras import need
+    from rankiqa.scoring.engines import engine_named
+
+    need("ray.data", "scale", "--ray")
+    engine_named(options.engine, model, precision=options.precision, mode=options.mode)  # what cannot work, ends here
+    cluster = ray_cluster.connected(options.ray)
+
+    def score(sources: Iterator[ImageSource]) -> Iterator[Row]:
+        from rankiqa.scoring.ray_scoring import remote_engine, score_on_cluster
+
+        weights = os.path.abspath(options.weights)
+        names = {"name": options.engine, "precision": options.precision, "device": options.device}
+        with cluster as ray:
+            yield from score_on_cluster(ray, remote_engine(weights, model, **names), sources, settings)
 
     return score
 

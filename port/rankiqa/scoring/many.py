@@ -177,7 +177,7 @@ def _rows(
                 return
             started = [_start(*waiting.popleft(), engine, settings) for _ in range(min(batch, len(waiting)))]
             for source, image, result in started:
-                row = {"path": source.name} | _finish(result, settings)
+                row = {"path": source.name} | finish(result, settings)
                 if image is not None:
                     if image.notes and "error" not in row:
                         row["note"] = "; ".join(image.notes)
@@ -221,7 +221,7 @@ def compute(engine: Engine, image: ReadImage, settings: ScoreSettings) -> Result
     return [engine.scores(crops) for crops in image.passes]
 
 
-def _finish(result: Result, settings: ScoreSettings) -> Row:
+def finish(result: Result, settings: ScoreSettings) -> Row:
     """The columns of a result."""
     try:
         if isinstance(result, BaseException):

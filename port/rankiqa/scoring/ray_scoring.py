@@ -1,0 +1,218 @@
+"""Scores of many images by a Ray cluster: Ray Data decodes in tasks, beside actors that hold the network.
+
+Every machine reads the images and the weights by the same paths. What a lost machine was at is done again on another.
+A score's bits depend on the threads of its matrix products, so that actors use as many as this process would.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import logging
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+import rankiqa
+from rankiqa.data.image_sources import ImageSource
+from rankiqa.data.images import decode_image
+from rankiqa.models import memory
+from rankiqa.models.weights import digest
+from rankiqa.scoring.engines import engine_named
+from rankiqa.scoring.many import ReadImage, ScoreSettings, compute, finish, passes
+from rankiqa.scoring.rows import Row, first_line
+
+ROUND = 10_000  # images of one pipeline: bounds the memory of this process
+BLOCK = 16  # images of a decoding task, whose pixels are in the object store together
+ATTEMPTS = 5  # at an image whose machine was lost in a way that Ray itself does not repair
+
+
+@dataclass(frozen=True)
+class RemoteEngine:
+    """What an actor needs in order to compute as this process does.
+
+    Attributes:
+        weights: The file, by its path on every machine.
+        sha256: The network's digest.
+        name: The engine.
+        precision: Its precision.
+        device: Where torch runs.
+        threads: Of torch.
+        torch: Its version.
+    """
+
+    weights: str
+    sha256: str
+    name: str
+    precision: str
+    device: str
+    threads: int
+    torch: str
+
+
+def remote_engine(weights: str, model: Any, *, name: str, precision: str, device: str) -> RemoteEngine:
+    """The description of an engine of this process."""
+    return RemoteEngine(weights, digest(model), name, precision, device, torch.get_num_threads(), torch.__version__)
+
+
+def score_on_cluster(
+    ray: ModuleType, engine: RemoteEngine, sources: Iterable[ImageSource], settings: ScoreSettings
+) -> Iterator[Row]:
+    """Score images on a cluster; rows in the order of the images, each once.
+
+    Args:
+        ray: The module, connected to a cluster (`ray_cluster.connected`).
+        engine: What the actors use.
+        sources: The images.
+        settings: How they are scored.
+
+    Raises:
+        ValueError: When the cluster fails, or a machine cannot take part: other weights or another PyTorch.
+    """
+    rest = iter(sources)
+    with _quiet(ray):
+        while some := list(itertools.islice(rest, ROUND)):
+            yield from _round(ray, engine, some, settings)
+
+
+def _round(ray: ModuleType, engine: RemoteEngine, sources: list[ImageSource], settings: ScoreSettings) -> Iterator[Row]:
+    """The rows of some images, in their order; what Ray loses is asked for again."""
+    rows: dict[int, Row] = {}
+    given = 0
+    for _ in range(ATTEMPTS):
+        missing = [(number, source) for number, source in enumerate(sources) if number >= given and number not in rows]
+        for number, row in _pipeline(ray, engine, missing, settings):
+            rows.setdefault(number, row)
+            while given in rows:
+                yield rows.pop(given)
+                given += 1
+        if given == len(sources):
+            return
+    raise ValueError(f"--ray: expected a row for each image, got none for {sources[given].name}")
+
+
+def _pipeline(
+    ray: ModuleType, engine: RemoteEngine, sources: list[tuple[int, ImageSource]], settings: ScoreSettings
+) -> Iterator[tuple[int, Row]]:
+    items = [{"number": number, "source": _to_json(source)} for number, source in sources]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cores = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1] or [1]
+    if engine.device.startswith("cuda"):
+        resources, most = {"num_gpus": 1}, int(sum(node.get("GPU", 0) for node in nodes))
+    else:
+        each = max(1, min(engine.threads, *cores))  # an actor fits on every machine
+        resources, most = {"num_cpus": each}, sum(number // each for number in cores)
+    # Decoding reserves no core: with actors on all that a lost machine leaves, it would wait for ever
+    data = ray.data.from_items(items, override_num_blocks=-(-len(items) // BLOCK))
+    whole = {"batch_size": None, "batch_format": "pyarrow"}  # a block at a time; numpy would cut zeros off bytes
+    data = data.map_batches(
+        _decode, fn_kwargs={"strict": settings.strict}, num_cpus=0, concurrency=max(1, sum(cores)), **whole
+    )
+    data = data.map_batches(
+        _Actor,
+        fn_constructor_kwargs={"engine": engine, "settings": settings},
+        concurrency=(1, max(1, most)),
+        **resources,
+        **whole,
+    )
+    try:
+        for row in data.iter_rows():
+            yield int(row["number"]), json.loads(row["row"])
+    except ray.exceptions.RayError as error:
+        # A task's or an actor's error comes with its traceback, the last line of which says what it is
+        text = str(error).strip().splitlines()[-1].removeprefix("ValueError: ")
+        raise ValueError(f"--ray: expected the cluster to score, got: {text}") from None
+
+
+def _to_json(source: ImageSource) -> str:
+    data = None if source.data is None else base64.b64encode(source.data).decode()
+    return json.dumps(asdict(source) | {"data": data})  # ASCII: names need not be text
+
+
+def _from_json(text: str) -> ImageSource:
+    fields = json.loads(text)
+    return ImageSource(**fields | {"data": fields["data"] and base64.b64decode(fields["data"])})
+
+
+def _decode(table: pa.Table, strict: bool) -> pa.Table:
+    """Decode a block of images: pixels as bytes, and height, width, what the reader dropped, or an error as JSON."""
+    pixels, facts = [], []
+    for text in table["source"].to_pylist():
+        source = _from_json(text)
+        row: Row = {"path": source.name}
+        image = np.zeros((0, 0, 3), np.uint8)
+        try:
+            image, notes = decode_image(source.read(), strict=strict)
+            row |= {"note": "; ".join(notes)} if notes else {}
+        except (ValueError, MemoryError) as error:
+            row["error"] = first_line(error)
+        pixels.append(image.tobytes())
+        facts.append(json.dumps({"row": row, "shape": image.shape}))
+    return pa.table({"number": table["number"], "pixels": pa.array(pixels, pa.large_binary()), "facts": facts})
+
+
+class _Actor:
+    """Holds the network on a machine of the cluster."""
+
+    def __init__(self, engine: RemoteEngine, settings: ScoreSettings):
+        memory.keep_freed()
+        torch.set_num_threads(engine.threads)
+        self.settings = settings
+        model = rankiqa.load(engine.weights).to(engine.device)
+        host = socket.gethostname()
+        if torch.__version__ != engine.torch:
+            raise ValueError(f"{host}: expected PyTorch {engine.torch}, got {torch.__version__}")
+        if (found := digest(model)) != engine.sha256:
+            raise ValueError(f"{host}: {engine.weights}: expected weights {engine.sha256[:12]}, got {found[:12]}")
+        self.engine = engine_named(engine.name, model, precision=engine.precision, mode=settings.mode)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Score a block of decoded images: their rows as JSON."""
+        rows = []
+        for pixels, text in zip(table["pixels"], table["facts"].to_pylist(), strict=True):
+            facts = json.loads(text)
+            row: Row = facts["row"]
+            if "error" not in row:
+                note = row.pop("note", None)
+                row |= self._score(np.frombuffer(pixels.as_buffer(), np.uint8).reshape(facts["shape"]))
+                if note and "error" not in row:
+                    row["note"] = note
+            rows.append(json.dumps(row))
+        return pa.table({"number": table["number"], "row": rows})
+
+    def _score(self, pixels: np.ndarray) -> Row:
+        """The columns of an image's score."""
+        try:
+            spec = self.engine.model.input_spec
+            crops = passes(pixels, self.settings, spec) if self.settings.mode == "crops" else ()
+            image = ReadImage(ImageSource("", ""), pixels, (), crops)
+            return finish(compute(self.engine, image, self.settings), self.settings)
+        except (ValueError, MemoryError, RuntimeError) as error:
+            return {"error": first_line(error)}
+
+
+class _quiet:
+    """Ray Data without progress bars and lines on stderr, in the order of the images, for as long as it lasts."""
+
+    def __init__(self, ray: ModuleType):
+        import ray.data
+
+        self.context = ray.data.DataContext.get_current()
+        self.logger = logging.getLogger("ray.data")
+
+    def __enter__(self) -> None:
+        options = self.context.execution_options
+        self.before = self.context.enable_progress_bars, options.preserve_order, self.logger.level
+        self.context.enable_progress_bars, options.preserve_order = False, True
+        self.logger.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        self.context.enable_progress_bars, self.context.execution_options.preserve_order, level = self.before
+        self.logger.setLevel(level)

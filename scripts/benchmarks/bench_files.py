@@ -1,0 +1,93 @@
+"""`rankiqa.score_many` on many files with Shallow: 1,000 good and 100 bad ones, memory, and how long it waits.
+
+waiting_share: of the time with two threads that read, how much the network had no image to work on (photographs, 30
+crops). memory_growth_mb: what 9,000 further files add to the memory of the process after the first 1,000.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+import psutil
+import torch
+
+import rankiqa
+from rankiqa.data.image_sources import sources_of_all
+from rankiqa.models import memory
+from rankiqa.scoring.engines import TorchEngine
+from rankiqa.scoring.many import ScoreSettings, score_many, score_sources
+
+GOOD, BAD, FILES = 1_000, 100, 10_000
+PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "parity_tests" / "photographs"
+
+
+class _Timed(TorchEngine):
+    """An engine that knows how long it worked."""
+
+    seconds = 0.0
+
+    def scores(self, crops):
+        start = time.perf_counter()
+        outputs = super().scores(crops)
+        self.seconds += time.perf_counter() - start
+        return outputs
+
+
+def _files(folder):
+    """GOOD files of which each has its own pixels, and BAD ones among them."""
+    rng = np.random.default_rng(0)
+    for k in range(GOOD):
+        cv2.imwrite(str(folder / f"{k:04}.bmp"), rng.integers(0, 256, (228, 228, 3), np.uint8))
+    contents = [b"", b"no image", (folder / "0000.bmp").read_bytes()[:999], b"\x89PNG\r\n\x1a\n" + bytes(40)]
+    for k in range(BAD):
+        (folder / f"{10 * k:04}-bad.bmp").write_bytes(contents[k % len(contents)])
+
+
+def _right(model, folder, rows):
+    """({right scores}, {reasons}) of the rows, each against a single call."""
+    right = reasons = 0
+    for row in rows:
+        path = Path(row["path"])
+        if "error" in row:
+            reasons += path.stem.endswith("-bad") and bool(row["error"])
+        else:
+            right += row["score"] == rankiqa.score(model, rankiqa.read_image(path), crops=1).score
+    return right, reasons
+
+
+def measure(rounds):
+    memory.keep_freed()
+    torch.manual_seed(0)
+    model = rankiqa.build("shallow").eval()
+    with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as name:
+        folder = Path(name)
+        _files(folder)
+        print(f"bench: {GOOD} good files and {BAD} bad ones", file=sys.stderr)
+        rows = list(score_many(model, folder, crops=1))
+        right, reasons = _right(model, folder, rows)
+        paths = sorted(folder.glob("*.bmp"))
+        print(f"bench: {FILES} files", file=sys.stderr)
+        process, used = psutil.Process(), []
+        start = time.perf_counter()
+        for number, _ in enumerate(score_many(model, (paths[k % len(paths)] for k in range(FILES)), crops=1), start=1):
+            if number in (1_000, FILES):
+                used.append(process.memory_info().rss / 1e6)
+        a_file = (time.perf_counter() - start) / FILES
+    waits = []
+    for _ in range(rounds):
+        engine = _Timed(model)
+        start = time.perf_counter()
+        list(score_sources(engine, sources_of_all([PHOTOGRAPHS]), ScoreSettings(), workers=2))
+        waits.append(1 - engine.seconds / (time.perf_counter() - start))
+    ratios = {
+        "right_scores": float(right),
+        "reasons": float(reasons),
+        "rows": float(len(rows)),
+        "memory_growth_mb": used[1] - used[0],
+        "waiting_share": median(waits),
+    }
+    return ratios, {"file_s": a_file, "memory_mb": used[0]}
