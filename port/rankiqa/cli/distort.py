@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from rankiqa.cli import arguments, progress
 from rankiqa.cli.interrupts import stoppable
+from rankiqa.data import ray_cluster
 
 DEFAULT, OURS, ALL = "default", "ours", "all"
 
@@ -40,8 +43,9 @@ def add(commands) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", type=Path)
     parser.add_argument(
-        "--workers", type=arguments.processes(1), default=1, help="processes (default 1; any number: the same files)"
-    )
+        "--workers", type=arguments.processes(1),
+        help="processes (default 1, with --ray the cluster's cores; any number: the same files)",
+    )  # fmt: skip
     parser.add_argument(
         "--types", nargs="+", metavar="T", default=[DEFAULT],
         help="such as GB JPEG; default: those that the original makes or lists; ours: those beyond it; all",
@@ -50,6 +54,11 @@ def add(commands) -> None:
     parser.add_argument(
         "--shard", type=arguments.shard, default=(1, 1), metavar="i/n", help="the i-th of n parts, one for each machine"
     )
+    parser.add_argument(
+        "--ray", nargs="?", const=ray_cluster.HERE, metavar="ADDRESS",
+        help="work on a Ray cluster, HOST:PORT or auto; without an address that of RAY_ADDRESS or this machine's, "
+        "begun if there is none. Every machine needs the same folders and versions (extra scale)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=arguments.SEED, default=0, help="of what is random (default 0)")
     arguments.add_photograph_limits(parser)
     parser.add_argument("--quick", action="store_true", help="trust existing files (compare sizes only)")
@@ -118,15 +127,17 @@ def run(options: argparse.Namespace) -> int:
     """Make a ranked set; returns the exit status."""
     with stoppable():
         try:
-            return _run(options)
+            with contextlib.ExitStack() as cluster:
+                return _run(options, cluster)
         except KeyboardInterrupt:
             print("rankiqa: stopped; the same command resumes", file=sys.stderr)
             return 130
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, cluster: contextlib.ExitStack) -> int:
+    """Make a ranked set; `cluster` ends the connection to one."""
     from rankiqa.distortions import DATASETS
-    from rankiqa.ranked_sets import settings
+    from rankiqa.ranked_sets import ray_jobs, settings, worker_pool
     from rankiqa.ranked_sets.make_files import DistortionJob, WriteError, check_types, level_folder
     from rankiqa.ranked_sets.names import PRISTINE, count
     from rankiqa.ranked_sets.run import Counts
@@ -148,6 +159,7 @@ def _run(options: argparse.Namespace) -> int:
         folders = [level_folder(name, level) for name in types for level in levels]
         pristine_folder = [PRISTINE] * pristine
         check_types(options.dataset, types)
+        ray = None if options.ray is None else cluster.enter_context(ray_cluster.connected(options.ray))
         settings.claim(out, run_settings, [*table, *pristine_folder], [*folders, *pristine_folder])
     except OSError as error:
         print(f"rankiqa: {error.filename}: expected a folder to use, got: {error.strerror}", file=sys.stderr)
@@ -165,8 +177,15 @@ def _run(options: argparse.Namespace) -> int:
                 pristine=pristine,
             )  # fmt: skip
             with progress.bar(total=folder.shard * job.files, unit="file") as bar:
-                shard, recursive = options.shard, options.recursive
-                distort(job, options.workers, shard, folder.shard, counts, bar.update, recursive=recursive)
+                if ray is None:
+                    options.workers, run_jobs = options.workers or 1, worker_pool.run_jobs
+                else:
+                    check = partial(ray_jobs.check_machine, job, run_settings["versions"])
+                    run_jobs = partial(ray_jobs.run_jobs, ray=ray, check=check)
+                distort(
+                    job, options.workers, options.shard, folder.shard, counts, bar.update,
+                    recursive=options.recursive, run_jobs=run_jobs,
+                )  # fmt: skip
     except (WriteError, WorkerLost) as error:
         problem = str(error)
     except OSError as error:
@@ -188,7 +207,7 @@ def _report(options, counts, folder, seconds: float, types: list[str], levels: l
         summary = {
             "set": options.dataset, "types": types, "levels": levels, "seed": options.seed,
             "images": str(options.images), "out": str(options.out), "shard": "{}/{}".format(*options.shard),
-            "workers": options.workers, "photographs": folder.shard,
+            "workers": options.workers or len(counts.peak_kb), "photographs": folder.shard,
             "made": {"photographs": counts.photographs, "files": counts.files},
             "skipped": {"photographs": counts.skipped_photographs, "files": counts.skipped_files},
             "other_files": folder.passed_over.total(), "passed_over": folder.passed_over.by_kind(),

@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 from rankiqa.data.extras import need
 
@@ -36,6 +38,7 @@ def connected(address: str = HERE, *, purpose: str = "--ray") -> Iterator[Module
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no network beyond the cluster's
     ray = need("ray", "scale", purpose)
+    _leave_stdout_alone(ray)
     if ray.is_initialized():
         yield ray
         return
@@ -52,6 +55,21 @@ def connected(address: str = HERE, *, purpose: str = "--ray") -> Iterator[Module
         yield ray
     finally:
         ray.shutdown()
+
+
+def _leave_stdout_alone(ray: ModuleType) -> None:
+    """Have Ray's messages, such as that a node was lost, go to stderr in a line each.
+
+    Its threads print them with the last hundred lines of a log, on stdout, which is for results; no option of Ray's
+    sends them elsewhere.
+    """
+
+    def print_message(message: dict[str, Any], *_: Any, **__: Any) -> None:
+        lines = " ".join(message.get("lines", ())).splitlines() or ["no message"]
+        print(f"ray: {lines[0][:200]}", file=sys.stderr)
+
+    if hasattr(ray._private.worker, "print_to_stdstream"):
+        ray._private.worker.print_to_stdstream = print_message
 
 
 def _check_answers(address: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,7 +219,7 @@ def _write_record(job: DistortionJob, name: str, record: Record) -> None:
 def _write(temporary: Path, path: Path, data: bytes) -> None:
     """Write a file, whole or not at all."""
     # Not `replacing`: its temporary file stands beside the result, where lists look, when a run is killed
-    part = temporary / str(os.getpid())
+    part = temporary / uuid.uuid4().hex  # several machines may write here, and process ids repeat
     part.write_bytes(data)
     os.replace(part, path)
 

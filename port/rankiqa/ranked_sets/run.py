@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from rankiqa.ranked_sets import worker_pool
 from rankiqa.ranked_sets.make_files import DistortionJob, make_files
 from rankiqa.ranked_sets.names import LONGEST, SHOWN, Photograph, output_name, photographs
-from rankiqa.ranked_sets.worker_pool import run_jobs
 
 
 def _temporary_file() -> TextIO:
@@ -58,24 +58,26 @@ class Counts:
 
 def run(
     job: DistortionJob,
-    workers: int,
+    workers: int | None,
     shard: tuple[int, int],
     expected: int,
     counts: Counts,
     progress: Callable[[int], object],
     *,
     recursive: bool = False,
+    run_jobs: Callable = worker_pool.run_jobs,
 ) -> None:
     """Distort all photographs of a shard.
 
     Args:
         job: What is made of each.
-        workers: The number of processes.
+        workers: The number of processes; None, which only a cluster's `run_jobs` takes: as it has cores.
         shard: (i, n): the i-th of n parts.
         expected: About how many photographs the shard has.
         counts: Updated as results come.
         progress: Called with the number of files that are newly done, skipped or refused.
         recursive: Whether the photographs of folders inside are taken, too.
+        run_jobs: What runs the jobs: that of worker_pool, or one of a cluster (ray_jobs).
 
     Raises:
         WriteError: A result cannot be written.

@@ -172,7 +172,7 @@ def _run_job(function: Callable, number: int, job: Any) -> Any:
     try:
         return function(job, report)
     finally:
-        _status[PEAK_KB] = _peak_kb()
+        _status[PEAK_KB] = peak_memory_kb()
         _status[JOB] = 0
 
 
@@ -199,7 +199,7 @@ def _start_worker(shared: Any, counter: Any) -> None:
     _status[PID] = os.getpid()
 
 
-def _peak_kb() -> int:
+def peak_memory_kb() -> int:
     """The most memory that this process has held, in KiB."""
     try:
         with open("/proc/self/status") as status:  # Linux's ru_maxrss starts with what the parent held
