@@ -24,6 +24,7 @@ import rankiqa
 from caffe_client import Live
 from rankiqa.distortions import LIVE
 from rankiqa.models import memory
+from rankiqa.scoring.blocked_layout import FIRST
 from rankiqa.scoring.engines import TorchEngine, engine_named
 from rankiqa.scoring.score import CHUNK
 from sample_networks import converted, deploy_text, random_caffemodel
@@ -129,7 +130,8 @@ def _times(rounds, client, path, model):
     offsets = rankiqa.crop_offsets(*image.shape[:2], model.crop, 3 * CHUNK, np.random.RandomState(0))
     crops = rankiqa.take_crops(image, offsets[:CHUNK], model.input_spec)
     engines = _engines(model)
-    reference = engines["port"].scores(crops)
+    for _ in range(FIRST + 1):  # after which the convolutions run in oneDNN's layout, if that gives the same bits
+        reference = engines["port"].scores(crops)
     errors = {
         f"error_{name}": float((other.scores(crops) - reference).abs().max() / (reference.max() - reference.min()))
         for name, other in engines.items()
