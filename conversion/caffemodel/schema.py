@@ -112,6 +112,12 @@ def _build(package: str, names: Iterable[str], inside: Iterable[str], numbers: d
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in names}
 
 
+def is_repeated(field) -> bool:
+    """Whether a field of a descriptor holds a list."""
+    # protobuf 6.31 brought the attribute; older releases say it by `label`, which is on its way out
+    return field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+
+
 _EVERY = (*_MESSAGES, *SETTINGS)
 _PACKED = {"{float}": "float*packed", "{double}": "double*packed"}
 # what an upgrade of an old file writes or moves is a message of its own here

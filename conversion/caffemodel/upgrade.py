@@ -6,7 +6,7 @@ Source: behaviour of Caffe 1.0's upgrade_proto; the tests hold it to Caffe's own
 from __future__ import annotations
 
 from caffemodel.errors import CaffemodelError
-from caffemodel.schema import FAST, PARAMETERS
+from caffemodel.schema import FAST, PARAMETERS, is_repeated
 
 # V1LayerParameter.LayerType -> V2's type
 V1_TYPES = {
@@ -229,7 +229,7 @@ def _from_v0(layer, bottoms, pad, target):
         for name, homes in _V0_SETTINGS.items():
             if name in values and old.type in homes:
                 kind = made.DESCRIPTOR.fields_by_name[homes[old.type]]
-                if kind.is_repeated:
+                if is_repeated(kind):
                     getattr(made, kind.name).append(values[name])
                 else:
                     setattr(made, kind.name, values[name])

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from caffemodel import CaffemodelError, Net
 from caffemodel.message import text_of
-from caffemodel.schema import FULL, PARAMETERS
+from caffemodel.schema import FULL, PARAMETERS, is_repeated
 from caffemodel.upgrade import to_v2
 from rankiqa.models.architectures import Architecture
 from rankiqa_convert.expected_layers import Step, expected_steps
@@ -183,10 +183,10 @@ class _Flow:
             known = settings.DESCRIPTOR.fields_by_name
             for name, right in (("scale", 1.0), ("mean_file", ""), ("mean_value", []), ("force_gray", False),
                                 ("is_color", True), ("crop_size", crop)):  # fmt: skip
-                if name not in known or (not known[name].is_repeated and not settings.HasField(name)):
+                if name not in known or (not is_repeated(known[name]) and not settings.HasField(name)):
                     continue
                 value = getattr(settings, name)
-                value = list(value) if known[name].is_repeated else value
+                value = list(value) if is_repeated(known[name]) else value
                 if value != right and not (name == "crop_size" and value == 0):
                     differences.append(f"{self._label(i)} {name}: expected {right or 'none'}, got {value}")
         return differences

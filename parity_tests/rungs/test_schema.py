@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from caffemodel.schema import FULL
+from caffemodel.schema import FULL, is_repeated
 from lib.tolerances import EXACT
 
 ASK = """
@@ -34,7 +34,7 @@ def theirs(caffe, tmp_path_factory):
 def ours_of(message):
     """{field: [number, type, is it repeated]} of our message."""
     fields = FULL[message].DESCRIPTOR.fields
-    return {field.name: [field.number, field.type, field.is_repeated] for field in fields if field.name not in NVIDIA}
+    return {field.name: [field.number, field.type, is_repeated(field)] for field in fields if field.name not in NVIDIA}
 
 
 def differences(theirs, ours):

@@ -160,6 +160,8 @@ def test_the_first_of_several_frames(suffix, note, picture, tmp_path):
     [("gif", "GIF", {}), ("avif", "AVIF", {}), ("webp", "an animated WebP", {"save_all": True})],
 )
 def test_what_the_original_does_not_read_is_refused_by_name(suffix, words, options, picture, tmp_path):
+    if f".{suffix}" not in Image.registered_extensions():
+        pytest.skip(f"this Pillow does not write {words}")
     more = {"append_images": [picture.rotate(180)], **options} if options else {}
     picture.save(tmp_path / f"a.{suffix}", **more)
     with pytest.raises(ImageError, match=f"got {words}, which the original's reader does not read"):

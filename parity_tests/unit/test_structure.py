@@ -13,7 +13,7 @@ import nets
 import prototxt
 from caffemodel import CaffemodelError
 from caffemodel.message import from_message
-from caffemodel.schema import FAST, FULL
+from caffemodel.schema import FAST, FULL, is_repeated
 from caffemodel.settings_table import ENUMS
 from caffemodel.upgrade import V0_TYPES, V1_TYPES
 from caffemodel.wire import BlobStore
@@ -57,7 +57,7 @@ def _settings(layer):
 
     def put(field, *values):
         def change(target):
-            if values and target.DESCRIPTOR.fields_by_name[field].is_repeated:
+            if values and is_repeated(target.DESCRIPTOR.fields_by_name[field]):
                 target.ClearField(field)
                 getattr(target, field).extend(values)
             else:

@@ -10,7 +10,7 @@ import random
 import pytest
 
 import caffemodel
-from caffemodel.schema import FAST
+from caffemodel.schema import FAST, is_repeated
 from caffemodel.upgrade import V0_TYPES, V1_TYPES
 
 CAFFES = {
@@ -55,7 +55,7 @@ def _v0(rng):
                 continue
             by_type = {one.TYPE_FLOAT: 0.25, one.TYPE_BOOL: True, one.TYPE_STRING: "s", one.TYPE_BYTES: FILLER}
             value = by_type.get(one.type, 1 if one.name == "pool" else 3)
-            if one.is_repeated:
+            if is_repeated(one):
                 getattr(layer, one.name).extend([value] * rng.randint(1, 2))
             else:
                 setattr(layer, one.name, value)

@@ -1,0 +1,149 @@
+"""What a million images scored and the paper's training cost, reckoned from rates that are measured on this machine.
+
+    scripts/cost [--save RATES.json]                          on the CPU
+    scripts/cost --device cuda --with RATES.json ..           on a GPU, beside rates that were saved elsewhere
+
+Measured: `rankiqa.score_many` with VGG-16 and 30 crops on image files, and iterations of the paper's two trainings on
+image files, reading and cropping included; the first of each is not counted. Reckoned: the time of other numbers of
+cores or GPUs, in proportion. That is right for scoring, whose parts share nothing (--shard, --ray), and the least that
+training can take.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+import rankiqa
+import sample_training
+from rankiqa.data.lists import read_list
+from rankiqa.models import memory
+from rankiqa.training.presets import PRESETS
+from rankiqa.training.trainer import Trainer
+
+IMAGES = 1_000_000
+TRAININGS = {"rank": "live-rank-paper", "ft": "live-ft-paper"}
+COLUMNS = (("cpu", 2, "2 cores"), ("cpu", 16, "16 cores"), ("cuda", 1, "1 GPU"), ("cuda", 8, "8 GPUs"))
+
+
+def _synchronise(device):
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def _score_seconds(device, images):
+    """Seconds of each image."""
+    model = rankiqa.build("vgg16").to(device)
+    paths = sorted(sample_training.PHOTOGRAPHS.glob("*.jpg"))[: images + 1]
+    rows, times = iter(rankiqa.score_many(model, paths)), []
+    for _ in paths:
+        start = time.perf_counter()
+        row = next(rows)
+        if "error" in row:
+            raise RuntimeError(f"{row['path']}: {row['error']}")
+        times.append(time.perf_counter() - start)
+    return times[1:]
+
+
+def _training_seconds(device, folder, steps):
+    """{"rank", "ft": seconds of each iteration}."""
+    seconds = {}
+    for task, name in TRAININGS.items():
+        preset = PRESETS[name].but(max_iter=steps + 1, test_interval=0, display=0, snapshot=0)
+        train = read_list(folder / f"{task}_train.txt", folder)
+        trainer = Trainer.from_preset(
+            preset, "vgg16", train=train, seed=0, cache_mb=400, device=device, log=lambda line: None
+        )
+        seconds[task] = []
+        for _ in range(steps + 1):
+            start = time.perf_counter()
+            trainer.forward_backward()
+            trainer.optimizer.step()
+            _synchronise(device)
+            seconds[task].append(time.perf_counter() - start)
+        del seconds[task][0]
+    return seconds
+
+
+def measured(device, rounds):
+    """The rates of a device: {"device", "units", "machine", "score_s", "rank_s", "ft_s"}; units: cores, or one GPU."""
+    memory.keep_freed()  # as the commands
+    print("cost: scoring", file=sys.stderr)
+    score = _score_seconds(device, 2 * rounds)
+    with tempfile.TemporaryDirectory(prefix="rankiqa-cost-") as folder:
+        sample_training.make_images(folder, train=3, test=1)
+        print("cost: training", file=sys.stderr)
+        training = _training_seconds(device, Path(folder), rounds)
+    cpu = device == "cpu"
+    rates = {"device": "cpu" if cpu else "cuda", "units": len(os.sched_getaffinity(0)) if cpu else 1}
+    rates["machine"] = _cpu_name() if cpu else torch.cuda.get_device_name(device)
+    return rates | {"score_s": median(score)} | {f"{task}_s": median(times) for task, times in training.items()}
+
+
+def _cpu_name():
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), "unknown")
+
+
+def _text(seconds):
+    hours = seconds / 3600
+    return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"
+
+
+def table(rates):
+    """The rows of a Markdown table, from {"cpu" and "cuda": rates or nothing}."""
+    iterations = {task: PRESETS[name].solver.max_iter for task, name in TRAININGS.items()}
+    rows = [
+        ("a million images scored (VGG-16, 30 crops)", "score_s", IMAGES),
+        (f"the paper's ranking, {iterations['rank']:,} iterations of 48 images", "rank_s", iterations["rank"]),
+        (f"the paper's fine-tuning, {iterations['ft']:,} iterations of 30 images", "ft_s", iterations["ft"]),
+    ]
+    lines = ["| | " + " | ".join(name for *_, name in COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for title, key, count in rows:
+        cells = []
+        for device, units, _ in COLUMNS:
+            known = rates.get(device)
+            cells.append(_text(known[key] * count * known["units"] / units) if known else "not measured")
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="cost", description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ..")
+    parser.add_argument("--rounds", type=int, default=3, help="iterations that a median is of (default 3)")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the rates as JSON")
+    parser.add_argument("--with", dest="others", type=Path, nargs="+", default=[], metavar="FILE", help="saved rates")
+    options = parser.parse_args(argv)
+    if options.rounds < 1:
+        parser.error(f"--rounds: expected 1 or more, got {options.rounds}")
+    if options.device != "cpu" and not torch.cuda.is_available():
+        print(f"cost: --device {options.device}: expected a GPU that PyTorch can use, got none", file=sys.stderr)
+        return 2
+    try:
+        rates = [json.loads(path.read_text()) for path in options.others]
+        by_device = {known["device"]: known for known in rates}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"cost: --with: expected rates that --save wrote, got: {error}", file=sys.stderr)
+        return 2
+    here = measured(options.device, options.rounds)
+    by_device[here["device"]] = here
+    if options.save:
+        options.save.write_text(json.dumps(here) + "\n")
+    print("\n".join(table(by_device)))
+    for known in by_device.values():
+        print(
+            f"\nMeasured on {known['machine']} ({known['units']} {'cores' if known['device'] == 'cpu' else 'GPU'}): "
+            f"{known['score_s']:.3g} s an image, {known['rank_s']:.3g} s and {known['ft_s']:.3g} s an iteration."
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
