@@ -279,12 +279,12 @@ def test_a_second_run_makes_what_is_not_right(capsys, waterloo, tmp_path):
     (out / "00002.bmp").write_bytes(before["00002.bmp"][:-1])
     (out / "00003.bmp").write_bytes(before["00003.bmp"][:-1] + bytes([before["00003.bmp"][-1] ^ 1]))
     (out / ".00004.bmp.tmp").write_bytes(b"of a killed run")
-    before = (out / "00005.bmp").stat().st_mtime_ns
+    modified = (out / "00005.bmp").stat().st_mtime_ns
     status, text, _ = prepare_waterloo(capsys, waterloo, out, "--json")
     found = json.loads(text)
     assert (status, found["written"], found["skipped"]) == (0, 3, 3)
     assert contents(out) == before and sidecar(out) == record
-    assert (out / "00005.bmp").stat().st_mtime_ns == before
+    assert (out / "00005.bmp").stat().st_mtime_ns == modified
 
 
 def test_quick_does_not_look_into_a_file(capsys, waterloo, tmp_path):
