@@ -23,6 +23,7 @@ from rankiqa.models import memory  # noqa: E402
 
 MEASURED = pytest.StashKey()
 SECONDS = pytest.StashKey()  # {test file: seconds}
+TRAININGS = ("test_same_blas.py", "test_trajectory.py")
 TIMES = ("<!-- file times -->\n", "<!-- end of file times -->")  # what they stand between in README.md
 
 
@@ -44,13 +45,22 @@ def pytest_addoption(parser):
     group.addoption("--file-times", action="store_true", help="write each test file's time into parity_tests/README.md")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own hook
 def pytest_collection_modifyitems(items):
-    """For xdist's `-n 2 --dist loadgroup`, as in scripts/test: one process asks Caffe, the other has the unit tests."""
-    items.sort(key=lambda item: item.path.parent.name == "unit")
-    for item in items:
-        unit = item.path.parent.name == "unit" and "caffe" not in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group(item.path.stem if unit else "caffe"))
+    """Caffe's longest trainings first, unit tests last: two processes then end at about the same time."""
+    items.sort(key=lambda item: (item.path.name not in TRAININGS, item.path.parent.name == "unit"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """`scripts/test` has two processes: one trains with Caffe; the other asks it the rest, and has the unit tests."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            path = Path(nodeid.split("::")[0])
+            return "trainings" if path.name in TRAININGS else path.name if path.parent.name == "unit" else "rungs"
+
+    return Scheduling(config, log)
 
 
 def pytest_configure(config):
