@@ -95,7 +95,7 @@ class Network(Scorer):
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, 1) of crops (N, 3, crop, crop). `check_input` tells what is wrong with another input."""
         for name in self.steps:
-            x = self.get_submodule(name)(x)
+            x = getattr(self, name)(x)  # torch.compile before 2.5 does not follow get_submodule
         return x
 
     def forward_layers(self, x: Tensor) -> dict[str, Tensor]:
