@@ -124,6 +124,9 @@ class Dropout(nn.Module):
         ratio: Share of values set to zero, 0 or more and below 1.
         random: Caffe's random stream that masks come from; None: PyTorch's own random numbers.
 
+    Attributes:
+        share: (first, end, total) where the input is these rows of a larger minibatch: the mask is that of the whole.
+
     Raises:
         ValueError: For another ratio.
 
@@ -135,6 +138,7 @@ class Dropout(nn.Module):
         if not 0 <= ratio < 1:
             raise ValueError(f"dropout ratio: expected 0 or more and below 1, got {ratio}")
         self.ratio, self.random = ratio, random
+        self.share: tuple[int, int, int] | None = None
         self.scale = float(np.float32(1.0 / (1.0 - float(np.float32(ratio)))))
 
     def extra_repr(self) -> str:
@@ -145,8 +149,9 @@ class Dropout(nn.Module):
             return x
         if self.random is None:
             return nn.functional.dropout(x, self.ratio, True)
-        mask: Tensor = _mask(self.random, tuple(x.shape), self.ratio)  # pyright: ignore[reportCallIssue]
-        return x * mask.to(x.device) * self.scale
+        first, end, total = self.share or (0, x.shape[0], x.shape[0])
+        mask: Tensor = _mask(self.random, (total, *x.shape[1:]), self.ratio)  # pyright: ignore[reportCallIssue]
+        return x * mask[first:end].to(x.device) * self.scale
 
 
 @torch.compiler.disable  # a stream outside of any graph

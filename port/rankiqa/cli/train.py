@@ -22,6 +22,9 @@ from rankiqa.models import memory
 from rankiqa.training.presets import Preset, flat
 
 if TYPE_CHECKING:
+    import torch
+
+    from rankiqa.training.distributed import Ranks
     from rankiqa.training.trainer import Trainer
 
 
@@ -31,9 +34,15 @@ def add(commands) -> None:
 
 
 class _Log:
-    """Lines to stderr and to OUT/log.txt; that one of them fails (a closed terminal, a full disk) ends no training."""
+    """Lines to stderr and to OUT/log.txt; that one of them fails (a closed terminal, a full disk) ends no training.
 
-    def __init__(self, out: Path):
+    Of several ranks the first writes; the others say only what is wrong.
+    """
+
+    def __init__(self, out: Path, rank: int):
+        self._rank, self._file = rank, None
+        if rank:
+            return
         out.mkdir(parents=True, exist_ok=True)
         self._file = open(out / "log.txt", "ab", buffering=0)  # noqa: SIM115  open as long as the process
         with contextlib.suppress(ImportError):
@@ -48,16 +57,21 @@ class _Log:
                 pass
 
     def __call__(self, line: str) -> None:
+        if self._file is None:
+            if line.startswith("rankiqa:"):
+                print(f"{line} (rank {self._rank})", file=sys.stderr, flush=True)
+            return
         with contextlib.suppress(OSError, ValueError):
             print(line, file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):
             self._file.write(f"{line}\n".encode(errors="backslashreplace"))
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
-def _trainer(options: argparse.Namespace, preset: Preset, log: _Log) -> Trainer:
+def _trainer(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Ranks, device: torch.device) -> Trainer:
     """The training, ready to run. Raises ValueError or OSError for what keeps it from beginning."""
     from rankiqa.caffe.blas import CaffeBlas
     from rankiqa.data.order import FAITHFUL, SANE
@@ -91,9 +105,10 @@ def _trainer(options: argparse.Namespace, preset: Preset, log: _Log) -> Trainer:
             quirks=SANE if options.sane else FAITHFUL,
             workers=options.workers,
             cache_mb=options.cache_mb,
-            device=arguments.usable_device(options.device),
+            device=device,
             products=None if options.caffe_products is None else CaffeBlas(options.caffe_products or None),
             recipe=train_arguments.recipe_of(options),
+            ranks=ranks,
             log_csv=options.log_csv,
             tensorboard=options.tensorboard,
             log=log,
@@ -101,7 +116,7 @@ def _trainer(options: argparse.Namespace, preset: Preset, log: _Log) -> Trainer:
     if from_snapshot is not None:
         trainer.restore(from_snapshot)
         log(f"Restored {from_snapshot}, iteration {trainer.iteration}")
-    if not options.no_check:
+    if not options.no_check and ranks.rank == 0:
         _check(trainer)
     return trainer
 
@@ -184,7 +199,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         preset = train_arguments.preset_of(options)
         train_arguments.recipe_of(options)
-        log = _Log(options.out)
+        from rankiqa.training.distributed import ranks_of_environment
+
+        ranks = ranks_of_environment()
+        log = _Log(options.out, ranks.rank)
     except (ValueError, TypeError) as error:
         print(f"rankiqa: {error}", file=sys.stderr)
         return 2
@@ -192,14 +210,19 @@ def run(options: argparse.Namespace) -> int:
         got = error.strerror or error
         print(f"rankiqa: {options.out}: expected a folder to write to (--out), got: {got}", file=sys.stderr)
         return 2
-    with contextlib.closing(log):
-        return _train(options, preset, log)
+    with contextlib.closing(log), contextlib.ExitStack() as stack:
+        return _train(options, preset, log, ranks, stack)
 
 
-def _train(options: argparse.Namespace, preset: Preset, log: _Log) -> int:
+def _train(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Ranks, stack: contextlib.ExitStack) -> int:
+    """Train inside the ranks' process group, which `stack` ends; returns the exit status."""
+    from rankiqa.training.distributed import process_group
+
     try:
-        trainer = _trainer(options, preset, log)
-        _write_settings(options, preset)
+        device = stack.enter_context(process_group(ranks, arguments.usable_device(options.device)))
+        trainer = _trainer(options, preset, log, ranks, device)
+        if ranks.rank == 0:
+            _write_settings(options, preset)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         log(f"rankiqa: {_line(error, options.out)}")
         return 2

@@ -35,7 +35,10 @@ class Order(Sampler):
 
     Attributes:
         start: How many minibatches to pass over first.
+        rows: Which of a minibatch's are wanted.
     """
+
+    rows = slice(None)
 
     def __init__(self, images: ImageList, seed: int):
         self.images, self.seed, self.start = images, seed, 0
@@ -44,7 +47,7 @@ class Order(Sampler):
         n = 0
         for number, lines in enumerate(self._lines(np.random.RandomState(self.seed))):
             if number >= self.start:
-                yield [(int(line), n + i) for i, line in enumerate(lines)]
+                yield [(int(line), n + i) for i, line in enumerate(lines)][self.rows]
             n += len(lines)
 
     def _lines(self, random: np.random.RandomState) -> Iterator[Sequence[int]]:

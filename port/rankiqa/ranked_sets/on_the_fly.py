@@ -168,7 +168,7 @@ class DistortedOrder(Order):
                     for group in range(self.groups)
                     for level in self.ranking
                     for i in range(self.per_level)
-                ]
+                ][self.rows]
             n += size
 
     def _types(self, random: np.random.RandomState) -> Iterator[Sequence[int]]:

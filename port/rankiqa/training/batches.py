@@ -11,6 +11,7 @@ from torch import Tensor
 from rankiqa.data.minibatches import minibatches
 from rankiqa.data.order import Quirks
 from rankiqa.models.scorer import Scorer, check_input
+from rankiqa.training.distributed import Share
 from rankiqa.training.tasks import Source, Task
 
 TRAIN, TEST = "train", "test"
@@ -27,6 +28,7 @@ class Batches:
         quirks: The original's ways that are kept.
         workers: Processes that read images.
         cache_mb: Decoded images to keep in memory, in each worker.
+        share: The rows of each minibatch that this process reads; None: all.
 
     Attributes:
         seen: {phase: minibatches taken}; those that workers have read ahead are not among them.
@@ -34,10 +36,10 @@ class Batches:
 
     def __init__(
         self, task: Task, model: Scorer, lists: dict[str, Source | None], *, seed: int, quirks: Quirks,
-        workers: int = 0, cache_mb: int = 0,
+        workers: int = 0, cache_mb: int = 0, share: Share | None = None,
     ):  # fmt: skip
         self.lists, self.seen = lists, {TRAIN: 0, TEST: 0}
-        self._model = model
+        self._model, self._share = model, share
         self._order = partial(task.order, seed=seed, quirks=quirks)
         self._options: dict[str, Any] = {"seed": seed, "quirks": quirks, "workers": workers, "cache_mb": cache_mb}
         self._running: dict[str, Iterator] = {}
@@ -51,7 +53,10 @@ class Batches:
         if phase not in self._running:
             images, spec = self.lists[phase], self._model.input_spec
             assert images is not None
-            loader = minibatches(images, self._order(images), spec=spec, start=self.seen[phase], **self._options)
+            order = self._order(images)
+            if self._share is not None:
+                order.rows = self._share.rows
+            loader = minibatches(images, order, spec=spec, start=self.seen[phase], **self._options)
             self._running[phase] = iter(loader)
         crops, labels = next(self._running[phase])
         check_input(self._model, crops)

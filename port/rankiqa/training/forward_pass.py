@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from rankiqa.models.network import Network
 from rankiqa.models.scorer import Scorer
+from rankiqa.training.distributed import Share
 from rankiqa.training.recipe import BF16, Recipe
 
 
@@ -23,18 +24,23 @@ class ForwardPass:
     Args:
         model: The network, on its device; its memory layout may change.
         recipe: Precision, layout, compiler, batch norm.
+        share: The rows of each minibatch that this process computes; None: all.
         seed: Of torch's random numbers in it (dropout, stochastic depth), which are a stream of the training's own.
 
     Attributes:
         random: {device type: the state of that stream}; snapshots carry it.
     """
 
-    def __init__(self, model: Scorer, recipe: Recipe, seed: int):
-        self.model, self.recipe = model, recipe
+    def __init__(self, model: Scorer, recipe: Recipe, seed: int, share: Share | None = None):
+        self.model, self.recipe, self.share = model, recipe, share
+        if share is not None:
+            _check_shared(model, recipe)
         self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
         if recipe.channels_last:
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._run: nn.Module = torch.compile(model) if recipe.compile else model  # pyright: ignore
+        if share is not None:
+            self._run = share.wrap(model)
         self._device = next(model.parameters()).device
         self.random = {"cpu": torch.Generator().manual_seed(seed).get_state()}
         if self._device.type == "cuda":
@@ -60,11 +66,12 @@ class ForwardPass:
         return {name: buffer.clone() for name, buffer in self.model.named_buffers()}
 
     def __call__(self, crops: Tensor) -> Tensor:
-        """Scores, float32 (N,), of crops (N, 3, crop, crop)."""
+        """Scores, float32 (N,), of crops (N, 3, crop, crop); of a share's rows, the scores of the whole minibatch."""
         crops = crops.contiguous(memory_format=self._layout)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision == BF16):
             scores = self._run(crops)
-        return scores.squeeze(1).float()
+        scores = scores.squeeze(1).float()
+        return scores if self.share is None else self.share.gather(scores)
 
     @contextlib.contextmanager
     def own_random(self) -> Iterator[None]:
@@ -78,8 +85,20 @@ class ForwardPass:
             if cuda:
                 torch.cuda.set_rng_state(self.random["cuda"], self._device)
             try:
-                yield
+                with self.share.masks() if self.share is not None else contextlib.nullcontext():
+                    yield
             finally:
                 self.random = {"cpu": torch.get_rng_state()}
                 if cuda:
                     self.random["cuda"] = torch.cuda.get_rng_state(self._device)
+
+
+def _check_shared(model: Scorer, recipe: Recipe) -> None:
+    """Raise ValueError for what would be another training with several ranks."""
+    if recipe.compile:
+        raise ValueError("--compile: expected one process, got several ranks, whose masks it would draw by itself")
+    if not recipe.freeze_batch_norm and any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise ValueError(
+            f"{model.arch}: expected --freeze-batch-norm with several ranks: statistics of each rank's own crops would "
+            "be another training"
+        )

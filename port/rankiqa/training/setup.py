@@ -24,6 +24,7 @@ from rankiqa.models.score_meaning import MEANINGS
 from rankiqa.models.scorer import Scorer
 from rankiqa.ranked_sets.on_the_fly import PristinePhotographs
 from rankiqa.training.callbacks import CaffeLog, Callback, CsvLog, Snapshots, TensorBoard
+from rankiqa.training.distributed import Ranks
 from rankiqa.training.initial_weights import initialise
 from rankiqa.training.presets import Preset
 from rankiqa.training.recipe import Recipe
@@ -50,6 +51,7 @@ def set_up(
     device: torch.device,
     products: CaffeBlas | None,
     recipe: Recipe,
+    ranks: Ranks,
     log_csv: bool,
     tensorboard: bool,
     log: Callable[[str], object] | None,
@@ -73,8 +75,8 @@ def set_up(
             raise ValueError(f"Caffe's products: expected device cpu, got {device}")
         products.apply_to(model)
     optimizer = solver_of(model, preset, recipe)
-    callbacks: list[Callback] = [CaffeLog(write)]
-    if out is not None:
+    callbacks: list[Callback] = [CaffeLog(write)] if ranks.rank == 0 else []
+    if out is not None and ranks.rank == 0:
         callbacks.append(Snapshots(Path(out), write))
         if log_csv:
             callbacks.append(CsvLog(Path(out)))
@@ -82,7 +84,7 @@ def set_up(
             callbacks.append(TensorBoard(Path(out) / "tensorboard"))
     trainer = make(
         model, task, optimizer, preset, train=train, test=test, seed=seed, random=random, quirks=quirks,
-        workers=workers, cache_mb=cache_mb, callbacks=callbacks, recipe=recipe,
+        workers=workers, cache_mb=cache_mb, callbacks=callbacks, recipe=recipe, ranks=ranks,
     )  # fmt: skip
     trainer.products = products
     return trainer

@@ -29,9 +29,11 @@ class Task(Protocol):
     Attributes:
         output_name: Name of the loss in Caffe's net, for the log.
         measure_names: The keys of `measures`.
+        group: Crops of a minibatch that one process computes together.
     """
 
     output_name: str
+    group: int
     measure_names: tuple[str, ...]
 
     def order(self, images: Source, seed: int, quirks: Quirks) -> Order:
@@ -55,6 +57,7 @@ class RankTask:
 
     def __init__(self, preset: RankPreset, recipe: Recipe = ORIGINAL):
         self.preset, self.recipe = preset, recipe
+        self.group = preset.levels * preset.images
         self.pristine_first = not MEANINGS[preset.net].lower_is_better
         if recipe.pristine_above >= preset.levels:
             raise ValueError(f"pristine_above: expected a level, 1..{preset.levels - 1}, got {recipe.pristine_above}")
@@ -99,6 +102,7 @@ class FineTuneTask:
     """Fine-tuning: the Euclidean loss to the labels."""
 
     output_name = "loss2"
+    group = 1
     measure_names: tuple[str, ...] = ("pearsonr", "spearmanr")
 
     def __init__(self, preset: FineTunePreset, recipe: Recipe = ORIGINAL):

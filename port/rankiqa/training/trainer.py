@@ -26,6 +26,7 @@ from rankiqa.models.scorer import Scorer
 from rankiqa.training import snapshots
 from rankiqa.training.batches import TEST, TRAIN, Batches
 from rankiqa.training.callbacks import Callback
+from rankiqa.training.distributed import ALONE, Ranks, Share
 from rankiqa.training.forward_pass import ForwardPass
 from rankiqa.training.presets import Preset
 from rankiqa.training.recipe import ORIGINAL, Recipe
@@ -52,6 +53,7 @@ class Trainer:
         cache_mb: Decoded images to keep in memory, in each worker.
         callbacks: Called at the events of the loop, in order.
         recipe: How the network runs; what updates it is the optimizer.
+        ranks: The processes that train together.
 
     Attributes:
         losses: One loss an iteration of the last `run`.
@@ -78,15 +80,18 @@ class Trainer:
         cache_mb: int = 0,
         callbacks: Sequence[Callback] = (),
         recipe: Recipe = ORIGINAL,
+        ranks: Ranks = ALONE,
     ):
         self.model, self.task, self.optimizer, self.preset = model, task, optimizer, preset
         self.settings, self.seed, self.random, self.quirks = preset.solver, seed, random, quirks
         self.lists = {TRAIN: train, TEST: test}
+        self.share = Share.of(ranks, preset.size, task.group)
         self.batches = Batches(
-            task, model, self.lists, seed=seed, quirks=quirks, workers=workers, cache_mb=cache_mb
+            task, model, self.lists, seed=seed, quirks=quirks, workers=workers, cache_mb=cache_mb,
+            share=self.share,
         )  # fmt: skip
         self.callbacks = list(callbacks)
-        self.recipe, self.forward = recipe, ForwardPass(model, recipe, seed)
+        self.recipe, self.forward = recipe, ForwardPass(model, recipe, seed, self.share)
         self.smoothed = SmoothedLoss(self.settings.average_loss)
         self.losses: list[float] = []
         self.last_output = np.float32(0)
@@ -111,6 +116,7 @@ class Trainer:
         device: str | torch.device = "cpu",
         products: CaffeBlas | None = None,
         recipe: Recipe = ORIGINAL,
+        ranks: Ranks = ALONE,
         log_csv: bool = False,
         tensorboard: bool = False,
         log: Callable[[str], object] | None = None,
@@ -127,12 +133,11 @@ class Trainer:
             weights: What the network starts from: a weights file whose layers are copied by name, or another source
                 of `initial_weights.initialise`.
             out: Folder of the snapshots, named by the preset; None: none are written.
-            quirks: The original's ways that are kept.
-            workers: Processes that read images.
-            cache_mb: Decoded images to keep in memory, in each worker.
+            quirks, workers, cache_mb: As of the class.
             device: Where the network trains.
             products: Matrix products summed as Caffe sums them (CPU only); None: PyTorch's own.
             recipe: Where the training departs from the original's way.
+            ranks: The processes that train together, in a process group (`training.distributed`); rank 0 writes.
             log_csv: Whether to write `out`/log.csv.
             tensorboard: Whether to write `out`/tensorboard.
             log: Takes each line of the log; None: the logger "rankiqa.training".
@@ -144,6 +149,7 @@ class Trainer:
         return set_up(
             cls, preset, arch, train=train, test=test, seed=seed, weights=weights, out=out, quirks=quirks,
             workers=workers, cache_mb=cache_mb, device=torch.device(device), products=products, recipe=recipe,
+            ranks=ranks,
             log_csv=log_csv, tensorboard=tensorboard, log=log,
         )  # fmt: skip
 
@@ -185,7 +191,7 @@ class Trainer:
         p, self.losses = self.settings, []
         self._between = self._place()
         self._call("on_start")
-        while self.iteration < end and not self.stop_requested:
+        while self.iteration < end and not self._is_to_stop():
             if self._test_is_due():
                 self.test()
             loss = self.forward_backward()
@@ -200,8 +206,9 @@ class Trainer:
             self._between = self._place()
             if p.snapshot and self.iteration % p.snapshot == 0:
                 self._call("on_snapshot")
-        finished = end == p.max_iter and not self.stop_requested
-        if self.stop_requested or (finished and not (p.snapshot and self.iteration % p.snapshot == 0)):
+        stopped = self._is_to_stop()
+        finished = end == p.max_iter and not stopped
+        if stopped or (finished and not (p.snapshot and self.iteration % p.snapshot == 0)):
             self._call("on_snapshot")
         if finished:
             self._last_pass()
@@ -236,7 +243,13 @@ class Trainer:
 
     def _next(self, phase: str) -> tuple[Tensor, Tensor]:
         crops, labels = self.batches.next(phase)
-        return crops.to(self.device), labels.to(self.device)
+        crops, labels = crops.to(self.device), labels.to(self.device)
+        return crops, labels if self.share is None else self.share.gather(labels)
+
+    def _is_to_stop(self) -> bool:
+        if self.share is not None:
+            self.stop_requested = self.share.any(self.stop_requested, self.device)
+        return self.stop_requested
 
     def _call(self, event: str, *arguments: Any) -> None:
         for callback in self.callbacks:
