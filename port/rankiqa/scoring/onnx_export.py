@@ -12,7 +12,7 @@ from rankiqa.models.scorer import Scorer
 from rankiqa.scoring.modes import evaluating
 
 INPUT, EXAMPLES = "data", 2  # the input's name is Caffe's; a batch of 2: torch.export takes 1 for a constant
-OLDEST = (2, 5)  # torch.onnx.export has dynamo= and dynamic_shapes=
+OLDEST = "2.5"  # torch.onnx.export has dynamo= and dynamic_shapes=
 
 
 def export_onnx(model: Scorer, path: str | os.PathLike) -> None:
@@ -31,9 +31,7 @@ def export_onnx(model: Scorer, path: str | os.PathLike) -> None:
     if not isinstance(model, Scorer):
         raise ValueError(f"model: expected a network from rankiqa.load, got {type(model).__name__}")
     if torch.__version__ < OLDEST:
-        raise ValueError(
-            f"export_onnx: expected PyTorch {'.'.join(map(str, OLDEST))} or newer, got {torch.__version__}"
-        )
+        raise ValueError(f"export_onnx: expected PyTorch {OLDEST} or newer, got {torch.__version__}")
     need("onnx", "onnx", "export_onnx")
     need("onnxscript", "onnx", "export_onnx")
     device = next(model.parameters()).device
