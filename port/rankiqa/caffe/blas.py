@@ -152,7 +152,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, blas, layer, x, weight, bias):
-        ctx.blas, ctx.layer = blas, layer
+        ctx.blas, ctx.layer, x = blas, layer, x.contiguous()
         ctx.save_for_backward(x, weight)
         geometry = zip(x.shape[2:], layer.padding, layer.kernel_size, layer.stride, strict=True)
         size = [(side + 2 * pad - kernel) // stride + 1 for side, pad, kernel, stride in geometry]

@@ -6,6 +6,7 @@ Source: Caffe 1.0 pooling_layer.cpp, lrn_layer.cpp, dropout_layer.cpp (behaviour
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Integral
 
 import numpy as np
@@ -18,6 +19,7 @@ from rankiqa.caffe.random_stream import CaffeRandom
 
 # CAFFE: a window without a single pixel keeps the value the maximum starts from, -FLT_MAX (pooling_layer.cpp)
 EMPTY = -torch.finfo(torch.float32).max
+AT_ONCE = 1 << 18  # values of a blob that are worked on together: what a core's second cache holds a few times
 
 
 def _pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int]:
@@ -60,6 +62,8 @@ class MaxPool2d(nn.Module):
         """Pool (N, C, H, W) to (N, C, H', W'). Raises ValueError where no window fits."""
         if self._same_as_torch:
             try:
+                if _trains_here(x):
+                    return _MaxPool.apply(x, self.kernel, self.stride)[0]  # pyright: ignore[reportOptionalSubscript]
                 return F.max_pool2d(x, self.kernel, self.stride, ceil_mode=True)
             except RuntimeError:  # torch's own words for an input that leaves no window
                 if min(self._output_size(x)) >= 1:
@@ -112,7 +116,113 @@ class LRN(nn.Module):
         return f"local_size={self.local_size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.local_response_norm(x, self.local_size, self.alpha, self.beta, self.k)
+        settings = (self.local_size, self.alpha, self.beta, self.k)
+        if _trains_here(x):
+            return _Normalise.apply(x, settings)  # pyright: ignore[reportReturnType]
+        return F.local_response_norm(x, *settings)
+
+
+def _trains_here(x: Tensor) -> bool:
+    """Whether a blob's gradient is wanted, on the CPU and outside of any graph: the functions below save memory there."""
+    return (
+        x.requires_grad
+        and torch.is_grad_enabled()
+        and x.dim() == 4
+        and x.numel() > 0
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    rows = x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last)
+    return torch.contiguous_format if rows else torch.channels_last
+
+
+def _parts(x: Tensor) -> Iterator[slice]:
+    """The images of (N, C, H, W) in parts of about AT_ONCE values."""
+    step = max(1, AT_ONCE // x[0].numel())
+    return (slice(first, first + step) for first in range(0, len(x), step))
+
+
+class _MaxPool(torch.autograd.Function):
+    """torch's max pooling, rounding up; it keeps the places of the maxima (in half the bits) and not the input."""
+
+    @staticmethod
+    def forward(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        def pool(part: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.ops.aten.max_pool2d_with_indices(part, kernel, stride, (0, 0), (1, 1), True)
+
+        shape = (len(x), *pool(x[:1])[0].shape[1:])
+        out = torch.empty(shape, memory_format=_layout(x))
+        places = torch.empty(shape, dtype=torch.int32, memory_format=_layout(x))
+        for part in _parts(x):
+            out[part], places[part] = pool(x[part])
+        return out, places
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, kernel, stride = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
+        ctx.settings, ctx.shape, ctx.layout = (kernel, stride, (0, 0), (1, 1), True), x.shape, _layout(x)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor):
+        (places,), grad = ctx.saved_tensors, grads[0]
+        back = torch.ops.aten.max_pool2d_with_indices_backward
+        d_x = torch.empty(ctx.shape, memory_format=ctx.layout)
+        if torch.is_grad_enabled():  # a gradient of this gradient is wanted
+            return back(grad, d_x, *ctx.settings, places.long()), None, None
+        for part in _parts(d_x):
+            back.grad_input(grad[part], d_x[part], *ctx.settings, places[part].long(), grad_input=d_x[part])
+        return d_x, None, None
+
+
+class _Normalise(torch.autograd.Function):
+    """`F.local_response_norm`, summed in the same order; it keeps the input alone."""
+
+    @staticmethod
+    def forward(x: Tensor, settings: tuple[int, float, float, float]) -> Tensor:
+        out = torch.empty_like(x)
+        for part in _parts(x):
+            torch.div(x[part], _scale(x[part], settings).pow_(settings[2]), out=out[part])
+        return out
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[0])
+        ctx.settings = inputs[1]
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        (x,), (size, alpha, beta, k) = ctx.saved_tensors, ctx.settings
+        if torch.is_grad_enabled():  # a gradient of this gradient is wanted
+            out = F.local_response_norm(x, size, alpha, beta, k)
+            return torch.autograd.grad(out, x, grad, create_graph=True)[0], None
+        d_x = torch.empty_like(x)
+        for part in _parts(x):
+            values, scale = x[part], _scale(x[part], ctx.settings)
+            direct = scale.pow(-beta).mul_(grad[part])
+            through = _window_sums(scale.reciprocal_().mul_(direct).mul_(values), size)
+            torch.sub(direct, through.mul_(values), alpha=2 * alpha * beta / size, out=d_x[part])
+        return d_x, None
+
+
+def _scale(x: Tensor, settings: tuple[int, float, float, float]) -> Tensor:
+    size, alpha, _, k = settings
+    return _window_sums(x * x, size).div_(size).mul_(alpha).add_(k)
+
+
+def _window_sums(x: Tensor, size: int) -> Tensor:
+    """For each channel of (N, C, H, W) the sum over `size` channels around it, from the first to the last."""
+    total, channels = torch.zeros_like(x), x.shape[1]
+    for shift in range(-(size // 2), size // 2 + 1):
+        low, high = max(0, -shift), channels - max(0, shift)
+        if low < high:
+            total[:, low:high].add_(x[:, low + shift : high + shift])
+    return total
 
 
 class Dropout(nn.Module):

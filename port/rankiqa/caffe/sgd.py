@@ -6,7 +6,7 @@ Source: Caffe 1.0 sgd_solver.cpp, nesterov_solver.cpp (behaviour, not code).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+AT_ONCE = 1 << 17  # values that are updated together on the CPU
 POLICIES = ("fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid")
 
 
@@ -201,9 +202,7 @@ class CaffeSGD(Optimizer):
         limit = float(np.float32(self.clip_gradients))
         return float(np.float32(limit / norm)) if norm > limit else None
 
-    def _update(
-        self, group: dict, parameters: list[Tensor], gradients: list[Tensor] | tuple[Tensor, ...], scale: float | None
-    ) -> None:
+    def _update(self, group: dict, parameters: list[Tensor], gradients: list[Tensor], scale: float | None) -> None:
         # CAFFE: every factor is a float (sgd_solver.cpp)
         single = np.float32
         group["current_step"] = self.schedule.step_at(group["iteration"], group["current_step"])
@@ -211,20 +210,33 @@ class CaffeSGD(Optimizer):
         rate = float(single(rate) * single(group["lr_mult"]))
         decay = float(single(group["weight_decay"]) * single(group["decay_mult"]))
         momentum = float(single(group["momentum"]))
-        history = [self.history(p) for p in parameters]
-        if scale is not None:
-            gradients = torch._foreach_mul(gradients, scale)
-        if self.iter_size > 1:
-            gradients = torch._foreach_mul(gradients, float(single(1) / single(self.iter_size)))
-        if decay:
-            toward = parameters if self.regularization == "L2" else torch._foreach_sign(parameters)
-            gradients = torch._foreach_add(gradients, toward, alpha=decay)
-        before = torch._foreach_mul(history, momentum) if self.nesterov else None
-        torch._foreach_mul_(history, momentum)
-        torch._foreach_add_(history, gradients, alpha=rate)
-        if before is None:
-            torch._foreach_sub_(parameters, history)
-        else:
-            update = torch._foreach_mul(history, float(single(1) + single(momentum)))
-            torch._foreach_sub_(update, before)
-            torch._foreach_sub_(parameters, update)
+        for values, slopes, history in _pieces(parameters, gradients, [self.history(p) for p in parameters]):
+            if scale is not None:
+                slopes = torch._foreach_mul(slopes, scale)
+            if self.iter_size > 1:
+                slopes = torch._foreach_mul(slopes, float(single(1) / single(self.iter_size)))
+            if decay:
+                toward = values if self.regularization == "L2" else torch._foreach_sign(values)
+                slopes = torch._foreach_add(slopes, toward, alpha=decay)
+            before = torch._foreach_mul(history, momentum) if self.nesterov else None
+            torch._foreach_mul_(history, momentum)
+            torch._foreach_add_(history, slopes, alpha=rate)
+            if before is None:
+                torch._foreach_sub_(values, history)
+            else:
+                update = torch._foreach_mul(history, float(single(1) + single(momentum)))
+                torch._foreach_sub_(update, before)
+                torch._foreach_sub_(values, update)
+
+
+def _pieces(*lists: list[Tensor]) -> Iterator[Sequence[Sequence[Tensor]]]:
+    """Lists of tensors of the same shapes, piece by piece: all at once on a GPU, by AT_ONCE values on the CPU.
+
+    A piece stays in a core's cache from one operation to the next, and no operation needs memory for a whole layer.
+    """
+    if any(tensor.device.type != "cpu" or not tensor.is_contiguous() for tensors in lists for tensor in tensors):
+        yield lists
+        return
+    for tensors in zip(*lists, strict=True):
+        for piece in zip(*(tensor.view(-1).split(AT_ONCE) for tensor in tensors), strict=True):
+            yield [[part] for part in piece]

@@ -81,10 +81,22 @@ class Network(Scorer):
                     number = layer.name.removeprefix("fc")
                     self._add("relu" + number, nn.ReLU(inplace=True))
                     self._add("drop" + number, Dropout(DROPOUT))
+        self._steps_of_training = self._pooled_first()
 
     def _add(self, name: str, module: nn.Module) -> None:
         self.add_module(name, module)
         self.steps.append(name)
+
+    def _pooled_first(self) -> list[str]:
+        """`steps`, each ReLU after the max pooling that follows it, where it has a fraction of the values to work on.
+
+        The two commute, gradients included: in a window whose maximum is not positive neither lets one through.
+        """
+        order = list(self.steps)
+        for i, (first, second) in enumerate(zip(self.steps, self.steps[1:], strict=False)):
+            if isinstance(getattr(self, first), nn.ReLU) and isinstance(getattr(self, second), MaxPool2d):
+                order[i : i + 2] = second, first
+        return order
 
     def use_random(self, random: CaffeRandom | None) -> None:
         """Draw dropout masks from Caffe's stream, or (None) from PyTorch's."""
@@ -94,7 +106,7 @@ class Network(Scorer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, 1) of crops (N, 3, crop, crop). `check_input` tells what is wrong with another input."""
-        for name in self.steps:
+        for name in self._steps_of_training if self.training else self.steps:
             x = getattr(self, name)(x)  # torch.compile before 2.5 does not follow get_submodule
         return x
 
@@ -109,19 +121,10 @@ class Network(Scorer):
         """
         check_input(self, x)
         blobs: dict[str, Tensor] = {}
-
-        def keep(name: str):
-            def hook(module: nn.Module, args: tuple, output: Tensor) -> None:
-                blobs[name] = output.clone()  # the next layer may work in place
-
-            return hook
-
-        hooks = [self.get_submodule(name).register_forward_hook(keep(name)) for name in self.steps if name != FLATTEN]
-        try:
-            self(x)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        for name in self.steps:
+            x = self.get_submodule(name)(x)
+            if name != FLATTEN:
+                blobs[name] = x.clone()  # the next layer may work in place
         return blobs
 
 

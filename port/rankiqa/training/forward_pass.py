@@ -35,7 +35,7 @@ class ForwardPass:
         self.model, self.recipe, self.share = model, recipe, share
         if share is not None:
             _check_shared(model, recipe)
-        self._layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self._layout = torch.channels_last if recipe.channels_last or _suits(model) else torch.contiguous_format
         if recipe.channels_last:
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._run: nn.Module = torch.compile(model) if recipe.compile else model  # pyright: ignore
@@ -91,6 +91,15 @@ class ForwardPass:
                 self.random = {"cpu": torch.get_rng_state()}
                 if cuda:
                     self.random["cuda"] = torch.cuda.get_rng_state(self._device)
+
+
+def _suits(model: Scorer) -> bool:
+    """Whether crops go in channels-last memory, weights as they are: oneDNN then rearranges no blob of a layer."""
+    return (
+        isinstance(model, Network)
+        and torch.backends.mkldnn.is_available()
+        and next(model.parameters()).device.type == "cpu"
+    )
 
 
 def _check_shared(model: Scorer, recipe: Recipe) -> None:
