@@ -62,7 +62,7 @@ class MaxPool2d(nn.Module):
         """Pool (N, C, H, W) to (N, C, H', W'). Raises ValueError where no window fits."""
         if self._same_as_torch:
             try:
-                if _trains_here(x):
+                if keeps_little(x):
                     return _MaxPool.apply(x, self.kernel, self.stride)[0]  # pyright: ignore[reportOptionalSubscript]
                 return F.max_pool2d(x, self.kernel, self.stride, ceil_mode=True)
             except RuntimeError:  # torch's own words for an input that leaves no window
@@ -117,16 +117,21 @@ class LRN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         settings = (self.local_size, self.alpha, self.beta, self.k)
-        if _trains_here(x):
+        if keeps_little(x):
             return _Normalise.apply(x, settings)  # pyright: ignore[reportReturnType]
         return F.local_response_norm(x, *settings)
 
 
-def _trains_here(x: Tensor) -> bool:
-    """Whether a blob's gradient is wanted, on the CPU and outside of any graph: the functions below save memory there."""
+def keeps_little(x: Tensor, *others: Tensor) -> bool:
+    """Whether to compute on a blob (N, C, H, W) as a training on the CPU wants it: keeping little for the gradients.
+
+    Args:
+        x: The blob.
+        others: Parameters whose gradients may be wanted instead of the blob's.
+    """
     return (
-        x.requires_grad
-        and torch.is_grad_enabled()
+        torch.is_grad_enabled()
+        and any(tensor.requires_grad for tensor in (x, *others))
         and x.dim() == 4
         and x.numel() > 0
         and x.device.type == "cpu"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rankiqa.caffe.layers import LRN, Dropout, MaxPool2d
+from rankiqa.caffe.layers import LRN, Dropout, MaxPool2d, keeps_little
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.architectures import Architecture, Conv, Linear, Norm, Pool
@@ -21,6 +21,7 @@ from rankiqa.models.score_meaning import ScoreMeaning
 from rankiqa.models.scorer import Scorer, check_input
 
 DROPOUT = 0.5
+PART = 12  # crops, see _first_in_parts
 FLATTEN = "flatten"  # the step between the last image-shaped blob and the first vector; no layer of Caffe's
 
 
@@ -106,9 +107,21 @@ class Network(Scorer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, 1) of crops (N, 3, crop, crop). `check_input` tells what is wrong with another input."""
-        for name in self._steps_of_training if self.training else self.steps:
+        steps = self._steps_of_training if self.training else self.steps
+        if self.training and self._first_in_parts(x):
+            first, pool, *steps = steps
+            x = torch.cat([getattr(self, pool)(getattr(self, first)(part)) for part in x.split(PART)])
+        for name in steps:
             x = getattr(self, name)(x)  # torch.compile before 2.5 does not follow get_submodule
         return x
+
+    def _first_in_parts(self, x: Tensor) -> bool:
+        """Whether to convolve and pool the crops part by part: the first blob, the largest, is never whole in memory.
+
+        Only where the convolution is PyTorch's: Caffe's products (`caffe.blas`) add up in their own order.
+        """
+        first, pool = (getattr(self, name) for name in self._steps_of_training[:2])
+        return isinstance(pool, MaxPool2d) and "forward" not in vars(first) and keeps_little(x, first.weight)
 
     def forward_layers(self, x: Tensor) -> dict[str, Tensor]:
         """The output of each of Caffe's layers, {layer name: blob} in Caffe's order, before any layer in place.
