@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # whose parts load when they are first used
 from numpy.typing import ArrayLike
-from scipy import optimize, special, stats
 
 NAMES = {4: "VQEG, 4 parameters", 5: "Sheikh et al. 2006, 5 parameters"}
 MOST_CALLS = 1000  # of the function that is fitted, for each start
@@ -24,7 +24,7 @@ def srocc(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises ValueError for different lengths, fewer than 2 values, values that are not finite, or a constant sequence.
     """
-    return _statistic(stats.spearmanr, a, b)
+    return _statistic(scipy.stats.spearmanr, a, b)
 
 
 def lcc(a: ArrayLike, b: ArrayLike) -> float:
@@ -32,7 +32,7 @@ def lcc(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises ValueError as `srocc`.
     """
-    return _statistic(stats.pearsonr, a, b)
+    return _statistic(scipy.stats.pearsonr, a, b)
 
 
 def krocc(a: ArrayLike, b: ArrayLike) -> float:
@@ -40,7 +40,7 @@ def krocc(a: ArrayLike, b: ArrayLike) -> float:
 
     Raises ValueError as `srocc`.
     """
-    return _statistic(stats.kendalltau, a, b)
+    return _statistic(scipy.stats.kendalltau, a, b)
 
 
 def rmse(a: ArrayLike, b: ArrayLike) -> float:
@@ -118,11 +118,11 @@ def fit_logistic(
 
 
 def _vqeg(s: np.ndarray, b1: float, b2: float, b3: float, b4: float) -> np.ndarray:
-    return (b1 - b2) * special.expit((s - b3) / max(abs(b4), 1e-12)) + b2
+    return (b1 - b2) * scipy.special.expit((s - b3) / max(abs(b4), 1e-12)) + b2
 
 
 def _sheikh(s: np.ndarray, b1: float, b2: float, b3: float, b4: float, b5: float) -> np.ndarray:
-    return b1 * (special.expit(b2 * (s - b3)) - 0.5) + b4 * s + b5  # 1/2 - 1 / (1 + e^u) = expit(u) - 1/2
+    return b1 * (scipy.special.expit(b2 * (s - b3)) - 0.5) + b4 * s + b5  # 1/2 - 1 / (1 + e^u) = expit(u) - 1/2
 
 
 _FUNCTIONS: dict[int, Callable[..., np.ndarray]] = {4: _vqeg, 5: _sheikh}
@@ -153,13 +153,13 @@ def _fitted(
 ) -> tuple[float, ...] | None:
     """curve_fit's parameters, each within -limit..limit if given, or None where it does not converge to finite ones."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", optimize.OptimizeWarning)  # its covariance is not used
+        warnings.simplefilter("ignore", scipy.optimize.OptimizeWarning)  # its covariance is not used
         try:
             if limit is None:
-                fitted = optimize.curve_fit(function, x, y, first, maxfev=MOST_CALLS)[0]
+                fitted = scipy.optimize.curve_fit(function, x, y, first, maxfev=MOST_CALLS)[0]
             else:
                 inside = np.clip(first, -0.9 * limit, 0.9 * limit)
-                fitted = optimize.curve_fit(function, x, y, inside, bounds=(-limit, limit))[0]
+                fitted = scipy.optimize.curve_fit(function, x, y, inside, bounds=(-limit, limit))[0]
         except (RuntimeError, ValueError):
             return None
     predicted = function(x, *fitted)

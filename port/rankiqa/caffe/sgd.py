@@ -5,6 +5,7 @@ Source: Caffe 1.0 sgd_solver.cpp, nesterov_solver.cpp (behaviour, not code).
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -145,6 +146,10 @@ class CaffeSGD(Optimizer):
         self.regularization, self.nesterov = regularization, nesterov
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "lr_mult": 1.0, "decay_mult": 1.0}
         super().__init__(params, {**defaults, "iteration": 0, "current_step": 0})
+
+    # As they are without the decorator that keeps them out of torch.compile's graphs: it loads the compiler, 150 MB
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(Optimizer.zero_grad)
 
     @property
     def iteration(self) -> int:

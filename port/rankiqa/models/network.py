@@ -121,7 +121,7 @@ class Network(Scorer):
         Only where the convolution is PyTorch's: Caffe's products (`caffe.blas`) add up in their own order.
         """
         first, pool = (getattr(self, name) for name in self._steps_of_training[:2])
-        return isinstance(pool, MaxPool2d) and "forward" not in vars(first) and keeps_little(x, first.weight)
+        return keeps_little(x, first.weight) and isinstance(pool, MaxPool2d) and "forward" not in vars(first)
 
     def forward_layers(self, x: Tensor) -> dict[str, Tensor]:
         """The output of each of Caffe's layers, {layer name: blob} in Caffe's order, before any layer in place.
