@@ -234,7 +234,7 @@ class CaffeSGD(Optimizer):
                 torch._foreach_sub_(values, update)
 
 
-def _pieces(*lists: list[Tensor]) -> Iterator[Sequence[Sequence[Tensor]]]:
+def _pieces(*lists: list[Tensor]) -> Iterator[Sequence[list[Tensor]]]:
     """Lists of tensors of the same shapes, piece by piece: all at once on a GPU, by AT_ONCE values on the CPU.
 
     A piece stays in a core's cache from one operation to the next, and no operation needs memory for a whole layer.
