@@ -13,6 +13,7 @@ import torch
 import rankiqa
 from rankiqa.models.score_meaning import MEANINGS
 from rankiqa.scoring import onnx_export
+from rankiqa.scoring.dense import dense_forward
 
 CROPS = 12  # two chunks
 SCORE_RTOL = 1e-5  # a pixel that goes through v / 255 * 255 is off by a float's last bit
@@ -238,11 +239,11 @@ def test_pyiqa_that_is_missing(monkeypatch):
 # torch.hub, torch.export, ONNX
 
 
-def test_torch_hub(falling, batch, tmp_path):
-    (tmp_path / "hubconf.py").write_text("from rankiqa.hub import *\n")
-    metric = torch.hub.load(str(tmp_path), "rankiqa", path=falling, crops=2, source="local")
+def test_torch_hub(falling, batch):
+    port = str(Path(__file__).resolve().parents[2] / "port")
+    metric = torch.hub.load(port, "rankiqa", path=falling, crops=2, source="local")
     assert torch.equal(metric(batch), rankiqa.metric(falling, crops=2)(batch))
-    network = torch.hub.load(str(tmp_path), "rankiqa_network", path=falling, source="local")
+    network = torch.hub.load(port, "rankiqa_network", path=falling, source="local")
     assert network.arch == "shallow"
 
 
@@ -294,7 +295,37 @@ def test_onnx(arch, images, tmp_path):
         assert np.abs(compiled(crops.numpy())[0] - expected).max() <= ONNX_RTOL * np.abs(expected).max()
 
 
+def test_dense_onnx_of_any_size(tmp_path):
+    """Batch and size are free: a single score, a row of scores, and a map whose pooling windows the border cuts."""
+    pytest.importorskip("onnxscript")
+    if torch.__version__ < onnx_export.OLDEST_DENSE:
+        pytest.skip("this PyTorch cannot export with sizes left open")
+    torch.manual_seed(0)
+    model = rankiqa.build("shallow").train()
+    path = tmp_path / "dense.onnx"
+    rankiqa.export_onnx(model, path, dense=True)
+    assert model.training
+    model.eval()
+    engines = [lambda x: run_onnx(path, x)[0]]
+    if importlib.util.find_spec("openvino"):
+        import openvino
+
+        compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        engines.append(lambda x: compiled(x.numpy())[0])
+    random = torch.Generator().manual_seed(0)
+    for n, height, width in ((1, model.crop, model.crop), (2, model.crop + 101, model.crop + 5), (1, 300, 403)):
+        images = torch.rand(n, 3, height, width, generator=random) * 255
+        with torch.no_grad():
+            expected = dense_forward(model, images).numpy()
+        for engine in engines:
+            found = engine(images)
+            assert found.shape == expected.shape
+            assert np.abs(found - expected).max() <= ONNX_RTOL * np.abs(expected).max()
+
+
 def test_export_onnx_refuses(tmp_path):
     with pytest.raises(ValueError, match=r"expected a network from rankiqa\.load, got Linear"):
         rankiqa.export_onnx(torch.nn.Linear(2, 1), tmp_path / "m.onnx")
+    with pytest.raises(ValueError, match="dense: expected vgg16, alexnet or shallow, got Linear"):
+        onnx_export.WholeImages(torch.nn.Linear(2, 1))
     assert list(Path(tmp_path).iterdir()) == []

@@ -1,7 +1,7 @@
-"""Entry points of torch.hub: a hubconf.py with `from rankiqa.hub import *` makes them `torch.hub.load` names.
+"""Entry points of torch.hub.
 
-torch.hub looks for hubconf.py at the root of a repository, where this project keeps none; the line above in a folder
-of one's own serves `torch.hub.load(FOLDER, "rankiqa", path=W, source="local")`.
+The hub's folder is port/ of a checkout, whose hubconf.py imports them:
+`torch.hub.load("CHECKOUT/port", "rankiqa", path="W.safetensors", source="local")`.
 """
 
 from __future__ import annotations
