@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-NAMES = ("convert", "score", "files", "train", "loss", "fill", "distort", "import")
+NAMES = ("convert", "score", "files", "train", "seeds", "loss", "fill", "distort", "import")
 
 
 def machine():

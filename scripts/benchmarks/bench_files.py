@@ -2,6 +2,8 @@
 
 waiting_share: of the time with two threads that read, how much the network had no image to work on (photographs, 30
 crops). memory_growth_mb: what 9,000 further files add to the memory of the process after the first 1,000.
+evaluate_over_single_calls: time of `rankiqa.score` for one photograph after the other over that of `rankiqa evaluate`'s
+scores of the same list; evaluate_same_bits: how many of its scores equal those of single calls bit for bit.
 """
 
 import sys
@@ -17,6 +19,8 @@ import torch
 
 import rankiqa
 from rankiqa.data.image_sources import sources_of_all
+from rankiqa.evaluation.rated_images import RatedImage
+from rankiqa.evaluation.scored_images import score_images
 from rankiqa.models import memory
 from rankiqa.scoring.engines import TorchEngine
 from rankiqa.scoring.many import ScoreSettings, score_many, score_sources
@@ -59,6 +63,21 @@ def _right(model, folder, rows):
     return right, reasons
 
 
+def _evaluation(model, rounds):
+    """(time of single calls over that of an evaluation's scores, share of its scores that have their bits)."""
+    paths = sorted(PHOTOGRAPHS.glob("*.jpg"))
+    images = [RatedImage(str(path), float(number)) for number, path in enumerate(paths)]
+    ratios, same = [], 0.0
+    for _ in range(rounds):
+        start = time.perf_counter()
+        single = [rankiqa.score(model, rankiqa.read_image(path)).score for path in paths]
+        middle = time.perf_counter()
+        many = [image.score for image in score_images(model, images)]
+        ratios.append((middle - start) / (time.perf_counter() - middle))
+        same = float(np.mean([one == other for one, other in zip(single, many, strict=True)]))
+    return median(ratios), same
+
+
 def measure(rounds):
     memory.keep_freed()
     torch.manual_seed(0)
@@ -83,11 +102,14 @@ def measure(rounds):
         start = time.perf_counter()
         list(score_sources(engine, sources_of_all([PHOTOGRAPHS]), ScoreSettings(), workers=2))
         waits.append(1 - engine.seconds / (time.perf_counter() - start))
+    evaluate, same = _evaluation(model, rounds)
     ratios = {
         "right_scores": float(right),
         "reasons": float(reasons),
         "rows": float(len(rows)),
         "memory_growth_mb": used[1] - used[0],
         "waiting_share": median(waits),
+        "evaluate_over_single_calls": evaluate,
+        "evaluate_same_bits": same,
     }
     return ratios, {"file_s": a_file, "memory_mb": used[0]}
