@@ -27,6 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from rankiqa.caffe.layers import LRN
+
 CORE = "Haswell"  # as docker/caffe_cpu.Dockerfile
 MOST_THREADS = 64  # what Debian's OpenBLAS is built for
 ROWS, PLAIN, TRANSPOSED = 101, 111, 112  # CBLAS's own numbers
@@ -88,6 +90,8 @@ class CaffeBlas:
                     lambda self, x, blas=self, function=function: function.apply(blas, self, x, self.weight, self.bias),
                     layer,
                 )
+            elif isinstance(layer, LRN):
+                layer.as_torch = True  # in the order in which these trainings have always rounded
 
     def gemm(
         self, a: Tensor, b: Tensor, c: Tensor, *, transposed: tuple[bool, bool] = (False, False), beta: float = 0.0

@@ -100,6 +100,9 @@ class LRN(nn.Module):
         beta: The exponent.
         k: The constant in the sum; Caffe's default is 1.
 
+    Attributes:
+        as_torch: Whether trainings, too, use PyTorch's own operations, whose bits are not those of the ones here.
+
     Raises:
         ValueError: For an even or non-positive local_size, which Caffe refuses too.
 
@@ -111,13 +114,14 @@ class LRN(nn.Module):
         if not isinstance(local_size, Integral) or local_size < 1 or local_size % 2 == 0:
             raise ValueError(f"local_size: expected an odd whole number >= 1, got {local_size!r}")
         self.local_size, self.alpha, self.beta, self.k = local_size, alpha, beta, k
+        self.as_torch = False
 
     def extra_repr(self) -> str:
         return f"local_size={self.local_size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
     def forward(self, x: Tensor) -> Tensor:
         settings = (self.local_size, self.alpha, self.beta, self.k)
-        if keeps_little(x):
+        if not self.as_torch and keeps_little(x):
             return _Normalise.apply(x, settings)  # pyright: ignore[reportReturnType]
         return F.local_response_norm(x, *settings)
 
