@@ -323,6 +323,19 @@ def test_dense_onnx_of_any_size(tmp_path):
             assert np.abs(found - expected).max() <= ONNX_RTOL * np.abs(expected).max()
 
 
+def test_torch_export_of_any_size(weights):
+    """Batch and size are free, for maps of at least two rows and columns (torch.export takes a size of 1 apart)."""
+    if torch.__version__ < onnx_export.OLDEST_DENSE:
+        pytest.skip("this PyTorch cannot export with sizes left open")
+    model = rankiqa.load(weights).eval()
+    sizes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
+    example = torch.zeros(2, 3, 300, 290)
+    program = torch.export.export(onnx_export.WholeImages(model).eval(), (example,), dynamic_shapes=(sizes,)).module()
+    for n, height, width in ((1, 263, 300), (3, 401, 262)):
+        images = torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(0)) * 255
+        torch.testing.assert_close(program(images), dense_forward(model, images), rtol=1e-4, atol=1e-4)
+
+
 def test_export_onnx_refuses(tmp_path):
     with pytest.raises(ValueError, match=r"expected a network from rankiqa\.load, got Linear"):
         rankiqa.export_onnx(torch.nn.Linear(2, 1), tmp_path / "m.onnx")

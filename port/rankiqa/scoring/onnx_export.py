@@ -27,7 +27,8 @@ class WholeImages(nn.Module):
     """A network as `torch.export` takes it for images of any size: (N, 3, H, W) to maps of scores (N, 1, H', W').
 
     The numbers are those of `rankiqa.scoring.dense.dense_forward`. Fully-connected layers are convolutions here, and
-    pooling rounds up by padding, so that no size has a condition on it.
+    pooling rounds up by padding, so that no size has a condition on it. A program of `torch.export` with `Dim.AUTO`
+    for N, H and W takes maps of at least two rows and columns; an ONNX file (`export_onnx`) any.
 
     Args:
         model: VGG-16, AlexNet or Shallow; not copied.
