@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import rankiqa
-from rankiqa.cli import distort, evaluate, lists, prepare, score, show, train
+from rankiqa.cli import distort, evaluate, experiment, lists, prepare, score, show, train
 from rankiqa.cli.guard import guarded
 
 # add(commands) adds a command and sets run=run(options) -> exit status
 CONVERT = "convert"
-COMMANDS = (score, evaluate, train, prepare, distort, lists, show)
+COMMANDS = (score, evaluate, train, experiment, prepare, distort, lists, show)
 
 
 class _Version(argparse.Action):

@@ -1,0 +1,88 @@
+"""`rankiqa experiment`: the paper's experiments, each with its CSV files and a page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rankiqa.cli import arguments, progress
+
+NAMES = ("levels", "mining", "backbones", "ablation")
+DESCRIPTION = (
+    "Run an experiment of the paper on a folder of photographs: OUT/index.html, OUT/*.csv. levels: scores of unseen "
+    "images by level of distortion. mining: random pairs, hard-negative mining, the efficient method, the contrastive "
+    "loss. backbones: networks, ranked, fine-tuned and both. ablation: 2 to 6 levels, 20 to 100 percent of the "
+    "photographs. A run that was stopped goes on with the same command; what is done is not done again. Exit status: 0 "
+    "done, 1 failed on the way, 2 nothing was begun."
+)
+
+
+def add(commands) -> None:
+    """Add the command to an argument parser's."""
+    one = commands.add_parser("experiment", help="the paper's experiments", description=DESCRIPTION)
+    one.set_defaults(run=run)
+    one.add_argument("experiment", choices=NAMES)
+    one.add_argument("--preset", choices=("small", "paper"), default="small",
+                     help="small (default): minutes on two cores; paper: its networks and iterations")  # fmt: skip
+    one.add_argument("--photographs", required=True, metavar="DIR", help="pristine photographs, above 227 pixels")
+    one.add_argument("--out", required=True, metavar="DIR", type=Path)
+    one.add_argument("--seed", type=arguments.SEED, default=0, help="of everything random (default 0)")
+    one.add_argument("--init", metavar="W", help="initial weights of the network, as of `rankiqa train`")
+    one.add_argument("--opinions", metavar="LIST", help="images with opinions to measure on, of `rankiqa lists`")
+    one.add_argument("--root", default="", metavar="DIR", help="where that list's paths start")
+    one.add_argument("--crops", type=arguments.int_in_range(1), default=10, help="for a score of those (default 10)")
+    one.add_argument("--iterations", type=arguments.int_in_range(1), metavar="N", help="of each training")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the experiment; returns the exit status."""
+    import importlib
+    from dataclasses import replace
+
+    from rankiqa.experiments import page, ranked_data
+    from rankiqa.experiments.experiment import Experiment
+    from rankiqa.experiments.measures import Opinions
+    from rankiqa.experiments.settings import SETTINGS
+    from rankiqa.models import memory
+    from rankiqa.ranked_sets.make_files import WriteError
+
+    memory.keep_freed()
+    module = importlib.import_module(f"rankiqa.experiments.{options.experiment}")
+    settings, out = SETTINGS[options.preset], options.out
+    if options.iterations:
+        short = min(options.iterations, settings.short)
+        settings = replace(settings, iterations=options.iterations, short=short)
+    try:
+        page.check_installed()
+        opinions = Opinions.of(options.opinions, options.root, options.crops, options.seed)
+        ranked_data.claim(
+            out, options.experiment, settings, seed=options.seed, init=options.init,
+            photographs=ranked_data.digest_of(options.photographs),
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        _say(f"rankiqa: {_line(error, out)}")
+        return 2
+    try:
+        with progress.bar(unit="file", desc="distorting", leave=False) as bar:
+            data = ranked_data.make(out, options.photographs, settings, options.seed, bar.update)
+        experiment = Experiment(out, settings, data, options.seed, options.init, opinions, _say)
+        page.write(out, module.run(experiment))
+    except (ValueError, OSError, RuntimeError, MemoryError, FloatingPointError, WriteError) as error:
+        _say(f"rankiqa: {_line(error, out)}; the same command goes on")
+        return 1
+    except KeyboardInterrupt:
+        _say("rankiqa: stopped; the same command goes on")
+        return 130
+    print(out / page.PAGE)
+    return 0
+
+
+def _line(error: BaseException, out: Path) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or out}: expected a file that can be written, got: {error.strerror or error}"
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,96 @@
+"""The efficient method against a standard Siamese network that computes the same pairs, measured.
+
+Shapes: N images of a minibatch, P their pairs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from rankiqa.caffe.random_stream import CaffeRandom
+from rankiqa.data.lists import ImageList
+from rankiqa.data.minibatches import Crops
+from rankiqa.experiments.training_runs import read_csv, write_csv
+from rankiqa.training.presets import RankPreset
+from rankiqa.training.recipe import ORIGINAL
+from rankiqa.training.setup import first_network
+from rankiqa.training.tasks import RankTask
+
+COLUMNS = (
+    "method", "pairs", "images_forwarded", "seconds", "loss", "gradient_difference", "ratio_images", "ratio_seconds",
+    "paper_ratio",
+)  # fmt: skip
+REPEATS = 3
+
+
+def measured(path: Path, arch: str, preset: RankPreset, images: ImageList, seed: int) -> list[dict]:
+    """Forward and backward pass of one minibatch both ways; kept in `path`, and read from there the next time.
+
+    Args:
+        path: The CSV file.
+        arch: The network, with fresh weights and without dropout.
+        preset: One photograph of each distortion at every level, its margin.
+        images: The training list.
+        seed: Of weights, images and crops.
+
+    Returns:
+        A row for each way. gradient_difference: the largest difference of the two ways' gradients, relative to the
+        largest gradient. paper_ratio: n - 1 for n levels.
+    """
+    there = read_csv(path)
+    if there:
+        return [dict(row) for row in there]
+    preset = preset.but(images=1)
+    task, model = RankTask(preset), first_network(preset, arch, CaffeRandom(seed), ORIGINAL, test_net=False)
+    model.eval()
+    crops = Crops(images, spec=model.input_spec, seed=seed)
+    keys = next(iter(task.order(images, seed, crops.quirks)))
+    batch = torch.stack([crops[line, number][0] for line, number in keys])
+    pairs = [
+        (group * preset.levels + i, group * preset.levels + j)
+        for group in range(preset.groups) for i in range(preset.levels) for j in range(i + 1, preset.levels)
+    ]  # fmt: skip
+    first, second = (batch[[pair[side] for pair in pairs]] for side in (0, 1))
+
+    def efficient() -> Tensor:
+        return task.loss(model(batch).squeeze(1), torch.empty(0))
+
+    def standard() -> Tensor:
+        difference = model(first).squeeze(1) - model(second).squeeze(1)
+        return (preset.margin - difference).clamp_min(0).sum() / len(batch)
+
+    rows, gradients = [], []
+    for name, loss_of, count in (("efficient", efficient, len(batch)), ("standard Siamese", standard, 2 * len(pairs))):
+        seconds, loss, gradient = _timed(model, loss_of)
+        gradients.append(gradient)
+        rows.append({"method": name, "pairs": len(pairs), "images_forwarded": count, "seconds": seconds, "loss": loss})
+    largest = float(gradients[0].abs().max()) or 1.0
+    difference = float((gradients[0] - gradients[1]).abs().max()) / largest
+    for row in rows:
+        row |= {
+            "gradient_difference": difference,
+            "ratio_images": row["images_forwarded"] / rows[0]["images_forwarded"],
+            "ratio_seconds": row["seconds"] / rows[0]["seconds"],
+            "paper_ratio": 1 if row is rows[0] else preset.levels - 1,
+        }
+    write_csv(path, COLUMNS, rows)
+    return rows
+
+
+def _timed(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -> tuple[float, float, Tensor]:
+    """(seconds, loss, gradient as a vector) of a pass forward and back: the median of REPEATS after one that warms."""
+    seconds, loss = [], torch.zeros(())
+    for _ in range(REPEATS + 1):
+        model.zero_grad()
+        begin = time.perf_counter()
+        loss = loss_of()
+        loss.backward()
+        seconds.append(time.perf_counter() - begin)
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    return median(seconds[1:]), float(loss.item()), gradient.clone()

@@ -1,0 +1,71 @@
+"""Held-out images: their scores, and the ranking loss on them, the same crops each time.
+
+Shapes: D distortions, L levels, B photographs; a list has D * L * B lines in this order.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rankiqa.data.lists import ImageList
+from rankiqa.data.minibatches import Crops
+from rankiqa.experiments.settings import LEVELS, TYPES
+from rankiqa.losses import pair_ranking_loss
+from rankiqa.models.scorer import Scorer
+from rankiqa.scoring.modes import evaluating, full_float32
+
+CHUNK = 24  # crops in one forward pass
+
+
+class HeldOut:
+    """One fixed crop of each image of a list that is never trained on.
+
+    Args:
+        images: The list, every level of each distortion.
+        seed: Of the crops' places.
+        margin: Of the ranking loss.
+    """
+
+    def __init__(self, images: ImageList, *, seed: int, margin: float = 10.0):
+        self.images, self.seed, self.margin = images, seed, margin
+        self.photographs = len(images.paths) // (len(TYPES) * LEVELS)
+        self._crops: dict[int, torch.Tensor] = {}
+
+    @property
+    def types(self) -> list[str]:
+        """The distortion of each line."""
+        return [kind for kind in TYPES for _ in range(LEVELS * self.photographs)]
+
+    @property
+    def names(self) -> list[str]:
+        """The photograph of each line."""
+        return [Path(path).stem for path in self.images.paths]
+
+    def scores(self, model: Scorer) -> np.ndarray:
+        """The network's output for each line's crop, float32 (D * L * B,)."""
+        crops = Crops(self.images, spec=model.input_spec, seed=self.seed)
+        device, parts = next(model.parameters()).device, []
+        with torch.inference_mode(), evaluating(model), full_float32():
+            for start in range(0, len(self.images.paths), CHUNK):
+                lines = range(start, min(start + CHUNK, len(self.images.paths)))
+                parts.append(model(torch.stack([self._crop(crops, line) for line in lines]).to(device)).squeeze(1))
+        return torch.cat(parts).cpu().numpy()
+
+    def _crop(self, crops: Crops, line: int) -> torch.Tensor:
+        if len(self._crops) < 1000:  # about 600 MB
+            return self._crops.setdefault(line, self._crops[line] if line in self._crops else crops[line, line][0])
+        return self._crops[line] if line in self._crops else crops[line, line][0]
+
+    def losses(self, scores: np.ndarray) -> np.ndarray:
+        """The ranking loss of each distortion of each photograph, float64 (D, B): the mean over its pairs of levels."""
+        table = torch.from_numpy(scores.astype(np.float64)).view(len(TYPES), LEVELS, self.photographs)
+        pairs = LEVELS * (LEVELS - 1) / 2
+        return np.array([
+            [float(pair_ranking_loss(table[d, :, b].contiguous(), distortions=1, levels=LEVELS, images=1,
+                                     margin=self.margin)) * LEVELS / pairs
+             for b in range(self.photographs)]
+            for d in range(len(TYPES))
+        ])  # fmt: skip

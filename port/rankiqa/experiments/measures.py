@@ -1,0 +1,84 @@
+"""How well a network of an experiment orders images: held-out ones by their levels, and images with opinions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankiqa.data.atomic_files import replacing
+from rankiqa.data.json_text import parse_json
+from rankiqa.evaluation.agreement import Bootstrap
+from rankiqa.evaluation.evaluation import Settings as EvaluationSettings
+from rankiqa.evaluation.evaluation import evaluate
+from rankiqa.evaluation.rated_images import RatedImages, read
+from rankiqa.evaluation.scored_images import ScoredImage, score_images
+from rankiqa.experiments.held_out import HeldOut
+from rankiqa.models.scorer import Scorer
+
+RESAMPLES = 500
+OPINION_COLUMNS = ("run", "type", "n", "srocc", "srocc_low", "srocc_high", "lcc", "lcc_low", "lcc_high")
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """A list of images with opinions.
+
+    Attributes:
+        images: The list.
+        crops: For a score.
+        seed: Of the crops.
+    """
+
+    images: RatedImages
+    crops: int
+    seed: int
+
+    @classmethod
+    def of(cls, path: str | None, root: str, crops: int, seed: int) -> Opinions | None:
+        """The list of --opinions; None without one. Raises ValueError for a file of another form."""
+        return None if path is None else cls(read(path, root), crops, seed)
+
+
+def held_out_rows(run: str, model: Scorer, held_out: HeldOut) -> list[dict]:
+    """Rows of the agreement between scores of held-out images and their levels."""
+    scores = held_out.scores(model)
+    images = [
+        ScoredImage(path, label, kind, name, float(score))
+        for path, label, kind, name, score in zip(
+            held_out.images.paths, held_out.images.labels, held_out.types, held_out.names, scores, strict=True
+        )
+    ]
+    return _rows(run, images)
+
+
+def opinion_rows(run: str, model: Scorer, opinions: Opinions | None, folder: Path) -> list[dict]:
+    """Rows of the agreement with opinions, kept in the run's folder; [] without a list.
+
+    Raises:
+        ValueError: Where fewer than two images can be scored.
+    """
+    if opinions is None:
+        return []
+    path = folder / f"opinions_{opinions.images.sha256[:12]}_{opinions.crops}_{opinions.seed}.json"
+    if path.exists():
+        return parse_json(path.read_bytes())
+    images = list(score_images(model, opinions.images.images, crops=opinions.crops, seed=opinions.seed))
+    rows = _rows(run, images)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(rows, indent=1) + "\n")
+    return rows
+
+
+def _rows(run: str, images: Sequence[ScoredImage]) -> list[dict]:
+    summary = evaluate(images, EvaluationSettings(bootstrap=Bootstrap(RESAMPLES))).summary
+    rows = []
+    for kind, row in {"all": summary, **summary["by_type"]}.items():
+        bounds = row.get("intervals", {})
+        cells = {"run": run, "type": kind, "n": row["n"]}
+        for name in ("srocc", "lcc"):
+            low, high = bounds.get(name, (None, None))
+            cells |= {name: row[name], f"{name}_low": low, f"{name}_high": high}
+        rows.append(cells)
+    return rows

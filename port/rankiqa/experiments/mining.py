@@ -1,0 +1,169 @@
+"""Ways to choose pairs: random, hard-negative mining, the efficient method, and the contrastive loss.
+
+The paper's supplement, figures 2 and 3; its own curves are drawn under ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankiqa.experiments import equal_pairs
+from rankiqa.experiments.experiment import Experiment
+from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.measures import OPINION_COLUMNS, opinion_rows
+from rankiqa.experiments.page import Figure, Page, Table, lines
+from rankiqa.experiments.pairs import HardestPairs, PairTask
+from rankiqa.experiments.paper import CURVES, published
+from rankiqa.experiments.training_runs import COLUMNS, CURVE, Curve, read_csv, trained, write_csv
+from rankiqa.training.presets import RankPreset
+from rankiqa.training.tasks import RankTask, Task
+from rankiqa.training.trainer import Trainer
+
+EFFICIENT, RANDOM, HARD, CONTRASTIVE = "efficient", "random", "hard", "contrastive"
+CURVE_COLUMNS = ("method", *COLUMNS)
+PAPERS_NAMES = {EFFICIENT: "efficient", RANDOM: "standard", HARD: "hard"}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to choose pairs. images: that an iteration forwards."""
+
+    name: str
+    title: str
+    task: Task
+    trainer: type[Trainer]
+    images: int
+
+
+def methods(preset: RankPreset, pool: int) -> tuple[Method, ...]:
+    """The four methods; each trains on minibatches of as many images."""
+    size = preset.size
+    return (
+        Method(EFFICIENT, "efficient method", RankTask(preset), Trainer, size),
+        Method(RANDOM, "random pairs", PairTask(preset), Trainer, size),
+        Method(HARD, "hard-negative mining", PairTask(preset, pool=pool), HardestPairs, (pool + 1) * size),
+        Method(CONTRASTIVE, "contrastive loss", PairTask(preset, contrastive=True), Trainer, size),
+    )
+
+
+def run(experiment: Experiment) -> Page:
+    """Train by each method; returns the page, its CSV files written."""
+    data, settings, out = experiment.data, experiment.settings, experiment.out
+    train, held = data.split()
+    images = data.list_of("train", train)
+    held_out = HeldOut(data.list_of("held_out", held), seed=experiment.seed)
+    preset = settings.rank_preset(iterations=settings.iterations)
+    curves: dict[str, list[dict]] = {}
+    rows: list[dict] = []
+    chosen = methods(preset, settings.pool)
+    for method in chosen:
+        folder = out / "runs" / method.name
+        experiment.say(f"{method.title}: {settings.iterations} iterations of {method.images} images forwarded")
+        watch = Curve(folder / CURVE, held_out, method.images, either_sign=method.name == CONTRASTIVE)
+        model = trained(
+            folder, preset, settings.arch, images, settings, seed=experiment.seed, init=experiment.init,
+            task=method.task, trainer_class=method.trainer, watch=watch, say=experiment.say,
+        )  # fmt: skip
+        curves[method.name] = [_numbers(row) for row in read_csv(folder / CURVE)]
+        rows += opinion_rows(method.title, model, experiment.opinions, folder)
+    table = [{"method": name, **row} for name, curve in curves.items() for row in curve]
+    write_csv(out / "curves.csv", CURVE_COLUMNS, table)
+    write_papers_curves(out)
+    ratios = equal_pairs.measured(out / "equal_pairs.csv", settings.arch, preset, images, experiment.seed)
+    tables = [Table(
+        "The efficient method against a standard Siamese network that computes the same pairs of one minibatch; the "
+        "paper's speed-up is n - 1, n being the versions that are compared.", "equal_pairs.csv", equal_pairs.COLUMNS,
+        ratios,
+    )]  # fmt: skip
+    if rows:
+        write_csv(out / "opinions.csv", OPINION_COLUMNS, rows)
+        tables.append(Table("Agreement with opinions, 95% intervals.", "opinions.csv", OPINION_COLUMNS, rows))
+    names = {Path(path).stem: path for path in images_of(held_out)}
+    return Page(
+        "Choosing pairs for a Siamese network",
+        [
+            f"{settings.arch}, {settings.iterations} iterations each on {len(train)} photographs (seed "
+            f"{experiment.seed}); ranking loss of {len(held)} others, the mean over all pairs of levels of each "
+            "distortion, one crop each. Every method trains on minibatches of "
+            f"{preset.size} images; hard-negative mining first forwards {settings.pool} times as many and keeps the "
+            "pairs with the largest losses (Simo-Serra et al. 2015). Seconds are those of training alone, on this "
+            "machine as it was loaded.",
+            "The contrastive loss knows no order: its curve is that of whichever sign of the scores is better.",
+            "The paper's curves (supplement, figures 2 and 3; AlexNet, LIVE's four distortions together) are in the "
+            "last figure; its loss is on another scale and its iterations on other images.",
+        ],
+        [verdict(curves[EFFICIENT], curves[RANDOM])],
+        [
+            *(_figure(chosen, curves, key, title) for key, title in
+              [("iteration", "iterations"), ("images_forwarded", "images forwarded"), ("seconds", "seconds")]),
+            _papers(),
+        ],
+        tables,
+        {name: (path, f"{name}: the held-out photograph with the largest loss") for name, path in names.items()},
+    )  # fmt: skip
+
+
+def images_of(held_out: HeldOut) -> Sequence[str]:
+    """The paths of the held-out pristine photographs."""
+    lines_ = zip(held_out.images.paths, held_out.images.labels, strict=True)
+    return [path for path, level in lines_ if level == 0][: held_out.photographs]
+
+
+def _numbers(row: dict[str, str]) -> dict:
+    kinds = (int, int, float, float, str)
+    return {name: kind(row[name]) for name, kind in zip(COLUMNS, kinds, strict=True)}
+
+
+def reaches(curve: Sequence[dict], loss: float) -> int | None:
+    """Images forwarded when a curve first is at a loss or below; None: never."""
+    return next((row["images_forwarded"] for row in curve if row["loss"] <= loss), None)
+
+
+def verdict(efficient: Sequence[dict], random: Sequence[dict]) -> tuple[bool, str]:
+    """Whether the efficient method reaches the random pairs' final loss with fewer images forwarded."""
+    loss, whole = random[-1]["loss"], random[-1]["images_forwarded"]
+    needed = reaches(efficient, loss)
+    claim = f"the efficient method reaches the random pairs' final loss ({loss:.3f}) with fewer images forwarded"
+    if needed is None:
+        return False, f"{claim}: it ends at {efficient[-1]['loss']:.3f}."
+    return needed < whole, f"{claim}: {needed:,} against {whole:,}."
+
+
+def _figure(chosen: Sequence[Method], curves: dict[str, list[dict]], key: str, title: str) -> Figure:
+    data = [
+        lines(
+            method.title, [row[key] for row in curves[method.name]], [row["loss"] for row in curves[method.name]],
+            number, customdata=[row["worst"] for row in curves[method.name]],
+            hovertemplate=f"{method.title}<br>{title} %{{x:,}}<br>loss %{{y:.4f}}<br>"
+            "worst %{customdata}<extra></extra>",
+        )
+        for number, method in enumerate(chosen)
+    ]  # fmt: skip
+    layout = {"xaxis": {"title": {"text": title}}, "yaxis": {"title": {"text": "held-out ranking loss"}, "type": "log"}}
+    return Figure(f"mining_{key}", f"Held-out ranking loss against {title}.", "curves.csv", data, layout)
+
+
+def _papers() -> Figure:
+    curves, data = published()[CURVES], []
+    for number, (name, theirs) in enumerate(PAPERS_NAMES.items()):
+        data.append(lines(
+            f"{name} (paper)", curves["iterations"], curves["ALL"][theirs], number, line={"dash": "dot"},
+            hovertemplate=f"{theirs} (paper)<br>iteration %{{x:,}}<br>loss %{{y:.3f}}<extra></extra>",
+        ))  # fmt: skip
+    layout = {"xaxis": {"title": {"text": "iterations (paper)"}},
+              "yaxis": {"title": {"text": "ranking loss (paper)"}, "type": "log"}}  # fmt: skip
+    return Figure("mining_paper", "The paper's own curves.", "paper.csv", data, layout)
+
+
+def write_papers_curves(out: Path) -> None:
+    """Write OUT/paper.csv, the numbers of the last figure."""
+    curves = published()[CURVES]
+    rows = [
+        {"types": types, "method": method, "iteration": iteration, "loss": loss}
+        for types, by_method in curves.items() if isinstance(by_method, dict)
+        for method, losses in by_method.items()
+        for iteration, loss in zip(curves["iterations"], losses, strict=True)
+    ]  # fmt: skip
+    write_csv(out / "paper.csv", ("types", "method", "iteration", "loss"), rows)

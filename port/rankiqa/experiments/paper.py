@@ -1,0 +1,17 @@
+"""Figures that the paper's authors published, to be set beside ours."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+CURVES = "siamese curves (S, figures 2 and 3)"
+ABLATION = "ablation, TID2013, LCC (S)"
+
+
+@cache
+def published() -> dict[str, Any]:
+    """paper_figures.json; its "about" names the sources."""
+    return json.loads(resources.files("rankiqa.experiments").joinpath("paper_figures.json").read_text("utf-8"))

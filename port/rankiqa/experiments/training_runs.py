@@ -1,0 +1,178 @@
+"""Trainings of an experiment: each in a folder of its own, done once, gone on with when it was broken off."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from rankiqa.caffe.random_stream import CaffeRandom
+from rankiqa.data.atomic_files import replacing
+from rankiqa.data.lists import ImageList
+from rankiqa.data.order import FAITHFUL
+from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.settings import Settings
+from rankiqa.models import weights
+from rankiqa.models.network import Network
+from rankiqa.models.score_meaning import MEANINGS
+from rankiqa.models.scorer import Scorer
+from rankiqa.training import snapshots
+from rankiqa.training.callbacks import Callback, Snapshots
+from rankiqa.training.initial_weights import initialise
+from rankiqa.training.presets import Preset
+from rankiqa.training.recipe import ORIGINAL
+from rankiqa.training.setup import first_network
+from rankiqa.training.solvers import solver_of
+from rankiqa.training.tasks import Task, task_of
+from rankiqa.training.trainer import Trainer
+
+CURVE = "curve.csv"
+COLUMNS = ("iteration", "images_forwarded", "seconds", "loss", "worst")
+CACHE_MB = 400  # of decoded images: a small ranked set is read once
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict]) -> None:
+    """Write a table, whole or not at all. Raises OSError."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that `write_csv` wrote; [] where there is none."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Curve(Callback):
+    """FOLDER/curve.csv: the held-out loss whenever a snapshot is due, and at the start.
+
+    Args:
+        path: The file.
+        held_out: The images.
+        images: That an iteration forwards.
+        either_sign: Whether the loss is the smaller of those of the scores and of the negated scores.
+    """
+
+    def __init__(self, path: Path, held_out: HeldOut, images: int, *, either_sign: bool = False):
+        self.path, self.held_out, self.images, self.either_sign = path, held_out, images, either_sign
+        self.rows: list[dict] = []
+        self._since, self._spent = 0.0, 0.0
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Take up the rows of the run that was broken off; measure the untrained network."""
+        self.rows = [row for row in read_csv(self.path) if int(row["iteration"]) <= trainer.iteration]
+        self._spent = float(self.rows[-1]["seconds"]) if self.rows else 0.0
+        if not self.rows:
+            self._measure(trainer)
+        self._since = time.perf_counter()
+
+    def on_snapshot(self, trainer: Trainer) -> None:
+        """Measure; the time that this takes does not count."""
+        self._spent += time.perf_counter() - self._since
+        if int(self.rows[-1]["iteration"]) < trainer.iteration:
+            self._measure(trainer)
+        self._since = time.perf_counter()
+
+    def _measure(self, trainer: Trainer) -> None:
+        scores = self.held_out.scores(trainer.model)
+        losses = self.held_out.losses(scores)
+        if self.either_sign:
+            losses = min(losses, self.held_out.losses(-scores), key=lambda values: values.mean())
+        worst = self.held_out.names[int(losses.sum(0).argmax())]
+        n = trainer.iteration
+        values = (n, n * self.images, round(self._spent, 2), float(losses.mean()), worst)
+        self.rows.append(dict(zip(COLUMNS, values, strict=True)))
+        write_csv(self.path, COLUMNS, self.rows)
+
+
+class _LastOnly(Callback):
+    """Removes the snapshots before the last."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def on_snapshot(self, trainer: Trainer) -> None:
+        """Called after the snapshot is written."""
+        last = snapshots.latest(self.folder, trainer.preset.name)
+        for path in self.folder.glob(f"{trainer.preset.name}_iter_*.safetensors"):
+            if path != last:
+                path.unlink()
+
+
+def trained(
+    folder: Path,
+    preset: Preset,
+    arch: str,
+    train: ImageList,
+    settings: Settings,
+    *,
+    seed: int,
+    init: str | Path | None = None,
+    task: Task | None = None,
+    trainer_class: type[Trainer] = Trainer,
+    watch: Callback | None = None,
+    say: Callable[[str], object] = lambda line: None,
+) -> Scorer:
+    """A trained network: trained now, gone on with, or, when it is done, loaded.
+
+    Args:
+        folder: Of the run: its snapshot, done.json.
+        preset: The settings of the training.
+        arch: The network.
+        train: The list.
+        settings: Whether a network without initial weights starts with centred filters.
+        seed: Of weights, minibatches and crops.
+        init: Initial weights, of `rankiqa.training.initial_weights`.
+        task: Another one than the preset's.
+        trainer_class: What runs it.
+        watch: Called at the training's events before the snapshot is written.
+        say: Takes a line now and then.
+
+    Raises:
+        ValueError: For weights or lists that do not fit, or a folder of another training.
+        FloatingPointError: For a loss that is not finite.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    done, last = folder / "done.json", snapshots.latest(folder, preset.name)
+    if done.exists() and last is not None:
+        return weights.load(last)
+    random = CaffeRandom(seed)
+    model = first_network(preset, arch, random, ORIGINAL, test_net=False)
+    model.meaning = MEANINGS[preset.net]
+    if init is not None:
+        initialise(model, init)
+    elif settings.centred_start:
+        centre_first_filters(model)
+    callbacks: list[Callback] = [Snapshots(folder, say), _LastOnly(folder)]
+    trainer = trainer_class(
+        model, task or task_of(preset), solver_of(model, preset, ORIGINAL), preset, train=train, seed=seed,
+        random=random, quirks=FAITHFUL, cache_mb=CACHE_MB,
+        callbacks=callbacks if watch is None else [watch, *callbacks],
+    )  # fmt: skip
+    if last is not None:
+        trainer.restore(last)
+    begin = time.perf_counter()
+    trainer.run()
+    with replacing(done) as temporary:
+        about = {"iterations": trainer.iteration, "seconds": round(time.perf_counter() - begin, 1)}
+        temporary.write_text(json.dumps(about) + "\n")
+    return model
+
+
+@torch.no_grad()
+def centre_first_filters(model: Scorer) -> None:
+    """Make each filter of the original's first convolution sum to zero: see `Settings.centred_start`."""
+    if isinstance(model, Network):
+        first = next(model.parameters())
+        first -= first.mean((2, 3), keepdim=True)
