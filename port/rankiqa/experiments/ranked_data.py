@@ -21,7 +21,7 @@ from rankiqa.distortions import LIVE
 from rankiqa.experiments.settings import LEVELS, TYPES, Settings
 from rankiqa.ranked_sets import settings as set_settings
 from rankiqa.ranked_sets.make_files import DistortionJob, level_folder
-from rankiqa.ranked_sets.names import PRISTINE
+from rankiqa.ranked_sets.names import PRISTINE, output_name
 from rankiqa.ranked_sets.run import Counts, run
 from rankiqa.ranked_sets.worker_pool import WorkerLost
 
@@ -53,18 +53,18 @@ class RankedData:
         held = max(1, round(len(self.names) * self.held_out))
         return [self.names[i] for i in sorted(order[held:])], [self.names[i] for i in sorted(order[:held])]
 
-    def list_of(self, name: str, photographs: list[str], levels: int = LEVELS) -> ImageList:
+    def list_of(self, name: str, photographs: list[str], levels: int = LEVELS, label_step: float = 1.0) -> ImageList:
         """Write OUT/lists/NAME_all.txt of some photographs and read it.
 
         Args:
             name: Of the list.
             photographs: Their names, in order.
-            levels: Of each distortion: the pristine one, the strongest, and evenly those between. The label is the
-                level, 0 (pristine) to 5.
+            levels: Of each distortion: the pristine one, the strongest, and evenly those between.
+            label_step: The label is the level, 0 (pristine) to 5, times this.
         """
         kept = set(np.linspace(0, LEVELS - 1, levels).round().astype(int).tolist())
         lines = [
-            (block[photograph], float(LEVELS - 1 - place))
+            (block[photograph], label_step * (LEVELS - 1 - place))
             for place, block in self.blocks.blocks  # place 0 is the strongest level
             if LEVELS - 1 - place in kept
             for photograph in photographs
@@ -100,7 +100,30 @@ def make(
     for name in chosen:
         if not os.path.lexists(links / name):
             os.symlink(Path(photographs).absolute() / name, links / name)
-    ranked, levels = (out / "ranked").absolute(), tuple(range(1, LEVELS))
+    ranked = (out / "ranked").absolute()
+    blocks = _whole(ranked, chosen)
+    if blocks is None:
+        _distort(links, ranked, seed, len(chosen), progress)
+        blocks = _read(ranked)
+    return RankedData(blocks, tuple(blocks.names), out, settings.held_out, seed)
+
+
+def _read(ranked: Path) -> ranked_folders.Blocks:
+    return ranked_folders.read(str(ranked), TYPES, LEVELS - 1, True, prefix=str(ranked))
+
+
+def _whole(ranked: Path, chosen: list[str]) -> ranked_folders.Blocks | None:
+    """A ranked set that lacks nothing (its files are written whole or not at all); None for any other."""
+    try:
+        blocks = _read(ranked)
+    except ValueError:
+        return None
+    return blocks if sorted(blocks.names) == sorted(output_name(name) for name in chosen) else None
+
+
+def _distort(links: Path, ranked: Path, seed: int, count: int, progress: Callable[[int], object]) -> None:
+    """Make what the ranked set lacks. Raises ValueError for a photograph that cannot be used."""
+    levels = tuple(range(1, LEVELS))
     described = set_settings.settings("live", seed, LIVE)
     folders = [level_folder(kind, level) for kind in TYPES for level in levels]
     set_settings.claim(ranked, described, [*LIVE, PRISTINE], [*folders, PRISTINE])
@@ -112,13 +135,11 @@ def make(
             max_pixels=MAX_PIXELS, quick=True, pristine=True,
         )  # fmt: skip
         try:
-            run(job, min(2, os.cpu_count() or 1), (1, 1), len(chosen), counts, progress)
+            run(job, min(2, os.cpu_count() or 1), (1, 1), count, counts, progress)
         except WorkerLost as error:
             raise ValueError(str(error)) from None
     for row in counts.refusal_rows():
         raise ValueError(f"{row['image']}: {row['error']}")
-    blocks = ranked_folders.read(str(ranked), TYPES, LEVELS - 1, True, prefix=str(ranked))
-    return RankedData(blocks, tuple(blocks.names), out, settings.held_out, seed)
 
 
 def claim(out: Path, experiment: str, settings: Settings, **others: object) -> None:

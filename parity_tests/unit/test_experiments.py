@@ -1,0 +1,146 @@
+"""`rankiqa experiment`: what is done is not done again, a run that was broken off goes on, and what it measures."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rankiqa.cli import main
+from rankiqa.data.lists import ImageList
+from rankiqa.experiments import equal_pairs, levels, mining
+from rankiqa.experiments.pairs import PairOrder, PairTask
+from rankiqa.experiments.settings import SETTINGS
+from rankiqa.training.trainer import Trainer
+
+PHOTOGRAPHS = Path(__file__).parents[1] / "photographs"
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def command(folder, experiment="levels", iterations=2, *more):
+    photographs = folder / "photographs_given"
+    if not photographs.exists():
+        photographs.mkdir()
+        for name in ("cat", "coffee", "dogs", "hens"):
+            shutil.copy(PHOTOGRAPHS / f"{name}.jpg", photographs)
+    line = ["experiment", experiment, "--photographs", photographs, "--out", folder / experiment]
+    return [*map(str, line), "--iterations", str(iterations), *more]
+
+
+@pytest.fixture(scope="module")
+def levels_folder(tmp_path_factory):
+    """A folder with a finished `levels` of two iterations."""
+    folder = tmp_path_factory.mktemp("experiment")
+    assert main(command(folder)) == 0
+    return folder
+
+
+def test_done_is_not_done_again(levels_folder, monkeypatch, capsys):
+    before = (levels_folder / "levels" / "scores.csv").read_bytes()
+    monkeypatch.setattr(Trainer, "run", lambda self, stop=None: pytest.fail("trained again"))
+    assert main(command(levels_folder)) == 0
+    assert (levels_folder / "levels" / "scores.csv").read_bytes() == before
+    capsys.readouterr()
+    assert main(command(levels_folder, "levels", 3)) == 2
+    assert "settings: expected" in capsys.readouterr().err
+
+
+def test_numbers_of_levels(levels_folder):
+    """scores.csv has every held-out image; overlap.csv follows from it."""
+    out = levels_folder / "levels"
+    table = [{**row, "level": int(row["level"]), "score": float(row["score"])} for row in rows_of(out / "scores.csv")]
+    assert len(table) == 4 * 6 and {row["level"] for row in table} == set(range(6))
+    for row in table:
+        stem = Path(row["path"]).parent.name
+        assert stem == (f"{row['type']}{row['level']}" if row["level"] else "pristine_images")
+    again = levels.overlap_rows(table)
+    for ours, written in zip(again, rows_of(out / "overlap.csv"), strict=True):
+        assert ours["overlap"] == pytest.approx(float(written["overlap"]))
+        assert ours["ordered_share"] == pytest.approx(float(written["ordered_share"]))
+
+
+def test_overlap_of_made_up_scores():
+    rows = [{"type": "GB", "level": level, "score": level + k / 8} for level in range(6) for k in range(5)]
+    apart = levels.overlap_rows(rows)
+    assert all(row["overlap"] == 0 and row["ordered_share"] == 1 for row in apart) and levels.separated(apart)
+    alike = levels.overlap_rows([{**row, "score": row["score"] - row["level"]} for row in rows])
+    assert all(row["overlap"] == 1 and abs(row["ordered_share"] - 0.5) < 1e-9 for row in alike)
+    assert not levels.separated(alike)
+
+
+def test_a_run_that_was_broken_off_goes_on(levels_folder, tmp_path, monkeypatch):
+    """Broken off after the first iteration, the run ends with the same scores."""
+    shutil.copytree(levels_folder / "photographs_given", tmp_path / "photographs_given")
+    own = Trainer.forward_backward
+
+    def broken(self):
+        if self.iteration == 1:
+            raise KeyboardInterrupt
+        return own(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "forward_backward", broken)
+        assert main(command(tmp_path)) == 130
+    begun = []
+    monkeypatch.setattr(Trainer, "forward_backward", lambda self: begun.append(self.iteration) or own(self))
+    assert main(command(tmp_path)) == 0
+    assert begun == [1]
+    scores = [[row["score"] for row in rows_of(f / "levels" / "scores.csv")] for f in (levels_folder, tmp_path)]
+    assert scores[0] == scores[1]
+
+
+def test_pairs():
+    """Each pair is one photograph's, of one distortion, the worse level first; similar pairs are one image's."""
+    images = ImageList("list", tuple(map(str, range(4 * 6 * 3))), np.zeros(72), "")
+    for similar in (0.0, 1.0):
+        order = iter(PairOrder(images, groups=4, levels=6, pairs=50, similar=similar, seed=1))
+        lines = np.array([line for line, _ in next(order)]).reshape(-1, 2)
+        group, level, photograph = lines // 18, lines % 18 // 3, lines % 3
+        assert (group[:, 0] == group[:, 1]).all() and (photograph[:, 0] == photograph[:, 1]).all()
+        difference = level[:, 1] - level[:, 0]
+        assert (difference > 0).all() if similar == 0 else (difference == 0).all()
+        assert len(np.unique(group)) == 4
+    preset = SETTINGS["small"].rank_preset(iterations=1)
+    scores = torch.tensor([12.0, 0.0, 1.0, 3.0])  # losses 0 and 12
+    assert PairTask(preset).loss(scores, torch.zeros(4)).item() == pytest.approx(2.5 * 6)
+    labels = torch.tensor([1.0, 1.0, 0.0, 1.0])  # half of 12^2 (similar) and of (10 - 2)^2
+    assert PairTask(preset, contrastive=True).loss(scores, labels).item() == pytest.approx(2.5 * (144 + 64) / 4)
+
+
+def test_mining_tiny(tmp_path, levels_folder):
+    """The four methods, the images that each forwards; equal pairs give equal gradients at n - 1 times the images."""
+    shutil.copytree(levels_folder / "photographs_given", tmp_path / "photographs_given")
+    shutil.copytree(levels_folder / "levels" / "ranked", tmp_path / "mining" / "ranked")
+    assert main(command(tmp_path, "mining", 1)) == 0
+    out = tmp_path / "mining"
+    forwarded = {row["method"]: int(row["images_forwarded"]) for row in rows_of(out / "curves.csv")}
+    assert forwarded == {"efficient": 24, "random": 24, "hard": 72, "contrastive": 24}
+    start = {row["loss"] for row in rows_of(out / "curves.csv") if row["iteration"] == "0"}
+    assert len(start) == 2  # the contrastive method's is of the better sign
+    efficient, standard = rows_of(out / "equal_pairs.csv")
+    assert float(standard["ratio_images"]) == 5 == float(standard["paper_ratio"])
+    assert float(efficient["loss"]) == pytest.approx(float(standard["loss"]), rel=1e-4)
+    assert float(efficient["gradient_difference"]) < 1e-3
+    papers = [row for row in rows_of(out / "paper.csv") if (row["types"], row["method"]) == ("ALL", "efficient")]
+    assert len(papers) == 20 and papers[-1] == {
+        "types": "ALL", "method": "efficient", "iteration": "20000", "loss": "0.438"
+    }  # fmt: skip
+    assert tuple(efficient) == equal_pairs.COLUMNS
+
+
+def test_verdict_says_what_is_not_shown():
+    def curve(*losses):
+        return [{"loss": loss, "images_forwarded": 24 * k} for k, loss in enumerate(losses)]
+
+    assert mining.verdict(curve(5, 2, 1), curve(5, 4, 3)) == (
+        True,
+        "the efficient method reaches the random pairs' final loss (3.000) with fewer images forwarded: 24 against 48.",
+    )
+    assert mining.verdict(curve(5, 4, 4), curve(5, 4, 3))[0] is False
+    assert mining.verdict(curve(5, 4, 3), curve(5, 4, 3))[0] is False

@@ -1,0 +1,92 @@
+"""How many levels and how many photographs ranking needs (the supplement's ablation)."""
+
+from __future__ import annotations
+
+from rankiqa.experiments import grid
+from rankiqa.experiments.experiment import Experiment
+from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.measures import OPINION_COLUMNS
+from rankiqa.experiments.page import COLOURS, Figure, Page, Table
+from rankiqa.experiments.paper import ABLATION, published
+from rankiqa.experiments.settings import LEVELS
+from rankiqa.experiments.training_runs import write_csv
+
+LEVEL_COUNTS = (2, 3, 4, 5, 6)
+SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
+COLUMNS = ("varied", "value", *OPINION_COLUMNS[1:], "paper_lcc")
+LEVELS_VARIED, SHARE_VARIED = "levels", "share of the photographs"
+
+
+def run(experiment: Experiment) -> Page:
+    """Train with each number of levels and each share; returns the page, its CSV files written."""
+    data, settings, out = experiment.data, experiment.settings, experiment.out
+    train, held = data.split()
+    held_out = HeldOut(data.list_of("held_out", held), seed=experiment.seed)
+    papers = published()[ABLATION]
+    variants = [(LEVELS_VARIED, str(n), n, train) for n in LEVEL_COUNTS]
+    for share in SHARES:
+        few = train[: max(settings.images, round(share * len(train)))]
+        variants.append((SHARE_VARIED, f"{share:.0%}", LEVELS, few))
+    rows, opinions = [], []
+    for varied, value, levels, photographs in variants:
+        name = f"levels_{levels}" if varied == LEVELS_VARIED else f"share_{value.rstrip('%')}"
+        if photographs == train and levels == LEVELS:
+            name = "whole"
+        experiment.say(f"{varied} {value}: {settings.short} iterations")
+        model, _ = grid.rank(experiment, name, settings.arch, photographs, levels)
+        ours, theirs = grid.measured(experiment, name, model, held_out)
+        key = "levels" if varied == LEVELS_VARIED else "share of reference images"
+        about = {"varied": varied, "value": value, "paper_lcc": papers[key][value]}
+        rows += [{column: (row | about)[column] for column in COLUMNS} for row in ours]
+        opinions += [{column: (row | about)[column] for column in COLUMNS} for row in theirs]
+    write_csv(out / "ablation.csv", COLUMNS, rows)
+    whole = [row for row in rows if row["type"] == "all"]
+    tables = [Table("Agreement of scores and levels on held-out images, with 95% intervals.", "ablation.csv", COLUMNS,
+                    whole)]  # fmt: skip
+    if opinions:
+        write_csv(out / "opinions.csv", COLUMNS, opinions)
+        shown = [row for row in opinions if row["type"] == "all"]
+        tables.append(Table("Agreement with opinions, with 95% intervals.", "opinions.csv", COLUMNS, shown))
+    return Page(
+        "Levels and photographs that ranking needs",
+        [
+            f"{settings.arch}, {settings.short} iterations of ranking each (seed {experiment.seed}), measured on all "
+            f"{LEVELS} levels of {len(held)} photographs that were not trained on. Levels include the pristine one and "
+            "the strongest.",
+            "Not the paper's measure: its figures are LCC after fine-tuning on TID2013.",
+        ],
+        [_verdict(whole, LEVELS_VARIED, "six levels rank better than two"),
+         _verdict(whole, SHARE_VARIED, "all photographs rank better than a fifth of them")],
+        [_figure(whole, varied, number) for number, varied in enumerate((LEVELS_VARIED, SHARE_VARIED))],
+        tables,
+    )  # fmt: skip
+
+
+def _verdict(rows: list[dict], varied: str, claim: str) -> tuple[bool, str]:
+    values = [row["srocc"] for row in rows if row["varied"] == varied]
+    few, many = (value if value is not None else 0.0 for value in (values[0], values[-1]))
+    return many > few, f"{claim}: SROCC {many:.3f} against {few:.3f}."
+
+
+def _figure(rows: list[dict], varied: str, number: int) -> Figure:
+    chosen = [row for row in rows if row["varied"] == varied]
+    x = [row["value"] for row in chosen]
+    data = []
+    for place, measure in enumerate(("srocc", "lcc")):
+        known = [row for row in chosen if row[measure] is not None]
+        errors = {
+            "type": "data", "symmetric": False,
+            "array": [(row[f"{measure}_high"] or row[measure]) - row[measure] for row in known],
+            "arrayminus": [row[measure] - (row[f"{measure}_low"] or row[measure]) for row in known],
+        }  # fmt: skip
+        data.append({
+            "type": "scatter", "mode": "lines+markers", "name": f"{measure.upper()} on held-out levels",
+            "x": [row["value"] for row in known], "y": [row[measure] for row in known], "error_y": errors,
+            "line": {"color": COLOURS[place]},
+        })  # fmt: skip
+    data.append({
+        "type": "scatter", "mode": "lines+markers", "name": "LCC on TID2013 (paper)", "x": x,
+        "y": [row["paper_lcc"] for row in chosen], "line": {"color": COLOURS[5], "dash": "dot"},
+    })  # fmt: skip
+    layout = {"xaxis": {"title": {"text": varied}, "type": "category"}, "yaxis": {"title": {"text": "correlation"}}}
+    return Figure(f"ablation_{number}", f"Correlation against {varied}.", "ablation.csv", data, layout)

@@ -1,0 +1,109 @@
+"""Networks, each fine-tuned only, ranked only, and ranked and then fine-tuned, over random splits by photograph."""
+
+from __future__ import annotations
+
+from rankiqa.experiments import grid
+from rankiqa.experiments.experiment import Experiment
+from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.measures import OPINION_COLUMNS
+from rankiqa.experiments.page import COLOURS, Figure, Page, Table
+from rankiqa.experiments.paper import published
+from rankiqa.experiments.training_runs import write_csv
+
+FT, RANK, BOTH = "fine-tuning only", "ranking only", "ranking + fine-tuning"
+LABEL_STEP = 20.0  # labels on DMOS's scale: 0 (pristine) to 100
+PAPERS = {FT: "Baseline", RANK: "RankIQA", BOTH: "RankIQA+FT"}
+RUN_COLUMNS = ("network", "training", "split", *OPINION_COLUMNS[1:])
+COLUMNS = (
+    "network", "training", "splits", "srocc_mean", "srocc_std", "lcc_mean", "lcc_std", "paper_tid2013_srocc",
+    "paper_tid2013_lcc",
+)  # fmt: skip
+
+
+def run(experiment: Experiment) -> Page:
+    """Train all; returns the page, its CSV files written."""
+    data, settings, out = experiment.data, experiment.settings, experiment.out
+    rows, opinions = [], []
+    for split in range(settings.splits):
+        train, held = data.split(split)
+        held_out = HeldOut(data.list_of(f"held_out_{split}", held), seed=experiment.seed)
+        labelled = data.list_of(f"labelled_{split}", train, label_step=LABEL_STEP)
+        for arch in settings.archs:
+            short = f"{arch.replace(':', '_')}_{split}"
+            experiment.say(f"{arch}, split {split + 1} of {settings.splits}")
+            ranked, snapshot = grid.rank(experiment, f"rank_{short}", arch, train)
+            models = {
+                RANK: (f"rank_{short}", ranked),
+                FT: (f"ft_{short}", grid.fine_tune(experiment, f"ft_{short}", arch, labelled, None)),
+                BOTH: (f"both_{short}", grid.fine_tune(experiment, f"both_{short}", arch, labelled, snapshot)),
+            }
+            for training, (name, model) in models.items():
+                about = {"network": arch, "training": training, "split": split}
+                ours, theirs = grid.measured(experiment, name, model, held_out)
+                rows += [{column: (row | about)[column] for column in RUN_COLUMNS} for row in ours]
+                opinions += [{column: (row | about)[column] for column in RUN_COLUMNS} for row in theirs]
+    write_csv(out / "runs.csv", RUN_COLUMNS, rows)
+    summary = _summary(rows)
+    write_csv(out / "backbones.csv", COLUMNS, summary)
+    tables = [Table("Mean and standard deviation over the splits.", "backbones.csv", COLUMNS, summary)]
+    if opinions:
+        write_csv(out / "opinions.csv", RUN_COLUMNS, opinions)
+        shown = [row for row in opinions if row["type"] == "all"]
+        tables.append(Table("Agreement with opinions, with 95% intervals.", "opinions.csv", RUN_COLUMNS, shown))
+    return Page(
+        "Networks, ranked and fine-tuned",
+        [
+            f"{settings.short} iterations of each training, {settings.splits} random splits by photograph (seed "
+            f"{experiment.seed}), measured on the held-out photographs of the split. Labels of fine-tuning are the "
+            "levels of distortion as 0 to 100, since these photographs have no opinions: they stand in for people's.",
+            "The paper's numbers are of VGG-16 on TID2013 with people's opinions (supplement and poster).",
+        ],
+        [_verdict(summary, arch) for arch in settings.archs],
+        [_figure(summary)],
+        tables,
+    )
+
+
+def _summary(rows: list[dict]) -> list[dict]:
+    papers, summary = published()["tid2013"], []
+    for arch in dict.fromkeys(row["network"] for row in rows):
+        for training in (FT, RANK, BOTH):
+            chosen = [
+                row for row in rows
+                if (row["network"], row["training"], row["type"]) == (arch, training, "all")
+            ]  # fmt: skip
+            cells: dict = {"network": arch, "training": training, "splits": len(chosen)}
+            for name in ("srocc", "lcc"):
+                mean, std = grid.mean_and_spread([row[name] for row in chosen])
+                cells |= {f"{name}_mean": mean, f"{name}_std": std}
+            cells["paper_tid2013_srocc"] = papers["SROCC (P)"][PAPERS[training]]["ALL"]
+            cells["paper_tid2013_lcc"] = papers["LCC (S)"][PAPERS[training]]["ALL"]
+            summary.append(cells)
+    return summary
+
+
+def _verdict(summary: list[dict], arch: str) -> tuple[bool, str]:
+    values = {row["training"]: row["srocc_mean"] or 0.0 for row in summary if row["network"] == arch}
+    text = f"{arch}: ranking before fine-tuning is better than fine-tuning alone, SROCC {values[BOTH]:.3f} against "
+    return values[BOTH] > values[FT], f"{text}{values[FT]:.3f}."
+
+
+def _figure(summary: list[dict]) -> Figure:
+    data = []
+    for place, training in enumerate((FT, RANK, BOTH)):
+        chosen = [row for row in summary if row["training"] == training]
+        data.append({
+            "type": "bar", "name": training, "x": [row["network"] for row in chosen],
+            "y": [row["srocc_mean"] for row in chosen], "marker": {"color": COLOURS[place]},
+            "error_y": {"type": "data", "array": [row["srocc_std"] for row in chosen]},
+            "hovertemplate": f"%{{x}}, {training}<br>SROCC %{{y:.3f}}<extra></extra>",
+        })  # fmt: skip
+        data.append({
+            "type": "scatter", "mode": "markers", "name": f"{training} (paper, VGG-16 on TID2013)",
+            "x": ["VGG-16 (paper)"], "y": [chosen[0]["paper_tid2013_srocc"]],
+            "marker": {"color": COLOURS[place], "symbol": "diamond-open", "size": 11},
+            "hovertemplate": f"{training} (paper)<br>SROCC %{{y:.3f}}<extra></extra>",
+        })  # fmt: skip
+    layout = {"barmode": "group", "yaxis": {"title": {"text": "SROCC"}}, "xaxis": {"type": "category"}}
+    return Figure("backbones", "SROCC on held-out images; bars: standard deviation over splits.", "backbones.csv",
+                  data, layout)  # fmt: skip
