@@ -118,7 +118,7 @@ def _figure(kind: str, rows: list[dict]) -> Figure:
         })  # fmt: skip
     layout = {
         "barmode": "overlay",
-        "xaxis": {"title": {"text": f"score ({kind})"}},
+        "xaxis": {"title": {"text": f"score ({kind})"}, "anchor": "y2"},
         "yaxis": {"title": {"text": "share"}, "domain": [0.42, 1]},
         "yaxis2": {"title": {"text": "level"}, "domain": [0, 0.36], "anchor": "x", "dtick": 1},
     }
