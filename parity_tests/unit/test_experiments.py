@@ -68,10 +68,11 @@ def test_numbers_of_levels(levels_folder):
 def test_overlap_of_made_up_scores():
     rows = [{"type": "GB", "level": level, "score": level + k / 8} for level in range(6) for k in range(5)]
     apart = levels.overlap_rows(rows)
-    assert all(row["overlap"] == 0 and row["ordered_share"] == 1 for row in apart) and levels.separated(apart)
+    assert all(row["overlap"] == 0 and row["ordered_share"] == 1 for row in apart)
+    assert levels.ordered_share("GB", apart) == 1
     alike = levels.overlap_rows([{**row, "score": row["score"] - row["level"]} for row in rows])
     assert all(row["overlap"] == 1 and abs(row["ordered_share"] - 0.5) < 1e-9 for row in alike)
-    assert not levels.separated(alike)
+    assert levels.ordered_share("GB", alike) == pytest.approx(0.5)
 
 
 def test_a_run_that_was_broken_off_goes_on(levels_folder, tmp_path, monkeypatch):
