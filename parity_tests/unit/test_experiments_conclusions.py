@@ -1,0 +1,43 @@
+"""What the small experiments show: fewer images forwarded than random pairs, and levels apart on unseen images."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+from test_experiments import PHOTOGRAPHS
+
+import rankiqa
+from rankiqa.experiments import levels, mining, ranked_data
+from rankiqa.experiments.experiment import Experiment
+from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.settings import SETTINGS
+from rankiqa.training import snapshots
+
+
+@pytest.mark.slow
+def test_efficient_method_and_levels(tmp_path, monkeypatch):
+    """A seventh of the preset small: 12 photographs, 20 iterations of the two methods that are compared."""
+    settings = replace(SETTINGS["small"], iterations=20, every=5, photographs=12)
+    data = ranked_data.make(tmp_path, PHOTOGRAPHS, settings, 0, lambda files: None)
+    four = mining.methods
+    monkeypatch.setattr(mining, "methods", lambda preset, pool: four(preset, pool)[:2])
+    page = mining.run(Experiment(tmp_path, settings, data, 0, None, None, lambda line: None))
+    with open(tmp_path / "curves.csv", newline="") as file:
+        rows = [{**row, "loss": float(row["loss"]), "images": int(row["images_forwarded"])}
+                for row in csv.DictReader(file)]  # fmt: skip
+    curves = {name: [row for row in rows if row["method"] == name] for name in ("efficient", "random")}
+    final, whole = curves["random"][-1]["loss"], curves["random"][-1]["images"]
+    reached = [row["images"] for row in curves["efficient"] if row["loss"] <= final]
+    assert reached and reached[0] < whole, curves
+    assert page.verdicts[0][0]
+
+    model = rankiqa.load(snapshots.latest(tmp_path / "runs" / "efficient", "live-rank"))
+    held_out = HeldOut(data.list_of("unseen", data.split()[1]), seed=1)
+    table = [
+        {"type": kind, "level": int(level), "score": float(score)}
+        for kind, level, score in zip(
+            held_out.types, held_out.images.labels, held_out.scores(model), strict=True
+        )
+    ]  # fmt: skip
+    overlaps = levels.overlap_rows(table)
+    assert levels.ordered_share("GN", overlaps) >= levels.APART, overlaps
