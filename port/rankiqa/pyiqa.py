@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from rankiqa.models.score_meaning import ScoreMeaning
 from rankiqa.models.weights import load
 from rankiqa.scoring.metric import metric
-from rankiqa.scoring.score import CROPS
 
 NAME, TYPE = "rankiqa", "RankIQA"  # of the metric, of its class
 
@@ -24,8 +23,8 @@ class RankIQA(nn.Module):
     """The network behind pyiqa's metric: (N, 3, H, W) RGB in 0..1 -> (N, 1).
 
     Args:
-        path: A weights file.
-        crops: Random crops an image.
+        path: A weights file; None: the model that comes with the package.
+        crops: Random crops an image; None: the network's own number.
         crop_seed: Of the crops' places (pyiqa has a `seed` of its own).
         lower_better: The direction that was given to pyiqa; None: any.
 
@@ -36,7 +35,7 @@ class RankIQA(nn.Module):
     def __init__(
         self,
         path: str | os.PathLike | None = None,
-        crops: int = CROPS,
+        crops: int | None = None,
         crop_seed: int = 0,
         lower_better: bool | None = None,
     ):

@@ -31,7 +31,8 @@ def add(commands) -> None:
         help="`path label` lines, a NAME_lists.json of `rankiqa lists`, or an evaluation's per-image file, whose "
         "scores are taken as they are (default with --preset: the original's list)",
     )
-    parser.add_argument("--weights", metavar="W", help="a .safetensors from `rankiqa convert` or `rankiqa train`")
+    parser.add_argument("--weights", metavar="W", help="a .safetensors from `rankiqa convert` or `rankiqa train` "
+                        "(default: the model that comes with the package)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_list(parser)
     _add_scoring(parser)
@@ -59,7 +60,8 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 def _add_scoring(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("scoring")
-    group.add_argument("--crops", type=int_in_range(1, 100_000), default=30, help="random crops an image (default 30)")
+    group.add_argument("--crops", type=int_in_range(1, 100_000), help="random crops an image (default: the model's, "
+                       "30 unless its file says otherwise)")  # fmt: skip
     group.add_argument("--seed", type=SEED, default=0, help="of crops, resamples and splits (default 0)")
     group.add_argument("--device", default="cpu", help="where the network runs: cpu (default), cuda, cuda:1 ..")
     group.add_argument("--workers", type=int_in_range(1, 64), default=2, help="threads that read images (default 2)")
@@ -185,13 +187,13 @@ def _scored(options: argparse.Namespace, preset) -> tuple[list, dict, bool | Non
         images, about = scored_images.read(options.list)
         known = {key: about.get(key) for key in ("lower_is_better", "crops", "seed")}
         return images, {**known, "list": str(options.list)}, about.get("label_lower_is_better")
-    if not options.weights:
-        raise ValueError(f"--weights: expected a file to score the images of {options.list} with, got none")
     rated = rated_images.read(options.list, options.root, options.side, options.types_from)
 
     import rankiqa
+    from rankiqa.models.weights import SHIPPED
 
     model = rankiqa.load(options.weights).to(usable_device(options.device))
+    options.crops = options.crops or model.sampling.crops
     if preset is not None:
         preset.check_head(model.head)
     scoring = scored_images.score_images(
@@ -204,7 +206,7 @@ def _scored(options: argparse.Namespace, preset) -> tuple[list, dict, bool | Non
         "seed": options.seed,
         "list": rated.name,
         "list_sha256": rated.sha256,
-        "weights": str(options.weights),
+        "weights": str(options.weights or SHIPPED),
     }
     return images, about, rated.lower_is_better
 

@@ -33,7 +33,8 @@ def add(commands) -> None:
     parser = commands.add_parser(
         "score",
         help="score images",
-        description="Score images with converted weights: the mean over random crops. Exit status: 0 all scored, "
+        description="Score images: the mean over random crops, by the model that comes with the package (lower is "
+        "better) or by --weights. Exit status: 0 all scored, "
         "1 some image could not be, 2 nothing was (options, weights), 130 stopped.",
     )
     parser.set_defaults(run=run)
@@ -45,7 +46,8 @@ def add(commands) -> None:
         "for a list on standard input: a path on each line, or `path label`",
     )
     parser.add_argument("--recursive", action="store_true", help="also the images of folders inside a folder")
-    parser.add_argument("--weights", required=True, metavar="W", help="a .safetensors from conversion/convert.py")
+    parser.add_argument("--weights", metavar="W", help="a .safetensors from `rankiqa convert` or `rankiqa train` "
+                        "(default: the model that comes with the package)")  # fmt: skip
     parser.add_argument(
         "--mode", choices=("crops", "dense"), default="crops",
         help="crops: the original's way (default); dense: the network once over the whole image",
@@ -54,8 +56,8 @@ def add(commands) -> None:
         "--agreement", type=arguments.int_in_range(0), default=5, metavar="N",
         help="with --mode dense: also score the first N images by crops, and say how far the two agree (default 5)",
     )  # fmt: skip
-    parser.add_argument("--crops", type=arguments.int_in_range(1, 100_000), default=30, help="random crops an image "
-                        "(default 30)")  # fmt: skip
+    parser.add_argument("--crops", type=arguments.int_in_range(1, 100_000), help="random crops an image (default: "
+                        "the model's, 30 unless its file says otherwise)")  # fmt: skip
     parser.add_argument("--seed", type=arguments.SEED, default=0, help="of the crops, anew for each image (default 0)")
     parser.add_argument(
         "--strict",
@@ -130,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
         _check(options)
         inputs = Inputs(options.paths, recursive=options.recursive, shard=options.shard, twice=options.page is not None)
         model = rankiqa.load(options.weights).to(arguments.usable_device(options.device))
+        options.crops = options.crops or model.sampling.crops
         score = _scoring(options, model)
         out = _result_file(options, model) if options.out else None
     except (ValueError, RuntimeError, MemoryError) as error:  # torch's own when memory fails
@@ -137,6 +140,8 @@ def run(options: argparse.Namespace) -> int:
         return 2
     for note in inputs.notes:
         say(note)
+    if not options.format and not options.out:  # for people
+        say(f"scores: {model.meaning}")
     rows: list[Row] = []
     keep = rows.append if options.page else None
     try:
@@ -218,7 +223,7 @@ def _scoring_on_cluster(options: argparse.Namespace, model: Scorer, settings: Sc
     def score(sources: Iterator[ImageSource]) -> Iterator[Row]:
         from rankiqa.scoring.ray_scoring import remote_engine, score_on_cluster
 
-        weights = os.path.abspath(options.weights)
+        weights = options.weights and os.path.abspath(options.weights)
         names = {"name": options.engine, "precision": options.precision, "device": options.device}
         with cluster as ray:
             yield from score_on_cluster(ray, remote_engine(weights, model, **names), sources, settings)
@@ -242,7 +247,8 @@ def _result_file(options: argparse.Namespace, model: Scorer) -> ResultFile:
 
 
 def _write_page(options: argparse.Namespace, rows: list[Row], inputs: Inputs, lower_is_better: bool | None) -> None:
+    from rankiqa.models.weights import SHIPPED
     from rankiqa.scoring import score_page
 
-    title = f"Scores by {Path(options.weights).name}"
+    title = f"Scores by {Path(options.weights or SHIPPED).name}"
     score_page.write(options.page, rows, inputs, title=title, lower_is_better=lower_is_better)

@@ -63,6 +63,12 @@ def take_crops(image: np.ndarray, offsets: np.ndarray, spec: InputSpec) -> Tenso
     top, left = offsets[:, 0], offsets[:, 1]
     if len(offsets) and (min(top.min(), left.min()) < 0 or top.max() + crop > height or left.max() + crop > width):
         raise ValueError(f"offsets: expected crops of {crop} within {height} x {width}, got one outside")
+    return cut(image, offsets, spec)
+
+
+def cut(image: np.ndarray, offsets: np.ndarray, spec: InputSpec) -> Tensor:
+    """What `take_crops` returns, unchecked: of an image (H, W, 3), RGB, 0..255, uint8 or float."""
+    crop = spec.crop
     if spec.channel_order == "BGR":
         image = image[:, :, ::-1]  # CAFFE: BGR (cv2.imread in upstream's data layers); the one place where it is made
     crops = np.empty((len(offsets), 3, crop, crop), np.float32)

@@ -20,7 +20,6 @@ from rankiqa.data.text_files import number, read_table, read_text
 from rankiqa.evaluation.rated_images import RatedImage
 from rankiqa.scoring.engines import TorchEngine
 from rankiqa.scoring.many import ScoreSettings, score_sources
-from rankiqa.scoring.score import CROPS
 
 FORMAT = "rankiqa evaluation"
 
@@ -44,7 +43,7 @@ def score_images(
     model: Any,
     images: Iterable[RatedImage],
     *,
-    crops: int = CROPS,
+    crops: int | None = None,
     seed: int = 0,
     strict: bool = False,
     workers: int = 2,
@@ -56,14 +55,15 @@ def score_images(
     Args:
         model: From `rankiqa.load`, on the device where it is to run.
         images: What to score.
-        crops: Random crops an image.
+        crops: Random crops an image; None: the network's own number.
         seed: Of the crops, anew for each image.
         strict: Refuse images that are not 8-bit colour, or of which something is dropped (`read_image`).
         workers: Threads that read images.
     """
     ours, theirs = itertools.tee(images)  # a few images apart
     sources = (ImageSource(image.path, image.path) for image in theirs)
-    rows = score_sources(TorchEngine(model), sources, ScoreSettings("crops", crops, seed, strict), workers=workers)
+    settings = ScoreSettings("crops", model.sampling.crops if crops is None else crops, seed, strict)
+    rows = score_sources(TorchEngine(model), sources, settings, workers=workers)
     for image, row in zip(ours, rows, strict=True):
         result = {key: row[key] for key in ("score", "median", "error") if key in row}
         yield ScoredImage(**asdict(image), **result)

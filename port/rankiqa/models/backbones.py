@@ -19,7 +19,6 @@ from rankiqa.models.scorer import Scorer
 
 TIMM, TORCHVISION = "timm", "torchvision"
 LIBRARIES = (TIMM, TORCHVISION)
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Backbone(Scorer):

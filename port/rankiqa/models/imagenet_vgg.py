@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rankiqa.models.backbones import IMAGENET_MEAN, IMAGENET_STD
+from rankiqa.data.input_spec import IMAGENET_MEAN, IMAGENET_STD
 from rankiqa.models.network import Network
 
 PARTS = ("weight", "bias")

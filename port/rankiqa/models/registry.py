@@ -17,6 +17,7 @@ from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.architectures import ARCHITECTURES, Architecture
 from rankiqa.models.backbones import LIBRARIES, build_backbone, is_backbone
+from rankiqa.models.efficientnet import INPUT, NAME, efficientnet_lite0
 from rankiqa.models.network import build_network
 
 
@@ -66,8 +67,8 @@ def build(arch: str, *, fc: Sequence[str] | None = None, random: CaffeRandom | N
     """A network with fresh weights as Caffe's fillers make them, on torch's default device.
 
     Args:
-        arch: "vgg16", "alexnet", "shallow", another registered name, or a network of a library with one output:
-            "timm:NAME", "torchvision:NAME" (fc and random do not apply to those).
+        arch: "vgg16", "alexnet", "shallow", "efficientnet_lite0", another registered name, or a network of a library
+            with one output: "timm:NAME", "torchvision:NAME" (fc and random do not apply to those).
         fc: Names of the fully-connected layers as a caffemodel has them, each the plain name or with `_m`; None: the
             rank nets' (fc6 fc7 fc8_m, or fc1_m).
         random: Caffe's random stream: weights are drawn from it, bit for bit Caffe's, and later the dropout masks.
@@ -92,3 +93,4 @@ def architecture(arch: str) -> Architecture:
 
 for _row in ARCHITECTURES.values():
     register(_row.name, InputSpec(_row.crop))(partial(build_network, _row))
+register(NAME, INPUT)(efficientnet_lite0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rankiqa.data.json_text import parse_json
 
 RANKED, FINE_TUNED = "ranked", "fine-tuned"
-KEYS = ("dataset", "task", "lower_is_better", "score_range")
+KEYS = ("dataset", "task", "lower_is_better", "score_range", "landmarks", "about")
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,16 @@ class ScoreMeaning:
         task: "ranked" (the score orders images and has no unit) or "fine-tuned" (it predicts opinions).
         lower_is_better: Whether a lower score means better quality.
         score_range: The opinions' range, (lowest, highest); None for a ranked network.
+        landmarks: Median scores of pristine photographs and of the worst level, which the training did not see.
+        about: The data that it was trained on, and their terms.
     """
 
     dataset: str | None = None
     task: str | None = None
     lower_is_better: bool | None = None
     score_range: tuple[float, float] | None = None
+    landmarks: tuple[float, float] | None = None
+    about: str | None = None
 
     @property
     def direction(self) -> str:
@@ -44,6 +48,8 @@ class ScoreMeaning:
             parts.append("about {:g}..{:g}".format(*self.score_range))
         elif self.task == RANKED:
             parts.append("no unit: the score only orders images")
+        if self.landmarks is not None:
+            parts.append("pristine photographs score about {:.1f} and the worst about {:.1f}".format(*self.landmarks))
         if self.task or self.dataset:
             parts.append(" on ".join(filter(None, (self.task, self.dataset))))
         return ", ".join(parts)
@@ -70,17 +76,26 @@ MEANINGS = {
 
 def from_metadata(metadata: Mapping[str, str]) -> ScoreMeaning:
     """The meaning that a weights file's metadata states. Raises ValueError for a value of another form."""
-    lower, span = metadata.get("lower_is_better"), metadata.get("score_range")
+    lower = metadata.get("lower_is_better")
     if lower not in (None, "true", "false"):
         raise ValueError(f"lower_is_better: expected true or false, got {lower!r}")
-    score_range = None
-    if span is not None:
-        try:
-            low, high = parse_json(span)
-            score_range = (float(low), float(high))
-        except (ValueError, TypeError):
-            raise ValueError(f"score_range: expected [lowest, highest], got {span!r}") from None
+    score_range = _pair(metadata, "score_range", "[lowest, highest]")
+    landmarks = _pair(metadata, "landmarks", "[pristine, worst]")
     task = metadata.get("task")
     if task not in (None, RANKED, FINE_TUNED):
         raise ValueError(f"task: expected {RANKED} or {FINE_TUNED}, got {task!r}")
-    return ScoreMeaning(metadata.get("dataset"), task, None if lower is None else lower == "true", score_range)
+    return ScoreMeaning(
+        metadata.get("dataset"), task, None if lower is None else lower == "true", score_range, landmarks,
+        metadata.get("about"),
+    )  # fmt: skip
+
+
+def _pair(metadata: Mapping[str, str], key: str, form: str) -> tuple[float, float] | None:
+    text = metadata.get(key)
+    if text is None:
+        return None
+    try:
+        first, second = parse_json(text)
+        return float(first), float(second)
+    except (ValueError, TypeError):
+        raise ValueError(f"{key}: expected {form}, got {text!r}") from None

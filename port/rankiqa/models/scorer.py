@@ -9,6 +9,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from rankiqa.data.input_spec import InputSpec
+from rankiqa.models.sampling import ORIGINAL, Sampling
 from rankiqa.models.score_meaning import ScoreMeaning
 
 
@@ -23,6 +24,7 @@ class Scorer(nn.Module, PyTorchModelHubMixin):
         fc: Names of the layers that are trained anew for another task.
         head: Name of the output layer.
         meaning: What the score means.
+        sampling: How an image is scored where its caller does not say otherwise.
     """
 
     arch: str
@@ -30,6 +32,7 @@ class Scorer(nn.Module, PyTorchModelHubMixin):
     fc: tuple[str, ...]
     head: str
     meaning: ScoreMeaning
+    sampling: Sampling = ORIGINAL
 
     @property
     def crop(self) -> int:

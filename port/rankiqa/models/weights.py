@@ -1,7 +1,8 @@
 """Weights files (.safetensors): what `rankiqa convert` and the trainer write, and `rankiqa.load` reads.
 
-The metadata holds format, version, arch, fc and head, what the score means (`score_meaning`), and what the network
-takes (`colour_order`, `crop`). Keys that begin with SOLVER belong to a training's snapshot and are not weights.
+The metadata holds format, version, arch, fc and head, what the score means (`score_meaning`), what the network takes
+(`colour_order`, `crop`), and how it is scored (`sampling`) where that is not the original's way. Keys that begin with
+SOLVER belong to a training's snapshot and are not weights.
 """
 
 from __future__ import annotations
@@ -17,25 +18,31 @@ from torch import Tensor
 
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.architectures import ARCHITECTURES
-from rankiqa.models.backbones import build_backbone, is_backbone
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
 from rankiqa.models.network import Network
+from rankiqa.models.registry import build
+from rankiqa.models.sampling import sampling_of
 from rankiqa.models.score_meaning import from_metadata
 from rankiqa.models.scorer import Scorer
 
+SHIPPED = Path(__file__).parent / "shipped" / "wild_lite0.safetensors"  # of the package; CARD.md beside it
 
-def load(path: str | os.PathLike) -> Scorer:
+
+def load(path: str | os.PathLike | None = None) -> Scorer:
     """Load the network of a weights file, or of a training's snapshot, in eval mode, on the CPU.
 
     `model.meaning` says what its score means, as far as the file does.
 
     Args:
-        path: A .safetensors file from `rankiqa convert` or `rankiqa train`, or a folder that `save_pretrained` wrote.
+        path: A .safetensors file from `rankiqa convert` or `rankiqa train`, or a folder that `save_pretrained` wrote;
+            None: the model that comes with the package.
 
     Raises:
         ValueError: For a missing file, another kind of file, or one that does not hold exactly the network's
             parameters, all finite; one message names everything missing, unexpected or of a wrong shape.
     """
+    if path is None:
+        path = SHIPPED
     if not isinstance(path, (str, os.PathLike)):
         raise ValueError(f"path: expected a string or a path, got {type(path).__name__}")
     path = Path(path)
@@ -76,6 +83,7 @@ def describe(model: Scorer) -> dict[str, str]:
     return {
         "format": FORMAT, "version": VERSION, "arch": model.arch, "fc": json.dumps(list(model.fc)), "head": model.head,
         "colour_order": spec.channel_order, "crop": str(spec.crop), **model.meaning.metadata(),
+        **model.sampling.metadata(),
     }  # fmt: skip
 
 
@@ -101,13 +109,14 @@ def _described(metadata: dict[str, str], path: Path) -> Scorer:
         fc = parse_json(metadata["fc"])
         if not isinstance(fc, list) or not all(isinstance(name, str) for name in fc):
             raise ValueError(f"fc: expected a list of names, got {metadata['fc']}")
-        if is_backbone(metadata["arch"]):
-            model = build_backbone(metadata["arch"])
-            model.meaning = from_metadata(metadata)
-            return model
-        if metadata["arch"] not in ARCHITECTURES:
-            raise ValueError(f"arch: expected one of {', '.join(ARCHITECTURES)}, got {metadata['arch']!r}")
-        return Network(ARCHITECTURES[metadata["arch"]], fc, from_metadata(metadata))
+        if (arch := metadata["arch"]) in ARCHITECTURES:
+            model = Network(ARCHITECTURES[arch], fc)
+        else:
+            model = build(arch)
+            if not isinstance(model, Scorer):
+                raise ValueError(f"arch {arch}: expected a rankiqa.models.scorer.Scorer, got {type(model).__name__}")
+        model.meaning, model.sampling = from_metadata(metadata), sampling_of(metadata)
+        return model
     except ValueError as error:
         raise ValueError(f"{path}: metadata: {error}") from None
 

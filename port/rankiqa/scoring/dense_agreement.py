@@ -35,7 +35,7 @@ class DenseAgreement:
         if self.images == 0 or "score" not in row:
             return
         try:
-            crops = passes(image.pixels, self.settings, self.engine.model.input_spec)
+            crops = passes(image.pixels, self.settings, self.engine.model)
         except ImageError:  # as large as a crop: a dense score, and no random crop
             return
         values = np.concatenate([self.engine.scores(part).cpu().numpy() for part in crops])

@@ -18,14 +18,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from rankiqa.data.crops import crop_offsets, take_crops
 from rankiqa.data.image_sources import ImageSource, sources_of_all
 from rankiqa.data.images import decode_image
-from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.scorer import Scorer
+from rankiqa.scoring import score as single
 from rankiqa.scoring.engines import Engine, engine_named
 from rankiqa.scoring.rows import Row, first_line
-from rankiqa.scoring.score import CHUNK, CROPS, check_settings, summary
+from rankiqa.scoring.score import CROPS, check_settings, summary
 
 MODES = ("crops", "dense")
 WORKERS = 2
@@ -83,7 +82,7 @@ def score_many(
     paths: str | os.PathLike | Iterable[str | os.PathLike],
     *,
     mode: str = "crops",
-    crops: int = CROPS,
+    crops: int | None = None,
     seed: int = 0,
     strict: bool = False,
     recursive: bool = False,
@@ -102,7 +101,7 @@ def score_many(
         model: From `rankiqa.load`, on the device where it is to run.
         paths: Image files, folders, globs and tar archives, also a generator of them.
         mode: "crops": the mean over random crops; "dense": the mean over a map, from one pass over the whole image.
-        crops: Random crops an image.
+        crops: Random crops an image; None: the network's own number, 30 unless its file says otherwise.
         seed: Of the crops' places, anew for each image.
         strict: Refuse images that are not 8-bit colour, or of which the reader drops something.
         recursive: Whether folders inside folders are read, too.
@@ -121,9 +120,9 @@ def score_many(
     """
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
-    settings = ScoreSettings(mode, crops, seed, strict)
-    check_shard(shard)
     computing = engine_named(engine, model, precision=precision, mode=mode)
+    settings = ScoreSettings(mode, model.sampling.crops if crops is None else crops, seed, strict)
+    check_shard(shard)
     sources = itertools.islice(sources_of_all(paths, recursive=recursive), shard[0] - 1, None, shard[1])
     return score_sources(computing, sources, settings, workers=workers, batch=batch)
 
@@ -172,7 +171,7 @@ def _rows(
         while True:
             # One image more than the threads and the batch hold: nobody waits while results are written
             while len(waiting) <= workers + batch and (source := next(sources, None)) is not None:
-                waiting.append((source, pool.submit(read, source, settings, engine.model.input_spec)))
+                waiting.append((source, pool.submit(read, source, settings, engine.model)))
             if not waiting:
                 return
             started = [_start(*waiting.popleft(), engine, settings) for _ in range(min(batch, len(waiting)))]
@@ -188,17 +187,15 @@ def _rows(
         pool.shutdown(cancel_futures=True)
 
 
-def read(source: ImageSource, settings: ScoreSettings, spec: InputSpec) -> ReadImage:
+def read(source: ImageSource, settings: ScoreSettings, model: Scorer) -> ReadImage:
     """Read and decode an image, and cut its crops. Raises ImageError."""
     pixels, notes = decode_image(source.read(), strict=settings.strict)
-    return ReadImage(source, pixels, notes, passes(pixels, settings, spec) if settings.mode == "crops" else ())
+    return ReadImage(source, pixels, notes, passes(pixels, settings, model) if settings.mode == "crops" else ())
 
 
-def passes(pixels: np.ndarray, settings: ScoreSettings, spec: InputSpec) -> Iterable[Tensor]:
+def passes(pixels: np.ndarray, settings: ScoreSettings, model: Scorer) -> Iterable[Tensor]:
     """The crops of each forward pass: those of `rankiqa.score`. Raises ImageError for a small image."""
-    height, width = pixels.shape[:2]
-    offsets = crop_offsets(height, width, spec.crop, settings.crops, np.random.RandomState(settings.seed))
-    made = (take_crops(pixels, offsets[i : i + CHUNK], spec) for i in range(0, len(offsets), CHUNK))
+    made = single.passes(model, pixels, settings.crops, settings.seed)
     return list(made) if settings.crops <= CUT_AHEAD else made
 
 

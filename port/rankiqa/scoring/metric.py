@@ -9,15 +9,14 @@ import copy
 import os
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rankiqa.data.crops import crop_offsets
 from rankiqa.data.input_spec import InputSpec
+from rankiqa.data.views import View
 from rankiqa.models.weights import load
 from rankiqa.scoring.modes import full_float32
-from rankiqa.scoring.score import CHUNK, CROPS, check_settings
+from rankiqa.scoring.score import CHUNK, check_settings, views_of
 
 RANGE_SLACK = 1e-6  # beyond 0..1: what rounding leaves of a conversion to float
 
@@ -31,7 +30,7 @@ class Metric(nn.Module):
 
     Args:
         model: A network from `rankiqa.load`; its weights are frozen and it is put into eval mode.
-        crops: Random crops an image.
+        crops: Random crops an image; None: the network's own number, 30 unless its file says otherwise.
         seed: Of the crops' places.
         as_loss: Return the mean over the batch, with the sign that makes lower better, to be minimised.
 
@@ -44,8 +43,9 @@ class Metric(nn.Module):
         ValueError: For crops < 1, another seed, or `as_loss` with a network whose direction is not known.
     """
 
-    def __init__(self, model: Any, *, crops: int = CROPS, seed: int = 0, as_loss: bool = False):
+    def __init__(self, model: Any, *, crops: int | None = None, seed: int = 0, as_loss: bool = False):
         super().__init__()
+        crops = model.sampling.crops if crops is None else crops
         check_settings(crops, seed)
         if as_loss and model.lower_is_better is None:
             raise ValueError("as_loss: expected weights that say whether lower is better, got a file that does not")
@@ -64,7 +64,8 @@ class Metric(nn.Module):
         """Score images.
 
         Args:
-            images: (N, 3, H, W) floating point, RGB, 0..1, both sides larger than the crop, on the module's device.
+            images: (N, 3, H, W) floating point, RGB, 0..1, of a size that `rankiqa.score` takes, on the module's
+                device.
 
         Returns:
             Scores (N,) float32; with `as_loss` a scalar.
@@ -76,20 +77,21 @@ class Metric(nn.Module):
         check_images(images, device)
         height, width = images.shape[2:]
         spec: InputSpec = self.model.input_spec
-        random = np.random.RandomState(self.seed)
-        offsets = crop_offsets(height, width, spec.crop, self.crops, random).tolist()
+        views = views_of(self.model, height, width, self.crops, self.seed)
         with full_float32():
-            scores = torch.stack([self._score(prepared(image, spec), offsets, spec.crop) for image in images])
+            scores = torch.stack([self._score(prepared(image, spec), views, spec.crop) for image in images])
         if not self.as_loss:
             return scores
         return scores.mean() if self.model.lower_is_better else -scores.mean()
 
-    def _score(self, image: Tensor, offsets: list[list[int]], crop: int) -> Tensor:
+    def _score(self, image: Tensor, views: list[View], crop: int) -> Tensor:
         parts = []
-        for first in range(0, len(offsets), CHUNK):
-            places = offsets[first : first + CHUNK]
-            crops = torch.stack([image[:, top : top + crop, left : left + crop] for top, left in places])
-            parts.append(self.model(crops).squeeze(1))
+        for view in views:
+            seen, offsets = view.of(image), view.offsets.tolist()
+            for first in range(0, len(offsets), CHUNK):
+                places = offsets[first : first + CHUNK]
+                crops = torch.stack([seen[:, top : top + crop, left : left + crop] for top, left in places])
+                parts.append(self.model(crops).squeeze(1))
         return torch.cat(parts).mean()
 
     def extra_repr(self) -> str:
@@ -99,7 +101,7 @@ class Metric(nn.Module):
 def metric(
     path: str | os.PathLike | nn.Module | None = None,
     *,
-    crops: int = CROPS,
+    crops: int | None = None,
     seed: int = 0,
     as_loss: bool = False,
     device: torch.device | str | None = None,
@@ -108,20 +110,15 @@ def metric(
 
     Args:
         path: A weights file, a folder that `save_pretrained` wrote, or a network, of which
-            a copy is taken, so that it can go on training.
-        crops: Random crops an image.
+            a copy is taken, so that it can go on training; None: the model that comes with the package.
+        crops: Random crops an image; None: the network's own number, 30 unless its file says otherwise.
         seed: Of the crops' places.
         as_loss: See `Metric`.
         device: Where the module goes; None: the CPU, or where the network is.
 
     Raises:
-        ValueError: Without a path, since no weights come with the package; as `load` and `Metric`.
+        ValueError: As `load` and `Metric`.
     """
-    if path is None:
-        raise ValueError(
-            "path: expected a weights file (.safetensors from `rankiqa convert` or `rankiqa train`), got none; "
-            "no weights come with this package"
-        )
     model = copy.deepcopy(path) if isinstance(path, nn.Module) else load(path)
     return Metric(model, crops=crops, seed=seed, as_loss=as_loss).to(device)
 

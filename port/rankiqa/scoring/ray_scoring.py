@@ -39,7 +39,7 @@ class RemoteEngine:
     """What an actor needs in order to compute as this process does.
 
     Attributes:
-        weights: The file, by its path on every machine.
+        weights: The file, by its path on every machine; None: the model that comes with the package.
         sha256: The network's digest.
         name: The engine.
         precision: Its precision.
@@ -48,7 +48,7 @@ class RemoteEngine:
         torch: Its version.
     """
 
-    weights: str
+    weights: str | None
     sha256: str
     name: str
     precision: str
@@ -57,7 +57,7 @@ class RemoteEngine:
     torch: str
 
 
-def remote_engine(weights: str, model: Any, *, name: str, precision: str, device: str) -> RemoteEngine:
+def remote_engine(weights: str | None, model: Any, *, name: str, precision: str, device: str) -> RemoteEngine:
     """The description of an engine of this process."""
     return RemoteEngine(weights, digest(model), name, precision, device, torch.get_num_threads(), torch.__version__)
 
@@ -170,7 +170,8 @@ class _Actor:
         if torch.__version__ != engine.torch:
             raise ValueError(f"{host}: expected PyTorch {engine.torch}, got {torch.__version__}")
         if (found := digest(model)) != engine.sha256:
-            raise ValueError(f"{host}: {engine.weights}: expected weights {engine.sha256[:12]}, got {found[:12]}")
+            where = engine.weights or "the package"
+            raise ValueError(f"{host}: {where}: expected weights {engine.sha256[:12]}, got {found[:12]}")
         self.engine = engine_named(engine.name, model, precision=engine.precision, mode=settings.mode)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -190,8 +191,7 @@ class _Actor:
     def _score(self, pixels: np.ndarray) -> Row:
         """The columns of an image's score."""
         try:
-            spec = self.engine.model.input_spec
-            crops = passes(pixels, self.settings, spec) if self.settings.mode == "crops" else ()
+            crops = passes(pixels, self.settings, self.engine.model) if self.settings.mode == "crops" else ()
             image = ReadImage(ImageSource("", ""), pixels, (), crops)
             return finish(compute(self.engine, image, self.settings), self.settings)
         except (ValueError, MemoryError, RuntimeError) as error:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from rankiqa.data.crops import check_image, crop_offsets, take_crops
+from rankiqa.data.crops import check_image, cut, take_crops
+from rankiqa.data.views import View, views
+from rankiqa.models.sampling import CROPS as CROPS
 from rankiqa.models.scorer import Scorer
 from rankiqa.scoring.modes import evaluating, full_float32
 
-CROPS = 30  # upstream's Num_Patch
 CHUNK = 10  # crops in one forward pass: bounds the memory, and is fixed so that a score does not depend on it
 
 
@@ -35,7 +38,12 @@ class Score:
 
 
 def score(
-    model: Scorer, image: np.ndarray, *, crops: int = CROPS, seed: int = 0, device: torch.device | str | None = None
+    model: Scorer,
+    image: np.ndarray,
+    *,
+    crops: int | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
 ) -> Score:
     """Score one image: the mean of the network's output over random crops.
 
@@ -46,23 +54,47 @@ def score(
     Args:
         model: The network.
         image: uint8 (H, W, 3), RGB (`rankiqa.read_image`).
-        crops: How many.
+        crops: How many; None: the network's own number, 30 unless its file says otherwise.
         seed: Of the crops' places, 0..2^32 - 1.
         device: Where the model is moved first; None: it stays where it is.
 
     Raises:
         ValueError: For crops < 1, another seed, an image of another form, or a result that is not finite.
-        ImageError: For an image that is not larger than the crop.
+        ImageError: For an image that is too small: the original's networks take none that is not larger than the crop.
 
     Source: upstream src/eval.
     """
+    crops = model.sampling.crops if crops is None else crops
     check_settings(crops, seed)
     check_image(image)
     if device is not None:
         model.to(device)
-    height, width = image.shape[:2]
-    offsets = crop_offsets(height, width, model.crop, crops, np.random.RandomState(seed))
-    return summary(score_crops(model, image, offsets), seed)
+    return summary(_outputs(model, passes(model, image, crops, seed)), seed)
+
+
+def passes(model: Scorer, image: np.ndarray, crops: int, seed: int) -> Iterator[Tensor]:
+    """The crops of each forward pass over an image, uint8 (H, W, 3) RGB. Raises ImageError for a small image."""
+    found = views_of(model, *image.shape[:2], crops, seed)  # a small image is refused here, not at the first pass
+    return _passes(model, image, found)
+
+
+def _passes(model: Scorer, image: np.ndarray, found: list[View]) -> Iterator[Tensor]:
+    for view in found:
+        pixels = image
+        if not view.is_whole:
+            pixels = view.of(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float())
+            pixels = pixels.permute(1, 2, 0).numpy()
+        for i in range(0, len(view.offsets), CHUNK):
+            yield cut(pixels, view.offsets[i : i + CHUNK], model.input_spec)
+
+
+def views_of(model: Scorer, height: int, width: int, crops: int, seed: int) -> list[View]:
+    """The sizes of an image that a network's crops come from. Raises ImageError for an image that is too small."""
+    own = model.sampling
+    return views(
+        height, width, model.input_spec.crop, crops, np.random.RandomState(seed), reductions=own.reductions,
+        least_side=own.least_side, longest_side=own.longest_side,
+    )  # fmt: skip
 
 
 def check_settings(crops: int, seed: int) -> None:
@@ -88,10 +120,12 @@ def score_crops(model: Scorer, image: np.ndarray, offsets: np.ndarray) -> np.nda
         image: uint8 (H, W, 3), RGB.
         offsets: int (n, 2), top and left in pixels.
     """
+    spec = model.input_spec
+    return _outputs(model, (take_crops(image, offsets[i : i + CHUNK], spec) for i in range(0, len(offsets), CHUNK)))
+
+
+def _outputs(model: Scorer, crops: Iterator[Tensor]) -> np.ndarray:
+    """The network's output for the crops of all passes, float32 (n,)."""
     device = next(model.parameters()).device
     with torch.inference_mode(), evaluating(model), full_float32():
-        parts = [
-            model(take_crops(image, offsets[i : i + CHUNK], model.input_spec).to(device)).squeeze(1)
-            for i in range(0, len(offsets), CHUNK)
-        ]
-        return torch.cat(parts).cpu().numpy()
+        return torch.cat([model(some.to(device)).squeeze(1) for some in crops]).cpu().numpy()

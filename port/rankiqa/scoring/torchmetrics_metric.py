@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from rankiqa.data.extras import need
 from rankiqa.scoring.metric import metric
-from rankiqa.scoring.score import CROPS
 
 need("torchmetrics", "metrics", "rankiqa.scoring.torchmetrics_metric")
 import torchmetrics  # noqa: E402  # pyright: ignore[reportMissingImports]  an extra
@@ -21,8 +20,8 @@ class RankIQA(torchmetrics.Metric):
     """The mean score of all images that it is updated with.
 
     Args:
-        path: A weights file, or a network from `rankiqa.load`.
-        crops: Random crops an image.
+        path: A weights file, or a network from `rankiqa.load`; None: the model that comes with the package.
+        crops: Random crops an image; None: the network's own number.
         seed: Of the crops' places.
         **options: torchmetrics' own (sync_on_compute, ..).
 
@@ -36,7 +35,12 @@ class RankIQA(torchmetrics.Metric):
     total: Tensor
 
     def __init__(
-        self, path: str | os.PathLike | nn.Module | None = None, *, crops: int = CROPS, seed: int = 0, **options: Any
+        self,
+        path: str | os.PathLike | nn.Module | None = None,
+        *,
+        crops: int | None = None,
+        seed: int = 0,
+        **options: Any,
     ):
         super().__init__(**options)
         self.scorer = metric(path, crops=crops, seed=seed)

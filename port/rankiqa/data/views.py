@@ -1,0 +1,92 @@
+"""The sizes of an image that crops are taken from, and the crops' places in each.
+
+Shapes: H x W pixels of the image, C channels. `pixels` are (H, W, C) in numpy, (C, H, W) in torch; values stay in
+the range that they had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from rankiqa.data.crops import crop_offsets
+from rankiqa.data.images import ImageError
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One size of an image.
+
+    Attributes:
+        reduction: What it is reduced by.
+        rows: For each row of the image, after mirroring, its number in the image; None: as it is.
+        columns: The same of columns.
+        offsets: The crops' places in it, int64 (n, 2), top and left.
+    """
+
+    reduction: int
+    rows: np.ndarray | None
+    columns: np.ndarray | None
+    offsets: np.ndarray
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the image itself."""
+        return self.reduction == 1 and self.rows is None
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """This view of an image (C, H, W), float."""
+        if self.rows is not None:
+            pixels = pixels[:, self.rows][:, :, self.columns]
+        return pixels if self.reduction == 1 else F.avg_pool2d(pixels[None], self.reduction)[0]
+
+
+def views(
+    height: int,
+    width: int,
+    crop: int,
+    crops: int,
+    rng: np.random.RandomState,
+    *,
+    reductions: Sequence[int] = (1,),
+    least_side: int | None = None,
+    longest_side: int | None = None,
+) -> list[View]:
+    """The views of an image, those without a crop left out.
+
+    Args:
+        height: Of the image, pixels.
+        width: Of the image, pixels.
+        crop: Side of a crop.
+        crops: How many in all; the first views get what is left over.
+        rng: Advanced by 2 `crops` draws.
+        reductions, least_side, longest_side: See `rankiqa.models.sampling.Sampling`.
+
+    Raises:
+        ImageError: For an image that is too small.
+    """
+    rows = columns = None
+    if least_side is not None and min(height, width) <= crop:
+        if min(height, width) < least_side:
+            raise ImageError(f"expected both sides of at least {least_side} pixels, got {height} x {width} (H x W)")
+        rows, columns = (_mirrored(side, crop) for side in (height, width))
+        height, width = len(rows), len(columns)
+    first = 1 if longest_side is None else -(-max(height, width) // longest_side)
+    most = max(1, min(height, width) // (crop + 1))  # leaves a side above the crop
+    made = []
+    for number, reduction in enumerate(reductions):
+        each = len(range(number, crops, len(reductions)))
+        if each:
+            by = min(first * reduction, most)
+            made.append(View(by, rows, columns, crop_offsets(height // by, width // by, crop, each, rng)))
+    return made
+
+
+def _mirrored(side: int, crop: int) -> np.ndarray:
+    """Which row each row of the continued image is, int64 (at least crop + 1,)."""
+    more = max(0, crop + 1 - side)
+    return np.pad(np.arange(side), (more // 2, more - more // 2), mode="symmetric")

@@ -1,0 +1,70 @@
+"""Where a network's score comes from: how many crops, of which sizes of the image. Without torch.
+
+A weights file may carry it in its metadata (keys below); one that does not is scored as the original does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rankiqa.data.json_text import parse_json
+
+CROPS = 30  # upstream's Num_Patch
+KEYS = ("crops", "reductions", "least_side", "longest_side")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an image is scored where its caller does not say otherwise.
+
+    Attributes:
+        crops: Random crops an image, shared by the sizes.
+        reductions: The sizes that they are taken from: 1 is the image itself, k the means of its k x k squares. One
+            that would leave no room for a crop is replaced by the largest smaller one that does.
+        least_side: An image of this side or more that is not larger than the crop is continued by its mirror image;
+            None: it is refused, as by the original.
+        longest_side: A larger image is first reduced by the smallest whole number that brings it to this; None: never.
+
+    Raises:
+        ValueError: For a value out of range.
+    """
+
+    crops: int = CROPS
+    reductions: tuple[int, ...] = (1,)
+    least_side: int | None = None
+    longest_side: int | None = None
+
+    def __post_init__(self) -> None:
+        numbers = [self.crops, *self.reductions, *filter(None.__ne__, (self.least_side, self.longest_side))]
+        if not self.reductions or any(type(number) is not int or number < 1 for number in numbers):
+            raise ValueError(
+                "sampling: expected whole numbers, 1 or more, and at least one reduction, got "
+                f"{', '.join(f'{key} {getattr(self, key)}' for key in KEYS)}"
+            )
+
+    @property
+    def is_original(self) -> bool:
+        """Whether crops come from the image itself alone, and small images are refused."""
+        return self.reductions == (1,) and self.least_side is None and self.longest_side is None
+
+    def metadata(self) -> dict[str, str]:
+        """The entries of a weights file's metadata that differ from the original's."""
+        values = {key: getattr(self, key) for key in KEYS if getattr(self, key) != getattr(ORIGINAL, key)}
+        return {key: json.dumps(value) for key, value in values.items()}
+
+
+ORIGINAL = Sampling()
+
+
+def sampling_of(metadata: Mapping[str, str]) -> Sampling:
+    """What a weights file's metadata states. Raises ValueError for a value of another form."""
+    values = {}
+    for key in filter(metadata.__contains__, KEYS):
+        value = parse_json(metadata[key])
+        values[key] = tuple(value) if isinstance(value, list) else value
+    try:
+        return Sampling(**values)
+    except TypeError:
+        raise ValueError(f"reductions: expected a list of whole numbers, got {metadata['reductions']!r}") from None
