@@ -257,7 +257,6 @@ def test_names_cannot_break_the_page(found, tmp_path, rated_folder, run):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["LIST"], "--weights: expected a file"),
         ([], "expected a LIST"),
         (["LIST", "--weights", "W", "--each"], "expected --preset"),
         (["LIST", "--weights", "none.safetensors"], "no such file"),

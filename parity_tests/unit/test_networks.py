@@ -130,7 +130,7 @@ def test_other_heads(arch, like):
 @pytest.mark.parametrize(
     "arch, fc, message",
     [
-        ("resnet", None, "expected one of vgg16, alexnet, shallow, or .*, got 'resnet'"),
+        ("resnet", None, "expected one of vgg16, alexnet, shallow, efficientnet_lite0, or .*, got 'resnet'"),
         ("VGG16", None, "expected one of"),
         ("vgg16", ["fc6", "fc7"], r"expected fc6\[_m\] fc7\[_m\] fc8\[_m\], got fc6 fc7"),
         ("shallow", ["fc8"], r"expected fc1\[_m\]"),

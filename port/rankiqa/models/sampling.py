@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rankiqa.data.json_text import parse_json
 
@@ -56,6 +57,11 @@ class Sampling:
 
 
 ORIGINAL = Sampling()
+
+
+def sampling_of_network(model: Any) -> Sampling:
+    """A network's own; the original's of a module that says nothing of it."""
+    return getattr(model, "sampling", ORIGINAL)
 
 
 def sampling_of(metadata: Mapping[str, str]) -> Sampling:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.data.views import View
+from rankiqa.models.sampling import sampling_of_network
 from rankiqa.models.weights import load
 from rankiqa.scoring.modes import full_float32
 from rankiqa.scoring.score import CHUNK, check_settings, views_of
@@ -45,7 +46,7 @@ class Metric(nn.Module):
 
     def __init__(self, model: Any, *, crops: int | None = None, seed: int = 0, as_loss: bool = False):
         super().__init__()
-        crops = model.sampling.crops if crops is None else crops
+        crops = sampling_of_network(model).crops if crops is None else crops
         check_settings(crops, seed)
         if as_loss and model.lower_is_better is None:
             raise ValueError("as_loss: expected weights that say whether lower is better, got a file that does not")

@@ -12,6 +12,7 @@ from torch import Tensor
 from rankiqa.data.crops import check_image, cut, take_crops
 from rankiqa.data.views import View, views
 from rankiqa.models.sampling import CROPS as CROPS
+from rankiqa.models.sampling import sampling_of_network
 from rankiqa.models.scorer import Scorer
 from rankiqa.scoring.modes import evaluating, full_float32
 
@@ -64,7 +65,7 @@ def score(
 
     Source: upstream src/eval.
     """
-    crops = model.sampling.crops if crops is None else crops
+    crops = sampling_of_network(model).crops if crops is None else crops
     check_settings(crops, seed)
     check_image(image)
     if device is not None:
@@ -90,7 +91,7 @@ def _passes(model: Scorer, image: np.ndarray, found: list[View]) -> Iterator[Ten
 
 def views_of(model: Scorer, height: int, width: int, crops: int, seed: int) -> list[View]:
     """The sizes of an image that a network's crops come from. Raises ImageError for an image that is too small."""
-    own = model.sampling
+    own = sampling_of_network(model)
     return views(
         height, width, model.input_spec.crop, crops, np.random.RandomState(seed), reductions=own.reductions,
         least_side=own.least_side, longest_side=own.longest_side,
