@@ -145,7 +145,6 @@ def test_bad_device(capsys, photograph, weights, device):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["score", "a.png"], "--weights"),
         (["score", "--weights", "w"], "PATH"),
         ([], "command"),
         (["trian"], "invalid choice"),

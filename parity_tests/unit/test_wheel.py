@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rankiqa.models.weights import SHIPPED
 from sample_networks import random_caffemodel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,8 @@ def test_holds_what_it_needs_and_no_more(wheel):
     assert "rankiqa/py.typed" in names
     assert any(name.startswith("rankiqa/ranked_sets/templates/") for name in names)
     assert not any("test" in name for name in names)
+    shipped = {f"rankiqa/models/shipped/{path.name}" for path in SHIPPED.parent.glob("*")}
+    assert shipped <= set(names)
 
 
 def test_is_the_wheel_s(installed):
@@ -94,6 +97,7 @@ def test_every_command(installed):
         "train live-rank --arch shallow --train lists/live_all.txt --out run --set list_groups=2 --set groups=2 "
         "--set levels=3 --set images=1 --set max_iter=1",
         "score photos --weights run/live-rank_iter_1.safetensors --crops 1",
+        *(["score photos --crops 1"] if SHIPPED.is_file() else []),
     ):  # fmt: skip
         done = installed(*line.split())
         assert done.returncode == 0, f"rankiqa {line}\n{done.stdout}{done.stderr}"

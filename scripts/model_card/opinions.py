@@ -34,9 +34,10 @@ def live(folder: Path) -> list[Opinion]:
 
 
 def clive(folder: Path) -> list[Opinion]:
-    """LIVE In the Wild: all of its images in the folder, and those at odd and even places of AllImages_release (from 0).
+    """LIVE In the Wild: all of its images that are there, and those at odd and even places of AllImages_release.
 
-    The seven images of its training session are left out. Where only some images are there, the set's name says so.
+    Places count from 0. The seven images of its training session are left out. Where only some images are there, the
+    set's name says so.
     """
     names, opinions = (scipy.io.loadmat(folder / "Data" / f"{name}.mat")[name].ravel() for name in (
         "AllImages_release", "AllMOS_release"))  # fmt: skip

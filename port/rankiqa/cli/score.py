@@ -140,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
         return 2
     for note in inputs.notes:
         say(note)
-    if not options.format and not options.out:  # for people
+    if not options.format and not options.out and model.lower_is_better is not None:  # a text for people
         say(f"scores: {model.meaning}")
     rows: list[Row] = []
     keep = rows.append if options.page else None

@@ -38,7 +38,8 @@ class Sampling:
     longest_side: int | None = None
 
     def __post_init__(self) -> None:
-        numbers = [self.crops, *self.reductions, *filter(None.__ne__, (self.least_side, self.longest_side))]
+        sides = [side for side in (self.least_side, self.longest_side) if side is not None]
+        numbers = [self.crops, *self.reductions, *sides]
         if not self.reductions or any(type(number) is not int or number < 1 for number in numbers):
             raise ValueError(
                 "sampling: expected whole numbers, 1 or more, and at least one reduction, got "

@@ -75,7 +75,8 @@ def score(
 
 def passes(model: Scorer, image: np.ndarray, crops: int, seed: int) -> Iterator[Tensor]:
     """The crops of each forward pass over an image, uint8 (H, W, 3) RGB. Raises ImageError for a small image."""
-    found = views_of(model, *image.shape[:2], crops, seed)  # a small image is refused here, not at the first pass
+    height, width = image.shape[:2]
+    found = views_of(model, height, width, crops, seed)  # a small image is refused here, not at the first pass
     return _passes(model, image, found)
 
 

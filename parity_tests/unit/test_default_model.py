@@ -1,0 +1,137 @@
+"""The model that comes with the package, its network, and how an image is scored that is not the original's way."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import rankiqa
+from rankiqa.cli import main
+from rankiqa.data.views import views
+from rankiqa.models.sampling import ORIGINAL, Sampling, sampling_of
+from rankiqa.models.score_meaning import ScoreMeaning, from_metadata
+from rankiqa.models.weights import SHIPPED
+
+TWO_SIZES = Sampling(crops=5, reductions=(1, 2), least_side=32, longest_side=500)
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    torch.manual_seed(0)
+    model = rankiqa.build("efficientnet_lite0").eval()
+    with torch.no_grad():  # statistics as a trained network has them, so that every batch norm does something
+        for name, values in model.named_buffers():
+            if name.endswith("running_var"):
+                values.uniform_(0.5, 2.0)
+    model.sampling, model.meaning = TWO_SIZES, ScoreMeaning("wild", "ranked", True, None, (1.5, 9.25), "photographs")
+    return model
+
+
+@pytest.fixture(scope="module")
+def image(photograph):
+    """uint8 (600, 900, 3): more than `longest_side`."""
+    return np.ascontiguousarray(rankiqa.read_image(photograph).repeat(2, 0).repeat(2, 1))
+
+
+def test_the_network_is_timms(lite0):
+    """Names, values and the crops that it takes are those of timm's network, bit for bit."""
+    timm = pytest.importorskip("timm")
+    theirs = timm.create_model("efficientnet_lite0", num_classes=1).eval()
+    theirs.load_state_dict(lite0.net.state_dict())
+    crops = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(lite0(crops), theirs(crops))
+        assert not torch.equal(lite0(crops), theirs(crops.flip(1)))
+    assert lite0.input_spec == rankiqa.build("timm:efficientnet_lite0").input_spec
+
+
+def test_how_to_score_travels_with_the_weights(lite0, tmp_path):
+    lite0.save_pretrained(tmp_path)
+    again = rankiqa.load(tmp_path)
+    assert (again.arch, again.sampling, again.meaning) == ("efficientnet_lite0", TWO_SIZES, lite0.meaning)
+    assert "pristine photographs score about 1.5 and the worst about 9.2" in str(again.meaning)
+
+
+@pytest.mark.parametrize(
+    "metadata", [{"reductions": "2"}, {"reductions": "[0]"}, {"crops": "1.5"}, {"least_side": "true"}, {"crops": "[3]"}]
+)
+def test_refuses_metadata(metadata):
+    assert sampling_of({}) == ORIGINAL
+    with pytest.raises(ValueError):
+        sampling_of(metadata)
+    with pytest.raises(ValueError, match="landmarks: expected"):
+        from_metadata({"landmarks": "3"})
+
+
+def test_one_score_everywhere(lite0, image, tmp_path):
+    """The function, the files, the module and the command give one score; its crops are of both sizes."""
+    cv2.imwrite(str(tmp_path / "a.png"), image[:, :, ::-1])
+    found = rankiqa.score(lite0, image)
+    (row,) = rankiqa.score_many(lite0, tmp_path / "a.png")
+    assert row["score"] == found.score and row["crops"] == len(found.values) == 5
+    module = rankiqa.metric(lite0)(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
+    assert float(module) == pytest.approx(found.score, rel=1e-4)
+    # By hand: reduced by 2 (900 to at most 500) are the first three crops, and two more where only that fits again
+    half = image.reshape(300, 2, 450, 2, 3).mean((1, 3), dtype=np.float32)
+    random = np.random.RandomState(0)
+    offsets = np.concatenate([rankiqa.crop_offsets(300, 450, 224, n, random) for n in (3, 2)])
+    mean, std = (np.array(values, np.float32) for values in (lite0.input_spec.mean, lite0.input_spec.std))
+    crops = np.stack([(half[top : top + 224, left : left + 224] / 255 - mean) / std for top, left in offsets])
+    with torch.inference_mode():
+        values = lite0(torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous())[:, 0].numpy()
+    np.testing.assert_allclose(found.values, values, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "size, reductions",
+    [((600, 900), [2, 2]), ((450, 460), [1, 2]), ((449, 460), [1, 1]), ((224, 500), [1, 1]), ((5000, 3000), [10, 13])],
+)
+def test_sizes(size, reductions):
+    found = views(*size, 224, 5, np.random.RandomState(0), reductions=(1, 2), least_side=32, longest_side=500)
+    assert [view.reduction for view in found] == reductions and [len(view.offsets) for view in found] == [3, 2]
+    pixels = torch.arange(size[0] * size[1]).view(1, *size).float()
+    for view in found:
+        height, width = view.of(pixels).shape[1:]
+        assert min(height, width) > 224 and (view.offsets >= 0).all()
+        assert (view.offsets + 224 < [height, width]).all()
+
+
+def test_small_images_are_continued_by_their_mirror_image():
+    (view,) = views(40, 300, 224, 1, np.random.RandomState(0), least_side=32)
+    pixels = torch.arange(40).view(1, 40, 1).expand(1, 40, 300).float()
+    seen = view.of(pixels)
+    assert seen.shape == (1, 225, 300) and torch.equal(seen[0, 92:132, 0], torch.arange(40.0))
+    assert seen[0, 91, 0] == 0 and seen[0, 132, 0] == 39 and (seen[0, 1:, 0] - seen[0, :-1, 0]).abs().max() == 1
+    with pytest.raises(rankiqa.ImageError, match="at least 32 pixels, got 31 x 300"):
+        views(31, 300, 224, 1, np.random.RandomState(0), least_side=32)
+    with pytest.raises(rankiqa.ImageError, match="above 224"):
+        views(224, 300, 224, 1, np.random.RandomState(0))
+
+
+@pytest.fixture
+def shipped():
+    if not SHIPPED.is_file():
+        pytest.skip(f"no {SHIPPED.name} in this checkout")
+    return rankiqa.load()
+
+
+def test_the_model_of_the_package(shipped, capsys, photograph, tmp_path):
+    """It says what its score means; photographs score better than distorted ones, by each command without a file."""
+    assert SHIPPED.stat().st_size <= 20 * 2**20 and shipped.arch == "efficientnet_lite0"
+    meaning = shipped.meaning
+    assert meaning.lower_is_better and meaning.task == "ranked" and "CC BY-SA 4.0" in meaning.about
+    assert meaning.landmarks[0] < meaning.landmarks[1]
+    assert main(["score", str(photograph), "--crops", "2"]) == 0
+    said = capsys.readouterr()
+    assert "lower is better" in said.err and str(photograph) in said.out
+    image = rankiqa.read_image(photograph)
+    pristine = rankiqa.score(shipped, image, crops=6).score
+    for kind in ("GB", "GN", "JPEG", "MOTION", "LOWLIGHT"):
+        distorted = rankiqa.distort(image, kind, 4, np.random.RandomState(0), "wild")
+        assert pristine < rankiqa.score(shipped, distorted, crops=6).score, kind
+    cv2.imwrite(str(tmp_path / "worse.png"), distorted[:, :, ::-1])
+    (tmp_path / "list.txt").write_text(f"{photograph} 0\n{tmp_path / 'worse.png'} 9\n")
+    assert main(["evaluate", str(tmp_path / "list.txt"), "--json", "--bootstrap", "0", "--crops", "2"]) == 0
+    assert json.loads(capsys.readouterr().out)["srocc"] == pytest.approx(1.0)
