@@ -1,0 +1,200 @@
+"""Measure the model that comes with the package and write its card: scripts/card."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import card_text
+import held_out
+import numpy as np
+import opinions
+import other_measures
+
+import rankiqa
+from rankiqa.data.atomic_files import replacing
+from rankiqa.evaluation.agreement import Bootstrap, intervals, measure
+from rankiqa.models.weights import SHIPPED
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = Path(os.environ.get("RANKIQA_REAL") or ROOT.parent / "shared" / "real")
+OURS = "rankiqa"
+COLUMNS = (
+    "set",
+    "part",
+    "measure",
+    "n",
+    "srocc",
+    "srocc_low",
+    "srocc_high",
+    "lcc",
+    "lcc_low",
+    "lcc_high",
+    "pairs_right",
+)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one measure beside labels, both so that lower is better."""
+
+    set: str
+    part: str
+    measure: str
+    scores: np.ndarray
+    labels: np.ndarray
+    references: Sequence[str]
+    pairs_right: float | None = None
+
+
+def row_of(scored: Scored, resamples: int) -> dict:
+    """A row of the card: SROCC and LCC with 95% intervals by resampling references, or images."""
+    values = measure(scored.scores, scored.labels).values
+    bounds = intervals(scored.scores, scored.labels, scored.references, Bootstrap(resamples)) if resamples else {}
+    row: dict = dict.fromkeys(COLUMNS, "")
+    row |= {"set": scored.set, "part": scored.part, "measure": scored.measure, "n": len(scored.scores)}
+    for name in ("srocc", "lcc"):
+        if values[name] is not None:
+            row[name] = f"{values[name]:.4f}"
+            if name in bounds:
+                row |= {f"{name}_low": f"{bounds[name][0]:.4f}", f"{name}_high": f"{bounds[name][1]:.4f}"}
+    if scored.pairs_right is not None:
+        row["pairs_right"] = f"{scored.pairs_right:.4f}"
+    return row
+
+
+def of_held_out(found: list[held_out.Version]) -> Iterable[Scored]:
+    """Each set and type: scores against levels."""
+    for name in dict.fromkeys(version.set for version in found):
+        of_set = [version for version in found if version.set == name]
+        for kind in ("all", *dict.fromkeys(version.type for version in of_set)):
+            some = [version for version in of_set if kind in ("all", version.type)]
+            columns = [np.array([getattr(version, key) for version in some], float) for key in ("score", "level")]
+            photographs = [version.photograph for version in some]
+            yield Scored(f"held-out, {name}", kind, OURS, *columns, photographs, held_out.pairs_right(some))
+
+
+def of_opinions(images: list[opinions.Opinion], tables: dict[str, dict[str, float]]) -> Iterable[Scored]:
+    """Each set, and each of its types: each measure's scores against opinions. tables: {measure: {path: score}}."""
+    for name in dict.fromkeys(image.set for image in images):
+        of_set = [image for image in images if image.set == name]
+        for kind in ("all", *dict.fromkeys(image.type for image in of_set if image.type not in ("", "pristine"))):
+            for measure_name, table in tables.items():
+                some = [image for image in of_set if kind in ("all", image.type) and image.path in table]
+                if len(some) < 3:
+                    continue
+                labels = np.array([image.label if image.lower_is_better else -image.label for image in some])
+                scores = np.array([table[image.path] for image in some])
+                yield Scored(name, kind, measure_name, scores, labels, [image.reference for image in some])
+
+
+def others(paths: list[str], work: Path) -> dict[str, dict[str, float]]:
+    """{measure: {path: score}} of NIQE and BRISQUE; scores of an earlier run are not computed again."""
+    file = work / "other_measures.csv"
+    known = _read(file)
+    missing = [path for path in paths if path not in known]
+    if missing:
+        packages = work / "packages"
+        if not packages.is_dir():
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(packages)]
+            subprocess.run([*pip, *other_measures.REQUIREMENTS], check=True)
+        command = [sys.executable, str(Path(other_measures.__file__)), str(packages)]
+        done = subprocess.run(command, input="\n".join(missing), stdout=subprocess.PIPE, text=True, check=True)
+        rows = {row["path"]: row for row in csv.DictReader(done.stdout.splitlines())}
+        known |= rows
+        with replacing(file) as temporary:
+            write(temporary, ("path", "niqe", "brisque"), known.values())
+    return {
+        name: {path: float(known[path][name]) for path in paths if known[path][name] != ""}
+        for name in ("niqe", "brisque")
+    }
+
+
+def _read(file: Path) -> dict[str, dict[str, str]]:
+    if not file.is_file():
+        return {}
+    with open(file, encoding="utf-8", newline="") as text:
+        return {row["path"]: row for row in csv.DictReader(text)}
+
+
+def write(path: Path, columns: Sequence[str], rows: Iterable[dict]) -> None:
+    """Write rows as CSV."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def options_of(argv: list[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="scripts/card", description=__doc__)
+    parser.add_argument("--live", type=Path, default=REAL / "live", help="images of LIVE, with scores.csv")
+    parser.add_argument("--clive", type=Path, default=REAL / "clive", help="LIVE In the Wild: Images/, Data/")
+    parser.add_argument("--photographs", type=Path, default=held_out.PHOTOGRAPHS, help="not trained on")
+    parser.add_argument("--count", type=int, default=20, help="of these photographs (default 20)")
+    parser.add_argument("--held-out-crops", type=int, default=10, help="crops of each of their versions (default 10)")
+    parser.add_argument("--resamples", type=int, default=1000, help="of each interval (default 1000)")
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="(default: the model of the package)")
+    parser.add_argument("--out", type=Path, default=SHIPPED.parent, help="where CARD.md and card.csv go")
+    parser.add_argument("--work", type=Path, default=ROOT / "results" / "card", help="what can be made again")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and write; returns the exit status."""
+    options = options_of(argv)
+    try:
+        options.work.mkdir(parents=True, exist_ok=True)
+        model = rankiqa.load(options.weights)
+        sign = 1 if model.lower_is_better else -1
+        images, absent = [], []
+        for name, folder, read in (
+            ("LIVE", options.live, opinions.live),
+            ("LIVE In the Wild", options.clive, opinions.clive),
+        ):
+            if folder.is_dir():
+                images += read(folder)
+            else:
+                absent.append(f"{name}: not measured, no folder {folder}")
+        paths = list(dict.fromkeys(image.path for image in images))
+        ours = {}
+        for row in rankiqa.score_many(model, paths):
+            if "error" in row:
+                raise ValueError(f"{row['path']}: {row['error']}")
+            ours[row["path"]] = sign * row["score"]
+            print(f"\rcard: {len(ours)} of {len(paths)} images with opinions", end="", file=sys.stderr)
+        tables = {OURS: ours, **(others(paths, options.work) if paths else {})}
+        print("\ncard: held-out photographs", file=sys.stderr)
+        found, missing = held_out.versions(model, options.photographs, options.count, options.held_out_crops)
+        scored = [*of_opinions(images, tables), *of_held_out(found)]
+        rows = [row_of(some, options.resamples) for some in scored]
+        calibrated = _read_rows(options.out / "calibrated.csv")
+        used = {"photographs": str(options.photographs.name), "count": options.count, "crops": options.held_out_crops}
+        text = card_text.text(model, rows, calibrated, [*absent, *missing], used, options.out)
+        with replacing(options.out / "card.csv") as temporary:
+            write(temporary, COLUMNS, rows)
+        with replacing(options.out / "CARD.md") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except (ValueError, OSError, subprocess.CalledProcessError, json.JSONDecodeError) as error:
+        print(f"card: {error}", file=sys.stderr)
+        return 2
+    print(options.out / "CARD.md")
+    return 0
+
+
+def _read_rows(file: Path) -> list[dict[str, str]]:
+    if not file.is_file():
+        return []
+    with open(file, encoding="utf-8", newline="") as text:
+        return list(csv.DictReader(text))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

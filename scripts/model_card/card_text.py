@@ -1,0 +1,131 @@
+"""The text of the card, from the model's metadata and the rows of card.csv."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from rankiqa.models.scorer import Scorer
+
+OPINIONS = """SROCC and LCC (without a fitted function) with 95% bootstrap intervals (of references where they are known,
+else of images); positive where the measure agrees with people. Of the measures BRISQUE alone, which learnt from LIVE, has
+seen opinions. The even images of LIVE In the Wild (by their place in AllImages_release, from 0) may have been looked at
+to choose settings, the odd ones not."""
+LEVELS = """The first {count} of `{photographs}`, none of them trained on, with every type and level of the tables, {crops}
+crops each: SROCC of the score to the level, and the share of a photograph's pairs of levels that are in order. Not every
+type is a loss of quality to people (mean shift, contrast), and the training had only those of wild."""
+CALIBRATED = """Fine-tuned on a random 80% of its images and measured on the rest, by image; mean and standard deviation
+over the splits. These weights are not shipped."""
+NAMES = {"rankiqa": "this model", "niqe": "NIQE", "brisque": "BRISQUE"}
+
+
+def text(
+    model: Scorer, rows: list[dict], calibrated: list[dict], missing: list[str], held_out: dict, folder: Path
+) -> str:
+    """CARD.md.
+
+    Args:
+        model: The model.
+        rows: Of card.csv.
+        calibrated: Of calibrated.csv; none: not measured.
+        missing: What was not measured, a line each.
+        held_out: Which photographs: photographs, count, crops.
+        folder: Where digest.json, training_log.txt and training_settings.json are, as far as they are.
+    """
+    real = [row for row in rows if not row["set"].startswith("held-out")]
+    ours = [row for row in rows if row["set"].startswith("held-out")]
+    sampling, about = model.sampling, model.meaning.about or "not stated"
+    sizes = " and ".join("full size" if k == 1 else f"1/{k} of it" for k in sampling.reductions)
+    parts = [
+        "# Model card: wild_lite0",
+        "`scripts/card` writes this page; every number of its tables is in [card.csv](card.csv)"
+        + (" or [calibrated.csv](calibrated.csv)." if calibrated else "."),
+        "## What it is",
+        f"EfficientNet-Lite0 with one output ({sum(p.numel() for p in model.parameters()):,} parameters). "
+        f"The score: {model.meaning}. It is the mean over {sampling.crops} random crops of {model.crop} pixels, at "
+        f"{sizes}; images of more than {sampling.longest_side} pixels a side are reduced first, those of "
+        f"{sampling.least_side} to {model.crop} pixels are continued by their mirror image, smaller ones are refused.",
+        about,
+        "## Training",
+        *_training(folder),
+        "## Real opinions",
+        OPINIONS,
+        _opinions(real) if real else "Not measured: no set of opinions was there.",
+        "## Held-out photographs",
+        LEVELS.format(**held_out),
+        _levels(ours),
+        "## Calibrated on LIVE In the Wild",
+        _calibrated(calibrated),
+        "## What it is not good for",
+        "- It orders images. Its number is no MOS; scores of other models cannot be compared with it.\n"
+        "- Art, drawings, screens, text, medical and satellite images: it has seen photographs alone.\n"
+        "- Taste: composition and subject do not count. Intended blur (shallow focus, motion) is taken for a fault.\n"
+        "- Other than the ranked distortions (generated images, moire, rolling shutter, stitching) was not measured.\n"
+        "- Images continued by mirroring and images reduced from more than "
+        f"{sampling.longest_side} pixels were not compared with opinions.",
+    ]  # fmt: skip
+    if missing:
+        parts += ["## Not measured", "\n".join(f"- {line}" for line in missing)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _training(folder: Path) -> list[str]:
+    lines = []
+    settings = folder / "training_settings.json"
+    if settings.is_file():
+        options = json.loads(settings.read_text(encoding="utf-8"))["options"]
+        lines.append(
+            f"[Settings](training_settings.json), seed {options['seed']}; the command: `scripts/train_shipped_model`."
+        )
+    log = folder / "training_log.txt"
+    if log.is_file():
+        losses = re.findall(r"Iteration (\d+).*?loss = ([\d.e+-]+)", log.read_text(encoding="utf-8"))
+        last = f"; last loss shown {losses[-1][1]} at iteration {losses[-1][0]}" if losses else ""
+        lines.append(f"[Log](training_log.txt){last}.")
+    digests = folder / "digest.json"
+    if digests.is_file():
+        known = json.loads(digests.read_text(encoding="utf-8"))
+        lines.append(f"SHA-256 of the file `{known['file_sha256']}`, {known['bytes']:,} bytes.")
+        if "training_minutes" in known:
+            lines.append(f"It took {known['training_minutes']:.0f} minutes on the machine of the log.")
+    return lines
+
+
+def _cell(row: dict, name: str) -> str:
+    if not row[name]:
+        return "-"
+    value = _short(row[name])
+    return f"{value} ({_short(row[f'{name}_low'])}..{_short(row[f'{name}_high'])})" if row[f"{name}_low"] else value
+
+
+def _short(number: str) -> str:
+    return f"{float(number):.3f}".replace("0.", ".")
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _opinions(rows: list[dict]) -> str:
+    cells = [
+        [row["set"], row["part"], NAMES[row["measure"]], str(row["n"]), _cell(row, "srocc"), _cell(row, "lcc")]
+        for row in rows
+    ]
+    return _table(["set", "images", "measure", "n", "SROCC", "LCC"], cells)
+
+
+def _levels(rows: list[dict]) -> str:
+    cells = []
+    for row in rows:
+        name = row["set"].removeprefix("held-out, ")
+        cells.append([name, row["part"], str(row["n"]), _cell(row, "srocc"), _short(row["pairs_right"])])
+    return _table(["set", "type", "n", "SROCC to level", "pairs in order"], cells)
+
+
+def _calibrated(rows: list[dict]) -> str:
+    if not rows:
+        return "Not measured: `scripts/card_calibrated` does."
+    names = ("start", "splits", "srocc_mean", "srocc_std", "lcc_mean", "lcc_std")
+    return f"{CALIBRATED}\n\n{_table(list(names), [[row[name] for name in names] for row in rows])}"
