@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,14 +16,14 @@ import held_out
 import numpy as np
 import opinions
 import other_measures
+from tables import REAL, WORK, read_rows, write
+from tqdm import tqdm
 
 import rankiqa
 from rankiqa.data.atomic_files import replacing
 from rankiqa.evaluation.agreement import Bootstrap, intervals, measure
 from rankiqa.models.weights import SHIPPED
 
-ROOT = Path(__file__).resolve().parents[2]
-REAL = Path(os.environ.get("RANKIQA_REAL") or ROOT.parent / "shared" / "real")
 OURS = "rankiqa"
 COLUMNS = (
     "set",
@@ -98,7 +97,7 @@ def of_opinions(images: list[opinions.Opinion], tables: dict[str, dict[str, floa
 def others(paths: list[str], work: Path) -> dict[str, dict[str, float]]:
     """{measure: {path: score}} of NIQE and BRISQUE; scores of an earlier run are not computed again."""
     file = work / "other_measures.csv"
-    known = _read(file)
+    known = {row["path"]: row for row in read_rows(file)}
     missing = [path for path in paths if path not in known]
     if missing:
         packages = work / "packages"
@@ -109,27 +108,11 @@ def others(paths: list[str], work: Path) -> dict[str, dict[str, float]]:
         done = subprocess.run(command, input="\n".join(missing), stdout=subprocess.PIPE, text=True, check=True)
         rows = {row["path"]: row for row in csv.DictReader(done.stdout.splitlines())}
         known |= rows
-        with replacing(file) as temporary:
-            write(temporary, ("path", "niqe", "brisque"), known.values())
+        write(file, ("path", "niqe", "brisque"), known.values())
     return {
         name: {path: float(known[path][name]) for path in paths if known[path][name] != ""}
         for name in ("niqe", "brisque")
     }
-
-
-def _read(file: Path) -> dict[str, dict[str, str]]:
-    if not file.is_file():
-        return {}
-    with open(file, encoding="utf-8", newline="") as text:
-        return {row["path"]: row for row in csv.DictReader(text)}
-
-
-def write(path: Path, columns: Sequence[str], rows: Iterable[dict]) -> None:
-    """Write rows as CSV."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
 
 
 def options_of(argv: list[str] | None) -> argparse.Namespace:
@@ -143,7 +126,7 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--resamples", type=int, default=1000, help="of each interval (default 1000)")
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="(default: the model of the package)")
     parser.add_argument("--out", type=Path, default=SHIPPED.parent, help="where CARD.md and card.csv go")
-    parser.add_argument("--work", type=Path, default=ROOT / "results" / "card", help="what can be made again")
+    parser.add_argument("--work", type=Path, default=WORK, help="what can be made again")
     return parser.parse_args(argv)
 
 
@@ -165,21 +148,19 @@ def main(argv: list[str] | None = None) -> int:
                 absent.append(f"{name}: not measured, no folder {folder}")
         paths = list(dict.fromkeys(image.path for image in images))
         ours = {}
-        for row in rankiqa.score_many(model, paths):
+        for row in tqdm(rankiqa.score_many(model, paths), total=len(paths), unit="image", desc="opinions"):
             if "error" in row:
                 raise ValueError(f"{row['path']}: {row['error']}")
             ours[row["path"]] = sign * row["score"]
-            print(f"\rcard: {len(ours)} of {len(paths)} images with opinions", end="", file=sys.stderr)
         tables = {OURS: ours, **(others(paths, options.work) if paths else {})}
-        print("\ncard: held-out photographs", file=sys.stderr)
+        print("card: held-out photographs", file=sys.stderr)
         found, missing = held_out.versions(model, options.photographs, options.count, options.held_out_crops)
         scored = [*of_opinions(images, tables), *of_held_out(found)]
         rows = [row_of(some, options.resamples) for some in scored]
-        calibrated = _read_rows(options.out / "calibrated.csv")
+        calibrated = read_rows(options.out / "calibrated.csv")
         used = {"photographs": str(options.photographs.name), "count": options.count, "crops": options.held_out_crops}
         text = card_text.text(model, rows, calibrated, [*absent, *missing], used, options.out)
-        with replacing(options.out / "card.csv") as temporary:
-            write(temporary, COLUMNS, rows)
+        write(options.out / "card.csv", COLUMNS, rows)
         with replacing(options.out / "CARD.md") as temporary:
             temporary.write_text(text, encoding="utf-8")
     except (ValueError, OSError, subprocess.CalledProcessError, json.JSONDecodeError) as error:
@@ -187,13 +168,6 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print(options.out / "CARD.md")
     return 0
-
-
-def _read_rows(file: Path) -> list[dict[str, str]]:
-    if not file.is_file():
-        return []
-    with open(file, encoding="utf-8", newline="") as text:
-        return list(csv.DictReader(text))
 
 
 if __name__ == "__main__":

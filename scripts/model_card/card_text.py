@@ -8,15 +8,16 @@ from pathlib import Path
 
 from rankiqa.models.scorer import Scorer
 
-OPINIONS = """SROCC and LCC (without a fitted function) with 95% bootstrap intervals (of references where they are known,
-else of images); positive where the measure agrees with people. Of the measures BRISQUE alone, which learnt from LIVE, has
-seen opinions. The even images of LIVE In the Wild (by their place in AllImages_release, from 0) may have been looked at
-to choose settings, the odd ones not."""
-LEVELS = """The first {count} of `{photographs}`, none of them trained on, with every type and level of the tables, {crops}
-crops each: SROCC of the score to the level, and the share of a photograph's pairs of levels that are in order. Not every
-type is a loss of quality to people (mean shift, contrast), and the training had only those of wild."""
-CALIBRATED = """Fine-tuned on a random 80% of its images and measured on the rest, by image; mean and standard deviation
-over the splits. These weights are not shipped."""
+OPINIONS = """SROCC and LCC (without a fitted function) with 95% bootstrap intervals (of references where they are
+known, else of images); positive where the measure agrees with people. Of the measures BRISQUE alone, which learnt
+from LIVE, has seen opinions. The even images of LIVE In the Wild (by their place in AllImages_release, from 0) may
+have been looked at to choose settings, the odd ones not."""
+LEVELS = """The first {count} of `{photographs}`, none of them trained on, with every type and level of the tables,
+{crops} crops each: SROCC of the score to the level, and the share of a photograph's pairs of levels that are in
+order. Not every type is a loss of quality to people (mean shift, contrast), and the training had only those of
+wild."""
+CALIBRATED = """Fine-tuned on a random 80% of its images and measured on the rest, by image; mean and standard
+deviation over the splits. These weights are not shipped."""
 NAMES = {"rankiqa": "this model", "niqe": "NIQE", "brisque": "BRISQUE"}
 
 

@@ -51,7 +51,7 @@ def clive(folder: Path) -> list[Opinion]:
     }
     return [
         Opinion(f"LIVE In the Wild, {side} {len(chosen)}{some if side == 'all' else ''}",
-                str(folder / "Images" / name), mos, False)
+                str(folder / "Images" / name), mos, False, Path(name).suffix[1:].upper())
         for side, chosen in sides.items()
         for _, name, mos in chosen
     ]  # fmt: skip

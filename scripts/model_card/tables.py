@@ -1,0 +1,30 @@
+"""Tables of the card, and where its data are by default."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rankiqa.data.atomic_files import replacing
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = Path(os.environ.get("RANKIQA_REAL") or ROOT.parent / "shared" / "real")
+WORK = ROOT / "results" / "card"
+
+
+def write(path: Path, columns: Sequence[str], rows: Iterable[dict]) -> None:
+    """Write rows as CSV, whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV; none where there is no file."""
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
