@@ -1,4 +1,4 @@
-"""Measure the model that comes with the package and write its card: scripts/card."""
+"""Measure the model that comes with the package and write its card, and README's table of it: scripts/card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import held_out
 import numpy as np
 import opinions
 import other_measures
-from tables import REAL, WORK, read_rows, write
+from tables import README, REAL, WORK, read_rows, write
 from tqdm import tqdm
 
 import rankiqa
@@ -121,7 +121,7 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--live", type=Path, default=REAL / "live", help="images of LIVE, with scores.csv")
     parser.add_argument("--clive", type=Path, default=REAL / "clive", help="LIVE In the Wild: Images/, Data/")
     parser.add_argument("--photographs", type=Path, default=held_out.PHOTOGRAPHS, help="not trained on")
-    parser.add_argument("--count", type=int, default=20, help="of these photographs (default 20)")
+    parser.add_argument("--count", type=int, default=10, help="of these photographs (default 10)")
     parser.add_argument("--held-out-crops", type=int, default=10, help="crops of each of their versions (default 10)")
     parser.add_argument("--resamples", type=int, default=1000, help="of each interval (default 1000)")
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="(default: the model of the package)")
@@ -163,6 +163,10 @@ def main(argv: list[str] | None = None) -> int:
         write(options.out / "card.csv", COLUMNS, rows)
         with replacing(options.out / "CARD.md") as temporary:
             temporary.write_text(text, encoding="utf-8")
+        if options.out == SHIPPED.parent and not absent:
+            page = card_text.in_readme(README.read_text(encoding="utf-8"), rows)
+            with replacing(README) as temporary:
+                temporary.write_text(page, encoding="utf-8")
     except (ValueError, OSError, subprocess.CalledProcessError, json.JSONDecodeError) as error:
         print(f"card: {error}", file=sys.stderr)
         return 2

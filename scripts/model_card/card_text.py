@@ -71,6 +71,32 @@ def text(
     return "\n\n".join(parts) + "\n"
 
 
+README = """`rankiqa score photo.jpg` without weights uses the model of the package, ranked without opinions
+([card](port/rankiqa/models/shipped/CARD.md)). Ours, `scripts/card`; LIVE's realigned scores:"""
+MARKS = ("<!-- card -->\n", "<!-- end of card -->")  # what they stand between in README.md
+SHOWN = {"LIVE 50, dmos_realigned": "LIVE, 50 images", "LIVE In the Wild, odd": "LIVE In the Wild, 581 odd",
+         "LIVE In the Wild, all 1162": "all 1,162"}  # fmt: skip
+
+
+def in_readme(page: str, rows: list[dict]) -> str:
+    """README.md with the card's figures between its marks."""
+    head, rest = page.split(MARKS[0])
+    table = []
+    for measure, name in NAMES.items():
+        cells = [name]
+        for start in SHOWN:
+            chosen = [
+                row for row in rows
+                if row["set"].startswith(start) and (row["part"], row["measure"]) == ("all", measure)
+            ]  # fmt: skip
+            cells.append(f"{_short(chosen[0]['srocc'])}/{_short(chosen[0]['lcc'])}" if chosen else "-")
+        table.append(cells)
+    lines = ["|".join(["", *line, ""]) for line in (["SROCC/LCC", *SHOWN.values()], *table)]
+    lines.insert(1, "|---" * (len(SHOWN) + 1) + "|")
+    text = "\n".join([README, "", *lines, ""])
+    return f"{head}{MARKS[0]}{text}{MARKS[1]}{rest.split(MARKS[1])[1]}"
+
+
 def _training(folder: Path) -> list[str]:
     lines = []
     settings = folder / "training_settings.json"
@@ -97,7 +123,8 @@ def _cell(row: dict, name: str) -> str:
     if not row[name]:
         return "-"
     value = _short(row[name])
-    return f"{value} ({_short(row[f'{name}_low'])}..{_short(row[f'{name}_high'])})" if row[f"{name}_low"] else value
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{value} ({_short(low)} to {_short(high)})" if low else value
 
 
 def _short(number: str) -> str:

