@@ -15,6 +15,7 @@ from torch import Tensor
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.lists import ImageList
 from rankiqa.data.minibatches import Crops
+from rankiqa.data.order import RankOrder
 from rankiqa.experiments.training_runs import read_csv, write_csv
 from rankiqa.training.presets import RankPreset
 from rankiqa.training.recipe import ORIGINAL
@@ -49,7 +50,9 @@ def measured(path: Path, arch: str, preset: RankPreset, images: ImageList, seed:
     task, model = RankTask(preset), first_network(preset, arch, CaffeRandom(seed), ORIGINAL, test_net=False)
     model.eval()
     crops = Crops(images, spec=model.input_spec, seed=seed)
-    keys = next(iter(task.order(images, seed, crops.quirks)))
+    order = task.order(images, seed, crops.quirks)
+    assert isinstance(order, RankOrder)  # as of every list
+    keys = next(iter(order))
     batch = torch.stack([crops[line, number][0] for line, number in keys])
     pairs = [
         (group * preset.levels + i, group * preset.levels + j)
