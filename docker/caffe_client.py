@@ -22,6 +22,7 @@ import numpy as np
 import containers
 
 IMAGE = "caffe_ref"
+CUDA_CACHE = "rankiqa_cuda_cache"  # a volume: what GPUs newer than the library compile when it first runs
 SAMPLE = 512  # values kept of an array by `Array.sampled`
 
 
@@ -139,7 +140,7 @@ class Live:
         client: docker SDK client of the engine that has the image.
         environment: variables of every container.
         image: name of the image.
-        gpu: give the container the machine's GPUs, and compute on the first.
+        gpu: give the container the machine's GPUs, and compute on the first; what it compiles is kept in a volume.
     """
 
     name = "live"
@@ -166,6 +167,9 @@ class Live:
         """
         folder = Path(folder).resolve()
         gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if self.gpu else None
+        options = containers.mount_options(containers.traits(self.client), folder)
+        if self.gpu:
+            options["volumes"][CUDA_CACHE] = {"bind": "/cuda_cache", "mode": "rw"}
         container = self.client.containers.create(
             self.image,
             command,
@@ -175,7 +179,7 @@ class Live:
             security_opt=["no-new-privileges"],
             environment=self.environment,
             device_requests=gpus,
-            **containers.mount_options(containers.traits(self.client), folder),
+            **options,
         )
         self._running.add(container)
         try:

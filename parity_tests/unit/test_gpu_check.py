@@ -1,5 +1,7 @@
-"""scripts/gpu_check without a GPU: what it says of a wrong one, of an engine without one, of a stale image."""
+"""scripts/gpu_check without a GPU: the port on the CPU, what it says of wrong numbers, of an engine without a GPU, of a
+stale image."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,34 +12,27 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "checks"))
 
+import caffe_checks  # noqa: E402
+import comparisons  # noqa: E402
 import gpu  # noqa: E402
+from rows import Row, Table  # noqa: E402
 
 from caffe_client import Answer, Array, CaffeError  # noqa: E402
 
-RIGHT = {
+LAYERS = {
     "net/top/conv1/0": np.linspace(-1, 1, 600, dtype=np.float32).reshape(2, 300),
     "net/top/fc/0": np.float32([[1.0], [2.0]]),
     "net/param_diff/conv1/0": np.linspace(-1, 1, 50, dtype=np.float32),
 }
+TRAINING = {"t/losses": np.float32([5, 4, 0.5]), "t/param_diff/conv1/0": np.linspace(-1, 1, 50, dtype=np.float32)}
 
 
-class Saying:
-    """A reference that gives these arrays whatever is asked, or raises."""
-
-    def __init__(self, said):
-        self.said = said
-
-    def ask(self, *_):
-        if isinstance(self.said, Exception):
-            raise self.said
-        return Answer((key, Array.whole(array)) for key, array in self.said.items())
-
-    def run(self, *_):
-        raise self.said
+def answer(arrays):
+    return Answer((key, Array.whole(array)) for key, array in arrays.items())
 
 
-def changed(key, change):
-    return {**RIGHT, key: change(RIGHT[key].copy())}
+def changed(arrays, key, change):
+    return answer({**arrays, key: change(arrays[key].copy())})
 
 
 def with_nan(array):
@@ -45,18 +40,33 @@ def with_nan(array):
     return array
 
 
-def verdict(said, tmp_path, capsys):
-    """(passed, its two lines) of a GPU that says this."""
-    passed = gpu.compared("shallow", Saying(RIGHT), Saying(said), tmp_path)
-    return passed, capsys.readouterr().out.splitlines()
+class Saying:
+    """Caffe on a GPU that says this whatever is asked, or raises it."""
+
+    gpu = True
+
+    def __init__(self, said):
+        self.said = said
+
+    def run(self, *_):
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+    def caffe(self):
+        return self.run()
 
 
-def test_right_to_rounding(tmp_path, capsys):
-    passed, lines = verdict(changed("net/top/fc/0", lambda a: a * np.float32(1 + 1e-5)), tmp_path, capsys)
-    assert passed
-    assert [line[:5] for line in lines] == ["ok   ", "ok   "]
-    assert "2 layers, largest error 1." in lines[0]
-    assert "tolerance 1e-04" in lines[0]
+def lines(capsys):
+    return capsys.readouterr().out.splitlines()
+
+
+def test_right_to_rounding(capsys):
+    other = changed(LAYERS, "net/top/fc/0", lambda a: a * np.float32(1 + 1e-5))
+    assert comparisons.compare_layers(Table(), "Caffe", "shallow", answer(LAYERS), other)
+    layers, gradients = lines(capsys)
+    assert layers.startswith("ok   Caffe") and layers.endswith("1.0e-05  at most 1e-04  fc of 2")
+    assert gradients.startswith("ok   Caffe") and gradients.endswith("conv1/0 of 1")
 
 
 @pytest.mark.parametrize(
@@ -65,23 +75,84 @@ def test_right_to_rounding(tmp_path, capsys):
         ("net/top/fc/0", lambda a: a * 1.001, "layers"),
         ("net/top/fc/0", with_nan, "layers"),
         ("net/top/conv1/0", with_nan, "layers"),
+        ("net/top/conv1/0", lambda a: a[:, 1:], "layers"),
         ("net/param_diff/conv1/0", lambda a: a * 0.5, "gradients"),
         ("net/param_diff/conv1/0", lambda a: a * np.nan, "gradients"),
     ],
 )
-def test_wrong_numbers(key, change, failed, tmp_path, capsys):
-    passed, (layers, gradients) = verdict(changed(key, change), tmp_path, capsys)
-    assert not passed
-    bad, good = (gradients, layers) if failed == "gradients" else (layers, gradients)
-    assert bad.startswith("FAIL") and bad.endswith(key)
-    assert good.startswith("ok")
+def test_wrong_layers(key, change, failed, capsys):
+    table = Table()
+    assert not comparisons.compare_layers(table, "Caffe", "shallow", answer(LAYERS), changed(LAYERS, key, change))
+    bad, good = lines(capsys) if failed == "layers" else reversed(lines(capsys))
+    assert bad.startswith("FAIL Caffe") and key.split("/")[2] in bad
+    assert good.startswith("ok   Caffe")
+    assert json.loads(table.json())["passed"] is False
 
 
-def test_caffe_that_ends_is_a_line(tmp_path, capsys):
+def test_gradients_of_zeros_compare_with_nothing():
+    zeros = changed(LAYERS, "net/param_diff/conv1/0", np.zeros_like)
+    assert not comparisons.compare_layers(Table(), "Caffe", "shallow", zeros, zeros)
+
+
+@pytest.mark.parametrize("key", LAYERS)
+def test_what_is_lacking_has_failed(key):
+    other = answer({name: array for name, array in LAYERS.items() if name != key})
+    assert not comparisons.compare_layers(Table(), "Caffe", "shallow", answer(LAYERS), other)
+    assert not comparisons.compare_layers(Table(), "Caffe", "shallow", answer({}), answer(LAYERS))
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "passed"),
+    [
+        ("t/losses", lambda a: a * np.float32(1 + 5e-4), True),
+        ("t/losses", lambda a: a + np.float32([0, 0, 2e-3]), False),
+        ("t/losses", with_nan, False),
+        ("t/losses", lambda a: a[:2], False),
+        ("t/param_diff/conv1/0", lambda a: a * 1.1, False),
+    ],
+)
+def test_trainings(key, change, passed):
+    found = comparisons.compare_trainings(Table(), "Caffe", "shallow", answer(TRAINING), changed(TRAINING, key, change))
+    assert found is passed
+
+
+def test_a_table_without_a_passed_row_has_not_passed():
+    table = Table()
+    assert not table.passed
+    table.add(Row("port", "TF32", None))
+    assert not table.passed
+    table.add(Row("port", "layers", True, 0.0, 1e-4))
+    assert table.passed
+    table.add(Row("port", "layers", False, np.nan, 1e-4))
+    assert not table.passed
+    assert json.loads(table.json(seconds=1))["rows"][-1]["error"] == "nan"
+
+
+def test_caffe_that_ends_is_a_row(capsys):
     error = CaffeError("python3 ..: exit status 134\nF1 Check failed: error == cudaSuccess (209 vs. 0) no kernel image")
-    passed, lines = verdict(error, tmp_path, capsys)
-    assert not passed
-    assert lines == ["FAIL shallow: F1 Check failed: error == cudaSuccess (209 vs. 0) no kernel image"]
+    assert caffe_checks.guarded(Table(), "Caffe", "shallow layers", Saying(error).caffe) is None
+    (line,) = lines(capsys)
+    assert line.startswith("FAIL Caffe")
+    assert line.endswith("F1 Check failed: error == cudaSuccess (209 vs. 0) no kernel image")
+
+
+LOG = "Use GPU with device ID 0\n" + "".join(f"Iteration {n} (1 iter/s), loss = 9.{n}\n" for n in range(3))
+
+
+@pytest.mark.parametrize(
+    ("said", "passed", "detail"),
+    [
+        (LOG + "Optimization Done.", True, "losses 9.0, 9.1, 9.2"),
+        (LOG, False, "did not end"),
+        (LOG.replace("9.1", "nan") + "Optimization Done.", False, "expected finite losses"),
+        (LOG.replace("Iteration 2", "iteration") + "Optimization Done.", False, "expected finite losses"),
+        (LOG.replace("Use GPU", "") + "Optimization Done.", False, "Use GPU with device ID"),
+    ],
+)
+def test_the_original_s_script(said, passed, detail, monkeypatch, capsys):
+    monkeypatch.setattr(caffe_checks, "upstream_folder", lambda folder: None)
+    assert caffe_checks.check_upstream(Table(), Saying(said), "the GPU") is passed
+    assert detail in lines(capsys)[0]
 
 
 @pytest.mark.parametrize(
@@ -91,21 +162,48 @@ def test_caffe_that_ends_is_a_line(tmp_path, capsys):
 def test_no_gpu_says_what_to_install(smi, advice, monkeypatch, capsys):
     monkeypatch.setattr(gpu.shutil, "which", lambda _: smi)
     error = docker.errors.APIError("500", explanation='could not select device driver "" with capabilities: [[gpu]]')
-    assert not gpu.sees_gpu(Saying(error))
-    first, second = capsys.readouterr().out.splitlines()
-    assert first == 'FAIL a GPU in the container: could not select device driver "" with capabilities: [[gpu]]'
-    assert advice in second
+    assert not gpu.sees_gpu(Table(), Saying(error))
+    (line,) = lines(capsys)
+    assert line.startswith("FAIL device")
+    assert 'could not select device driver "" with capabilities: [[gpu]]; ' in line
+    assert advice in line
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(gpu.shutil, "which", lambda _: None)
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
 
 
 @pytest.mark.parametrize(
     ("labels", "said"), [({}, "not there"), ({gpu.build.SOURCE: "0"}, "made from other files than these")]
 )
-def test_image_that_is_missing_or_stale(labels, said, monkeypatch, capsys):
+def test_image_that_is_missing_or_stale(labels, said, no_gpu, monkeypatch, capsys):
     monkeypatch.setattr(gpu.engine, "answering", lambda: object())
     monkeypatch.setattr(gpu.build, "labels", lambda *_: labels)
-    monkeypatch.setattr(gpu.shutil, "which", lambda _: None)
     assert gpu.main([]) == 1
-    first, second = capsys.readouterr().out.splitlines()
-    assert said in first
-    assert "docker/build.py --gpu" in first
-    assert "no NVIDIA driver here" in second
+    first, second = lines(capsys)
+    assert "a GPU for PyTorch" in first
+    assert said in second
+    assert "docker/build.py --gpu" in second
+
+
+@pytest.mark.parametrize(
+    ("cuda", "advice"), [("13.0", "no NVIDIA driver here (no nvidia-smi)"), (None, "is built without CUDA")]
+)
+def test_port_only_without_a_gpu(cuda, advice, no_gpu, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(gpu.torch.version, "cuda", cuda)
+    assert gpu.main(["--port-only", "--json", str(tmp_path / "table.json")]) == 1
+    (line,) = lines(capsys)
+    assert line.startswith("FAIL device") and advice in line
+    assert json.loads((tmp_path / "table.json").read_text())["passed"] is False
+
+
+def test_the_port_on_the_cpu(tmp_path, capsys):
+    """The whole of it but VGG-16, Caffe and the compiler."""
+    arguments = ["--port-only", "--cpu", "--nets", "shallow", "--no-compile", "--json", str(tmp_path / "table.json")]
+    assert gpu.main(arguments) == 0, capsys.readouterr().out
+    found = json.loads((tmp_path / "table.json").read_text())
+    cases = {row["case"] for row in found["rows"] if row["passed"]}
+    names = ("layers", "gradients, median", "scores", "bf16", "losses of 1", "update, median")
+    assert cases == {f"shallow {name}" for name in names}

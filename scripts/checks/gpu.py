@@ -1,122 +1,181 @@
-"""Caffe on the GPU against the same binary on the CPU: every layer of Shallow and VGG-16, and their gradients.
+"""On a machine with an NVIDIA GPU: is Caffe right on it, and the port? Minutes.
 
-Expected: layers within FORWARD of the largest value (float32 sums in another order, TF32 off), gradients within
-BACKWARD in the median (a single one may differ more: rounding decides a pooling tie, parity_tests/test_gradients.py).
+Compared are Caffe on the GPU with Caffe on the CPU (layers, gradients, a solver step; Shallow and VGG-16), the port on
+the GPU with both Caffe on the GPU and the port on the CPU (TF32 off), and how far TF32, bfloat16 and torch.compile are
+from float32. The original's own training script runs for two iterations. Exit status 0: all is right, 1: it is not, or
+something is missing.
 """
 
 import argparse
+import platform
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+import caffe_checks
 import docker
-import numpy as np
+import torch
+from port_checks import check_port
+from questions import CROPS, LayersQuestion
+from rows import Row, Table
 
 import build
 import engine
+import sample_training
 from caffe_client import CaffeError, Live
-from sample_networks import deploy_text, photograph_crops, random_caffemodel, with_batch
+from rankiqa.cli.arguments import usable_device
 
 IMAGE = "caffe_ref:gpu"
-FORWARD, BACKWARD = 1e-4, 1e-2
-NETS = {"shallow": (8, 227, "fc1_m"), "vgg16": (4, 224, "fc8_m")}  # crops, their size, the output
-
-
-def show(passed, text):
-    print(f"{'ok  ' if passed else 'FAIL'} {text}", flush=True)
-    return passed
-
-
-def last_words(error):
-    """The last line of the engine's or Caffe's own message."""
-    return (getattr(error, "explanation", None) or str(error)).strip().splitlines()[-1]
+DRIVER = "a driver of CUDA 11.8 or newer (520.61)"
 
 
 def missing():
     """What to install where no container gets a GPU: the driver, or else what gives it to containers."""
     if shutil.which("nvidia-smi") is None:
-        return "no NVIDIA driver here (no nvidia-smi): install one, 460 or newer, and nvidia-container-toolkit"
+        return f"no NVIDIA driver here (no nvidia-smi): install {DRIVER}, and nvidia-container-toolkit"
     return (
         "nvidia-smi is here: see that it lists a GPU, install nvidia-container-toolkit, then"
         " `sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker`"
     )
 
 
-def largest(errors):
-    """(largest error, its key); a nan is the largest."""
-    key = max(errors, key=lambda name: np.inf if np.isnan(errors[name]) else errors[name])
-    return errors[key], key
+def devices():
+    """Each GPU as nvidia-smi names it: name, driver, compute capability, memory."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap,memory.total", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.stdout.strip().splitlines() if done.returncode == 0 else []
 
 
-def sees_gpu(gpu):
+def no_gpu_for_torch():
+    """Why PyTorch has no GPU; "" where it has one."""
+    if torch.cuda.is_available():
+        return ""
+    if torch.version.cuda is None:
+        return f"PyTorch {torch.__version__} is built without CUDA: install another of its wheels"
+    if not devices():
+        return f"{missing()}; --cpu shows what is checked"
+    return f"PyTorch {torch.__version__} (CUDA {torch.version.cuda}) does not see it: its driver may be too old"
+
+
+def check_device(table, device):
+    """Rows that say what all this runs on; returns whether it can run."""
+    for number, line in enumerate(devices()):
+        table.add(Row("GPU and driver", f"number {number}", None, detail=line))
+    if device == "cpu":
+        return table.add(Row("device", "CPU", None, detail=f"{platform.processor() or platform.machine()}"))
+    why = no_gpu_for_torch()
+    if why:
+        return table.add(Row("device", "a GPU for PyTorch", False, detail=why))
+    try:
+        device = usable_device(device)
+    except ValueError as error:
+        return table.add(Row("device", "a GPU for PyTorch", False, detail=str(error)))
+    name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+    detail = f"{name}, sm_{capability[0]}{capability[1]}; PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
+    return table.add(Row("device", "a GPU for PyTorch", True, detail=detail))
+
+
+def sees_gpu(table, gpu):
     """Does Caffe see a GPU? Its own words otherwise, and what to install."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             said = gpu.run(["caffe", "device_query", "-gpu", "0"], folder)
     except (docker.errors.APIError, CaffeError) as error:
-        show(False, f"a GPU in the container: {last_words(error)}")
-        print(f"     {missing()}")
+        words = caffe_checks.last_words(error)
+        table.add(Row("device", "a GPU in the container", False, detail=f"{words}; {missing()}"))
         return False
     name = next((line.split(":")[-1].strip() for line in said.splitlines() if "Name:" in line), "unknown")
-    return show(True, f"a GPU in the container: {name}")
+    return table.add(Row("device", "a GPU in the container", True, detail=name))
 
 
-def compare(arch, cpu, gpu, folder):
-    """One net on both: every layer's output, every parameter's gradient."""
-    number, side, output = NETS[arch]
-    path = random_caffemodel(Path(folder, f"{arch}.caffemodel"), arch)
-    files = {"deploy.prototxt": with_batch(deploy_text(arch), number), "w.caffemodel": path}
-    arrays = {"data": photograph_crops(number, side), "ones": np.ones((number, 1), np.float32)}
-    job = {"name": "net", "kind": "forward", "net": "deploy.prototxt", "weights": "w.caffemodel"}
-    job.update(inputs={"data": "data"}, top_diffs={output: "ones"}, backward=True)
-    job["return"] = ["tops", "param_diffs"]
-    on_cpu, on_gpu = (who.ask(f"gpu_check/{arch}", [job], arrays, files) for who in (cpu, gpu))
-    layers = {key: on_cpu.error(key, on_gpu.array(key)) for key in on_cpu if "/top/" in key}
-    error, where = largest(layers)
-    text = f"{arch}: {len(layers)} layers, largest error {error:.1e} (tolerance {FORWARD:.0e}) in {where}"
-    passed = show(error <= FORWARD, text)
-    medians = {}
-    for key in on_cpu:
-        if "/param_diff/" in key:
-            a, b = on_cpu.array(key).astype(np.float64), on_gpu.array(key)
-            medians[key] = np.median(np.abs(a - b)) / (np.abs(a).mean() or 1)
-    error, where = largest(medians)
-    text = f"{arch}: {len(medians)} gradients, largest median error {error:.1e} (tolerance {BACKWARD:.0e}) in {where}"
-    return show(error <= BACKWARD, text) and passed
-
-
-def compared(arch, cpu, gpu, folder):
-    """compare(), where a run that Caffe ends is a check that failed."""
-    try:
-        return compare(arch, cpu, gpu, folder)
-    except (docker.errors.APIError, CaffeError) as error:
-        return show(False, f"{arch}: {last_words(error)}")
-
-
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cpu", action="store_true", help="the CPU against itself, to see what is checked")
-    options = parser.parse_args(argv)
+def both_caffes(table, options):
+    """(Caffe on the CPU, Caffe on the GPU), or None after a row that says what is missing."""
     try:
         client, why = engine.answering(), f"none answers; {engine.how_to()}"
     except engine.NoEngine as error:
         client, why = None, str(error)
+    hint = "--port-only leaves Caffe out"
     if client is None:
-        show(False, f"a Docker engine: {why}")
-        return 1
-    if not build.up_to_date(client, IMAGE, build.AUTO):
-        state = "made from other files than these" if build.labels(client, IMAGE) else "not there"
-        show(False, f"the image {IMAGE}: {state}; .venv/bin/python docker/build.py --gpu makes it")
-        if not options.cpu:
-            print(f"     and then: {missing()}")
-        return 1
-    cpu, gpu = Live(client, image=IMAGE), Live(client, image=IMAGE, gpu=not options.cpu)
-    if not options.cpu and not sees_gpu(gpu):
-        return 1
+        table.add(Row("device", "a Docker engine", False, detail=f"{why}; {hint}"))
+        return None
+    known = build.labels(client, options.image)
+    if not known or (options.image == IMAGE and not build.up_to_date(client, IMAGE, build.AUTO)):
+        state = "made from other files than these" if known else "not there"
+        detail = f"{state}; .venv/bin/python docker/build.py --gpu makes it; {hint}"
+        table.add(Row("device", f"the image {options.image}", False, detail=detail))
+        return None
+    cpu = Live(client, image=options.image, environment={"CAFFE_SOLVER": caffe_checks.SOLVER})
+    gpu = Live(client, image=options.image, environment=cpu.environment, gpu=not options.cpu)
+    if not options.cpu and not sees_gpu(table, gpu):
+        return None
+    inside = known.get(build.UPSTREAM, "none") != "none"
+    return cpu, gpu, inside
+
+
+def run_checks(table, options, folder):
+    """All checks, in the order of what they need."""
+    device = "cpu" if options.cpu else options.device
+    can_run = check_device(table, device)
+    caffes = None if options.port_only else both_caffes(table, options)
+    if not can_run and caffes is None:
+        return
+    sample_training.make_images(folder, train=2, test=2)
+    quick = options.cpu  # the CPU trains VGG-16 for a minute an iteration: only the first of --nets is trained
+    questions = [LayersQuestion(arch, folder, few=quick) for arch in options.nets]
+    ports = check_port(table, questions, folder, device, quick, options.compile) if can_run else {}
+    if caffes is None:
+        return
+    cpu, gpu, inside = caffes
+    name = "the CPU" if options.cpu else "the GPU"
+    archs = options.nets[: 1 if quick else None]
+    answers = caffe_checks.check_layers(table, questions, cpu, gpu, name)
+    caffe_checks.check_against_port(table, questions, answers, ports, name, device)
+    del answers, ports
+    caffe_checks.check_training(table, archs, folder, cpu, gpu, name)
+    if can_run:
+        steps = options.iterations
+        caffe_checks.check_trainings_against_port(table, archs, folder, gpu, name, device, steps)
+    if inside:
+        caffe_checks.check_upstream(table, gpu, name)
+    else:
+        table.add(
+            Row(f"the original on {name}", caffe_checks.SCRIPT, None, detail="not in this image: build.py --from")
+        )
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="gpu_check", description=__doc__.splitlines()[0])
+    parser.add_argument("--cpu", action="store_true", help="the CPU against itself, to see what is checked")
+    parser.add_argument("--port-only", action="store_true", help="without Caffe, which needs Docker")
+    parser.add_argument("--device", default="cuda", help="of the port: cuda (default), cuda:1 ..; Caffe takes cuda:0")
+    parser.add_argument("--nets", nargs="+", choices=list(CROPS), default=list(CROPS), metavar="NET",
+                        help="shallow, vgg16 (default: both)")  # fmt: skip
+    parser.add_argument("--iterations", type=int, default=20, metavar="N",
+                        help="of the training in which the port is held to Caffe (default 20)")  # fmt: skip
+    parser.add_argument("--no-compile", dest="compile", action="store_false", help="without torch.compile")
+    parser.add_argument(
+        "--image", default=IMAGE, help=f"Caffe's image (default {IMAGE}); another's age is not looked at"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON, too")
+    options = parser.parse_args(argv)
+    if options.iterations < 1:
+        parser.error(f"--iterations: expected 1 or more, got {options.iterations}")
+    if options.json and not options.json.resolve().parent.is_dir():
+        parser.error(f"--json {options.json}: expected a file in a folder that exists")
+    table, start = Table(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rankiqa-gpu-") as folder:
-        passed = [compared(arch, cpu, gpu, folder) for arch in NETS]
-    return 0 if all(passed) else 1
+        run_checks(table, options, folder)
+    seconds = round(time.monotonic() - start, 1)
+    if options.json:
+        more = {"device": "cpu" if options.cpu else options.device, "gpus": devices(), "seconds": seconds}
+        options.json.write_text(table.json(torch=torch.__version__, cuda=torch.version.cuda, **more))
+    print(f"gpu_check: {'all right' if table.passed else 'NOT right'} after {seconds:.0f} s", file=sys.stderr)
+    return 0 if table.passed else 1
 
 
 if __name__ == "__main__":

@@ -156,7 +156,8 @@ def _add_experiments(one: argparse.ArgumentParser) -> None:
                        help="of --pairs all: the mildest level below other types' pristine images")  # fmt: skip
     group.add_argument("--loss-mean", choices=recipe.MEANS, default=recipe.MEANS[0],
                        help="what the sum over the pairs is divided by (default images: the original's)")  # fmt: skip
-    group.add_argument("--amp", choices=(recipe.BF16,), help="run the network in bfloat16")
+    group.add_argument("--amp", choices=(recipe.TF32, recipe.BF16),
+                       help="run the network in bfloat16, or in float32 that a GPU may multiply as TF32")  # fmt: skip
     group.add_argument("--compile", action="store_true", help="run the network through torch.compile")
     group.add_argument("--channels-last", action="store_true", help="keep weights and crops in channels-last memory")
 

@@ -131,6 +131,7 @@ def minibatches(
     workers: int = 0,
     cache_mb: int = 0,
     start: int = 0,
+    pinned: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Minibatches without end: (crops float32 (N, 3, crop, crop) as the network takes them, labels float32 (N,)).
 
@@ -143,6 +144,7 @@ def minibatches(
         workers: Processes that read images; the minibatches are the same for any number.
         cache_mb: Decoded images to keep, in each worker.
         start: Minibatches to pass over.
+        pinned: Whether they are in pinned memory, from which a GPU copies while the CPU goes on; needs CUDA.
 
     Raises:
         DataError: For an image that cannot be used, or when a worker has ended (killed for its memory, say).
@@ -158,6 +160,7 @@ def minibatches(
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=_leave_signals,
+        pin_memory=pinned,
         generator=torch.Generator(),  # its own: torch's global random numbers are the network's
     )
     batches = _started(loader)

@@ -14,8 +14,8 @@ from rankiqa.data.lists import ImageList
 from rankiqa.data.minibatches import Crops
 from rankiqa.experiments.settings import LEVELS, TYPES
 from rankiqa.losses import pair_ranking_loss
+from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.scorer import Scorer
-from rankiqa.scoring.modes import evaluating, full_float32
 
 CHUNK = 24  # crops in one forward pass
 

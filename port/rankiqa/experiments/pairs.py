@@ -102,11 +102,11 @@ class HardestPairs(Trainer):
         self.optimizer.zero_grad()
         crops, labels = self._next(TRAIN)
         self.forward.train_mode()
-        with torch.no_grad(), self.forward.own_random():
+        with torch.no_grad(), self.forward.running():
             first, second = self.forward(crops).view(-1, 2).unbind(1)
         hardest = (first - second).argsort()[: self.preset.size // 2]
         rows = torch.stack((2 * hardest, 2 * hardest + 1), 1).flatten()
-        with self.forward.own_random():
+        with self.forward.running():
             loss = self.task.loss(self.forward(crops[rows]), labels[rows])
             loss.backward()
         self.last_output = np.float32(loss.item())

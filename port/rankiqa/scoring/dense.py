@@ -23,9 +23,9 @@ from rankiqa.caffe.layers import MaxPool2d
 from rankiqa.data.crops import check_image, take_crops
 from rankiqa.data.images import ImageError
 from rankiqa.data.input_spec import InputSpec
+from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.network import FLATTEN, Network
 from rankiqa.models.scorer import Scorer
-from rankiqa.scoring.modes import evaluating, full_float32
 
 TILE = 1024  # pixels by which a tile's side may exceed the crop: bounds the memory for large images
 

@@ -18,13 +18,13 @@ from torch import Tensor
 from rankiqa.caffe.layers import LRN
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.json_text import parse_json
+from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.network import Network
 from rankiqa.models.scorer import Scorer
 from rankiqa.models.weights import digest
 from rankiqa.scoring.blocked_layout import BlockedLayout, SameBits, can_block
 from rankiqa.scoring.dense import DenseScore, dense_forward, dense_head, score_dense
 from rankiqa.scoring.exported_engines import OnnxRuntimeEngine, OpenVinoEngine, cache_folder
-from rankiqa.scoring.modes import evaluating, full_float32
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 PRECISIONS = ("fp32", "bf16")
@@ -101,7 +101,7 @@ class TorchEngine:
     def scores(self, crops: Tensor) -> Tensor:
         """Outputs (N,) for crops (N, 3, crop, crop)."""
         with torch.inference_mode(), evaluating(self.model), full_float32():
-            return self.forward(crops.to(self.device)).squeeze(1)
+            return self.forward(crops.to(self.device, non_blocking=True)).squeeze(1)
 
     def dense(self, image: np.ndarray) -> DenseScore:
         """The dense scores of an image, uint8 (H, W, 3) RGB."""
@@ -146,7 +146,8 @@ class TorchBfloat16Engine:
         return score_dense(self.model, image, forward=lambda x: dense_forward(network, self._taken(x)).float())
 
     def _taken(self, x: Tensor) -> Tensor:
-        return x.to(self.device, torch.bfloat16, memory_format=torch.channels_last)
+        x = x.to(self.device, non_blocking=True)  # in float32: a GPU rounds it, not the CPU
+        return x.to(torch.bfloat16, memory_format=torch.channels_last)
 
 
 class CheckedEngine:

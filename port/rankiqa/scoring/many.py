@@ -196,6 +196,8 @@ def read(source: ImageSource, settings: ScoreSettings, model: Scorer) -> ReadIma
 def passes(pixels: np.ndarray, settings: ScoreSettings, model: Scorer) -> Iterable[Tensor]:
     """The crops of each forward pass: those of `rankiqa.score`. Raises ImageError for a small image."""
     made = single.passes(model, pixels, settings.crops, settings.seed)
+    if next(model.parameters()).device.type == "cuda":  # a GPU copies from pinned memory while the CPU goes on
+        made = (crops.pin_memory() for crops in made)
     return list(made) if settings.crops <= CUT_AHEAD else made
 
 

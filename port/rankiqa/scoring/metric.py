@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.data.views import View
+from rankiqa.models.modes import full_float32
 from rankiqa.models.sampling import sampling_of_network
 from rankiqa.models.weights import load
-from rankiqa.scoring.modes import full_float32
 from rankiqa.scoring.score import CHUNK, check_settings, views_of
 
 RANGE_SLACK = 1e-6  # beyond 0..1: what rounding leaves of a conversion to float

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from rankiqa.caffe.layers import EMPTY, MaxPool2d
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.extras import need
+from rankiqa.models.modes import evaluating
 from rankiqa.models.network import FLATTEN, Network
 from rankiqa.models.scorer import Scorer
-from rankiqa.scoring.modes import evaluating
 
 INPUT, EXAMPLES = "data", 2  # the input's name is Caffe's; a batch of 2: torch.export takes 1 for a constant
 OLDEST = "2.5"  # torch.onnx.export has dynamo= and dynamic_shapes=

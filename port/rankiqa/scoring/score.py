@@ -11,10 +11,10 @@ from torch import Tensor
 
 from rankiqa.data.crops import check_image, cut, take_crops
 from rankiqa.data.views import View, views
+from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.sampling import CROPS as CROPS
 from rankiqa.models.sampling import sampling_of_network
 from rankiqa.models.scorer import Scorer
-from rankiqa.scoring.modes import evaluating, full_float32
 
 CHUNK = 10  # crops in one forward pass: bounds the memory, and is fixed so that a score does not depend on it
 

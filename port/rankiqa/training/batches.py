@@ -29,6 +29,7 @@ class Batches:
         workers: Processes that read images.
         cache_mb: Decoded images to keep in memory, in each worker.
         share: The rows of each minibatch that this process reads; None: all.
+        pinned: Whether they are in pinned memory, from which a GPU copies while the CPU goes on.
 
     Attributes:
         seen: {phase: minibatches taken}; those that workers have read ahead are not among them.
@@ -37,11 +38,13 @@ class Batches:
     def __init__(
         self, task: Task, model: Scorer, lists: dict[str, Source | None], *, seed: int, quirks: Quirks,
         workers: int = 0, cache_mb: int = 0, share: Share | None = None,
+        pinned: bool = False,
     ):  # fmt: skip
         self.lists, self.seen = lists, {TRAIN: 0, TEST: 0}
         self._model, self._share = model, share
         self._order = partial(task.order, seed=seed, quirks=quirks)
-        self._options: dict[str, Any] = {"seed": seed, "quirks": quirks, "workers": workers, "cache_mb": cache_mb}
+        self._options: dict[str, Any] = {"seed": seed, "quirks": quirks, "workers": workers, "cache_mb": cache_mb,
+                                         "pinned": pinned}  # fmt: skip
         self._running: dict[str, Iterator] = {}
 
     def next(self, phase: str) -> tuple[Tensor, Tensor]:

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rankiqa.models import modes
 from rankiqa.models.network import Network
 from rankiqa.models.scorer import Scorer
 from rankiqa.training.distributed import Share
-from rankiqa.training.recipe import BF16, Recipe
+from rankiqa.training.recipe import BF16, TF32, Recipe
 
 
 class ForwardPass:
@@ -68,14 +69,28 @@ class ForwardPass:
     def __call__(self, crops: Tensor) -> Tensor:
         """Scores, float32 (N,), of crops (N, 3, crop, crop); of a share's rows, the scores of the whole minibatch."""
         crops = crops.contiguous(memory_format=self._layout)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision == BF16):
+        with self.float32(), torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision == BF16):
             scores = self._run(crops)
         scores = scores.squeeze(1).float()
         return scores if self.share is None else self.share.gather(scores)
 
     @contextlib.contextmanager
-    def own_random(self) -> Iterator[None]:
-        """Inside, torch's random numbers come from the training's stream; the caller's are as before afterwards."""
+    def running(self) -> Iterator[None]:
+        """For a forward pass in train mode and its backward pass: float32 as the recipe says, and the own randomness.
+
+        torch's random numbers come from the training's stream inside; the caller's are as before afterwards.
+        """
+        with self.float32(), self._own_random():
+            yield
+
+    def float32(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, a GPU multiplies as the recipe says: in full float32, unless that allows TF32."""
+        if self._device.type == "cpu":
+            return contextlib.nullcontext()
+        return modes.float32_products(modes.TF32 if self.recipe.precision == TF32 else modes.IEEE)
+
+    @contextlib.contextmanager
+    def _own_random(self) -> Iterator[None]:
         if not self.draws_from_torch:
             yield
             return

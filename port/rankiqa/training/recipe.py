@@ -8,8 +8,8 @@ CAFFE, SGD, ADAMW = "caffe", "sgd", "adamw"
 OPTIMIZERS = (CAFFE, SGD, ADAMW)
 STEP, COSINE, ONE_CYCLE, CONSTANT = "step", "cosine", "onecycle", "constant"
 SCHEDULES = (STEP, COSINE, ONE_CYCLE, CONSTANT)
-FP32, BF16 = "fp32", "bf16"
-PRECISIONS = (FP32, BF16)
+FP32, TF32, BF16 = "fp32", "tf32", "bf16"
+PRECISIONS = (FP32, TF32, BF16)
 SAME_TYPE, SAME_IMAGE, ALL_TYPES = "type", "same-image", "all"
 PAIRS = (SAME_TYPE, SAME_IMAGE, ALL_TYPES)
 MEANS = ("images", "pairs")
@@ -24,7 +24,8 @@ class Recipe:
         schedule: Of the learning rate: "step" (the preset's gamma and stepsize), "cosine" (to 0 at max_iter),
             "onecycle" (up for 30% of max_iter, then down) or "constant".
         warm_up: Iterations in which the rate rises from a hundredth, before the schedule begins; not with "onecycle".
-        precision: "fp32", or "bf16": the network runs under torch.autocast; weights and loss stay float32.
+        precision: "fp32"; "tf32": a GPU that can may round the factors of products to ten bits; or "bf16": the network
+            runs under torch.autocast; weights and loss stay float32.
         freeze_batch_norm: Whether batch norm keeps its running statistics and normalises by them; its scale and shift
             are trained.
         compile: Whether the network runs through torch.compile.

@@ -88,7 +88,7 @@ class Trainer:
         self.share = Share.of(ranks, preset.size, task.group)
         self.batches = Batches(
             task, model, self.lists, seed=seed, quirks=quirks, workers=workers, cache_mb=cache_mb,
-            share=self.share,
+            share=self.share, pinned=self.device.type == "cuda",
         )  # fmt: skip
         self.callbacks = list(callbacks)
         self.recipe, self.forward = recipe, ForwardPass(model, recipe, seed, self.share)
@@ -220,7 +220,7 @@ class Trainer:
         total = np.float32(0)
         for _ in range(self.settings.iter_size):
             crops, labels = self._next(TRAIN)
-            with self.forward.own_random():
+            with self.forward.running():
                 loss = self.task.loss(self.forward(crops), labels)
                 loss.backward()
             self.last_output = np.float32(loss.item())
@@ -243,7 +243,7 @@ class Trainer:
 
     def _next(self, phase: str) -> tuple[Tensor, Tensor]:
         crops, labels = self.batches.next(phase)
-        crops, labels = crops.to(self.device), labels.to(self.device)
+        crops, labels = (part.to(self.device, non_blocking=True) for part in (crops, labels))
         return crops, labels if self.share is None else self.share.gather(labels)
 
     def _is_to_stop(self) -> bool:
@@ -265,7 +265,7 @@ class Trainer:
         if p.display and self.iteration % p.display == 0:
             self.forward.train_mode()
             crops, labels = self._next(TRAIN)
-            with self.forward.own_random():
+            with self.forward.running():
                 loss = np.float32(self.task.loss(self.forward(crops), labels).item())
             self._call("on_last_loss", self.smoothed.add(loss))
         if self._test_is_due():

@@ -1,6 +1,6 @@
-"""Modes that hold while something is scored: eval mode of a model, full float32. Safe from several threads.
+"""Modes that hold for a while: eval mode of a model, full float32. Safe from several threads.
 
-Threads that score at once share a mode: the first sets it, and the last puts back what was before.
+Threads that want a mode at once share it: the first sets it, and the last puts back what was before.
 """
 
 from __future__ import annotations
@@ -61,26 +61,39 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         yield
 
 
+IEEE, TF32 = "ieee", "tf32"
+
+
 @contextlib.contextmanager
-def full_float32() -> Iterator[None]:
-    """TF32, which PyTorch allows for convolutions on a GPU, is off for a while."""
+def float32_products(kind: str) -> Iterator[None]:
+    """How a GPU multiplies float32 matrices and convolves, for a while.
+
+    Args:
+        kind: "ieee": in full float32, as Caffe does; "tf32": with factors rounded to ten bits, on GPUs that can.
+    """
+    assert kind in (IEEE, TF32)
 
     def enter() -> Callable[[], None]:
         if hasattr(torch.backends.cudnn, "conv"):
             switches = ((torch.backends.cuda.matmul, "fp32_precision"), (torch.backends.cudnn.conv, "fp32_precision"))  # pyright: ignore  torch defines it by hand
-            off = "ieee"
+            value: str | bool = kind
         else:  # before PyTorch 2.9, which refuses a mixture of the old names and the new
             switches = ((torch.backends.cuda.matmul, "allow_tf32"), (torch.backends.cudnn, "allow_tf32"))
-            off = False
+            value = kind == TF32
         before = [getattr(owner, name) for owner, name in switches]
         for owner, name in switches:
-            setattr(owner, name, off)
+            setattr(owner, name, value)
 
         def restore() -> None:
-            for (owner, name), value in zip(switches, before, strict=True):
-                setattr(owner, name, value)
+            for (owner, name), old in zip(switches, before, strict=True):
+                setattr(owner, name, old)
 
         return restore
 
-    with _shared("full_float32", enter):
+    with _shared(("float32", kind), enter):
         yield
+
+
+def full_float32() -> contextlib.AbstractContextManager[None]:
+    """TF32, which PyTorch allows for convolutions on a GPU, is off for a while."""
+    return float32_products(IEEE)
