@@ -40,6 +40,10 @@ def pytest_addoption(parser):
         default=IMAGE,
         help="the image to ask (caffe_ref:gpu: the CPU path of the CUDA build); another than the default is not built",
     )
+    group.addoption(
+        "--device",
+        help="where the tests marked gpu compute (default: cuda, or they are skipped); cpu: to see that they run",
+    )
     group.addoption("--record", action="store_true", help="keep live Caffe's answers under parity_tests/recorded")
     group.addoption("--parity-report", metavar="FILE", help="write every comparison as JSON")
     group.addoption("--file-times", action="store_true", help="write each test file's time into parity_tests/README.md")
@@ -168,6 +172,17 @@ def _begin_early(request, worker_id):
     wanted = any("early_trainings" in item.fixturenames for item in request.session.items)
     if wanted and worker_id in ("master", "gw0"):
         request.getfixturevalue("early_trainings")
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """Where the tests marked gpu compute; they are skipped where there is no GPU and no --device names another."""
+    import torch
+
+    name = request.config.getoption("--device")
+    if name is None and not torch.cuda.is_available():
+        pytest.skip("no GPU that PyTorch can use (--device cpu runs these on the CPU)")
+    return torch.device(name or "cuda")
 
 
 @pytest.fixture

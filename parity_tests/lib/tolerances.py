@@ -2,6 +2,7 @@
 
 EXACT = 0.0  # bytes, weights, indices: nothing is computed
 LAYER = 1e-5  # of max|Caffe's blob|: float32 sums taken in another order (GEMM, LRN)
+LAYER_ON_GPU = 1e-4  # the same with a GPU's sums, in yet another order, of any of its convolution algorithms
 GRADIENT = 1e-4  # of max|Caffe's gradient|: the same through a whole backward pass
 # Median error of a gradient over its mean size, where each engine decides near-ties by its own rounding: no parameter's
 # gradient is compared value by value there, since one tie moves single values (test_gradients.py)

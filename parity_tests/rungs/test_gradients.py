@@ -19,6 +19,7 @@ import rankiqa
 from caffe_client import Difference, Live
 from lib.tolerances import GRADIENT, LAYER, TYPICAL_GRADIENT
 from rankiqa.caffe.layers import MaxPool2d
+from rankiqa.models.modes import full_float32
 from sample_networks import converted, deploy_text, photograph_crops, random_caffemodel, with_batch
 
 # arch, net, (distortions, levels, images) of the ranking loss
@@ -97,7 +98,7 @@ def _gradients(model, loss):
     model.zero_grad()
     loss.backward()
     return {
-        f"{name}/{k}": module.get_parameter(part).grad.numpy()
+        f"{name}/{k}": module.get_parameter(part).grad.cpu().numpy()
         for name, module in model.named_children()
         for k, part in enumerate(("weight", "bias"))
         if part in dict(module.named_parameters())
@@ -130,6 +131,21 @@ def test_every_parameter(question, caffe, parity, arch, like, sizes, loss):
     parity.check("gradients", f"{case}: choices differ between values this close", apart, LAYER)
     for name, grad in _gradients(model, _port_loss(loss, out, labels, sizes)).items():
         parity.check("gradients", f"{case} {name}", answer.error(f"net/param_diff/{name}", grad), GRADIENT)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("arch", "like", "sizes"), TRAINED[:2])
+def test_every_parameter_on_the_device(question, parity, device, arch, like, sizes):
+    """Against Caffe on the CPU, typical values; the wrong variant lacks the division by N."""
+    model, x, labels, answer = question(arch, like, sizes, "ranking")
+    model, x = model.to(device), x.to(device)
+    with full_float32():
+        found = _gradients(model, _port_loss("ranking", model(x), labels, sizes))
+    for name, grad in found.items():
+        error = _typical(answer, f"net/param_diff/{name}", grad)
+        parity.check("gradients", f"{arch} {name} on {device.type}, typical value", error, TYPICAL_GRADIENT)
+    wrong = _typical(answer, "net/param_diff/conv1/0", found["conv1/0"] * len(x))
+    parity.must_fail("gradients", f"wrong: {arch} on {device.type}, not divided by N", wrong, TYPICAL_GRADIENT)
 
 
 def _adjacent_only(out, sizes):

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.func import functional_call
 
-from lib.tolerances import EXACT, LAYER
+from lib.tolerances import EXACT, LAYER, LAYER_ON_GPU
 from rankiqa.caffe.layers import MaxPool2d
+from rankiqa.models.modes import full_float32
 from sample_networks import converted, deploy_text, photograph_crops, random_caffemodel, with_batch
 
 SLOW = pytest.mark.slow
@@ -62,6 +64,23 @@ def test_every_layer(nets, parity, arch, like, batch):
         layer, k = name.split("/")
         value = model.state_dict()[f"{layer}.{('weight', 'bias')[int(k)]}"].numpy()
         parity.check("bytes", f"{arch} {like} {name} as Caffe loads it", answer.error(key, value), EXACT)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("arch", ["shallow", "alexnet", pytest.param("vgg16", marks=SLOW)])
+def test_every_layer_on_the_device(nets, parity, device, arch):
+    """Against Caffe on the CPU; the wrong variant has weights of bfloat16."""
+    model, crops, answer = nets(arch, "live-rank", 1 if arch == "vgg16" else 2)
+    model, crops = copy.deepcopy(model).to(device), torch.from_numpy(crops).to(device)
+    with torch.inference_mode(), full_float32():
+        ours = model.forward_layers(crops)
+        rounded = {name: value.bfloat16().float() for name, value in model.state_dict().items()}
+        wrong = functional_call(model, rounded, crops)
+    for name, blob in ours.items():
+        error = answer.error(f"net/top/{name}/0", blob.cpu().numpy())
+        parity.check("layers", f"{arch} {name} on {device.type}", error, LAYER_ON_GPU)
+    error = answer.error(f"net/top/{model.head}/0", wrong.cpu().numpy())
+    parity.must_fail("layers", f"wrong: {arch} with weights of bfloat16 on {device.type}", error, LAYER_ON_GPU)
 
 
 @pytest.mark.parametrize(("arch", "like", "batch"), NETS)

@@ -11,6 +11,7 @@ import rankiqa
 from lib.drift import in_words
 from lib.tolerances import EXACT, STEP, STEPS_300
 from rankiqa.caffe.sgd import CaffeSGD, LearningRate
+from rankiqa.models.modes import full_float32
 
 # A weight of 0, an input of 1, a loss that is the output: the gradient is 1 and the update is the rate itself.
 RATE_NET = """
@@ -89,7 +90,9 @@ CASES = {
 
 
 class Problem:
-    """The same fixed batch and start for Caffe and PyTorch."""
+    """The same fixed batch and start for Caffe and PyTorch, which computes at `place`."""
+
+    place = torch.device("cpu")
 
     def __init__(self):
         rng = np.random.default_rng(4)
@@ -102,11 +105,11 @@ class Problem:
         net = nn.ModuleDict({"fc6": nn.Linear(12, 20), "fc8_m": nn.Linear(20, 1)})
         arrays = {key.replace("/0", ".weight").replace("/1", ".bias"): v for key, v in self.start.items()}
         net.load_state_dict({key: torch.from_numpy(v.copy()) for key, v in arrays.items()})
-        return net
+        return net.to(self.place)
 
     def loss(self, net):
-        hidden = torch.tanh(net["fc6"](torch.from_numpy(self.data)))
-        return rankiqa.euclidean_loss(net["fc8_m"](hidden), torch.from_numpy(self.label))
+        data, label = (torch.from_numpy(array).to(self.place) for array in (self.data, self.label))
+        return rankiqa.euclidean_loss(net["fc8_m"](torch.tanh(net["fc6"](data))), label)
 
     def train(self, optimizer, net, steps, passes=1, each=None):
         """{step: parameters} of the traced steps, {0: start}."""
@@ -119,7 +122,7 @@ class Problem:
                 each(n, optimizer)
             optimizer.step()
             if n in STEP_AT:
-                found[n] = {name: p.detach().numpy().copy() for name, p in net.named_parameters()}
+                found[n] = {name: p.detach().cpu().numpy().copy() for name, p in net.named_parameters()}
         return found
 
 
@@ -168,6 +171,21 @@ def test_steps(caffe, parity, name):
     errors = _errors(answer, problem.train(_sgd(net, fields, **arguments), net, 300, arguments.get("iter_size", 1)))
     parity.check("solver", f"{name}: one step", errors[1], STEP)
     parity.check("solver", f"{name}: 300 steps, two rate drops; {in_words(errors)}", max(errors.values()), STEPS_300)
+
+
+@pytest.mark.gpu
+def test_steps_on_the_device(caffe, parity, device, monkeypatch):
+    """300 steps whose parameters, gradients and momentum are on the device."""
+    fields, arguments = CASES["iter_size 3, clipped"]
+    problem, answer = _ask(caffe, "iter_size 3, clipped", fields)
+    monkeypatch.setattr(problem, "place", device)
+    net = problem.model()
+    with full_float32():
+        walked = problem.train(_sgd(net, fields, **arguments), net, 300, arguments["iter_size"])
+    errors = _errors(answer, walked)
+    parity.check("solver", f"300 steps on {device.type}; {in_words(errors)}", max(errors.values()), STEPS_300)
+    halved = _errors(answer, {n: {k: v / 2 for k, v in found.items()} for n, found in walked.items()})
+    parity.must_fail("solver", f"wrong: half the weights on {device.type}", min(halved.values()), STEPS_300)
 
 
 def _wrong(name):
