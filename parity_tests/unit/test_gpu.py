@@ -4,6 +4,8 @@ The rungs `layers`, `gradients` and `solver` have tests marked gpu as well, agai
 """
 
 import json
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,6 +24,10 @@ from rankiqa.training.forward_pass import ForwardPass
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.recipe import Recipe
 from rankiqa.training.trainer import Trainer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"))
+
+import on_gpu
 
 SCORES = 1e-4  # of the largest: float32 sums in another order, of any of a GPU's algorithms
 BF16 = 5e-2
@@ -141,6 +147,17 @@ def test_commands(folder, weights, device, tmp_path, capsys):
                  "--out", str(tmp_path / "out"), "--device", str(device), "--workers", "1", *sizes]  # fmt: skip
     assert main(arguments) == 0
     assert list((tmp_path / "out").glob("live-rank_iter_1.safetensors"))
+
+
+@pytest.mark.gpu
+def test_benchmarks(device):
+    """Without Caffe: every ratio and time is there."""
+    ratios, medians = on_gpu.score(1, str(device), None, "shallow")
+    assert set(ratios) == {"tf32_over_port", "bf16_over_port", "error_port_tf32", "error_port_bf16"}
+    assert {"port_s", "port_tf32_s", "port_bf16_s", "images_s"} == set(medians)
+    ratios, medians = on_gpu.train(1, str(device), None, ["shallow"], steps=1)
+    assert set(ratios) == {"port_tf32_over_port_time_shallow", "port_bf16_over_port_time_shallow"}
+    assert min([*ratios.values(), *medians.values()]) > 0
 
 
 # Without a GPU: what is asked of one

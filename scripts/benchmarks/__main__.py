@@ -8,10 +8,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+ON_GPU = ("score", "train")
 NAMES = ("convert", "score", "files", "train", "seeds", "loss", "fill", "distort", "import")
 
 
-def machine():
+def machine(device):
     """What it ran on, as far as it matters to a time."""
     model = next(
         (
@@ -21,7 +22,12 @@ def machine():
         ),
         platform.machine(),
     )
-    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    gpu = {}
+    if device != "cpu":
+        import torch
+
+        gpu["gpu"] = f"{torch.cuda.get_device_name(device)}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}"
+    return gpu | {"cpu": model, "cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
 
 
 def main(argv=None):
@@ -29,13 +35,19 @@ def main(argv=None):
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--rounds", type=int, default=5, help="measurements that the medians are of (default 5)")
+    parser.add_argument("--device", default="cpu", help="of score and train: cpu (default), cuda, cuda:1 ..")
     options = parser.parse_args(argv)
+    if options.device != "cpu" and options.name not in ON_GPU:
+        parser.error(f"--device {options.device}: expected cpu with {options.name}; {', '.join(ON_GPU)} take a GPU")
     try:
-        ratios, medians = import_module(f"bench_{options.name}").measure(options.rounds)
+        if options.device == "cpu":
+            ratios, medians = import_module(f"bench_{options.name}").measure(options.rounds)
+        else:
+            ratios, medians = import_module("on_gpu").measure(options.name, options.rounds, options.device)
     except RuntimeError as error:  # no engine, or Caffe's own words
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    result = {"ratios": ratios, "medians": medians, "machine": machine()}
+    result = {"ratios": ratios, "medians": medians, "machine": machine(options.device)}
     if options.json:
         print(json.dumps(result))
         return 0
