@@ -386,6 +386,21 @@ def test_damage_anywhere_in_a_snapshot(images, tmp_path, capsys):
     one.restore(path)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("killed\nby signal"), ConnectionResetError("reset"), EOFError()])
+def test_each_way_in_which_a_worker_s_end_is_seen(images, error, monkeypatch):
+    """Which of them it is depends on what the worker was sending when it was killed."""
+
+    def ended(loader):
+        raise error
+        yield
+
+    monkeypatch.setattr(minibatches, "_started", ended)
+    one = trainer(images, workers=1)
+    with pytest.raises(minibatches.DataError, match="a process that reads images has ended") as raised:
+        one.run(1)
+    assert str(raised.value).endswith(f"({(str(error) or 'EOFError').splitlines()[0]})")
+
+
 def test_no_handler_of_a_worker_is_left(images):
     """PyTorch's SIGCHLD handler would raise in the middle of an update."""
     before = signal.getsignal(signal.SIGCHLD)

@@ -4,8 +4,8 @@ import numpy as np
 
 FORWARD = 1e-4  # of the largest value of a layer: float32 sums in another order, TF32 off
 # Of a gradient's mean size, in the median: rounding decides ties of a pooling window, so single ones may differ more
-# (parity_tests/rungs/test_gradients.py)
-BACKWARD = 1e-2
+# (parity_tests/rungs/test_gradients.py). 9e-3 was measured between Caffe and the port on one CPU (VGG-16, two crops)
+BACKWARD = 3e-2
 LOSSES = 1e-3  # of max(loss, 1), at each iteration: rounding, grown by the training itself (parity_tests/PRECISION.md)
 
 

@@ -167,12 +167,12 @@ def minibatches(
     while True:
         try:
             batch = next(batches)
-        except (RuntimeError, OSError) as error:  # PyTorch's own for a worker that has ended
+        except (RuntimeError, OSError, EOFError) as error:  # PyTorch's own for a worker that has ended
             if not workers:
                 raise
             raise DataError(
                 f"a process that reads images has ended; out of memory? fewer --workers or less --cache-mb need less "
-                f"({str(error).strip().splitlines()[0]})"
+                f"({(str(error).strip() or type(error).__name__).splitlines()[0]})"
             ) from None
         if isinstance(batch, str):
             raise DataError(batch)
