@@ -1,8 +1,9 @@
 """The client of the original Caffe, without Caffe."""
 
 import numpy as np
+import pytest
 
-from caffe_client import Array, own_words
+from caffe_client import CUDA_CACHE, Array, CaffeError, Live, own_words
 
 
 def test_an_error_says_where():
@@ -18,3 +19,27 @@ def test_caffes_own_words_are_found():
     log = ["I1123 net.cpp:58] layer", "F1123 blob.cpp:32] Check failed: shape[i] >= 0 (-107 vs. 0) ", "*** trace ***"]
     assert own_words(log) == log[1]
     assert own_words(["one", "", "two"]) == "one\ntwo"
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_what_a_gpu_compiles_outlives_the_container(gpu, tmp_path, monkeypatch):
+    made = []
+
+    class Client:
+        def info(self):
+            return {}
+
+        @property
+        def containers(self):
+            return self
+
+        def create(self, *_, **options):
+            made.append(options)
+            raise CaffeError("enough")
+
+    with pytest.raises(CaffeError, match="enough"):
+        Live(Client(), gpu=gpu).run(["true"], tmp_path)
+    (options,) = made
+    volumes = {volume["bind"]: name for name, volume in options["volumes"].items()}
+    assert volumes == {"/work": str(tmp_path)} | ({"/cuda_cache": CUDA_CACHE} if gpu else {})
+    assert bool(options["device_requests"]) is gpu
