@@ -38,7 +38,7 @@ DOCKERFILES = {
     "rankiqa_octave": ROOT / "docker" / "octave.Dockerfile",  # Octave alone; asked for by parity_tests/octave
     "rankiqa": ROOT / "docker" / "port.Dockerfile",
 }
-IMAGE, PORT = "caffe_ref", "rankiqa"
+IMAGE, GPU, PORT = "caffe_ref", "caffe_ref:gpu", "rankiqa"
 SOURCE = "rankiqa.source"  # label: digest of what the image was made from
 UPSTREAM = "rankiqa.upstream"  # label: commit of the original inside, or "none"
 AUTO, WITHOUT = "auto", "without"  # of upstream: clone it if that works; leave it out
@@ -62,6 +62,8 @@ def sources(image):
         return sorted([*common, *ours, *others])
     if not image.startswith(IMAGE):
         return sorted(common)
+    if image == GPU:
+        common += [ROOT / "docker" / name for name in ("cuda_architectures", "gpu_entry")]
     inside = [p for p in (ROOT / "caffe_ref").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     return sorted([*common, *inside])
 
@@ -95,9 +97,10 @@ def up_to_date(client, image, upstream, torch_index=None):
     return image_labels.get(SOURCE) == source_digest(image) and wanted
 
 
-def base_name(image):
-    """(repository, tag) that the Dockerfile starts from."""
-    return re.search(r"^FROM (\S+):(\S+)", DOCKERFILES[image].read_text(), re.MULTILINE).groups()
+def base_names(image):
+    """[(repository, tag)] that the stages of the Dockerfile start from."""
+    found = re.findall(r"^FROM (\S+):(\S+)", DOCKERFILES[image].read_text(), re.MULTILINE)
+    return list(dict.fromkeys(found))
 
 
 def pull(repository, tag):
@@ -158,13 +161,14 @@ def debootstrap(client, repository, tag, mirror):
         client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
 
 
-def ensure_base(client, image, mirror):
-    repository, tag = base_name(image)
-    try:
-        client.images.get(f"{repository}:{tag}")
-    except docker.errors.ImageNotFound:
-        if not pull(repository, tag):
-            debootstrap(client, repository, tag, mirror)
+def ensure_bases(client, image, mirror):
+    """Have the images that the Dockerfile starts from."""
+    for repository, tag in base_names(image):
+        try:
+            client.images.get(f"{repository}:{tag}")
+        except docker.errors.ImageNotFound:
+            if not pull(repository, tag):
+                debootstrap(client, repository, tag, mirror)
 
 
 def stage(folder, image, upstream):
@@ -207,8 +211,8 @@ def build(client, mirror=None, upstream=AUTO, image=IMAGE, torch_index=None):
             download_wheels(client, Path(folder, "wheels"), torch_index)
             marks[TORCH] = torch_index or "debian"
             arguments["TORCH"] = "wheel" if torch_index else "debian"
-        ensure_base(client, image, mirror)
-        minutes = {"caffe_ref:gpu": 15, PORT: 4}.get(image, 2)
+        ensure_bases(client, image, mirror)
+        minutes = {GPU: 25, PORT: 4}.get(image, 2)
         log_line(f"building {image} (about {minutes} minutes the first time)")
         steps = client.api.build(
             path=folder,
@@ -264,7 +268,7 @@ def main(argv=None):
     )
     parser.add_argument("--no-install", action="store_true", help="do not install or start a Docker engine")
     options = parser.parse_args(argv)
-    image = PORT if options.port else "caffe_ref:gpu" if options.gpu else IMAGE
+    image = PORT if options.port else GPU if options.gpu else IMAGE
     upstream = WITHOUT if options.without_upstream else options.place
     if options.port and upstream:
         parser.error("--port: the image of the port holds nothing of the original")

@@ -1,47 +1,74 @@
 # The original Caffe 1.0 with CUDA, for GPUs of 2016 and later, and the original RankIQA repository.
-# bullseye's own source package of caffe, built as Debian builds it but with CUDA (bullseye's 11.2, cuDNN off).
+# bullseye's own source package of caffe, built as Debian builds it but with CUDA, cuDNN off. CUDA is bookworm's 11.8: the
+# first with machine code for sm_89 and sm_90, and its compiler takes bullseye's.
 # docker/build.py --gpu makes the build context: caffe_ref/ and upstream/ (verified files of the original, or none).
-FROM debian:bullseye-slim AS build
+FROM debian:bookworm-slim AS cuda
 
-# MIRROR: another Debian mirror; empty: the base image's, or the archive once bullseye has left it.
+# MIRROR: another Debian mirror; empty: the base image's, or the archive once the release has left it.
 ARG MIRROR=
 COPY docker/apt_sources /usr/local/sbin/
+# Unpacked, not installed: bookworm's packages ask for its C library by name; the programs run with bullseye's.
+# Without static libraries, 2 GB that nothing here links.
+WORKDIR /packages
+RUN apt_sources bookworm "main contrib non-free" deb "$MIRROR" \
+ && apt-get download nvidia-cuda-toolkit nvidia-cuda-dev libcu++-dev libcub-dev libthrust-dev \
+      libcudart11.0 libcublas11 libcublaslt11 libcurand10 \
+ && mkdir -p /cuda /runtime \
+ && for package in *.deb; do \
+      dpkg-deb --fsys-tarfile "$package" | tar -x -C /cuda --exclude='*_static*' --exclude=./usr/share || exit 1; done \
+ && for package in libcudart11.0 libcublas11 libcublaslt11 libcurand10; do \
+      dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x -C /runtime --exclude=./usr/share/lintian || exit 1; done \
+ && rm -- *.deb
+LABEL rankiqa.stage=build
+
+FROM debian:bullseye-slim AS build
+
+ARG MIRROR=
+COPY docker/apt_sources docker/cuda_architectures /usr/local/sbin/
 RUN apt_sources bullseye "main contrib non-free" "deb deb-src" "$MIRROR" \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends build-essential fakeroot nvidia-cuda-toolkit \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends build-essential fakeroot \
  && DEBIAN_FRONTEND=noninteractive apt-get build-dep -y --no-install-recommends --arch-only caffe \
  && rm -rf /usr/share/doc
+COPY --from=cuda /cuda /
 
-# Debian's rules, CUDA instead of CPU_ONLY. Machine code for Pascal to Ampere, PTX that newer GPUs compile when first run.
+# Debian's rules, CUDA instead of CPU_ONLY; shlibs.local: no package of bullseye's has CUDA's libraries, they are copied.
+# Machine code for Pascal to Hopper, PTX that newer GPUs compile when first run.
 WORKDIR /build
 RUN apt-get source caffe \
  && cd caffe-* \
- && sed -i -e 's/-DCPU_ONLY=ON/-DCPU_ONLY=OFF -DCUDA_ARCH_NAME=Manual -DCUDA_ARCH_BIN="60 61 70 75 80 86" -DCUDA_ARCH_PTX="86"/' \
+ && sed -i -e 's/-DCPU_ONLY=ON/-DCPU_ONLY=OFF -DCUDA_ARCH_NAME=Manual -DCUDA_ARCH_BIN="60 61 70 75 80 86 89 90" -DCUDA_ARCH_PTX="90"/' \
            -e 's/ test.testbin all/ all/' debian/rules \
+ && printf 'libcudart 11.0\nlibcublas 11\nlibcublasLt 11\nlibcurand 10\n' > debian/shlibs.local \
  && DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" dpkg-buildpackage -B -uc -us \
- && mkdir /out && cp ../caffe_*.deb ../libcaffe1_*.deb ../python3-caffe_*.deb /out \
- && dpkg-deb -x /out/libcaffe1_*.deb /tmp/libcaffe \
- && library=$(ls /tmp/libcaffe/usr/lib/*/libcaffe.so.*) \
- && { cuobjdump --list-elf $library; cuobjdump --list-ptx $library; } | grep -o 'sm_[0-9]*\.[a-z]*' | sort | uniq -c \
+ && mkdir /out && cp ../caffe_*.deb ../libcaffe1_*.deb ../python3-caffe_*.deb /out
+
+# What each library has code for is looked at, and listed in the image. (cuBLAS has none of sm_89, which runs sm_86's.)
+RUN dpkg-deb -x /out/libcaffe1_*.deb /tmp/libcaffe \
+ && cd /usr/lib/x86_64-linux-gnu \
+ && cuda_architectures /tmp/libcaffe/usr/lib/*/libcaffe.so.* libcublas.so.11 libcublasLt.so.11 libcurand.so.10 \
+      --need "libcaffe:60.cubin 61.cubin 70.cubin 75.cubin 80.cubin 86.cubin 89.cubin 90.cubin 90.ptx" \
+      --need "libcublas:60.cubin 61.cubin 70.cubin 75.cubin 80.cubin 86.cubin 90.cubin 90.ptx" \
       > /out/cuda_architectures.txt \
- && for n in 60 61 70 75 80 86; do grep -q "sm_$n.cubin" /out/cuda_architectures.txt || exit 1; done \
- && grep -q "sm_86.ptx" /out/cuda_architectures.txt \
- && cat /out/cuda_architectures.txt
+ ; status=$?; cat /out/cuda_architectures.txt; cp /usr/bin/cuobjdump /out; exit $status
+LABEL rankiqa.stage=build
 
 FROM debian:bullseye-slim
 COPY --from=build /etc/apt/sources.list /etc/apt/sources.list
+COPY --from=cuda /runtime /
 COPY --from=build /out /opt/caffe_cuda
 RUN apt-get -o Acquire::Check-Valid-Until=false update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /opt/caffe_cuda/*.deb \
       python3-opencv python3-scipy python3-lib2to3 libopenblas0-pthread \
  && rm -rf /var/lib/apt/lists/* /opt/caffe_cuda/*.deb
 
-# As in caffe_cpu.Dockerfile; and the GPU as the driver gives it, without TF32, which Caffe never had.
+# As in caffe_cpu.Dockerfile; and the GPU as the driver gives it, without TF32, which Caffe never had; room for all that
+# a newer GPU compiles (docker/gpu_entry).
 ENV OPENBLAS_CORETYPE=Haswell \
     PYTHONPATH=/opt:/opt/caffe_ref/python2/site:/opt/RankIQA \
     PYTHONDONTWRITEBYTECODE=1 \
     GLOG_logtostderr=1 \
     MPLCONFIGDIR=/tmp \
-    CUDA_CACHE_PATH=/tmp/cuda \
+    CUDA_CACHE_MAXSIZE=4294967296 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_TF32_OVERRIDE=0
@@ -56,7 +83,10 @@ RUN useradd --create-home --uid 1000 rankiqa \
 COPY upstream /opt/RankIQA
 COPY upstream/data /opt/upstream_data
 COPY caffe_ref /opt/caffe_ref
+COPY docker/gpu_entry /usr/local/bin/
+# A volume that is mounted there is any user's
+RUN install -d -m 1777 /cuda_cache
 USER rankiqa
 WORKDIR /opt/RankIQA
-ENTRYPOINT ["/opt/caffe_ref/bin/entry"]
+ENTRYPOINT ["gpu_entry"]
 CMD ["caffe_ref_help"]

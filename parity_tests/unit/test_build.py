@@ -144,6 +144,26 @@ def test_debootstraps_own_mirror_is_read_from_its_script(tmp_path):
     assert build.default_mirror("sid", tmp_path) is None
 
 
+def test_every_stage_s_base_is_had(monkeypatch):
+    class Images:
+        def get(self, name):
+            asked.append(name)
+            raise build.docker.errors.ImageNotFound(name)
+
+    asked, pulled = [], []
+    monkeypatch.setattr(build, "pull", lambda *base: pulled.append(base) or True)
+    build.ensure_bases(SimpleNamespace(images=Images()), build.GPU, None)
+    assert asked == ["debian:bookworm-slim", "debian:bullseye-slim"]
+    assert pulled == [("debian", "bookworm-slim"), ("debian", "bullseye-slim")]
+
+
+def test_what_a_dockerfile_copies_is_in_its_context():
+    for image, dockerfile in build.DOCKERFILES.items():
+        copied = [word for line in dockerfile.read_text().splitlines() if line.startswith("COPY docker/")
+                  for word in line.split()[1:-1]]  # fmt: skip
+        assert copied and {build.ROOT / name for name in copied} <= set(build.sources(image))
+
+
 def test_every_image_is_made_anew_when_its_sources_change():
     for image in build.DOCKERFILES:
         assert SCRIPT in build.sources(image)
