@@ -176,7 +176,7 @@ def no_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"), [({}, "not there"), ({gpu.build.SOURCE: "0"}, "made from other files than these")]
+    ("labels", "said"), [({}, "none that build.py made is there"), ({gpu.build.SOURCE: "0"}, "made from other files than these")]
 )
 def test_image_that_is_missing_or_stale(labels, said, no_gpu, monkeypatch, capsys):
     monkeypatch.setattr(gpu.engine, "answering", lambda: object())

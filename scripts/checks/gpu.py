@@ -105,7 +105,7 @@ def both_caffes(table, options):
         return None
     known = build.labels(client, options.image)
     if not known or (options.image == IMAGE and not build.up_to_date(client, IMAGE, build.AUTO)):
-        state = "made from other files than these" if known else "not there"
+        state = "made from other files than these" if known else "none that build.py made is there"
         detail = f"{state}; .venv/bin/python docker/build.py --gpu makes it; {hint}"
         table.add(Row("device", f"the image {options.image}", False, detail=detail))
         return None
