@@ -176,7 +176,8 @@ def no_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"), [({}, "none that build.py made is there"), ({gpu.build.SOURCE: "0"}, "made from other files than these")]
+    ("labels", "said"),
+    [({}, "none that build.py made"), ({gpu.build.SOURCE: "0"}, "made from other files than these")],
 )
 def test_image_that_is_missing_or_stale(labels, said, no_gpu, monkeypatch, capsys):
     monkeypatch.setattr(gpu.engine, "answering", lambda: object())
