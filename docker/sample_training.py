@@ -68,8 +68,8 @@ def _nets(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def caffe_files(arch, preset, seed=SEED):
-    """{name: text} of Caffe's train net, deploy net and solver of a preset."""
+def caffe_files(arch, preset, seed=SEED, test_net=True):
+    """{name: text} of Caffe's train net, deploy net and solver of a preset; the solver with a TEST net or without."""
     names, task = (arch, *TASKS[preset.net]), preset.task
     data = {"seed": seed, "cache_mb": 400}
     for phase in ("TRAIN", "TEST"):
@@ -82,6 +82,8 @@ def caffe_files(arch, preset, seed=SEED):
     solver = {name: getattr(settings, name) for name in fields if getattr(settings, name) is not None}
     solver.update(net=f"{task}_net.prototxt", test_iter=[settings.test_iter], random_seed=seed, solver_mode="CPU",
                   snapshot_prefix=task)  # fmt: skip
+    if not test_net:
+        solver.update(test_iter=None, test_interval=None)
     return {
         f"{task}_net.prototxt": _nets("net", *names, "train", "--data", json.dumps(data)),
         f"{task}_deploy.prototxt": _nets("net", *names, "deploy"),

@@ -142,6 +142,7 @@ def test_verdict_says_what_is_not_shown():
     assert mining.verdict(curve(5, 2, 1), curve(5, 4, 3)) == (
         True,
         "the efficient method reaches the random pairs' final loss (3.000) with fewer images forwarded: 24 against 48.",
+        "curves.csv",
     )
     assert mining.verdict(curve(5, 4, 4), curve(5, 4, 3))[0] is False
     assert mining.verdict(curve(5, 4, 3), curve(5, 4, 3))[0] is False

@@ -75,8 +75,9 @@ def made_up_page(folder):
         for level in range(6) for path in photographs
     ]  # fmt: skip
     figures: list[Figure] = [levels._figure("GB", rows), mining._papers()]
+    verdicts = [page.Verdict(True, "it is so.", "a.csv"), page.Verdict(False, "it is not so.", "b.csv")]
     page.write(folder, Page(
-        "A page", ["What was done."], [(True, "it is so."), (False, "it is not so.")], figures,
+        "A page", ["What was done."], verdicts, figures,
         [Table("Overlap.", "overlap.csv", levels.OVERLAP_COLUMNS, levels.overlap_rows(rows))],
         {str(path): (str(path), path.stem) for path in photographs},
     ))  # fmt: skip
@@ -91,7 +92,7 @@ def test_pages_of_experiments(opened, tmp_path):
         shown.locator("dialog[open] button").click()
         assert shown.locator("#mining_paper .scatterlayer .trace").count() == 3
         assert fits(shown)
-    assert shown.locator("p.missing").inner_text() == "Not shown by this run: it is not so."
+    assert shown.locator("p.missing").inner_text() == "Not shown by this run: it is not so. b.csv"
     shown.emulate_media(media="print")
     assert not shown.locator("p.screen").is_visible() and shown.locator("#levels_GB svg").first.is_visible()
 

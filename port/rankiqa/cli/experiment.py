@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rankiqa.cli import arguments, progress
@@ -22,7 +23,12 @@ def add(commands) -> None:
     """Add the command to an argument parser's."""
     one = commands.add_parser("experiment", help="the paper's experiments", description=DESCRIPTION)
     one.set_defaults(run=run)
-    one.add_argument("experiment", choices=NAMES)
+    add_options(one, NAMES)
+
+
+def add_options(one: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """Add the options to a parser. names: the experiments that it offers."""
+    one.add_argument("experiment", choices=names)
     one.add_argument("--preset", choices=("small", "paper"), default="small",
                      help="small (default): minutes on two cores; paper: its networks and iterations")  # fmt: skip
     one.add_argument("--photographs", required=True, metavar="DIR", help="pristine photographs, above 227 pixels")

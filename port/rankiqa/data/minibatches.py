@@ -75,15 +75,17 @@ class Crops(Dataset):
                 self._cache[path] = image
         return image
 
+    def offsets(self, n: int, height: int, width: int) -> np.ndarray:
+        """Top and left, int (1, 2), of the n-th crop that is asked for, in an image of this size."""
+        random, last = np.random.RandomState([self.seed, n]), not self.quirks.last_offset_never_drawn
+        return crop_offsets(height, width, self.spec.crop, 1, random, last_offset=last)
+
     def __getitem__(self, key: tuple[int, int]) -> Item:
         line, n = key
         path = self.images.paths[line]
-        random = np.random.RandomState([self.seed, n])
         try:
             image = self._image(path)
-            height, width = image.shape[:2]
-            last = not self.quirks.last_offset_never_drawn
-            offsets = crop_offsets(height, width, self.spec.crop, 1, random, last_offset=last)
+            offsets = self.offsets(n, *image.shape[:2])
         except ImageError as error:
             raise DataError(f"{path}: {error}") from None
         except MemoryError:

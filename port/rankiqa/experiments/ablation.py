@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rankiqa.experiments import grid
+from rankiqa.experiments.csv_tables import write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS
-from rankiqa.experiments.page import COLOURS, Figure, Page, Table
+from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict
 from rankiqa.experiments.paper import ABLATION, published
 from rankiqa.experiments.settings import LEVELS
-from rankiqa.experiments.training_runs import write_csv
 
 LEVEL_COUNTS = (2, 3, 4, 5, 6)
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -62,12 +62,13 @@ def run(experiment: Experiment) -> Page:
     )  # fmt: skip
 
 
-def _verdict(rows: list[dict], varied: str, claim: str) -> tuple[bool, str]:
+def _verdict(rows: list[dict], varied: str, claim: str) -> Verdict:
     """Whether the most of what is varied is better than the least, beyond the least's interval."""
     chosen = [row for row in rows if row["varied"] == varied]
     few, many = (row["srocc"] if row["srocc"] is not None else 0.0 for row in (chosen[0], chosen[-1]))
     high = chosen[0]["srocc_high"] if chosen[0]["srocc_high"] is not None else few
-    return many > high, f"{claim}: SROCC {many:.3f} against {few:.3f} (its interval ends at {high:.3f})."
+    text = f"{claim}: SROCC {many:.3f} against {few:.3f} (its interval ends at {high:.3f})."
+    return Verdict(many > high, text, "ablation.csv")
 
 
 def _figure(rows: list[dict], varied: str, number: int) -> Figure:

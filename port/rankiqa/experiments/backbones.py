@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rankiqa.experiments import grid
+from rankiqa.experiments.csv_tables import write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS
-from rankiqa.experiments.page import COLOURS, Figure, Page, Table
+from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict
 from rankiqa.experiments.paper import published
-from rankiqa.experiments.training_runs import write_csv
 
 FT, RANK, BOTH = "fine-tuning only", "ranking only", "ranking + fine-tuning"
 LABEL_STEP = 20.0  # labels on DMOS's scale: 0 (pristine) to 100
@@ -82,14 +82,15 @@ def _summary(rows: list[dict]) -> list[dict]:
     return summary
 
 
-def _verdict(summary: list[dict], arch: str) -> tuple[bool, str]:
+def _verdict(summary: list[dict], arch: str) -> Verdict:
     """Whether ranking first is better than fine-tuning alone, by more than either's spread over the splits."""
     rows = {row["training"]: row for row in summary if row["network"] == arch}
     (tuned, own), (both, other) = (
         (rows[training]["srocc_mean"] or 0.0, rows[training]["srocc_std"] or 0.0) for training in (FT, BOTH)
     )
     text = f"{arch}: ranking before fine-tuning is better than fine-tuning alone by more than the spread over splits"
-    return both - tuned > max(own, other), f"{text}: SROCC {both:.3f} ± {other:.3f} against {tuned:.3f} ± {own:.3f}."
+    text = f"{text}: SROCC {both:.3f} ± {other:.3f} against {tuned:.3f} ± {own:.3f}."
+    return Verdict(both - tuned > max(own, other), text, "backbones.csv")
 
 
 def _figure(summary: list[dict]) -> Figure:

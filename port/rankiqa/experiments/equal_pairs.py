@@ -16,7 +16,7 @@ from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.lists import ImageList
 from rankiqa.data.minibatches import Crops
 from rankiqa.data.order import RankOrder
-from rankiqa.experiments.training_runs import read_csv, write_csv
+from rankiqa.experiments.csv_tables import read_csv, write_csv
 from rankiqa.training.presets import RankPreset
 from rankiqa.training.recipe import ORIGINAL
 from rankiqa.training.setup import first_network

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rankiqa.data.images import read_image
+from rankiqa.data.input_spec import InputSpec
 from rankiqa.data.lists import ImageList
 from rankiqa.data.minibatches import Crops
 from rankiqa.experiments.settings import LEVELS, TYPES
@@ -53,6 +55,13 @@ class HeldOut:
                 lines = range(start, min(start + CHUNK, len(self.images.paths)))
                 parts.append(model(torch.stack([self._crop(crops, line) for line in lines]).to(device)).squeeze(1))
         return torch.cat(parts).cpu().numpy()
+
+    def offsets(self, spec: InputSpec) -> np.ndarray:
+        """Top and left of each line's crop, int (D * L * B, 1, 2)."""
+        crops = Crops(self.images, spec=spec, seed=self.seed)
+        return np.array([
+            crops.offsets(line, *read_image(path).shape[:2]) for line, path in enumerate(self.images.paths)
+        ])  # fmt: skip
 
     def _crop(self, crops: Crops, line: int) -> torch.Tensor:
         if len(self._crops) < 1000:  # about 600 MB

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from rankiqa.experiments import original
+from rankiqa.experiments.csv_tables import write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, held_out_rows, opinion_rows
-from rankiqa.experiments.page import COLOURS, Figure, Page, Table
+from rankiqa.experiments.overlap import BINS, OVERLAP_COLUMNS, ordered_share, overlap_rows
+from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict
 from rankiqa.experiments.settings import LEVELS, TYPES
-from rankiqa.experiments.training_runs import Curve, trained, write_csv
+from rankiqa.experiments.training_runs import CURVE, EFFICIENT, Curve, trained
 
-BINS = 20
 APART = 0.75  # share of the pairs of neighbouring levels in the right order; half are by chance
 HELD_OUT = "held-out levels"
-OVERLAP_COLUMNS = ("type", "milder_level", "stronger_level", "overlap", "ordered_share")
 
 
 def run(experiment: Experiment) -> Page:
@@ -23,8 +22,8 @@ def run(experiment: Experiment) -> Page:
     train, held = data.split()
     held_out = HeldOut(data.list_of("held_out", held), seed=experiment.seed)
     preset = settings.rank_preset(iterations=settings.iterations)
-    folder = out / "runs" / "efficient"
-    watch = Curve(folder / "curve.csv", held_out, preset.size)
+    folder = out / "runs" / EFFICIENT
+    watch = Curve(folder / CURVE, held_out, preset.size)
     model = trained(
         folder, preset, settings.arch, data.list_of("train", train), settings, seed=experiment.seed,
         init=experiment.init, watch=watch, say=experiment.say,
@@ -39,6 +38,7 @@ def run(experiment: Experiment) -> Page:
     write_csv(out / "scores.csv", tuple(table[0]), table)
     overlaps = overlap_rows(table)
     write_csv(out / "overlap.csv", OVERLAP_COLUMNS, overlaps)
+    original_run = original.compared(out)
     rows = held_out_rows(HELD_OUT, model, held_out) + opinion_rows("opinions", model, experiment.opinions, folder)
     write_csv(out / "agreement.csv", OPINION_COLUMNS, rows)
     return Page(
@@ -50,15 +50,17 @@ def run(experiment: Experiment) -> Page:
             "Overlap: the common area of the histograms of two neighbouring levels, 0 (apart) to 1 (alike). Ordered: "
             "the share of pairs of images of neighbouring levels whose scores are in the right order.",
             "The paper shows the same histograms for VGG-16 after 50,000 iterations; it gives no number for them.",
+            *original_run.summary,
         ],
-        [_verdict(kind, overlaps, rows) for kind in TYPES],
-        [_figure(kind, [row for row in table if row["type"] == kind]) for kind in TYPES],
+        [*(_verdict(kind, overlaps, rows) for kind in TYPES), *original_run.verdicts],
+        [*(_figure(kind, [row for row in table if row["type"] == kind]) for kind in TYPES), *original_run.figures],
         [
             Table("Neighbouring levels.", "overlap.csv", OVERLAP_COLUMNS, overlaps),
             Table("Agreement with 95% intervals (by reference).", "agreement.csv", OPINION_COLUMNS, rows),
+            *original_run.tables,
         ],
         {row["path"]: (row["path"], f"{row['photograph']}, {row['type']} level {row['level']}: {row['score']:.3f}")
-         for row in table},
+         for row in table} | dict(original_run.images),
     )  # fmt: skip
 
 
@@ -66,34 +68,13 @@ def _number(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.3f}"
 
 
-def overlap_rows(table: list[dict]) -> list[dict]:
-    """For each distortion and neighbouring levels: overlap of the histograms, share of the pairs in order."""
-    rows = []
-    for kind in dict.fromkeys(row["type"] for row in table):
-        of_type = [row for row in table if row["type"] == kind]
-        edges = np.histogram_bin_edges([row["score"] for row in of_type], BINS)
-        by_level = [np.array([row["score"] for row in of_type if row["level"] == level]) for level in range(LEVELS)]
-        for level in range(LEVELS - 1):
-            mild, strong = by_level[level], by_level[level + 1]
-            shares = [np.histogram(scores, edges)[0] / len(scores) for scores in (mild, strong)]
-            difference = strong[:, None] - mild[None, :]
-            ordered = float((difference > 0).mean() + (difference == 0).mean() / 2)
-            values = (kind, level, level + 1, float(np.minimum(*shares).sum()), ordered)
-            rows.append(dict(zip(OVERLAP_COLUMNS, values, strict=True)))
-    return rows
-
-
-def ordered_share(kind: str, overlaps: list[dict]) -> float:
-    """The mean share of pairs of neighbouring levels in the right order, of a distortion."""
-    return float(np.mean([row["ordered_share"] for row in overlaps if row["type"] == kind]))
-
-
-def _verdict(kind: str, overlaps: list[dict], agreement: list[dict]) -> tuple[bool, str]:
+def _verdict(kind: str, overlaps: list[dict], agreement: list[dict]) -> Verdict:
     """Whether neighbouring levels of a distortion are in the right order in three of four pairs on average."""
     share = ordered_share(kind, overlaps)
     srocc = next(row["srocc"] for row in agreement if (row["run"], row["type"]) == (HELD_OUT, kind))
     text = f"{kind}: neighbouring levels are apart on unseen images: {share:.0%} of their pairs are in the right order"
-    return share >= APART, f"{text} (75% or more counts as apart), SROCC of score and level {_number(srocc)}."
+    text = f"{text} (75% or more counts as apart), SROCC of score and level {_number(srocc)}."
+    return Verdict(share >= APART, text, "overlap.csv")
 
 
 def _figure(kind: str, rows: list[dict]) -> Figure:

@@ -9,19 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rankiqa.experiments import equal_pairs
+from rankiqa.experiments import equal_pairs, original
+from rankiqa.experiments.csv_tables import read_csv, write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, opinion_rows
-from rankiqa.experiments.page import Figure, Page, Table, lines
+from rankiqa.experiments.page import Figure, Page, Table, Verdict, lines
 from rankiqa.experiments.pairs import HardestPairs, PairTask
 from rankiqa.experiments.paper import CURVES, published
-from rankiqa.experiments.training_runs import COLUMNS, CURVE, Curve, read_csv, trained, write_csv
+from rankiqa.experiments.training_runs import COLUMNS, CURVE, EFFICIENT, Curve, trained
 from rankiqa.training.presets import RankPreset
 from rankiqa.training.tasks import RankTask, Task
 from rankiqa.training.trainer import Trainer
 
-EFFICIENT, RANDOM, HARD, CONTRASTIVE = "efficient", "random", "hard", "contrastive"
+RANDOM, HARD, CONTRASTIVE = "random", "hard", "contrastive"
 CURVE_COLUMNS = ("method", *COLUMNS)
 PAPERS_NAMES = {EFFICIENT: "efficient", RANDOM: "standard", HARD: "hard"}
 
@@ -80,6 +81,8 @@ def run(experiment: Experiment) -> Page:
     if rows:
         write_csv(out / "opinions.csv", OPINION_COLUMNS, rows)
         tables.append(Table("Agreement with opinions, 95% intervals.", "opinions.csv", OPINION_COLUMNS, rows))
+    original_run = original.compared(out)
+    tables += original_run.tables
     names = {Path(path).stem: path for path in images_of(held_out)}
     return Page(
         "Choosing pairs for a Siamese network",
@@ -91,17 +94,20 @@ def run(experiment: Experiment) -> Page:
             "pairs with the largest losses (Simo-Serra et al. 2015). Seconds are those of training alone, on this "
             "machine as it was loaded.",
             "The contrastive loss knows no order: its curve is that of whichever sign of the scores is better.",
-            "The paper's curves (supplement, figures 2 and 3; AlexNet, LIVE's four distortions together) are in the "
-            "last figure; its loss is on another scale and its iterations on other images.",
+            "The paper's curves (supplement, figures 2 and 3; AlexNet, LIVE's four distortions together) are in a "
+            "figure of their own; its loss is on another scale and its iterations on other images.",
+            *original_run.summary,
         ],
-        [verdict(curves[EFFICIENT], curves[RANDOM])],
+        [verdict(curves[EFFICIENT], curves[RANDOM]), *original_run.verdicts],
         [
             *(_figure(chosen, curves, key, title) for key, title in
               [("iteration", "iterations"), ("images_forwarded", "images forwarded"), ("seconds", "seconds")]),
             _papers(),
+            *original_run.figures,
         ],
         tables,
-        {name: (path, f"{name}: the held-out photograph with the largest loss") for name, path in names.items()},
+        {name: (path, f"{name}: the held-out photograph with the largest loss") for name, path in names.items()}
+        | dict(original_run.images),
     )  # fmt: skip
 
 
@@ -121,14 +127,14 @@ def reaches(curve: Sequence[dict], loss: float) -> int | None:
     return next((row["images_forwarded"] for row in curve if row["loss"] <= loss), None)
 
 
-def verdict(efficient: Sequence[dict], random: Sequence[dict]) -> tuple[bool, str]:
+def verdict(efficient: Sequence[dict], random: Sequence[dict]) -> Verdict:
     """Whether the efficient method reaches the random pairs' final loss with fewer images forwarded."""
     loss, whole = random[-1]["loss"], random[-1]["images_forwarded"]
     needed = reaches(efficient, loss)
     claim = f"the efficient method reaches the random pairs' final loss ({loss:.3f}) with fewer images forwarded"
     if needed is None:
-        return False, f"{claim}: it ends at {efficient[-1]['loss']:.3f}."
-    return needed < whole, f"{claim}: {needed:,} against {whole:,}."
+        return Verdict(False, f"{claim}: it ends at {efficient[-1]['loss']:.3f}.", "curves.csv")
+    return Verdict(needed < whole, f"{claim}: {needed:,} against {whole:,}.", "curves.csv")
 
 
 def _figure(chosen: Sequence[Method], curves: dict[str, list[dict]], key: str, title: str) -> Figure:

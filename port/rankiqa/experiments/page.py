@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.extras import need
 from rankiqa.data.images import ImageError, read_image
 from rankiqa.data.thumbnails import data_uri
+from rankiqa.experiments.csv_tables import write_csv
 
 COLOURS = ("#2f6db5", "#c2513a", "#c98a12", "#2f8f63", "#7a4fa3", "#444b55")
 SIDE = 320  # longest side of an image on the page, pixels
 AXIS = {"gridcolor": "#e3e7ec", "zeroline": False, "linecolor": "#66717f", "automargin": True}
 PAGE = "index.html"
+VERDICTS = "verdicts.csv"  # beside each page: what the index over experiments shows of it
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,14 @@ class Table:
     rows: Sequence[Mapping[str, Any]]
 
 
+class Verdict(NamedTuple):
+    """Whether this run shows a claim, the sentence that says so, and the file that its numbers are in."""
+
+    shown: bool
+    text: str
+    csv: str
+
+
 @dataclass(frozen=True)
 class Page:
     """What an experiment's page shows.
@@ -54,7 +64,7 @@ class Page:
     Attributes:
         title: Of the page.
         summary: Paragraphs: what was done.
-        verdicts: (whether this run shows it, the sentence) of each claim.
+        verdicts: One of each claim.
         figures: In order.
         tables: In order.
         images: {key: (path, text)} of what a click shows.
@@ -62,7 +72,7 @@ class Page:
 
     title: str
     summary: Sequence[str]
-    verdicts: Sequence[tuple[bool, str]]
+    verdicts: Sequence[Verdict]
     figures: Sequence[Figure]
     tables: Sequence[Table] = ()
     images: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -75,16 +85,14 @@ def check_installed() -> None:
 
 
 def write(out: Path, page: Page) -> None:
-    """Write OUT/index.html. Raises OSError where it cannot be written."""
-    import jinja2
+    """Write OUT/index.html and OUT/verdicts.csv. Raises OSError where they cannot be written."""
     import plotly.offline
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rankiqa.experiments"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["cell"] = cell
-    text = environment.get_template("experiment.html.j2").render(
+    rows = [{"title": page.title, **verdict._asdict()} for verdict in page.verdicts]
+    write_csv(out / VERDICTS, ("title", *Verdict._fields), rows)
+    text = rendered(
+        "experiment.html.j2",
         page=page,
         figures=[{"id": figure.name, "data": figure.data, "layout": layout_of(figure)} for figure in page.figures],
         images={key: {"text": text, "picture": _picture(path)} for key, (path, text) in page.images.items()},
@@ -92,6 +100,17 @@ def write(out: Path, page: Page) -> None:
     )
     with replacing(out / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="replace")
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A template of this package, filled in."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rankiqa.experiments"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["cell"] = cell
+    return environment.get_template(template).render(**values)
 
 
 def layout_of(figure: Figure) -> dict:

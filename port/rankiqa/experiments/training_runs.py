@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from rankiqa.caffe.blas import CaffeBlas
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.lists import ImageList
 from rankiqa.data.order import FAITHFUL
+from rankiqa.experiments.csv_tables import read_csv, write_csv
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.settings import Settings
 from rankiqa.models import weights
@@ -32,26 +32,9 @@ from rankiqa.training.tasks import Task, task_of
 from rankiqa.training.trainer import Trainer
 
 CURVE = "curve.csv"
+EFFICIENT = "efficient"  # the run by the efficient method, of every experiment that has one
 COLUMNS = ("iteration", "images_forwarded", "seconds", "loss", "worst")
 CACHE_MB = 400  # of decoded images: a small ranked set is read once
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict]) -> None:
-    """Write a table, whole or not at all. Raises OSError."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    with replacing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table that `write_csv` wrote; [] where there is none."""
-    if not path.exists():
-        return []
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 class Curve(Callback):
@@ -122,6 +105,7 @@ def trained(
     task: Task | None = None,
     trainer_class: type[Trainer] = Trainer,
     watch: Callback | None = None,
+    products: CaffeBlas | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> Scorer:
     """A trained network: trained now, gone on with, or, when it is done, loaded.
@@ -137,6 +121,7 @@ def trained(
         task: Another one than the preset's.
         trainer_class: What runs it.
         watch: Called at the training's events before the snapshot is written.
+        products: Matrix products summed as Caffe sums them; None: PyTorch's own.
         say: Takes a line now and then.
 
     Raises:
@@ -146,20 +131,21 @@ def trained(
     folder.mkdir(parents=True, exist_ok=True)
     done, last = folder / "done.json", snapshots.latest(folder, preset.name)
     if done.exists() and last is not None:
-        return weights.load(last)
+        model = weights.load(last)
+        if products is not None:
+            products.apply_to(model)
+        return model
     random = CaffeRandom(seed)
-    model = first_network(preset, arch, random, ORIGINAL, test_net=False)
-    model.meaning = MEANINGS[preset.net]
-    if init is not None:
-        initialise(model, init)
-    elif settings.centred_start:
-        centre_first_filters(model)
+    model = start(preset, arch, settings, random, init)
+    if products is not None:
+        products.apply_to(model)
     callbacks: list[Callback] = [Snapshots(folder, say), _LastOnly(folder)]
     trainer = trainer_class(
         model, task or task_of(preset), solver_of(model, preset, ORIGINAL), preset, train=train, seed=seed,
         random=random, quirks=FAITHFUL, cache_mb=CACHE_MB,
         callbacks=callbacks if watch is None else [watch, *callbacks],
     )  # fmt: skip
+    trainer.products = products
     if last is not None:
         trainer.restore(last)
     begin = time.perf_counter()
@@ -170,9 +156,18 @@ def trained(
     return model
 
 
-@torch.no_grad()
-def centre_first_filters(model: Scorer) -> None:
-    """Make each filter of the original's first convolution sum to zero: see `Settings.centred_start`."""
-    if isinstance(model, Network):
+def start(preset: Preset, arch: str, settings: Settings, random: CaffeRandom, init: str | Path | None) -> Scorer:
+    """The network that a training starts from. Raises ValueError for initial weights that do not fit."""
+    model = first_network(preset, arch, random, ORIGINAL, test_net=False)
+    model.meaning = MEANINGS[preset.net]
+    if init is not None:
+        initialise(model, init)
+    elif settings.centred_start and isinstance(model, Network):
         first = next(model.parameters())
-        first -= first.mean((2, 3), keepdim=True)
+        first.data = centred(first.data)
+    return model
+
+
+def centred(filters: torch.Tensor) -> torch.Tensor:
+    """Filters (N, C, H, W) of which each channel sums to zero: see `Settings.centred_start`."""
+    return filters - filters.mean((2, 3), keepdim=True)

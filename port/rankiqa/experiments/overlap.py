@@ -1,0 +1,32 @@
+"""How far apart the scores of neighbouring levels of a distortion are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rankiqa.experiments.settings import LEVELS
+
+BINS = 20
+OVERLAP_COLUMNS = ("type", "milder_level", "stronger_level", "overlap", "ordered_share")
+
+
+def overlap_rows(table: list[dict]) -> list[dict]:
+    """For each distortion and neighbouring levels: overlap of the histograms, share of the pairs in order."""
+    rows = []
+    for kind in dict.fromkeys(row["type"] for row in table):
+        of_type = [row for row in table if row["type"] == kind]
+        edges = np.histogram_bin_edges([row["score"] for row in of_type], BINS)
+        by_level = [np.array([row["score"] for row in of_type if row["level"] == level]) for level in range(LEVELS)]
+        for level in range(LEVELS - 1):
+            mild, strong = by_level[level], by_level[level + 1]
+            shares = [np.histogram(scores, edges)[0] / len(scores) for scores in (mild, strong)]
+            difference = strong[:, None] - mild[None, :]
+            ordered = float((difference > 0).mean() + (difference == 0).mean() / 2)
+            values = (kind, level, level + 1, float(np.minimum(*shares).sum()), ordered)
+            rows.append(dict(zip(OVERLAP_COLUMNS, values, strict=True)))
+    return rows
+
+
+def ordered_share(kind: str, overlaps: list[dict]) -> float:
+    """The mean share of pairs of neighbouring levels in the right order, of a distortion."""
+    return float(np.mean([row["ordered_share"] for row in overlaps if row["type"] == kind]))
