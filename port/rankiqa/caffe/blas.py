@@ -18,6 +18,7 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import MethodType
 
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rankiqa.caffe.layers import LRN
+from rankiqa.caffe.sgd import CaffeSGD
 
 CORE = "Haswell"  # as docker/caffe_cpu.Dockerfile
 MOST_THREADS = 64  # what Debian's OpenBLAS is built for
@@ -62,6 +64,7 @@ class CaffeBlas:
             raise ValueError(f"Caffe's products: expected an x86-64 processor with AVX2, got {platform.machine()}")
         path = Path(path) if path else _opencv_openblas()
         self._library = _loaded(path)
+        self._library.cblas_sdot.restype = ctypes.c_float
         got = {number: self.digest(number) for number in DIGESTS}
         if got != DIGESTS:
             raise ValueError(f"{path}: expected an OpenBLAS that sums as Caffe's (0.3.13; 0.3.15 does), got another")
@@ -93,6 +96,11 @@ class CaffeBlas:
             elif isinstance(layer, LRN):
                 layer.as_torch = True  # in the order in which these trainings have always rounded
 
+    def limit(self, optimizer: CaffeSGD, model: nn.Module) -> None:
+        """Have clip_gradients of an optimizer of all of a module's parameters compare Caffe's norm of the gradients."""
+        parameters = list(model.parameters())  # in the order of the layers, as Caffe's
+        optimizer.norm = lambda: self.norm(p.grad for p in parameters if p.grad is not None)
+
     def gemm(
         self, a: Tensor, b: Tensor, c: Tensor, *, transposed: tuple[bool, bool] = (False, False), beta: float = 0.0
     ) -> None:
@@ -104,6 +112,15 @@ class CaffeBlas:
         self._library.cblas_sgemm(
             ROWS, *order, m, n, k, ctypes.c_float(1), *_matrix(a), *_matrix(b), ctypes.c_float(beta), *_matrix(c)
         )  # fmt: skip
+
+    def norm(self, tensors: Iterable[Tensor]) -> float:
+        """The L2 norm of several tensors together, summed as Caffe sums it: each one's squares, then these, in float32."""
+        total = np.float32(0)
+        for tensor in tensors:
+            flat = tensor.contiguous()
+            place = ctypes.c_void_p(flat.data_ptr())
+            total += np.float32(self._library.cblas_sdot(flat.numel(), place, 1, place, 1))
+        return float(np.sqrt(total))
 
     def sum_rows(self, matrix: Tensor, total: Tensor, *, transposed: bool = False) -> None:
         """total += the sum of each row (of each column, transposed), as a product with ones."""

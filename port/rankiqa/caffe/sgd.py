@@ -113,6 +113,10 @@ class CaffeSGD(Optimizer):
         regularization: "L2" or "L1".
         nesterov: Whether to update as Caffe's Nesterov solver.
 
+    Attributes:
+        norm: Gives the norm of all gradients that clip_gradients limits; None: PyTorch's, in another order of sums than
+            Caffe's.
+
     Raises:
         ValueError: For values out of range.
 
@@ -144,6 +148,7 @@ class CaffeSGD(Optimizer):
         self.schedule = schedule or LearningRate()
         self.iter_size, self.clip_gradients = iter_size, clip_gradients
         self.regularization, self.nesterov = regularization, nesterov
+        self.norm: Callable[[], float] | None = None
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "lr_mult": 1.0, "decay_mult": 1.0}
         super().__init__(params, {**defaults, "iteration": 0, "current_step": 0})
 
@@ -202,8 +207,11 @@ class CaffeSGD(Optimizer):
         gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
         if not gradients:
             return None
-        norms = torch._foreach_norm(gradients)
-        norm = torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms])).item()
+        if self.norm is None:
+            norms = torch._foreach_norm(gradients)
+            norm = torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms])).item()
+        else:
+            norm = self.norm()
         limit = float(np.float32(self.clip_gradients))
         return float(np.float32(limit / norm)) if norm > limit else None
 

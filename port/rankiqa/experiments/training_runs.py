@@ -141,7 +141,7 @@ def trained(
         products.apply_to(model)
     callbacks: list[Callback] = [Snapshots(folder, say), _LastOnly(folder)]
     trainer = trainer_class(
-        model, task or task_of(preset), solver_of(model, preset, ORIGINAL), preset, train=train, seed=seed,
+        model, task or task_of(preset), solver_of(model, preset, ORIGINAL, products), preset, train=train, seed=seed,
         random=random, quirks=FAITHFUL, cache_mb=CACHE_MB,
         callbacks=callbacks if watch is None else [watch, *callbacks],
     )  # fmt: skip

@@ -74,7 +74,7 @@ def set_up(
         if device.type != "cpu":
             raise ValueError(f"Caffe's products: expected device cpu, got {device}")
         products.apply_to(model)
-    optimizer = solver_of(model, preset, recipe)
+    optimizer = solver_of(model, preset, recipe, products)
     callbacks: list[Callback] = [CaffeLog(write)] if ranks.rank == 0 else []
     if out is not None and ranks.rank == 0:
         callbacks.append(Snapshots(Path(out), write))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim import lr_scheduler as schedulers
 
+from rankiqa.caffe.blas import CaffeBlas
 from rankiqa.caffe.sgd import CaffeSGD, LearningRate
 from rankiqa.models.scorer import Scorer
 from rankiqa.training import recipe as recipes
@@ -147,20 +148,23 @@ def _numbers(group: dict[str, Any]) -> dict[str, float]:
     return {k: v for k, v in group.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
-def solver_of(model: Scorer, preset: Preset, recipe: Recipe) -> CaffeSGD | ScheduledOptimizer:
+def solver_of(
+    model: Scorer, preset: Preset, recipe: Recipe, products: CaffeBlas | None = None
+) -> CaffeSGD | ScheduledOptimizer:
     """The optimizer of a training.
 
     Args:
         model: Whose parameters it updates.
         preset: Rate, momentum, weight decay, clipping, iter_size.
         recipe: Which optimizer and schedule.
+        products: Sums the norm that clip_gradients limits, where Caffe's own solver updates; None: PyTorch does.
 
     Raises:
         ValueError: For a warm-up that does not end before max_iter.
     """
     p = preset.solver
     if recipe.is_caffes_solver:
-        return CaffeSGD(
+        solver = CaffeSGD(
             parameter_groups(model, preset.ten_times),
             p.base_lr,
             p.momentum,
@@ -169,6 +173,9 @@ def solver_of(model: Scorer, preset: Preset, recipe: Recipe) -> CaffeSGD | Sched
             iter_size=p.iter_size,
             clip_gradients=p.clip_gradients,
         )
+        if products is not None:
+            products.limit(solver, model)
+        return solver
     optimizer: Optimizer
     if recipe.optimizer == recipes.CAFFE:
         optimizer = CaffeSGD(parameter_groups(model, preset.ten_times), p.base_lr, p.momentum, p.weight_decay)
