@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import rated_photographs
+import tiny_experiments
 import torch
 from safetensors.torch import save_file
 
 import rankiqa
+from rankiqa.cli import main
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
 
@@ -24,6 +26,14 @@ def photograph():
 def rated_folder(tmp_path_factory):
     """A folder: photographs by distortion type, and list.txt with made-up opinions."""
     return rated_photographs.make(tmp_path_factory.mktemp("rated"), PHOTOGRAPHS)
+
+
+@pytest.fixture(scope="session")
+def levels_folder(tmp_path_factory):
+    """A folder with a finished `rankiqa experiment levels` of two iterations."""
+    folder = tmp_path_factory.mktemp("experiment")
+    assert main(tiny_experiments.command(folder)) == 0
+    return folder
 
 
 @pytest.fixture(scope="session")

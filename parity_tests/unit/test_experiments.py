@@ -1,12 +1,14 @@
 """`rankiqa experiment`: what is done is not done again, a run that was broken off goes on, and what it measures."""
 
-import csv
+import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import torch
+from tiny_experiments import command, rows_of
 
 from rankiqa.cli import main
 from rankiqa.data.lists import ImageList
@@ -14,31 +16,6 @@ from rankiqa.experiments import equal_pairs, levels, mining
 from rankiqa.experiments.pairs import PairOrder, PairTask
 from rankiqa.experiments.settings import SETTINGS
 from rankiqa.training.trainer import Trainer
-
-PHOTOGRAPHS = Path(__file__).parents[1] / "photographs"
-
-
-def rows_of(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def command(folder, experiment="levels", iterations=2, *more):
-    photographs = folder / "photographs_given"
-    if not photographs.exists():
-        photographs.mkdir()
-        for name in ("cat", "coffee", "dogs", "hens"):
-            shutil.copy(PHOTOGRAPHS / f"{name}.jpg", photographs)
-    line = ["experiment", experiment, "--photographs", photographs, "--out", folder / experiment]
-    return [*map(str, line), "--iterations", str(iterations), *more]
-
-
-@pytest.fixture(scope="module")
-def levels_folder(tmp_path_factory):
-    """A folder with a finished `levels` of two iterations."""
-    folder = tmp_path_factory.mktemp("experiment")
-    assert main(command(folder)) == 0
-    return folder
 
 
 def test_done_is_not_done_again(levels_folder, monkeypatch, capsys):
@@ -146,3 +123,24 @@ def test_verdict_says_what_is_not_shown():
     )
     assert mining.verdict(curve(5, 4, 4), curve(5, 4, 3))[0] is False
     assert mining.verdict(curve(5, 4, 3), curve(5, 4, 3))[0] is False
+
+
+def test_index(levels_folder, tmp_path, capsys):
+    """A link to each page that is done, its conclusions, and every file that they name."""
+    assert main(["experiment", "index", "--out", str(tmp_path)]) == 2
+    assert "expected folders of experiments that are done, got none" in capsys.readouterr().err
+    shutil.copytree(levels_folder / "levels", tmp_path / "a b", ignore=shutil.ignore_patterns("ranked", "runs"))
+    (tmp_path / "not an experiment").mkdir()
+    assert main(["experiment", "index", "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "index.html").read_text()
+    links = re.findall(r'href="([^"]*)"', text)
+    assert links[0] == "a%20b/index.html" and {"a%20b/scores.csv", "a%20b/overlap.csv"} <= set(links)
+    assert all((tmp_path / unquote(link)).is_file() for link in links)
+    for row in rows_of(tmp_path / "a b" / "verdicts.csv"):
+        assert f"{'Shown' if row['shown'] == 'True' else 'Not shown'}: {row['text']}" in text
+    assert main(["experiment", "index", "--out", str(tmp_path / "a b")]) == 2
+    (tmp_path / "a b" / "experiment.json").write_text("[]")
+    assert main(["experiment", "index", "--out", str(tmp_path)]) == 2
+    assert "as an experiment writes them" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):  # argparse's own, as of every option that is missing
+        main(["experiment", "levels", "--out", str(tmp_path / "new")])

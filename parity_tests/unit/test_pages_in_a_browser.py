@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_experiments import rows_of
 
 from rankiqa.cli import main
-from rankiqa.experiments import levels, mining, page
-from rankiqa.experiments.page import Figure, Page, Table
+from rankiqa.experiments import ablation, backbones, levels, mining, original, page
+from rankiqa.experiments.overlap import OVERLAP_COLUMNS, overlap_rows
+from rankiqa.experiments.page import Figure, Page, Table, image_key
+from rankiqa.experiments.settings import SETTINGS
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -49,13 +52,23 @@ def opened(browser):
     assert not problems
 
 
+def hovered(opened_page, figure, mark):
+    """What a figure says of the first of its marks when the pointer is there."""
+    place = opened_page.locator(f"#{figure} {mark}").first
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    opened_page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    text = opened_page.locator(f"#{figure} .hoverlayer .hovertext").first
+    text.wait_for()
+    return text.text_content()
+
+
 def click_a_mark(opened_page, figure):
     """Click the first mark of a figure, and wait until the dialog shows its image."""
     mark = opened_page.locator(f"#{figure} .scatterlayer .points path").first
     mark.wait_for()
+    assert hovered(opened_page, figure, ".scatterlayer .points path")
     box = mark.bounding_box()
-    opened_page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    opened_page.locator(f"#{figure} .hoverlayer .hovertext").first.wait_for()
     opened_page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     opened_page.locator("dialog[open] img").wait_for()
     assert opened_page.evaluate("document.querySelector('dialog[open] img').naturalWidth") > 50
@@ -78,8 +91,8 @@ def made_up_page(folder):
     verdicts = [page.Verdict(True, "it is so.", "a.csv"), page.Verdict(False, "it is not so.", "b.csv")]
     page.write(folder, Page(
         "A page", ["What was done."], verdicts, figures,
-        [Table("Overlap.", "overlap.csv", levels.OVERLAP_COLUMNS, levels.overlap_rows(rows))],
-        {str(path): (str(path), path.stem) for path in photographs},
+        [Table("Overlap.", "overlap.csv", OVERLAP_COLUMNS, overlap_rows(rows))],
+        {image_key(row): (row["path"], row["photograph"]) for row in rows},
     ))  # fmt: skip
     return folder / page.PAGE
 
@@ -95,6 +108,57 @@ def test_pages_of_experiments(opened, tmp_path):
     assert shown.locator("p.missing").inner_text() == "Not shown by this run: it is not so. b.csv"
     shown.emulate_media(media="print")
     assert not shown.locator("p.screen").is_visible() and shown.locator("#levels_GB svg").first.is_visible()
+
+
+def test_experiments_and_their_index(opened, levels_folder, tmp_path):
+    """From the index to a page that a command wrote; a mark of each figure has its value and its image."""
+    out = tmp_path / "levels"
+    shutil.copytree(levels_folder / "levels", out, ignore=shutil.ignore_patterns("ranked"))
+    paths = [row["path"] for row in rows_of(out / "scores.csv")]
+    assert len({Path(path).stem for path in paths}) == 1
+    assert main(["experiment", "index", "--out", str(tmp_path)]) == 0
+    shown = opened(tmp_path / "index.html", NARROW)
+    assert fits(shown)
+    shown.locator("h2 a").click()
+    for kind in ("JPEG", "GN", "GB", "JP2K"):
+        assert f"{Path(paths[0]).stem}, {kind} level 0: " in click_a_mark(shown, f"levels_{kind}")
+        shown.locator("dialog[open] button").click()
+    assert shown.locator("p.shown, p.missing").count() == 4 and fits(shown)
+
+
+def test_figures_of_the_other_experiments(opened, tmp_path):
+    """Those of made-up numbers: mining's curves show the worst image, the others their values."""
+    path = sorted(PHOTOGRAPHS.glob("*.jpg"))[0]
+    curve = [{"iteration": k, "loss": 3.5 - k, "worst": path.stem} for k in range(3)]
+    chosen = mining.methods(SETTINGS["small"].rank_preset(iterations=2), 2)
+    varied = [
+        {"varied": "levels", "value": n, "paper_lcc": 0.7}
+        | {"srocc": 0.5, "srocc_low": 0.25, "srocc_high": 0.75, "lcc": 0.5, "lcc_low": None, "lcc_high": None}
+        for n in ("2", "3")
+    ]  # fmt: skip
+    bars = [
+        {"network": "shallow", "training": training, "srocc_mean": 0.5, "srocc_std": 0.1, "paper_tid2013_srocc": 0.6}
+        for training in (backbones.FT, backbones.RANK, backbones.BOTH)
+    ]
+    scored = [
+        {"path": str(path), "type": "GB", "level": k, "photograph": "p", "caffe": k, "port": k + 0.5} for k in (1, 2)
+    ]
+    figures = [
+        mining._figure(chosen, {method.name: curve for method in chosen}, "iteration", "iterations"),
+        ablation._figure(varied, "levels", 0), backbones._figure(bars), original._points(scored),
+    ]  # fmt: skip
+    page.write(
+        tmp_path,
+        Page("A page", [], [], figures, [], {key: (str(path), key) for key in (path.stem, f"caffe GB {path}")}),
+    )
+    shown = opened(tmp_path / page.PAGE)
+    assert click_a_mark(shown, "mining_iteration") == path.stem
+    shown.locator("dialog[open] button").click()
+    assert click_a_mark(shown, "caffe_scores") == f"caffe GB {path}"
+    shown.locator("dialog[open] button").click()
+    assert "p, GB level 1Caffe 1.000, port 1.500" in hovered(shown, "caffe_scores", ".points path")
+    assert "0.5" in hovered(shown, "ablation_0", ".points path")
+    assert "shallow, fine-tuning onlySROCC 0.500" in hovered(shown, "backbones", ".barlayer .point path")
 
 
 def test_pages_of_score_and_evaluate(opened, tmp_path, weights, rated_folder):

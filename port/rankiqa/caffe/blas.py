@@ -114,7 +114,7 @@ class CaffeBlas:
         )  # fmt: skip
 
     def norm(self, tensors: Iterable[Tensor]) -> float:
-        """The L2 norm of several tensors together, summed as Caffe sums it: each one's squares, then these, in float32."""
+        """The L2 norm of several tensors together, summed as in Caffe: the squares of each, then these, in float32."""
         total = np.float32(0)
         for tensor in tensors:
             flat = tensor.contiguous()

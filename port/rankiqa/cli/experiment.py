@@ -10,12 +10,13 @@ from pathlib import Path
 from rankiqa.cli import arguments, progress
 
 NAMES = ("levels", "mining", "backbones", "ablation")
+INDEX = "index"
 DESCRIPTION = (
     "Run an experiment of the paper on a folder of photographs: OUT/index.html, OUT/*.csv. levels: scores of unseen "
     "images by level of distortion. mining: random pairs, hard-negative mining, the efficient method, the contrastive "
     "loss. backbones: networks, ranked, fine-tuned and both. ablation: 2 to 6 levels, 20 to 100 percent of the "
-    "photographs. A run that was stopped goes on with the same command; what is done is not done again. Exit status: 0 "
-    "done, 1 failed on the way, 2 nothing was begun."
+    "photographs. index: OUT/index.html over the experiments in the folders of OUT. A run that was stopped goes on "
+    "with the same command; what is done is not done again. Exit status: 0 done, 1 failed on the way, 2 nothing begun."
 )
 
 
@@ -23,7 +24,7 @@ def add(commands) -> None:
     """Add the command to an argument parser's."""
     one = commands.add_parser("experiment", help="the paper's experiments", description=DESCRIPTION)
     one.set_defaults(run=run)
-    add_options(one, NAMES)
+    add_options(one, (*NAMES, INDEX))
 
 
 def add_options(one: argparse.ArgumentParser, names: Sequence[str]) -> None:
@@ -31,7 +32,8 @@ def add_options(one: argparse.ArgumentParser, names: Sequence[str]) -> None:
     one.add_argument("experiment", choices=names)
     one.add_argument("--preset", choices=("small", "paper"), default="small",
                      help="small (default): minutes on two cores; paper: its networks and iterations")  # fmt: skip
-    one.add_argument("--photographs", required=True, metavar="DIR", help="pristine photographs, above 227 pixels")
+    one.set_defaults(refuse=one.error)
+    one.add_argument("--photographs", metavar="DIR", help="pristine photographs, above 227 pixels")
     one.add_argument("--out", required=True, metavar="DIR", type=Path)
     one.add_argument("--seed", type=arguments.SEED, default=0, help="of everything random (default 0)")
     one.add_argument("--init", metavar="W", help="initial weights of the network, as of `rankiqa train`")
@@ -47,6 +49,10 @@ def _say(line: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the experiment; returns the exit status."""
+    if options.experiment == INDEX:
+        return _index(options.out)
+    if options.photographs is None:
+        options.refuse("the following arguments are required: --photographs")
     import importlib
     from dataclasses import replace
 
@@ -85,6 +91,18 @@ def run(options: argparse.Namespace) -> int:
         _say("rankiqa: stopped; the same command goes on")
         return 130
     print(out / page.PAGE)
+    return 0
+
+
+def _index(out: Path) -> int:
+    from rankiqa.experiments import index, page
+
+    try:
+        page.check_installed()
+        print(index.write(out))
+    except (ValueError, OSError) as error:
+        _say(f"rankiqa: {_line(error, out)}")
+        return 2
     return 0
 
 

@@ -8,7 +8,7 @@ from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, held_out_rows, opinion_rows
 from rankiqa.experiments.overlap import BINS, OVERLAP_COLUMNS, ordered_share, overlap_rows
-from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict
+from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict, image_key
 from rankiqa.experiments.settings import LEVELS, TYPES
 from rankiqa.experiments.training_runs import CURVE, EFFICIENT, Curve, trained
 
@@ -59,7 +59,7 @@ def run(experiment: Experiment) -> Page:
             Table("Agreement with 95% intervals (by reference).", "agreement.csv", OPINION_COLUMNS, rows),
             *original_run.tables,
         ],
-        {row["path"]: (row["path"], f"{row['photograph']}, {row['type']} level {row['level']}: {row['score']:.3f}")
+        {image_key(row): (row["path"], f"{row['photograph']}, {row['type']} level {row['level']}: {row['score']:.3f}")
          for row in table} | dict(original_run.images),
     )  # fmt: skip
 
@@ -95,7 +95,7 @@ def _figure(kind: str, rows: list[dict]) -> Figure:
         data.append({
             "type": "scatter", "mode": "markers", "x": values, "y": [level] * len(values), "yaxis": "y2", "name": name,
             "marker": {"color": colour, "size": 8}, "legendgroup": name, "showlegend": False,
-            "customdata": [row["path"] for row in of_level], "text": [row["photograph"] for row in of_level],
+            "customdata": [image_key(row) for row in of_level], "text": [row["photograph"] for row in of_level],
             "hovertemplate": f"%{{text}}, {name}<br>score %{{x:.3f}}<extra></extra>",
         })  # fmt: skip
     layout = {

@@ -15,7 +15,7 @@ import numpy as np
 
 from rankiqa.experiments.csv_tables import read_csv, write_csv
 from rankiqa.experiments.overlap import overlap_rows
-from rankiqa.experiments.page import COLOURS, Figure, Table, Verdict, lines
+from rankiqa.experiments.page import COLOURS, Figure, Table, Verdict, image_key, lines
 from rankiqa.experiments.settings import TYPES
 
 CAFFE, PORT, PRODUCTS = "caffe", "port", "port_caffe_products"
@@ -68,8 +68,13 @@ def compared(out: Path) -> Comparison:
             Table("Overlap and order of neighbouring levels at the end in both, means over the neighbouring levels; "
                   "the difference is the mean of the absolute differences.", OVERLAP, OVERLAP_COLUMNS, overlaps),
         ],
-        {row["path"]: (row["path"], f"{row['photograph']}, {row['type']} level {row['level']}: Caffe {row[CAFFE]:.3f}, "
-                       f"port {row[PORT]:.3f}") for row in scores},
+        {
+            f"caffe {image_key(row)}": (
+                row["path"],
+                f"{row['photograph']}, {row['type']} level {row['level']}: Caffe {row[CAFFE]:.3f}, port {row[PORT]:.3f}",
+            )
+            for row in scores
+        },
     )  # fmt: skip
 
 
@@ -139,7 +144,7 @@ def _points(scores: list[dict]) -> Figure:
         data.append({
             "type": "scatter", "mode": "markers", "name": kind, "x": [row[CAFFE] for row in rows],
             "y": [row[PORT] for row in rows], "marker": {"color": COLOURS[place], "size": 7, "opacity": 0.7},
-            "customdata": [row["path"] for row in rows],
+            "customdata": [f"caffe {image_key(row)}" for row in rows],
             "text": [f"{row['photograph']}, {kind} level {row['level']}" for row in rows],
             "hovertemplate": "%{text}<br>Caffe %{x:.3f}, port %{y:.3f}<extra></extra>",
         })  # fmt: skip

@@ -95,7 +95,8 @@ def write(out: Path, page: Page) -> None:
         "experiment.html.j2",
         page=page,
         figures=[{"id": figure.name, "data": figure.data, "layout": layout_of(figure)} for figure in page.figures],
-        images={key: {"text": text, "picture": _picture(path)} for key, (path, text) in page.images.items()},
+        images={key: {"text": text, "path": path} for key, (path, text) in page.images.items()},
+        pictures={path: _picture(path) for path in dict.fromkeys(path for path, _ in page.images.values())},
         plotly=Markup(plotly.offline.get_plotlyjs()),  # plotly's own code, not to be escaped
     )
     with replacing(out / PAGE) as temporary:
@@ -135,6 +136,11 @@ def lines(name: str, x: Sequence[float], y: Sequence[float], colour: int, **more
         "type": "scatter", "mode": "lines+markers", "name": name, "x": list(x), "y": list(y), "line": line,
         "marker": {"size": 6}, **more,
     }  # fmt: skip
+
+
+def image_key(row: Mapping[str, Any]) -> str:
+    """The key of a line's image: a pristine photograph is a line of each distortion, at other crops."""
+    return f"{row['type']} {row['path']}"
 
 
 def cell(value: object) -> str:
