@@ -71,7 +71,7 @@ def compared(out: Path) -> Comparison:
         {
             f"caffe {image_key(row)}": (
                 row["path"],
-                f"{row['photograph']}, {row['type']} level {row['level']}: Caffe {row[CAFFE]:.3f}, port {row[PORT]:.3f}",
+                f"{_named(row)}: Caffe {row[CAFFE]:.3f}, port {row[PORT]:.3f}",
             )
             for row in scores
         },
@@ -85,6 +85,10 @@ def _numbers(rows: list[dict[str, str]]) -> list[dict]:
 
 def _number(text: str) -> float | None:
     return float(text) if text else None
+
+
+def _named(row: dict) -> str:
+    return f"{row['photograph']}, {row['type']} level {row['level']}"
 
 
 def _apart(engine: str, curve: list[dict], scores: list[dict]) -> dict:
@@ -145,7 +149,7 @@ def _points(scores: list[dict]) -> Figure:
             "type": "scatter", "mode": "markers", "name": kind, "x": [row[CAFFE] for row in rows],
             "y": [row[PORT] for row in rows], "marker": {"color": COLOURS[place], "size": 7, "opacity": 0.7},
             "customdata": [f"caffe {image_key(row)}" for row in rows],
-            "text": [f"{row['photograph']}, {kind} level {row['level']}" for row in rows],
+            "text": [_named(row) for row in rows],
             "hovertemplate": "%{text}<br>Caffe %{x:.3f}, port %{y:.3f}<extra></extra>",
         })  # fmt: skip
     layout = {"xaxis": {"title": {"text": "score in Caffe"}}, "yaxis": {"title": {"text": "score in the port"}}}
