@@ -51,8 +51,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the experiment; returns the exit status."""
     if options.experiment == INDEX:
         return _index(options.out)
-    if options.photographs is None:
-        options.refuse("the following arguments are required: --photographs")
+    photographs: str = options.photographs or options.refuse("the following arguments are required: --photographs")
     import importlib
     from dataclasses import replace
 
@@ -74,14 +73,14 @@ def run(options: argparse.Namespace) -> int:
         opinions = Opinions.of(options.opinions, options.root, options.crops, options.seed)
         ranked_data.claim(
             out, options.experiment, settings, seed=options.seed, init=options.init,
-            photographs=ranked_data.digest_of(options.photographs),
+            photographs=ranked_data.digest_of(photographs),
         )  # fmt: skip
     except (ValueError, OSError) as error:
         _say(f"rankiqa: {_line(error, out)}")
         return 2
     try:
         with progress.bar(unit="file", desc="distorting", leave=False) as bar:
-            data = ranked_data.make(out, options.photographs, settings, options.seed, bar.update)
+            data = ranked_data.make(out, photographs, settings, options.seed, bar.update)
         experiment = Experiment(out, settings, data, options.seed, options.init, opinions, _say)
         page.write(out, module.run(experiment))
     except (ValueError, OSError, RuntimeError, MemoryError, FloatingPointError, WriteError) as error:
