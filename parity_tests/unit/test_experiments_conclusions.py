@@ -4,7 +4,7 @@ import csv
 from dataclasses import replace
 
 import pytest
-from test_experiments import PHOTOGRAPHS
+from tiny_experiments import PHOTOGRAPHS
 
 import rankiqa
 from rankiqa.experiments import levels, mining, ranked_data
