@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rankiqa import fit_logistic, krocc, lcc, rmse, srocc
+from rankiqa.evaluation.agreement import Bootstrap, intervals, measure
 
 
 def ranks(values):
@@ -50,6 +51,22 @@ def pairs(a, b):
     signs = [(np.sign(a[i] - a[j]), np.sign(b[i] - b[j])) for i in range(len(a)) for j in range(i)]
     both = sum(x * y for x, y in signs)
     return both / np.sqrt(sum(x != 0 for x, _ in signs) * sum(y != 0 for _, y in signs))
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_that_differ_by_rounding_only():
+    """They have an order, but no LCC that means anything; the other measures stay, with resamples, too."""
+    nearly, labels = 1e8 + np.array([0, 1, 0, 2, 1, 3]) * 2.0**-26, np.array([1.0, 2, 3, 4, 5, 6])
+    assert len(set(nearly)) == 4
+    for pair in ((nearly, labels), (labels, nearly)):
+        assert srocc(*pair) == pytest.approx(srocc([0, 1, 0, 2, 1, 3], labels))
+        with pytest.raises(ValueError, match="differ by rounding only"):
+            lcc(*pair)
+    measured = measure(nearly, labels)
+    assert measured.values["lcc"] is None and "rounding only" in measured.remarks[0]
+    assert measured.values["srocc"] == srocc(nearly, labels) and measured.values["krocc"] == krocc(nearly, labels)
+    drawn = intervals(nearly, labels, [""] * 6, Bootstrap(50))
+    assert "lcc" not in drawn and len(drawn["srocc"]) == 2
 
 
 def test_krocc_and_rmse_against_the_definitions():

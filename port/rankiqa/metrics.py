@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 NAMES = {4: "VQEG, 4 parameters", 5: "Sheikh et al. 2006, 5 parameters"}
 MOST_CALLS = 1000  # of the function that is fitted, for each start
 LIMIT = 50.0  # of a parameter in standard units, where the best fit has none
+FLAT = 1e-12  # a curve, in standard units, that rises by no more than rounding
 
 
 def srocc(a: ArrayLike, b: ArrayLike) -> float:
@@ -30,9 +31,16 @@ def srocc(a: ArrayLike, b: ArrayLike) -> float:
 def lcc(a: ArrayLike, b: ArrayLike) -> float:
     """Pearson's linear correlation (PLCC), without a logistic fit, as upstream reports it. In -1..1.
 
-    Raises ValueError as `srocc`.
+    Raises ValueError as `srocc`, and for values that differ by no more than rounding.
     """
-    return _statistic(scipy.stats.pearsonr, a, b)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", scipy.stats.NearConstantInputWarning)
+        try:
+            return _statistic(scipy.stats.pearsonr, a, b)
+        except scipy.stats.NearConstantInputWarning:
+            raise ValueError(
+                "expected different values, got a sequence whose values differ by rounding only: no LCC is defined"
+            ) from None
 
 
 def krocc(a: ArrayLike, b: ArrayLike) -> float:
@@ -108,7 +116,7 @@ def fit_logistic(
     if not any(fits):  # the best fit lies at infinity, as for points on a line: the best within bounds
         fits = [_fitted(_FUNCTIONS[parameters], x, y, first, LIMIT) for first in starts]
     # A start counts as well: it may be a good fit that does not converge further
-    candidates = [fit for fit in (*fits, *starts) if fit and np.ptp(_FUNCTIONS[parameters](x, *fit)) > 0]
+    candidates = [fit for fit in (*fits, *starts) if fit and np.ptp(_FUNCTIONS[parameters](x, *fit)) > FLAT]
     if not candidates:  # constant curves only, as for a resample that holds three images again and again
         raise ValueError("expected values that a logistic function fits, got none that does: it would be constant")
     best = min(candidates, key=lambda fit: float(np.sum((_FUNCTIONS[parameters](x, *fit) - y) ** 2)))

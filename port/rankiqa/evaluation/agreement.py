@@ -64,11 +64,13 @@ def measure(scores: np.ndarray, labels: np.ndarray, parameters: int = 4, start: 
     """
     values: dict[str, float | None] = dict.fromkeys(MEASURES)
     remarks = []
-    try:
-        for name, correlation in CORRELATIONS.items():
+    for name, correlation in CORRELATIONS.items():
+        try:
             values[name] = correlation(scores, labels)
-    except ValueError as error:
-        return Agreement(len(scores), values, None, (f"scores (a) against opinions (b): {error}",))
+        except ValueError as error:
+            remarks.append(f"scores (a) against opinions (b): {error}")
+    if len(remarks) == len(CORRELATIONS):
+        return Agreement(len(scores), values, None, tuple(remarks[:1]))
     fit = None
     try:
         fit = fit_logistic(scores, labels, parameters, start)
@@ -108,7 +110,10 @@ def _measures(scores: np.ndarray, labels: np.ndarray, fit: LogisticFit | None) -
     """The measures that are defined."""
     if np.ptp(scores) == 0 or np.ptp(labels) == 0:
         return {}
-    values = {name: correlation(scores, labels) for name, correlation in CORRELATIONS.items()}
+    values = {}
+    for name, correlation in CORRELATIONS.items():
+        with contextlib.suppress(ValueError):  # LCC, of values that differ by rounding only
+            values[name] = correlation(scores, labels)
     if fit is not None and len(scores) > len(fit.parameters):
         with contextlib.suppress(ValueError):  # no curve fits this resample
             again = fit_logistic(scores, labels, len(fit.parameters), fit)
