@@ -45,7 +45,7 @@ def measured(path: Path, arch: str, preset: RankPreset, images: ImageList, seed:
     """
     there = read_csv(path)
     if there:
-        return [dict(row) for row in there]
+        return [_numbers(row) for row in there]
     preset = preset.but(images=1)
     task, model = RankTask(preset), first_network(preset, arch, CaffeRandom(seed), ORIGINAL, test_net=False)
     model.eval()
@@ -89,6 +89,13 @@ def measured(path: Path, arch: str, preset: RankPreset, images: ImageList, seed:
         }
     write_csv(path, COLUMNS, rows)
     return rows
+
+
+def _numbers(row: dict[str, str]) -> dict:
+    whole = ("pairs", "images_forwarded", "paper_ratio")
+    return {
+        name: value if name == "method" else (int if name in whole else float)(value) for name, value in row.items()
+    }
 
 
 def _timed(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -> tuple[float, float, Tensor]:

@@ -18,18 +18,23 @@ class Entry:
     """An experiment that is done.
 
     Attributes:
-        folder: Its folder below the index, as a link has it.
+        name: Of its folder below the index.
         title: Of its page.
         about: Which experiment, network and seed.
         verdicts: Of its page.
         files: Names of its CSV files.
     """
 
-    folder: str
+    name: str
     title: str
     about: str
     verdicts: list[Verdict]
     files: list[str]
+
+    @property
+    def folder(self) -> str:
+        """Its folder, as a link has it."""
+        return quote(self.name, errors="surrogateescape")
 
     @property
     def page(self) -> str:
@@ -67,7 +72,7 @@ def _entry(folder: Path) -> Entry:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder}: expected {CLAIM} and {VERDICTS} as an experiment writes them: {error}") from None
     files = sorted(path.name for path in folder.glob("*.csv") if path.name != VERDICTS)
-    return Entry(quote(folder.name, errors="surrogateescape"), title, about, verdicts, files)
+    return Entry(folder.name, title, about, verdicts, files)
 
 
 def _verdict(row: dict[str, str]) -> Verdict:

@@ -74,7 +74,7 @@ def _verdict(kind: str, overlaps: list[dict], agreement: list[dict]) -> Verdict:
     srocc = next(row["srocc"] for row in agreement if (row["run"], row["type"]) == (HELD_OUT, kind))
     text = f"{kind}: neighbouring levels are apart on unseen images: {share:.0%} of their pairs are in the right order"
     text = f"{text} (75% or more counts as apart), SROCC of score and level {_number(srocc)}."
-    return Verdict(share >= APART, text, "overlap.csv")
+    return Verdict(share >= APART, text, "overlap.csv agreement.csv")
 
 
 def _figure(kind: str, rows: list[dict]) -> Figure:

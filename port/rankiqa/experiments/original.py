@@ -122,7 +122,7 @@ def _verdict(row: dict, curve: list[dict]) -> Verdict:
         f"the original Caffe has the curve of the {row['engine']}: {worst:.2g} apart at most (up to {SAME * least:.2g} "
         "counts as the same)."
     )
-    return Verdict(worst <= SAME * least, text, APART)
+    return Verdict(worst <= SAME * least, text, f"{APART} {CURVE}")
 
 
 def _curves(engines: Sequence[str], curve: list[dict]) -> Figure:

@@ -50,7 +50,7 @@ class Table:
 
 
 class Verdict(NamedTuple):
-    """Whether this run shows a claim, the sentence that says so, and the file that its numbers are in."""
+    """Whether this run shows a claim, the sentence that says so, and the files, by spaces, that its numbers are in."""
 
     shown: bool
     text: str
