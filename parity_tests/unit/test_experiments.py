@@ -110,7 +110,8 @@ def test_mining_tiny(tmp_path, levels_folder):
         "types": "ALL", "method": "efficient", "iteration": "20000", "loss": "0.438"
     }  # fmt: skip
     assert tuple(efficient) == equal_pairs.COLUMNS
-    again = equal_pairs.measured(out / "equal_pairs.csv", "shallow", SETTINGS["small"].rank_preset(iterations=1), None, 0)
+    preset = SETTINGS["small"].rank_preset(iterations=1)
+    again = equal_pairs.measured(out / "equal_pairs.csv", "shallow", preset, None, 0)
     assert [row["images_forwarded"] for row in again] == [24, 120] and isinstance(again[0]["seconds"], float)
 
 
