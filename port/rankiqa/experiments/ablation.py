@@ -6,7 +6,7 @@ from rankiqa.experiments import grid
 from rankiqa.experiments.csv_tables import write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
-from rankiqa.experiments.measures import OPINION_COLUMNS
+from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION
 from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict
 from rankiqa.experiments.paper import ABLATION, published
 from rankiqa.experiments.settings import LEVELS
@@ -46,7 +46,7 @@ def run(experiment: Experiment) -> Page:
     if opinions:
         write_csv(out / "opinions.csv", COLUMNS, opinions)
         shown = [row for row in opinions if row["type"] == "all"]
-        tables.append(Table("Agreement with opinions, with 95% intervals.", "opinions.csv", COLUMNS, shown))
+        tables.append(Table(OPINIONS_CAPTION, "opinions.csv", COLUMNS, shown))
     return Page(
         "Levels and photographs that ranking needs",
         [

@@ -6,7 +6,7 @@ from rankiqa.experiments import grid
 from rankiqa.experiments.csv_tables import write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
-from rankiqa.experiments.measures import OPINION_COLUMNS
+from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION
 from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict
 from rankiqa.experiments.paper import published
 
@@ -49,7 +49,7 @@ def run(experiment: Experiment) -> Page:
     if opinions:
         write_csv(out / "opinions.csv", RUN_COLUMNS, opinions)
         shown = [row for row in opinions if row["type"] == "all"]
-        tables.append(Table("Agreement with opinions, with 95% intervals.", "opinions.csv", RUN_COLUMNS, shown))
+        tables.append(Table(OPINIONS_CAPTION, "opinions.csv", RUN_COLUMNS, shown))
     return Page(
         "Networks, ranked and fine-tuned",
         [

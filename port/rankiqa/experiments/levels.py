@@ -6,7 +6,7 @@ from rankiqa.experiments import original
 from rankiqa.experiments.csv_tables import write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
-from rankiqa.experiments.measures import OPINION_COLUMNS, held_out_rows, opinion_rows
+from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION, held_out_rows, opinion_rows
 from rankiqa.experiments.overlap import BINS, OVERLAP_COLUMNS, ordered_share, overlap_rows
 from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict, image_key
 from rankiqa.experiments.settings import LEVELS, TYPES
@@ -39,7 +39,9 @@ def run(experiment: Experiment) -> Page:
     overlaps = overlap_rows(table)
     write_csv(out / "overlap.csv", OVERLAP_COLUMNS, overlaps)
     original_run = original.compared(out)
-    rows = held_out_rows(HELD_OUT, model, held_out) + opinion_rows("opinions", model, experiment.opinions, folder)
+    opinions = opinion_rows("opinions", model, experiment.opinions, folder)
+    rows = held_out_rows(HELD_OUT, model, held_out) + opinions
+    caption = "Agreement of scores and levels, with 95% intervals (by reference)."
     write_csv(out / "agreement.csv", OPINION_COLUMNS, rows)
     return Page(
         "Scores by level of distortion on unseen photographs",
@@ -56,7 +58,7 @@ def run(experiment: Experiment) -> Page:
         [*(_figure(kind, [row for row in table if row["type"] == kind]) for kind in TYPES), *original_run.figures],
         [
             Table("Neighbouring levels.", "overlap.csv", OVERLAP_COLUMNS, overlaps),
-            Table("Agreement with 95% intervals (by reference).", "agreement.csv", OPINION_COLUMNS, rows),
+            Table(f"{caption} {OPINIONS_CAPTION}" if opinions else caption, "agreement.csv", OPINION_COLUMNS, rows),
             *original_run.tables,
         ],
         {image_key(row): (row["path"], f"{row['photograph']}, {row['type']} level {row['level']}: {row['score']:.3f}")

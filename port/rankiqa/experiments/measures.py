@@ -18,6 +18,10 @@ from rankiqa.experiments.held_out import HeldOut
 from rankiqa.models.scorer import Scorer
 
 RESAMPLES = 500
+OPINIONS_CAPTION = (
+    "Agreement with opinions, with 95% intervals. A higher score means more distortion: agreement with opinions of "
+    "which higher is better (MOS) is negative, with others (DMOS) positive."
+)
 OPINION_COLUMNS = ("run", "type", "n", "srocc", "srocc_low", "srocc_high", "lcc", "lcc_low", "lcc_high")
 
 

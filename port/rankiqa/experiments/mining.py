@@ -13,7 +13,7 @@ from rankiqa.experiments import equal_pairs, original
 from rankiqa.experiments.csv_tables import read_csv, write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
-from rankiqa.experiments.measures import OPINION_COLUMNS, opinion_rows
+from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION, opinion_rows
 from rankiqa.experiments.page import Figure, Page, Table, Verdict, lines
 from rankiqa.experiments.pairs import HardestPairs, PairTask
 from rankiqa.experiments.paper import CURVES, published
@@ -80,7 +80,7 @@ def run(experiment: Experiment) -> Page:
     )]  # fmt: skip
     if rows:
         write_csv(out / "opinions.csv", OPINION_COLUMNS, rows)
-        tables.append(Table("Agreement with opinions, 95% intervals.", "opinions.csv", OPINION_COLUMNS, rows))
+        tables.append(Table(OPINIONS_CAPTION, "opinions.csv", OPINION_COLUMNS, rows))
     original_run = original.compared(out)
     tables += original_run.tables
     names = {Path(path).stem: path for path in images_of(held_out)}
