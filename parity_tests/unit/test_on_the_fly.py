@@ -17,6 +17,7 @@ from rankiqa.data.input_spec import InputSpec
 from rankiqa.data.minibatches import minibatches
 from rankiqa.data.order import FAITHFUL
 from rankiqa.distortions import WILD
+from rankiqa.ranked_sets.fidelity import visual_information_fidelity
 from rankiqa.ranked_sets.on_the_fly import DistortedOrder, DistortionChoice, PristinePhotographs
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.recipe import Recipe
@@ -141,12 +142,17 @@ def test_scales_mirror_and_longest(folder):
 # What is ranked
 
 
-def _pairs(kind, groups, levels, images, above):
+GAP = 0.25  # exact in binary: the fidelities below are multiples of 1/8
+
+
+def _pairs(kind, groups, levels, images, above, fidelity):
     """(better, worse) as (group, level, image), level 0 pristine, by definition."""
     every = list(itertools.product(range(groups), range(levels), range(images)))
     for one, other in itertools.product(every, every):
         if one[0] == other[0]:
             ranked = one[1] < other[1] and (kind != "same-image" or one[2] == other[2])
+        elif kind == "vif":
+            ranked = (fidelity[one] - fidelity[other]).item() >= GAP
         else:
             ranked = kind == "all" and one[1] == 0 and other[1] >= above
         if ranked:
@@ -154,31 +160,61 @@ def _pairs(kind, groups, levels, images, above):
 
 
 @pytest.mark.parametrize("preset", ["live-rank", "tid2013-rank"])
-@pytest.mark.parametrize(("kind", "above"), [("type", 1), ("same-image", 1), ("all", 1), ("all", 2)])
+@pytest.mark.parametrize(("kind", "above"), [("type", 1), ("same-image", 1), ("all", 1), ("all", 2), ("vif", 1)])
 def test_pairs(preset, kind, above):
     """Loss and gradient against the sum over the pairs, ties and pairs exactly at the margin included."""
     sizes = (3, 4, 2)
     settings = PRESETS[preset].but(list_groups=3, groups=3, levels=4, images=2, margin=2.0)
     rng = torch.Generator().manual_seed(0)
     quality = torch.randint(-3, 4, sizes, generator=rng).double()
+    fidelity = torch.randint(0, 9, sizes, generator=rng) / 8
     lower_is_better = preset == "live-rank"
+    labels = (fidelity.flip(1) if lower_is_better else fidelity).reshape(-1)
     scores = -quality.flip(1) if lower_is_better else quality  # worst first, and the score rises with degradation
     scores = scores.reshape(-1).requires_grad_()
     total, count, gradient = 0.0, 0, torch.zeros(sizes, dtype=torch.float64)
-    for better, worse in _pairs(kind, *sizes, above):
+    for better, worse in _pairs(kind, *sizes, above, fidelity):
         short, count = 2.0 - (quality[better] - quality[worse]).item(), count + 1
         if short > 0:
             total += short
             gradient[better] -= 1
             gradient[worse] += 1
     for mean, divisor in (("images", 24), ("pairs", count)):
-        task = task_of(settings, Recipe(pairs=kind, pristine_above=above, loss_mean=mean))
-        loss = task.loss(scores, None)
+        task = task_of(settings, Recipe(pairs=kind, pristine_above=above, vif_gap=GAP, loss_mean=mean))
+        loss = task.loss(scores, labels)
         assert loss.item() == pytest.approx(total / divisor, rel=1e-12)
         (found,) = torch.autograd.grad(loss, scores)
         found = found.view(sizes)
         found = -found.flip(1) if lower_is_better else found
-        torch.testing.assert_close(found, gradient / divisor, rtol=1e-12, atol=0)
+        torch.testing.assert_close(found, gradient / divisor, rtol=1e-12, atol=1e-15)
+
+
+def test_fidelity(folder):
+    """1 of a photograph itself, falling from level to level; the label of a crop is that of its own place.
+
+    Overexposure alone rises first, on a dark photograph: until its lights are cut off it has more contrast.
+    """
+    image = rankiqa.read_image(folder / "cat.jpg")
+    assert visual_information_fidelity(image, image) == 1.0
+    for kind, row in WILD.items():
+        if kind == "OVEREXPOSED":
+            continue
+        versions = [row.apply(image, level, np.random.RandomState(0)) for level in row.levels]
+        values = [visual_information_fidelity(version, image) for version in versions]
+        assert all(0 < worse < better <= 1 for better, worse in itertools.pairwise(values)), kind
+    more_contrast = np.clip(image * 1.1, 0, 255).astype(np.uint8) // 2 * 2
+    assert visual_information_fidelity(more_contrast, image // 2) == 1.0  # more than 1, cut off
+    with pytest.raises(ValueError, match="expected one shape"):
+        visual_information_fidelity(image, image[1:])
+    source = photographs(folder, fidelity=True, combine=1.0, scales=(0.9, 1.0), mirror=True)
+    versions = source.crops(spec=SPEC, seed=9, cache_mb=0)
+    assert versions[1, 2, 0, 5][1] == 1.0
+    crop, label = versions[1, 2, 2, 5]
+    distorted, pristine = versions.version(1, 2, 2, 5), versions.version(1, 2, 0, 5)
+    windows = np.lib.stride_tricks.sliding_window_view(distorted[:, :, 0], (160, 160))
+    ((top, left),) = np.argwhere((windows[:, :, ::8, ::8] == crop[0, ::8, ::8].numpy()).all((2, 3)))
+    place = slice(top, top + 160), slice(left, left + 160)
+    assert label == visual_information_fidelity(distorted[place], pristine[place]) < 1
 
 
 # The command
@@ -197,9 +233,10 @@ def run(words):
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-def test_trained_and_resumed(folder, tmp_path):
+@pytest.mark.parametrize("pairs", [("all", "--pristine-above", "2"), ("vif", "--vif-gap", "0.2")])
+def test_trained_and_resumed(folder, tmp_path, pairs):
     """Other workers and a run in two parts: the same end, bit for bit; the weights say what they were trained on."""
-    more = ["--combine", "0.4", "--scales", "0.6,1", "--mirror", "--pairs", "all", "--pristine-above", "2",
+    more = ["--combine", "0.4", "--scales", "0.6,1", "--mirror", "--pairs", *pairs,
             "--loss-mean", "pairs", "--margin", "1"]  # fmt: skip
     assert run(arguments(folder, tmp_path / "whole", *more)) == 0
     (tmp_path / "parts").mkdir()
@@ -210,7 +247,7 @@ def test_trained_and_resumed(folder, tmp_path):
     model = rankiqa.load(tmp_path / "whole" / "live-rank_iter_4.safetensors")
     assert (model.meaning.dataset, model.meaning.task, model.lower_is_better) == ("wild", "ranked", True)
     settings = json.loads((tmp_path / "whole" / "settings.json").read_text())
-    assert settings["recipe"]["pairs"] == "all" and settings["options"]["combine"] == "0.4"
+    assert settings["recipe"]["pairs"] == pairs[0] and settings["options"]["combine"] == "0.4"
 
 
 def test_a_run_goes_on_as_it_began(folder, tmp_path, capsys):
@@ -237,12 +274,19 @@ def test_a_run_goes_on_as_it_began(folder, tmp_path, capsys):
         (["--scales", "0,1"], "scales: expected two factors, above 0"),
         (["--types", "X"], "--types: expected of GB"),
         (["--pairs", "all", "--pristine-above", "3"], "pristine_above: expected a level, 1..2, got 3"),
+        (["--pairs", "vif", "--vif-gap", "1"], "vif_gap: expected a number above 0 and below 1, got 1"),
         (["--pristine-above", "2"], "pristine_above: expected 1 with the pairs type, got 2"),
     ],
 )
 def test_refusals(folder, tmp_path, capsys, more, words):
     assert run(arguments(folder, tmp_path, *more)) == 2
     assert words in capsys.readouterr().err
+
+
+def listed(folder, tmp_path):
+    """A list of 24 lines, of ranked versions as far as their number goes."""
+    (tmp_path / "list.txt").write_text("".join(f"{folder / 'cat.jpg'} {i % 6}\n" for i in range(24)))
+    return tmp_path / "list.txt"
 
 
 def test_more_refusals(folder, tmp_path, capsys):
@@ -256,6 +300,10 @@ def test_more_refusals(folder, tmp_path, capsys):
     assert "expected --train LIST, or --distort SET --photographs DIR" in capsys.readouterr().err
     assert run(["train", "live-rank", "--out", tmp_path / "c", "--photographs", folder]) == 2
     assert "--photographs: expected --distort SET beside it" in capsys.readouterr().err
+    assert (
+        run(["train", "live-rank", "--out", tmp_path / "e", "--train", listed(folder, tmp_path), "--pairs", "vif"]) == 2
+    )
+    assert "expected photographs whose fidelity is measured with the pairs vif alone" in capsys.readouterr().err
     assert run(["finetune", "live-ft", "--out", tmp_path / "d", "--distort", "wild", "--photographs", folder]) == 2
     assert "expected a list of images with opinions for live-ft, got photographs" in capsys.readouterr().err
     with pytest.raises(ValueError, match="pairs, loss_mean: expected a preset of ranking, got live-ft"):

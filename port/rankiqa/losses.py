@@ -145,6 +145,61 @@ def pristine_ranking_loss(
     return losses.masked_fill(own, 0).sum() / scores.numel()
 
 
+def fidelity_pairs(fidelity: Tensor, *, distortions: int, gap: float) -> Tensor:
+    """Which versions of different distortions are ranked by their fidelity.
+
+    Args:
+        fidelity: (N,) of each version to its pristine image; the larger, the better. The versions of one distortion
+            stand together.
+        distortions: D, a divisor of N.
+        gap: Pairs that differ by less are not ranked; above 0.
+
+    Returns:
+        (N, N) bool: whether version i is ranked above version j.
+
+    Raises:
+        ValueError: For another shape or a gap out of range.
+
+    Source: dipIQ (Ma et al., IEEE TIP 2017), whose pairs are those of which full-reference measures are sure.
+    """
+    if fidelity.dim() != 1 or distortions < 1 or len(fidelity) % distortions:
+        raise ValueError(f"fidelity: expected (N,), N a multiple of {distortions}, got {tuple(fidelity.shape)}")
+    if not gap > 0:
+        raise ValueError(f"gap: expected a number above 0, got {gap}")
+    own = torch.arange(len(fidelity), device=fidelity.device) // (len(fidelity) // distortions)
+    return (fidelity[:, None] - fidelity >= gap) & (own[:, None] != own)
+
+
+def fidelity_ranking_loss(
+    scores: Tensor, fidelity: Tensor, *, distortions: int, margin: float = 10.0, gap: float = 0.1
+) -> Tensor:
+    """Hinge loss over the pairs of `fidelity_pairs`, summed and divided by N.
+
+    Together with `pair_ranking_loss`, which ranks the versions of one distortion, each pair counts once.
+
+    Args:
+        scores: (N,) floating point; the higher, the better.
+        fidelity: (N,), as `fidelity_pairs` takes it.
+        distortions: D.
+        margin: In units of the scores.
+        gap: Of the fidelities.
+
+    Returns:
+        A scalar tensor; 0 where no pair is ranked.
+
+    Raises:
+        ValueError: For other shapes or a gap out of range.
+
+    Source: none of the original's.
+    """
+    if scores.shape != fidelity.shape:
+        raise ValueError(f"scores: expected shape {tuple(fidelity.shape)}, got {tuple(scores.shape)}")
+    _floating(scores=scores)
+    ranked = fidelity_pairs(fidelity, distortions=distortions, gap=gap)
+    losses = (margin - (scores[:, None] - scores)).clamp_min(0)
+    return losses.masked_fill(~ranked, 0).sum() / scores.numel()
+
+
 def euclidean_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """sum((prediction - target)^2) / (2 N), N the first dimension.
 

@@ -150,10 +150,13 @@ def _add_experiments(one: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pairs", choices=recipe.PAIRS, default=recipe.SAME_TYPE,
         help="what is ranked: type (default), versions of one distortion, also of different photographs; same-image, "
-        "versions of one photograph; all, as type, and pristine images above the versions of other distortions",
+        "versions of one photograph; all, as type, and pristine images above the versions of other distortions; vif "
+        "(with --distort), as type, and versions of different distortions by their visual information fidelity",
     )  # fmt: skip
     group.add_argument("--pristine-above", type=arguments.int_in_range(1), default=1, metavar="LEVEL",
                        help="of --pairs all: the mildest level below other types' pristine images")  # fmt: skip
+    group.add_argument("--vif-gap", type=_number, default=0.1, metavar="X",
+                       help="of --pairs vif: the least difference of two versions' fidelity (default 0.1)")  # fmt: skip
     group.add_argument("--loss-mean", choices=recipe.MEANS, default=recipe.MEANS[0],
                        help="what the sum over the pairs is divided by (default images: the original's)")  # fmt: skip
     group.add_argument("--amp", choices=(recipe.TF32, recipe.BF16),
@@ -212,7 +215,8 @@ def recipe_of(options: argparse.Namespace) -> recipe.Recipe:
         optimizer=options.optimizer, schedule=options.schedule, warm_up=options.warm_up,
         precision=options.amp or recipe.FP32, freeze_batch_norm=options.freeze_batch_norm, compile=options.compile,
         channels_last=options.channels_last, dropout=options.dropout, drop_path=options.drop_path,
-        pairs=options.pairs, pristine_above=options.pristine_above, loss_mean=options.loss_mean,
+        pairs=options.pairs, pristine_above=options.pristine_above, vif_gap=options.vif_gap,
+        loss_mean=options.loss_mean,
     )  # fmt: skip
 
 
@@ -234,7 +238,8 @@ def sources_of(options: argparse.Namespace) -> tuple[Source, Source | None]:
         raise ValueError("--distort: expected --photographs (and --test-photographs) in place of --train and --test")
     types = tuple(types_of(DATASETS[options.distort], options.types))
     choice = DistortionChoice(
-        options.distort, types, options.combine, options.scales, options.mirror, options.longest
+        options.distort, types, options.combine, options.scales, options.mirror, options.longest,
+        fidelity=options.pairs == recipe.BY_VIF,
     )  # fmt: skip
     folders = (options.photographs, options.test_photographs)
     train, test_photographs = (folder and PristinePhotographs.of_folder(folder, choice) for folder in folders)

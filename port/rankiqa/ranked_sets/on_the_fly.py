@@ -30,6 +30,7 @@ from rankiqa.data.minibatches import DataError
 from rankiqa.data.order import Order
 from rankiqa.data.photographs import read_photograph
 from rankiqa.distortions import DATASETS
+from rankiqa.ranked_sets.fidelity import needed, visual_information_fidelity
 from rankiqa.ranked_sets.make_files import check_types
 
 KEPT = 16  # photographs, as large as they are distorted: a minibatch asks for each once a level
@@ -46,6 +47,7 @@ class DistortionChoice:
         scales: Each photograph is first resized by a factor drawn between these two (not below the crop's size).
         mirror: Whether half of the photographs are mirrored.
         longest: Larger photographs are first reduced to this longest side, pixels; 0: none are.
+        fidelity: Whether a crop's label is its visual information fidelity to the photograph, else its level.
 
     Raises:
         ValueError: For an unknown table or type, one that cannot be made here, or a value out of range.
@@ -57,6 +59,7 @@ class DistortionChoice:
     scales: tuple[float, float] = (1.0, 1.0)
     mirror: bool = False
     longest: int = 0
+    fidelity: bool = False
 
     def __post_init__(self) -> None:
         if self.dataset not in DATASETS:
@@ -74,6 +77,8 @@ class DistortionChoice:
         if self.longest < 0:
             raise ValueError(f"longest: expected pixels, 0 or more, got {self.longest}")
         check_types(self.dataset, list(self.types))
+        if self.fidelity:
+            needed()
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ class DistortedOrder(Order):
 
 
 class Versions(Dataset):
-    """Crops of distorted photographs by key (type, photograph, level, n): (float32 (3, crop, crop), the level).
+    """Crops of distorted photographs by key (type, photograph, level, n): (float32 (3, crop, crop), level or fidelity).
 
     Args:
         photographs: Where they come from.
@@ -222,7 +227,14 @@ class Versions(Dataset):
             raise DataError(f"{path}: expected a photograph that fits into memory, got no memory for it") from None
         except Exception as error:  # a distortion's own, for a photograph that is too small for its patches
             raise DataError(f"{path}: expected a photograph, got: {type(error).__name__}: {error}") from None
-        return take_crops(image, offsets, self.spec)[0], float(level)
+        label = self._fidelity(image, photograph, n, offsets[0]) if self.photographs.choice.fidelity else float(level)
+        return take_crops(image, offsets, self.spec)[0], label
+
+    def _fidelity(self, image: np.ndarray, photograph: int, n: int, offset: np.ndarray) -> float:
+        """Of a crop of a version to that of its photograph at the same place."""
+        top, left = offset
+        window = slice(top, top + self.spec.crop), slice(left, left + self.spec.crop)
+        return visual_information_fidelity(image[window], self._prepare(photograph, n)[window])
 
     def version(self, kind: int, photograph: int, level: int, n: int) -> np.ndarray:
         """A version of a photograph, whole: uint8 (H, W, 3), RGB."""

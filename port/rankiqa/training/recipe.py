@@ -10,8 +10,8 @@ STEP, COSINE, ONE_CYCLE, CONSTANT = "step", "cosine", "onecycle", "constant"
 SCHEDULES = (STEP, COSINE, ONE_CYCLE, CONSTANT)
 FP32, TF32, BF16 = "fp32", "tf32", "bf16"
 PRECISIONS = (FP32, TF32, BF16)
-SAME_TYPE, SAME_IMAGE, ALL_TYPES = "type", "same-image", "all"
-PAIRS = (SAME_TYPE, SAME_IMAGE, ALL_TYPES)
+SAME_TYPE, SAME_IMAGE, ALL_TYPES, BY_VIF = "type", "same-image", "all", "vif"
+PAIRS = (SAME_TYPE, SAME_IMAGE, ALL_TYPES, BY_VIF)
 MEANS = ("images", "pairs")
 
 
@@ -34,8 +34,11 @@ class Recipe:
         drop_path: Share of the residual blocks that are passed over in the last block (stochastic depth); of timm's.
         pairs: What the ranking loss compares: "type", the versions of one distortion by their levels, also of different
             photographs (the original's way); "same-image", those of one photograph; "all", as "type", and every
-            pristine image with the versions of other distortions.
+            pristine image with the versions of other distortions; "vif", as "type", and versions of different
+            distortions by their visual information fidelity.
         pristine_above: The mildest level above which "all" ranks the pristine images of other distortions.
+        vif_gap: How much the fidelity of two versions differs, at least, for "vif" to rank them; fidelity is 1 of a
+            pristine image and falls towards 0.
         loss_mean: Whether the sum over the pairs is divided by the number of "images" (the original's) or of "pairs".
 
     Raises:
@@ -53,6 +56,7 @@ class Recipe:
     drop_path: float = 0.0
     pairs: str = SAME_TYPE
     pristine_above: int = 1
+    vif_gap: float = 0.1
     loss_mean: str = "images"
 
     def __post_init__(self) -> None:
@@ -66,6 +70,9 @@ class Recipe:
                 raise ValueError(f"{name}: expected a whole number, {least} or more, got {number!r}")
         if self.pristine_above > 1 and self.pairs != ALL_TYPES:
             raise ValueError(f"pristine_above: expected 1 with the pairs {self.pairs}, got {self.pristine_above}")
+        gap = self.vif_gap
+        if isinstance(gap, bool) or not isinstance(gap, (int, float)) or not 0 < gap < 1:
+            raise ValueError(f"vif_gap: expected a number above 0 and below 1, got {gap!r}")
         for name in ("dropout", "drop_path"):
             share = getattr(self, name)
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:

@@ -13,12 +13,18 @@ from torch import Tensor
 
 from rankiqa.data.lists import ImageList
 from rankiqa.data.order import FineTuneOrder, Order, Quirks, RankOrder
-from rankiqa.losses import euclidean_loss, pair_ranking_loss, pristine_ranking_loss
+from rankiqa.losses import (
+    euclidean_loss,
+    fidelity_pairs,
+    fidelity_ranking_loss,
+    pair_ranking_loss,
+    pristine_ranking_loss,
+)
 from rankiqa.metrics import lcc, srocc
 from rankiqa.models.score_meaning import MEANINGS
 from rankiqa.ranked_sets.on_the_fly import DistortedOrder, PristinePhotographs
 from rankiqa.training.presets import FineTunePreset, Preset, RankPreset
-from rankiqa.training.recipe import ALL_TYPES, ORIGINAL, SAME_IMAGE, Recipe
+from rankiqa.training.recipe import ALL_TYPES, BY_VIF, ORIGINAL, SAME_IMAGE, Recipe
 
 Source = Union[ImageList, PristinePhotographs]  # of minibatches
 
@@ -50,7 +56,10 @@ class Task(Protocol):
 
 
 class RankTask:
-    """Ranking: the pair loss over the levels of each distortion; labels are not used."""
+    """Ranking: the pair loss over the levels of each distortion.
+
+    Labels are the crops' fidelity with the pairs "vif", else not used.
+    """
 
     output_name = "loss"
     measure_names: tuple[str, ...] = ("loss",)
@@ -65,6 +74,9 @@ class RankTask:
     def order(self, images: Source, seed: int, quirks: Quirks) -> RankOrder | DistortedOrder:
         """Lines of `groups` distortions, `levels` levels and `images` images."""
         p = self.preset
+        measured = isinstance(images, PristinePhotographs) and images.choice.fidelity
+        if measured != (self.recipe.pairs == BY_VIF):
+            raise ValueError(f"{images.name}: expected photographs whose fidelity is measured with the pairs vif alone")
         if isinstance(images, PristinePhotographs):
             return DistortedOrder(
                 images, groups=p.groups, levels=p.levels, per_level=p.images, pristine_first=self.pristine_first,
@@ -76,7 +88,7 @@ class RankTask:
         )  # fmt: skip
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The pair ranking loss, and with the pairs "all" that of pristine images across distortions."""
+        """The pair ranking loss, and with the pairs "all" and "vif" that of pairs across distortions."""
         p, pairs = self.preset, self.recipe.pairs
         sizes = {"distortions": p.groups, "levels": p.levels, "images": p.images}
         if pairs == SAME_IMAGE:  # each photograph by itself, as if it had a distortion of its own
@@ -91,6 +103,11 @@ class RankTask:
             above = self.recipe.pristine_above
             loss = loss + pristine_ranking_loss(ranked, **sizes, margin=p.margin, above=above)
             count += p.groups * (p.groups - 1) * p.images**2 * (p.levels - above)
+        if pairs == BY_VIF:
+            better, gap = scores if self.pristine_first else -scores, self.recipe.vif_gap
+            across = fidelity_ranking_loss(better, labels, distortions=p.groups, margin=p.margin, gap=gap)
+            loss = loss + across
+            count += int(fidelity_pairs(labels, distortions=p.groups, gap=gap).sum())
         return loss if self.recipe.loss_mean == "images" else loss * (scores.numel() / count)
 
     def measures(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
