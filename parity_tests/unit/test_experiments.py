@@ -115,6 +115,14 @@ def test_mining_tiny(tmp_path, levels_folder):
     assert [row["images_forwarded"] for row in again] == [24, 120] and isinstance(again[0]["seconds"], float)
 
 
+def test_nothing_is_begun_with_too_few_photographs(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    words = ["experiment", "levels", "--photographs", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "photos: expected at least 4 photographs, got 0" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_verdict_says_what_is_not_shown():
     def curve(*losses):
         return [{"loss": loss, "images_forwarded": 24 * k} for k, loss in enumerate(losses)]

@@ -172,6 +172,7 @@ def test_pairs(preset, kind, above):
     labels = (fidelity.flip(1) if lower_is_better else fidelity).reshape(-1)
     scores = -quality.flip(1) if lower_is_better else quality  # worst first, and the score rises with degradation
     scores = scores.reshape(-1).requires_grad_()
+    gap = GAP if kind == "vif" else 0.1
     total, count, gradient = 0.0, 0, torch.zeros(sizes, dtype=torch.float64)
     for better, worse in _pairs(kind, *sizes, above, fidelity):
         short, count = 2.0 - (quality[better] - quality[worse]).item(), count + 1
@@ -180,7 +181,7 @@ def test_pairs(preset, kind, above):
             gradient[better] -= 1
             gradient[worse] += 1
     for mean, divisor in (("images", 24), ("pairs", count)):
-        task = task_of(settings, Recipe(pairs=kind, pristine_above=above, vif_gap=GAP, loss_mean=mean))
+        task = task_of(settings, Recipe(pairs=kind, pristine_above=above, vif_gap=gap, loss_mean=mean))
         loss = task.loss(scores, labels)
         assert loss.item() == pytest.approx(total / divisor, rel=1e-12)
         (found,) = torch.autograd.grad(loss, scores)
@@ -275,6 +276,7 @@ def test_a_run_goes_on_as_it_began(folder, tmp_path, capsys):
         (["--types", "X"], "--types: expected of GB"),
         (["--pairs", "all", "--pristine-above", "3"], "pristine_above: expected a level, 1..2, got 3"),
         (["--pairs", "vif", "--vif-gap", "1"], "vif_gap: expected a number above 0 and below 1, got 1"),
+        (["--vif-gap", "0.2"], "vif_gap: expected 0.1 with the pairs type, got 0.2"),
         (["--pristine-above", "2"], "pristine_above: expected 1 with the pairs type, got 2"),
     ],
 )

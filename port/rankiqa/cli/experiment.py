@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         page.check_installed()
         opinions = Opinions.of(options.opinions, options.root, options.crops, options.seed)
+        ranked_data.choose(photographs, settings)
         ranked_data.claim(
             out, options.experiment, settings, seed=options.seed, init=options.init,
             photographs=ranked_data.digest_of(photographs),

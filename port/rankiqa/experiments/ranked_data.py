@@ -73,6 +73,17 @@ class RankedData:
         return read_list(written["files"]["all"]["path"])
 
 
+def choose(photographs: str | os.PathLike, settings: Settings) -> list[str]:
+    """The names of the photographs that an experiment takes. Raises ValueError for a folder with too few of them."""
+    try:
+        chosen = sorted(path for path, kind in scan(photographs) if kind is Kind.IMAGE)[: settings.photographs]
+    except OSError as error:
+        raise ValueError(f"{photographs}: expected a folder of photographs, got: {error.strerror}") from None
+    if len(chosen) < 4:
+        raise ValueError(f"{photographs}: expected at least 4 photographs, got {len(chosen)}")
+    return chosen
+
+
 def make(
     out: Path, photographs: str | os.PathLike, settings: Settings, seed: int, progress: Callable[[int], object]
 ) -> RankedData:
@@ -89,12 +100,7 @@ def make(
         ValueError: For too few photographs, or one that cannot be used.
         OSError: For a folder that cannot be read or written.
     """
-    try:
-        chosen = sorted(path for path, kind in scan(photographs) if kind is Kind.IMAGE)[: settings.photographs]
-    except OSError as error:
-        raise ValueError(f"{photographs}: expected a folder of photographs, got: {error.strerror}") from None
-    if len(chosen) < 4:
-        raise ValueError(f"{photographs}: expected at least 4 photographs, got {len(chosen)}")
+    chosen = choose(photographs, settings)
     links = (out / "photographs").absolute()
     links.mkdir(parents=True, exist_ok=True)
     for name in chosen:

@@ -73,6 +73,8 @@ class Recipe:
         gap = self.vif_gap
         if isinstance(gap, bool) or not isinstance(gap, (int, float)) or not 0 < gap < 1:
             raise ValueError(f"vif_gap: expected a number above 0 and below 1, got {gap!r}")
+        if gap != 0.1 and self.pairs != BY_VIF:
+            raise ValueError(f"vif_gap: expected 0.1 with the pairs {self.pairs}, got {gap}")
         for name in ("dropout", "drop_path"):
             share = getattr(self, name)
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
