@@ -305,7 +305,7 @@ def test_more_refusals(folder, tmp_path, capsys):
     assert (
         run(["train", "live-rank", "--out", tmp_path / "e", "--train", listed(folder, tmp_path), "--pairs", "vif"]) == 2
     )
-    assert "expected photographs whose fidelity is measured with the pairs vif alone" in capsys.readouterr().err
+    assert "pairs: vif expects photographs that are distorted on the way (--distort), got" in capsys.readouterr().err
     assert run(["finetune", "live-ft", "--out", tmp_path / "d", "--distort", "wild", "--photographs", folder]) == 2
     assert "expected a list of images with opinions for live-ft, got photographs" in capsys.readouterr().err
     with pytest.raises(ValueError, match="pairs, loss_mean: expected a preset of ranking, got live-ft"):

@@ -74,9 +74,10 @@ class RankTask:
     def order(self, images: Source, seed: int, quirks: Quirks) -> RankOrder | DistortedOrder:
         """Lines of `groups` distortions, `levels` levels and `images` images."""
         p = self.preset
-        measured = isinstance(images, PristinePhotographs) and images.choice.fidelity
-        if measured != (self.recipe.pairs == BY_VIF):
-            raise ValueError(f"{images.name}: expected photographs whose fidelity is measured with the pairs vif alone")
+        if self.recipe.pairs == BY_VIF and not (isinstance(images, PristinePhotographs) and images.choice.fidelity):
+            raise ValueError(
+                f"pairs: vif expects photographs that are distorted on the way (--distort), got {images.name}"
+            )
         if isinstance(images, PristinePhotographs):
             return DistortedOrder(
                 images, groups=p.groups, levels=p.levels, per_level=p.images, pristine_first=self.pristine_first,
