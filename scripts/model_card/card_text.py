@@ -18,6 +18,10 @@ order. Not every type is a loss of quality to people (mean shift, contrast), and
 wild."""
 CALIBRATED = """Fine-tuned on a random 80% of its images and measured on the rest, by image; mean and standard
 deviation over the splits. These weights are not shipped."""
+PAIRS = {  # of rankiqa train
+    "all": ", and pristine photographs above the versions of other types",
+    "vif": ", of different types by the crops' visual information fidelity (a full-reference measure: no opinions)",
+}
 NAMES = {"rankiqa": "this model", "niqe": "NIQE", "brisque": "BRISQUE"}
 
 
@@ -103,19 +107,20 @@ def _training(folder: Path) -> list[str]:
     if settings.is_file():
         options = json.loads(settings.read_text(encoding="utf-8"))["options"]
         lines.append(
-            f"[Settings](training_settings.json), seed {options['seed']}; the command: `scripts/train_shipped_model`."
+            f"[Settings](training_settings.json), seed {options['seed']}; the command: `scripts/train_shipped_model`. "
+            "Ranked: versions of one type by their levels" + PAIRS.get(options["pairs"], "") + "."
         )
     log = folder / "training_log.txt"
     if log.is_file():
-        losses = re.findall(r"Iteration (\d+).*?loss = ([\d.e+-]+)", log.read_text(encoding="utf-8"))
+        said = log.read_text(encoding="utf-8")
+        losses = re.findall(r"Iteration (\d+).*?loss = ([\d.e+-]+)", said)
         last = f"; last loss shown {losses[-1][1]} at iteration {losses[-1][0]}" if losses else ""
-        lines.append(f"[Log](training_log.txt){last}.")
+        minutes = sum(map(float, re.findall(r"iter/s, ([\d.e+-]+)s/", said))) / 60
+        lines.append(f"[Log](training_log.txt){last}; {minutes:.0f} minutes between its lines, on two cores.")
     digests = folder / "digest.json"
     if digests.is_file():
         known = json.loads(digests.read_text(encoding="utf-8"))
         lines.append(f"SHA-256 of the file `{known['file_sha256']}`, {known['bytes']:,} bytes.")
-        if "training_minutes" in known:
-            lines.append(f"It took {known['training_minutes']:.0f} minutes on the machine of the log.")
     return lines
 
 
