@@ -76,7 +76,7 @@ def text(
 
 
 README = """The package's model was ranked without opinions ([card](port/rankiqa/models/shipped/CARD.md)). Ours,
-`scripts/card`; LIVE's realigned scores:"""
+`scripts/card`; LIVE's realigned scores (BRISQUE learnt from LIVE):"""
 MARKS = ("<!-- card -->\n", "<!-- end of card -->")  # what they stand between in README.md
 SHOWN = {"LIVE 50, dmos_realigned": "LIVE, 50 images", "LIVE In the Wild, odd": "LIVE In the Wild, 581 odd",
          "LIVE In the Wild, all 1162": "all 1,162"}  # fmt: skip
