@@ -22,6 +22,7 @@ from tqdm import tqdm
 import rankiqa
 from rankiqa.data.atomic_files import replacing
 from rankiqa.evaluation.agreement import Bootstrap, intervals, measure
+from rankiqa.models.scorer import Scorer
 from rankiqa.models.weights import SHIPPED
 
 OURS = "rankiqa"
@@ -127,50 +128,60 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="(default: the model of the package)")
     parser.add_argument("--out", type=Path, default=SHIPPED.parent, help="where CARD.md and card.csv go")
     parser.add_argument("--work", type=Path, default=WORK, help="what can be made again")
+    parser.add_argument("--text-only", action="store_true", help="write the pages from the CSV files that are there")
     return parser.parse_args(argv)
+
+
+def measured(model: Scorer, options: argparse.Namespace) -> tuple[list[dict], list[str]]:
+    """The rows of card.csv, and what was not measured, a line each."""
+    options.work.mkdir(parents=True, exist_ok=True)
+    sign = 1 if model.lower_is_better else -1
+    images, absent = [], []
+    for name, folder, read in (
+        ("LIVE", options.live, opinions.live),
+        ("LIVE In the Wild", options.clive, opinions.clive),
+    ):
+        if folder.is_dir():
+            images += read(folder)
+        else:
+            absent.append(f"{name}: not measured, no folder {folder}")
+    paths = list(dict.fromkeys(image.path for image in images))
+    ours = {}
+    for row in tqdm(rankiqa.score_many(model, paths), total=len(paths), unit="image", desc="opinions"):
+        if "error" in row:
+            raise ValueError(f"{row['path']}: {row['error']}")
+        ours[row["path"]] = sign * row["score"]
+    tables = {OURS: ours, **(others(paths, options.work) if paths else {})}
+    print("card: held-out photographs", file=sys.stderr)
+    found, missing = held_out.versions(model, options.photographs, options.count, options.held_out_crops)
+    scored = [*of_opinions(images, tables), *of_held_out(found)]
+    return [row_of(some, options.resamples) for some in scored], [*absent, *missing]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; returns the exit status."""
     options = options_of(argv)
+    table, card = options.out / "card.csv", options.out / "CARD.md"
     try:
-        options.work.mkdir(parents=True, exist_ok=True)
         model = rankiqa.load(options.weights)
-        sign = 1 if model.lower_is_better else -1
-        images, absent = [], []
-        for name, folder, read in (
-            ("LIVE", options.live, opinions.live),
-            ("LIVE In the Wild", options.clive, opinions.clive),
-        ):
-            if folder.is_dir():
-                images += read(folder)
-            else:
-                absent.append(f"{name}: not measured, no folder {folder}")
-        paths = list(dict.fromkeys(image.path for image in images))
-        ours = {}
-        for row in tqdm(rankiqa.score_many(model, paths), total=len(paths), unit="image", desc="opinions"):
-            if "error" in row:
-                raise ValueError(f"{row['path']}: {row['error']}")
-            ours[row["path"]] = sign * row["score"]
-        tables = {OURS: ours, **(others(paths, options.work) if paths else {})}
-        print("card: held-out photographs", file=sys.stderr)
-        found, missing = held_out.versions(model, options.photographs, options.count, options.held_out_crops)
-        scored = [*of_opinions(images, tables), *of_held_out(found)]
-        rows = [row_of(some, options.resamples) for some in scored]
+        if options.text_only:
+            rows, missing = read_rows(table), card_text.not_measured(card.read_text(encoding="utf-8"))
+        else:
+            rows, missing = measured(model, options)
+            write(table, COLUMNS, rows)
         calibrated = read_rows(options.out / "calibrated.csv")
         used = {"photographs": str(options.photographs.name), "count": options.count, "crops": options.held_out_crops}
-        text = card_text.text(model, rows, calibrated, [*absent, *missing], used, options.out)
-        write(options.out / "card.csv", COLUMNS, rows)
-        with replacing(options.out / "CARD.md") as temporary:
+        text = card_text.text(model, rows, calibrated, missing, used, options.out)
+        with replacing(card) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        if options.out == SHIPPED.parent and not absent:
+        if options.out == SHIPPED.parent and options.live.is_dir() and options.clive.is_dir():
             page = card_text.in_readme(README.read_text(encoding="utf-8"), rows)
             with replacing(README) as temporary:
                 temporary.write_text(page, encoding="utf-8")
     except (ValueError, OSError, subprocess.CalledProcessError, json.JSONDecodeError) as error:
         print(f"card: {error}", file=sys.stderr)
         return 2
-    print(options.out / "CARD.md")
+    print(card)
     return 0
 
 

@@ -71,8 +71,17 @@ def text(
         f"{sampling.longest_side} pixels were not compared with opinions.",
     ]  # fmt: skip
     if missing:
-        parts += ["## Not measured", "\n".join(f"- {line}" for line in missing)]
+        parts += [NOT_MEASURED, "\n".join(f"- {line}" for line in missing)]
     return "\n\n".join(parts) + "\n"
+
+
+NOT_MEASURED = "## Not measured"
+
+
+def not_measured(card: str) -> list[str]:
+    """The lines of that section of a card."""
+    lines = card.partition(f"{NOT_MEASURED}\n")[2].splitlines()
+    return [line.removeprefix("- ") for line in lines if line.startswith("- ")]
 
 
 README = """The package's model was ranked without opinions ([card](port/rankiqa/models/shipped/CARD.md)). Ours,
