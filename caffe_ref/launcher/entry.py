@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from caffe_ref.launcher import advice
 from caffe_ref.launcher.caffe_bin import FORWARDED, RUN
 
 UPSTREAM = Path("/opt/RankIQA")
@@ -21,6 +23,19 @@ def make_folders():
         for name in names:
             if os.access(top, os.W_OK):
                 Path(top, name).mkdir(exist_ok=True)
+
+
+def unwritable_log(script):
+    """Why `tee` in a script could not write its log, or None when it can: upstream's own goes on without one."""
+    text = Path(script).read_text(encoding="utf-8", errors="surrogateescape")
+    for log in re.findall(r"\|\s*tee\s+(?:-\S+\s+)*([^\s;|&$]+)", text):
+        folder = os.path.dirname(log) or "."
+        if not os.path.isdir(folder) and os.path.isdir(os.path.dirname(folder) or "."):
+            folder = os.path.dirname(folder) or "."  # make_folders could not make it: say what it could not write to
+        problem = advice.unwritable(folder)
+        if problem:
+            return f"{log}: {problem}"
+    return None
 
 
 def supervise(command):
@@ -56,6 +71,10 @@ def main(command):
         make_folders()
     try:
         if command[0].endswith(".sh"):
+            problem = unwritable_log(command[0])
+            if problem:
+                print(f"entry: {problem}", file=sys.stderr)
+                return 1
             return supervise(command)
         os.execvp(command[0], command)
     except OSError as error:

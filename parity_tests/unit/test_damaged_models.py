@@ -99,5 +99,5 @@ def test_the_survey_sees_every_fault(tmp_path):
 
     calls = {"traceback": lambda: 1 // 0, "crash": crash, "hang": hang, "memory": memory, "unclear error": silent,
              "right answer": lambda: 0}  # fmt: skip
-    outcomes = survey([(name, 10, call) for name, call in calls.items()], seconds=1.0)
+    outcomes = survey([(name, 10, call) for name, call in calls.items()], seconds=10.0)
     assert {outcome.name: outcome.result for outcome in outcomes} == {name: name for name in calls}

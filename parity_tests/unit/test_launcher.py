@@ -7,7 +7,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from caffe_ref.launcher import caffe_bin, checks, gpus
+from caffe_ref.launcher import advice, caffe_bin, checks, entry, gpus
 from caffe_ref.nets import RANKED
 
 UPSTREAM = [
@@ -64,3 +64,19 @@ def test_the_committed_list_of_six_levels_is_doubtful():
     assert checks._ranked("data/live_train.txt", live, RANKED["live"]) is None
     with pytest.raises(checks.BadInput, match="= 48 lines, got 47"):
         checks._ranked("data/live_train.txt", live[:47], RANKED["live"])
+
+
+def test_a_log_that_tee_cannot_write(tmp_path, monkeypatch):
+    """The script is refused before it runs: else `tee` complains and the training goes on without a log."""
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "train.sh"
+    script.write_text("caffe.bin train  2>&1 | tee  models/rank_live/log_live\n")
+    found = entry.unwritable_log(script)
+    assert found.startswith("models/rank_live/log_live: models/rank_live: no such folder to write to; is the folder")
+    (tmp_path / "models").mkdir()
+    monkeypatch.setattr(advice.os, "access", lambda path, mode: str(path) != "models")
+    assert "models/rank_live/log_live: models: user" in entry.unwritable_log(script)
+    (tmp_path / "models" / "rank_live").mkdir()
+    assert entry.unwritable_log(script) is None
+    script.write_text("caffe.bin train 2>&1 | tee -a -i $LOG\n")
+    assert entry.unwritable_log(script) is None

@@ -47,7 +47,18 @@ def test_no_data_mounted(run, own):
 
 def test_no_models_mounted(run, own):
     found = run(own, RANK, mounted=("data",))
-    refused(found, "models/VGG_ILSVRC_16_layers.caffemodel: no such", '-v "$PWD/models:/opt/RankIQA/models"')
+    refused(
+        found,
+        "models/rank_live/log_live: models/rank_live: user",
+        "may not write",
+        '-v "$PWD/models:/opt/RankIQA/models"',
+    )
+    assert len(found.output.strip().splitlines()) == 1, str(found)  # nothing of `tee`
+
+
+def test_no_initial_weights(run, own):
+    (own / "models" / "VGG_ILSVRC_16_layers.caffemodel").unlink()
+    refused(run(own, RANK), "models/VGG_ILSVRC_16_layers.caffemodel: no such", '-v "$PWD/models:/opt/RankIQA/models"')
 
 
 def test_missing_list(run, own):
