@@ -50,16 +50,25 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    """Caffe's longest trainings first, unit tests last: two processes then end at about the same time."""
+    """Caffe's longest trainings first, unit tests last: they are many and short, so two processes end together."""
     items.sort(key=lambda item: (item.path.name not in TRAININGS, item.path.parent.name == "unit"))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """`scripts/test` has two processes: one trains with Caffe; the other asks it the rest, and has the unit tests."""
+    """`scripts/test` has two processes: gw0 trains with Caffe, the other asks it the rest; then both run unit tests.
+
+    Another than gw0 would have Caffe train a second time (`_begin_early`).
+    """
     from xdist.scheduler import LoadScopeScheduling
 
+    config.option.loadscopereorder = False  # xdist's own order, most tests first, would leave the trainings to the end
+
     class Scheduling(LoadScopeScheduling):
+        @property
+        def nodes(self):
+            return sorted(super().nodes, key=lambda node: node.gateway.id)  # else as they happen to start
+
         def _split_scope(self, nodeid):
             path = Path(nodeid.split("::")[0])
             return "trainings" if path.name in TRAININGS else path.name if path.parent.name == "unit" else "rungs"
@@ -157,11 +166,12 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def early_trainings(caffe, images):
-    """EarlyTrainings: Caffe's trainings of Shallow."""
+def early_trainings(request, caffe, images):
+    """EarlyTrainings: Caffe's trainings of Shallow that a chosen test asks for, as its module's CASE."""
     from lib.trainings import EarlyTrainings
 
-    trainings = EarlyTrainings(caffe, images)
+    chosen = [item for item in request.session.items if "early_trainings" in item.fixturenames]
+    trainings = EarlyTrainings(caffe, images, sorted({item.module.CASE for item in chosen}))
     yield trainings
     trainings.end()
 

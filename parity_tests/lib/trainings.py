@@ -91,20 +91,21 @@ def train_in_caffe(caffe, case, images, arch, presets):
 
 
 class EarlyTrainings:
-    """Caffe's trainings of Shallow, both at once in containers of their own, beside whatever else runs.
+    """Caffe's trainings of Shallow, all at once in containers of their own, beside whatever else runs.
 
     Args:
         caffe: Live, whose image is asked, or Recorded.
         images: folder of sample_training.make_images.
+        cases: which of RATES.
     """
 
-    def __init__(self, caffe, images):
-        self.live, self.pool, self.futures = None, ThreadPoolExecutor(len(RATES)), {}
+    def __init__(self, caffe, images, cases):
+        self.live, self.pool, self.futures = None, ThreadPoolExecutor(len(cases)), {}
         if isinstance(caffe, Live):  # through a client of its own: the tests' is used at the same time
             threads = {"OPENBLAS_NUM_THREADS": str(THREADS)}
             caffe = VerifiedLive(engine.answering(), keep=caffe.keep, image=caffe.image, environment=threads)
             self.live = caffe
-        for case in RATES:
+        for case in cases:
             self.futures[case] = self.pool.submit(train_in_caffe, caffe, case, images, "shallow", shallow_presets(case))
 
     def answer(self, case):

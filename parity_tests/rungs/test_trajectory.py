@@ -23,6 +23,7 @@ from rankiqa.models.network import fill
 CASE = "trajectory/shallow"
 
 
+@pytest.mark.slow
 def test_shallow(early_trainings, parity, images, tmp_path):
     presets = shallow_presets(CASE)
     trained = train_in_port(images, "shallow", presets, tmp_path)  # first: Caffe may not have ended yet

@@ -113,7 +113,7 @@ def test_small_images_are_continued_by_their_mirror_image():
         views(224, 300, 224, 1, np.random.RandomState(0))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shipped():
     if not SHIPPED.is_file():
         pytest.skip(f"no {SHIPPED.name} in this checkout")
@@ -153,17 +153,40 @@ def in_the_card(name, part):
 
 
 def evaluated(capsys, *words):
-    assert main(["evaluate", *map(str, words), "--json", "--bootstrap", "0"]) == 0
+    assert main(["evaluate", *map(str, words), "--types-from", "none", "--json", "--bootstrap", "0"]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def live_opinions(real):
+    """The rows of LIVE's 50 images: image, dmos_realigned, dmos_authors."""
+    with open(real / "live" / "scores.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def live_scores(shipped, real, live_opinions, tmp_path_factory):
+    """The per-image file of an evaluation: the images are scored once."""
+    folder = tmp_path_factory.mktemp("live")
+    (folder / "list.txt").write_text("".join(f"{row['image']} {row['dmos_realigned']}\n" for row in live_opinions))
+    words = [folder / "list.txt", "--root", real / "live", "--types-from", "none", "--bootstrap", "0"]
+    assert main(["evaluate", *map(str, words), "--per-image", str(folder / "scores.csv")]) == 0
+    return folder / "scores.csv"
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("labels", ["dmos_realigned", "dmos_authors"])
-def test_live_as_in_the_card(shipped, real, labels, tmp_path, capsys):
-    with open(real / "live" / "scores.csv", encoding="utf-8") as file:
-        lines = [f"{row['image']} {row[labels]}\n" for row in csv.DictReader(file)]
-    (tmp_path / "list.txt").write_text("".join(lines))
-    found = evaluated(capsys, tmp_path / "list.txt", "--root", real / "live", "--types-from", "none")
+def test_live_as_in_the_card(shipped, live_scores, live_opinions, labels, tmp_path, capsys):
+    opinions = {row["image"]: row[labels] for row in live_opinions}
+    with open(live_scores, encoding="utf-8") as file, open(tmp_path / "scores.csv", "w", encoding="utf-8") as out:
+        rows = csv.DictReader(file)
+        table = csv.DictWriter(out, rows.fieldnames)
+        table.writeheader()
+        for row in rows:
+            (label,) = (value for name, value in opinions.items() if row["path"].endswith(name))
+            table.writerow(row | {"label": label})
+    found = evaluated(capsys, tmp_path / "scores.csv")
+    assert found["n"] == 50
     sign = 1 if shipped.lower_is_better else -1  # the labels: lower is better
     for key, value in in_the_card("LIVE 50, " + labels, "all").items():
         assert sign * found[key] > value - DROP, key
@@ -176,7 +199,7 @@ def test_live_in_the_wild_as_in_the_card(shipped, real, tmp_path, capsys):
     words = ["lists", "clive", real / "clive", "--allow-partial", "--split", "none", "--out", tmp_path]
     assert main([*map(str, words)]) == 0
     capsys.readouterr()
-    found = evaluated(capsys, tmp_path / "clive_lists.json", "--types-from", "none")
+    found = evaluated(capsys, tmp_path / "clive_lists.json")
     assert found["n"] == 627
     sign = -1 if shipped.lower_is_better else 1
     for key, value in in_the_card("LIVE In the Wild, all", "JPG").items():
