@@ -15,7 +15,7 @@ from rankiqa.models.sampling import ORIGINAL, Sampling, sampling_of
 from rankiqa.models.score_meaning import ScoreMeaning, from_metadata
 from rankiqa.models.weights import SHIPPED
 
-TWO_SIZES = Sampling(crops=5, reductions=(1, 2), least_side=32, longest_side=500)
+TWO_SIZES = Sampling(crops=5, reductions=(1, 1.25), least_side=32, longest_side=500)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,16 @@ def test_how_to_score_travels_with_the_weights(lite0, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"reductions": "2"}, {"reductions": "[0]"}, {"crops": "1.5"}, {"least_side": "true"}, {"crops": "[3]"}]
+    "metadata",
+    [
+        {"reductions": "2"},
+        {"reductions": "[0.5]"},
+        {"reductions": "[true]"},
+        {"reductions": "[1e999]"},
+        {"crops": "1.5"},
+        {"least_side": "true"},
+        {"crops": "[3]"},
+    ],
 )
 def test_refuses_metadata(metadata):
     assert sampling_of({}) == ORIGINAL
@@ -76,20 +85,27 @@ def test_one_score_everywhere(lite0, image, tmp_path):
     assert row["score"] == found.score and row["crops"] == len(found.values) == 5
     module = rankiqa.metric(lite0)(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
     assert float(module) == pytest.approx(found.score, rel=1e-4)
-    # By hand: reduced by 2 (900 to at most 500) are the first three crops, and two more where only that fits again
-    half = image.reshape(300, 2, 450, 2, 3).mean((1, 3), dtype=np.float32)
-    random = np.random.RandomState(0)
-    offsets = np.concatenate([rankiqa.crop_offsets(300, 450, 224, n, random) for n in (3, 2)])
+    # By hand: reduced by 2 (900 to at most 500) are the first three crops, by 2.5 the other two
+    crops, random = [], np.random.RandomState(0)
     mean, std = (np.array(values, np.float32) for values in (lite0.input_spec.mean, lite0.input_spec.std))
-    crops = np.stack([(half[top : top + 224, left : left + 224] / 255 - mean) / std for top, left in offsets])
+    for height, width, number in ((300, 450, 3), (240, 360, 2)):
+        smaller = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        for top, left in rankiqa.crop_offsets(height, width, 224, number, random):
+            crops.append((smaller[top : top + 224, left : left + 224] / 255 - mean) / std)
     with torch.inference_mode():
-        values = lite0(torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous())[:, 0].numpy()
+        values = lite0(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous())[:, 0].numpy()
     np.testing.assert_allclose(found.values, values, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
     "size, reductions",
-    [((600, 900), [2, 2]), ((450, 460), [1, 2]), ((449, 460), [1, 1]), ((224, 500), [1, 1]), ((5000, 3000), [10, 13])],
+    [
+        ((600, 900), [2, 600 / 225]),
+        ((450, 460), [1, 2]),
+        ((449, 460), [1, 449 / 225]),
+        ((224, 500), [1, 1]),
+        ((5000, 3000), [10, 3000 / 225]),
+    ],
 )
 def test_sizes(size, reductions):
     found = views(*size, 224, 5, np.random.RandomState(0), reductions=(1, 2), least_side=32, longest_side=500)
@@ -99,6 +115,20 @@ def test_sizes(size, reductions):
         height, width = view.of(pixels).shape[1:]
         assert min(height, width) > 224 and (view.offsets >= 0).all()
         assert (view.offsets + 224 < [height, width]).all()
+
+
+@pytest.mark.parametrize("by, size", [(2, (450, 500)), (1.25, (500, 375)), (1.5, (480, 600)), (449 / 225, (449, 898))])
+def test_a_reduced_image_is_opencvs_of_areas(by, size):
+    """Where the side is a multiple; else OpenCV stretches a little, and the port leaves out the last pixels."""
+    pixels = np.random.RandomState(0).uniform(0, 255, (*size, 3)).astype(np.float32)
+    (view,) = views(*size, 224, 1, np.random.RandomState(0), reductions=(by,))
+    found = view.of(torch.from_numpy(pixels).permute(2, 0, 1)).permute(1, 2, 0).numpy()
+    height, width = (round(side / by) for side in size)
+    assert found.shape == (height, width, 3)
+    np.testing.assert_allclose(found, cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), atol=1e-3)
+    (larger,) = views(size[0] + 1, size[1] + 1, 224, 1, np.random.RandomState(0), reductions=(by,))
+    more = np.pad(pixels, ((0, 1), (0, 1), (0, 0)))
+    np.testing.assert_array_equal(larger.of(torch.from_numpy(more).permute(2, 0, 1)).permute(1, 2, 0).numpy(), found)
 
 
 def test_small_images_are_continued_by_their_mirror_image():

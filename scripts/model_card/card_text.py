@@ -41,7 +41,7 @@ def text(
     real = [row for row in rows if not row["set"].startswith("held-out")]
     ours = [row for row in rows if row["set"].startswith("held-out")]
     sampling, about = model.sampling, model.meaning.about or "not stated"
-    sizes = " and ".join("full size" if k == 1 else f"1/{k} of it" for k in sampling.reductions)
+    sizes = " and ".join("full size" if k == 1 else f"1/{k:g} of it" for k in sampling.reductions)
     parts = [
         "# Model card: wild_lite0",
         "`scripts/card` writes this page; every number of its tables is in [card.csv](card.csv)"

@@ -41,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     """Write the model, its log and settings; returns the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/ship_model", description=__doc__)
     parser.add_argument("snapshot", type=Path, help="of `rankiqa train --arch timm:efficientnet_lite0 --distort wild`")
-    parser.add_argument("--reductions", type=int, nargs="+", default=[1, 2], help="sizes to score at (default 1 2)")
+    parser.add_argument(
+        "--reductions", type=float, nargs="+", default=[1.25, 1.5], help="sizes to score at (default 1.25 1.5)"
+    )
     parser.add_argument("--crops", type=int, default=30, help="random crops an image (default 30)")
     parser.add_argument("--least-side", type=int, default=32, help="smaller images are refused (default 32)")
     parser.add_argument("--longest-side", type=int, default=1024, help="larger images are reduced (default 1024)")
@@ -54,9 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         trained = rankiqa.load(options.snapshot)
         model = own_network(trained)
         model.meaning = replace(trained.meaning, about=options.about)
-        model.sampling = Sampling(
-            options.crops, tuple(options.reductions), options.least_side, options.longest_side
-        )  # fmt: skip
+        model.sampling = Sampling(options.crops, tuple(options.reductions), options.least_side, options.longest_side)
         found, _ = held_out.versions(model, options.photographs, options.count, options.crops, sets=("wild",))
         sign = 1 if model.lower_is_better else -1
         pristine, worst = (sign * value for value in held_out.landmarks(found))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from rankiqa.data.crops import crop_offsets
@@ -22,13 +22,13 @@ class View:
     """One size of an image.
 
     Attributes:
-        reduction: What it is reduced by.
+        reduction: What it is reduced by, 1 or more.
         rows: For each row of the image, after mirroring, its number in the image; None: as it is.
         columns: The same of columns.
         offsets: The crops' places in it, int64 (n, 2), top and left.
     """
 
-    reduction: int
+    reduction: float
     rows: np.ndarray | None
     columns: np.ndarray | None
     offsets: np.ndarray
@@ -42,7 +42,7 @@ class View:
         """This view of an image (C, H, W), float."""
         if self.rows is not None:
             pixels = pixels[:, self.rows][:, :, self.columns]
-        return pixels if self.reduction == 1 else F.avg_pool2d(pixels[None], self.reduction)[0]
+        return _reduced(_reduced(pixels, self.reduction, 1), self.reduction, 2)
 
 
 def views(
@@ -52,7 +52,7 @@ def views(
     crops: int,
     rng: np.random.RandomState,
     *,
-    reductions: Sequence[int] = (1,),
+    reductions: Sequence[float] = (1,),
     least_side: int | None = None,
     longest_side: int | None = None,
 ) -> list[View]:
@@ -76,14 +76,40 @@ def views(
         rows, columns = (_mirrored(side, crop) for side in (height, width))
         height, width = len(rows), len(columns)
     first = 1 if longest_side is None else -(-max(height, width) // longest_side)
-    most = max(1, min(height, width) // (crop + 1))  # leaves a side above the crop
+    most = max(1, min(height, width) / (crop + 1))  # leaves a side above the crop
     made = []
     for number, reduction in enumerate(reductions):
         each = len(range(number, crops, len(reductions)))
         if each:
             by = min(first * reduction, most)
-            made.append(View(by, rows, columns, crop_offsets(height // by, width // by, crop, each, rng)))
+            size = _reduced_side(height, by), _reduced_side(width, by)
+            made.append(View(by, rows, columns, crop_offsets(*size, crop, each, rng)))
     return made
+
+
+def _reduced_side(side: int, by: float) -> int:
+    return int(side / by + 1e-9)  # a quotient that rounding leaves a little below a whole number is that number
+
+
+def _reduced(pixels: Tensor, by: float, axis: int) -> Tensor:
+    """The means of every `by` pixels along an axis; a pixel that lies in two of them counts by its parts.
+
+    Sums of whole rows or columns, in one order: the bits depend on neither threads nor a batch.
+    """
+    if by == 1:
+        return pixels
+    side = pixels.shape[axis]
+    edges = np.arange(_reduced_side(side, by) + 1) * by
+    first, total = edges[:-1].astype(int), None
+    for number in range(int(np.ceil(by)) + 1):
+        at = first + number
+        shares = np.minimum(edges[1:], at + 1) - np.maximum(edges[:-1], at)
+        weights = torch.from_numpy(np.maximum(shares, 0) / by).to(pixels)
+        part = pixels.index_select(axis, torch.from_numpy(np.minimum(at, side - 1)).to(pixels.device))
+        part = part * (weights[:, None] if axis == 1 else weights)
+        total = part if total is None else total + part
+    assert total is not None
+    return total
 
 
 def _mirrored(side: int, crop: int) -> np.ndarray:

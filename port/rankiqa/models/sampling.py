@@ -6,6 +6,7 @@ A weights file may carry it in its metadata (keys below); one that does not is s
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,9 @@ class Sampling:
 
     Attributes:
         crops: Random crops an image, shared by the sizes.
-        reductions: The sizes that they are taken from: 1 is the image itself, k the means of its k x k squares. One
-            that would leave no room for a crop is replaced by the largest smaller one that does.
+        reductions: The sizes that they are taken from: 1 is the image itself, k the means of its k x k squares, also
+            for a k that is no whole number. One that would leave no room for a crop is replaced by the largest that
+            does.
         least_side: An image of this side or more that is not larger than the crop is continued by its mirror image;
             None: it is refused, as by the original.
         longest_side: A larger image is first reduced by the smallest whole number that brings it to this; None: never.
@@ -33,16 +35,17 @@ class Sampling:
     """
 
     crops: int = CROPS
-    reductions: tuple[int, ...] = (1,)
+    reductions: tuple[float, ...] = (1,)
     least_side: int | None = None
     longest_side: int | None = None
 
     def __post_init__(self) -> None:
         sides = [side for side in (self.least_side, self.longest_side) if side is not None]
-        numbers = [self.crops, *self.reductions, *sides]
-        if not self.reductions or any(type(number) is not int or number < 1 for number in numbers):
+        whole = all(type(number) is int and number >= 1 for number in (self.crops, *sides))
+        sizes = all(type(by) in (int, float) and 1 <= by < math.inf for by in self.reductions)
+        if not (self.reductions and whole and sizes):
             raise ValueError(
-                "sampling: expected whole numbers, 1 or more, and at least one reduction, got "
+                "sampling: expected whole numbers (reductions: numbers, at least one), 1 or more, got "
                 f"{', '.join(f'{key} {getattr(self, key)}' for key in KEYS)}"
             )
 
@@ -74,4 +77,4 @@ def sampling_of(metadata: Mapping[str, str]) -> Sampling:
     try:
         return Sampling(**values)
     except TypeError:
-        raise ValueError(f"reductions: expected a list of whole numbers, got {metadata['reductions']!r}") from None
+        raise ValueError(f"reductions: expected a list of numbers, got {metadata['reductions']!r}") from None
