@@ -21,6 +21,7 @@ from tables import REAL, WORK, read_rows, write
 import rankiqa
 from rankiqa.data.lists import ImageList
 from rankiqa.metrics import lcc, srocc
+from rankiqa.models import weights
 from rankiqa.models.efficientnet import NAME
 from rankiqa.models.scorer import Scorer
 from rankiqa.models.weights import SHIPPED
@@ -48,6 +49,13 @@ def fine_tuned(start: Path, images: list[opinions.Opinion], iterations: int, see
     for parameter in output.parameters():
         torch.nn.init.zeros_(parameter)
     return trainer.run().eval()
+
+
+def digest(start: Path) -> str:
+    """SHA-256 of the weights that a run starts from: of a weights file's tensors, whatever else it says of them."""
+    if start.suffix == ".safetensors":
+        return weights.digest(rankiqa.load(start))
+    return hashlib.sha256(start.read_bytes()).hexdigest()
 
 
 def measured(model: Scorer, images: list[opinions.Opinion], crops: int) -> dict[str, str]:
@@ -81,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
             train, test = ([images[i] for i in side] for side in sides)
             for name, start in ((RANKED, options.weights), (IMAGENET, options.imagenet)):
                 key = {"start": name, "split": str(split), "iterations": str(options.iterations),
-                       "weights_sha256": hashlib.sha256(start.read_bytes()).hexdigest()}  # fmt: skip
+                       "weights_sha256": digest(start)}  # fmt: skip
                 if any(key.items() <= run.items() for run in runs):
                     continue
                 row = {**key, **measured(fine_tuned(start, train, options.iterations, split), test, options.crops)}
@@ -99,8 +107,7 @@ def main(argv: list[str] | None = None) -> int:
 def _summary(runs: list[dict[str, str]], options: argparse.Namespace) -> list[dict]:
     rows = []
     for name, start in ((RANKED, options.weights), (IMAGENET, options.imagenet)):
-        digest = hashlib.sha256(start.read_bytes()).hexdigest()
-        key = {"start": name, "iterations": str(options.iterations), "weights_sha256": digest}
+        key = {"start": name, "iterations": str(options.iterations), "weights_sha256": digest(start)}
         chosen = [run for run in runs if key.items() <= run.items() and int(run["split"]) < options.splits]
         row: dict = {"start": name, "splits": len(chosen)}
         for measure in ("srocc", "lcc"):

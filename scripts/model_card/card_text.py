@@ -10,8 +10,8 @@ from rankiqa.models.scorer import Scorer
 
 OPINIONS = """SROCC and LCC (without a fitted function) with 95% bootstrap intervals (of references where they are
 known, else of images); positive where the measure agrees with people. Of the measures BRISQUE alone, which learnt
-from LIVE, has seen opinions. The even images of LIVE In the Wild (by their place in AllImages_release, from 0) may
-have been looked at to choose settings, the odd ones not."""
+from LIVE, has seen opinions. The even images of LIVE In the Wild (by their place in AllImages_release, from 0) were
+looked at to choose settings (iterations, pairs, the sizes that crops are taken from), the odd ones not."""
 LEVELS = """The first {count} of `{photographs}`, none of them trained on, with every type and level of the tables,
 {crops} crops each: SROCC of the score to the level, and the share of a photograph's pairs of levels that are in
 order. Not every type is a loss of quality to people (mean shift, contrast), and the training had only those of
@@ -41,7 +41,7 @@ def text(
     real = [row for row in rows if not row["set"].startswith("held-out")]
     ours = [row for row in rows if row["set"].startswith("held-out")]
     sampling, about = model.sampling, model.meaning.about or "not stated"
-    sizes = " and ".join("full size" if k == 1 else f"1/{k:g} of it" for k in sampling.reductions)
+    sizes = " and ".join(f"1/{by:g}" if by != 1 else "full" for by in sampling.reductions)
     parts = [
         "# Model card: wild_lite0",
         "`scripts/card` writes this page; every number of its tables is in [card.csv](card.csv)"
@@ -49,7 +49,7 @@ def text(
         "## What it is",
         f"EfficientNet-Lite0 with one output ({sum(p.numel() for p in model.parameters()):,} parameters). "
         f"The score: {model.meaning}. It is the mean over {sampling.crops} random crops of {model.crop} pixels, at "
-        f"{sizes}; images of more than {sampling.longest_side} pixels a side are reduced first, those of "
+        f"{sizes} of its size; images of more than {sampling.longest_side} pixels a side are reduced first, those of "
         f"{sampling.least_side} to {model.crop} pixels are continued by their mirror image, smaller ones are refused.",
         about,
         "## Training",
