@@ -22,6 +22,7 @@ from tqdm import tqdm
 import rankiqa
 from rankiqa.data.atomic_files import replacing
 from rankiqa.evaluation.agreement import Bootstrap, intervals, measure
+from rankiqa.models import memory
 from rankiqa.models.scorer import Scorer
 from rankiqa.models.weights import SHIPPED
 
@@ -161,6 +162,7 @@ def measured(model: Scorer, options: argparse.Namespace) -> tuple[list[dict], li
 def main(argv: list[str] | None = None) -> int:
     """Measure and write; returns the exit status."""
     options = options_of(argv)
+    memory.keep_freed()
     table, card = options.out / "card.csv", options.out / "CARD.md"
     try:
         model = rankiqa.load(options.weights)

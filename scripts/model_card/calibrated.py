@@ -21,7 +21,7 @@ from tables import REAL, WORK, read_rows, write
 import rankiqa
 from rankiqa.data.lists import ImageList
 from rankiqa.metrics import lcc, srocc
-from rankiqa.models import weights
+from rankiqa.models import memory, weights
 from rankiqa.models.efficientnet import NAME
 from rankiqa.models.scorer import Scorer
 from rankiqa.models.weights import SHIPPED
@@ -77,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=SHIPPED.parent, help="where calibrated.csv goes")
     parser.add_argument("--work", type=Path, default=WORK / "calibrated", help="what can be made again")
     options = parser.parse_args(argv)
+    memory.keep_freed()
     try:
         if options.splits < 2:
             raise ValueError(f"--splits: expected 2 or more, got {options.splits}")

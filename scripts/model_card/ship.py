@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import rankiqa
 from rankiqa.data.atomic_files import replacing
-from rankiqa.models import weights
+from rankiqa.models import memory, weights
 from rankiqa.models.efficientnet import NAME
 from rankiqa.models.sampling import Sampling
 from rankiqa.models.scorer import Scorer
@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--about", default=ABOUT, help="what it was trained on, and the terms")
     parser.add_argument("--out", type=Path, default=weights.SHIPPED)
     options = parser.parse_args(argv)
+    memory.keep_freed()
     try:
         trained = rankiqa.load(options.snapshot)
         model = own_network(trained)
