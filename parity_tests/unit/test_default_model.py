@@ -10,7 +10,7 @@ import torch
 
 import rankiqa
 from rankiqa.cli import main
-from rankiqa.data.views import views
+from rankiqa.data.views import ROUNDED_UP_FROM, views
 from rankiqa.models.sampling import ORIGINAL, Sampling, sampling_of
 from rankiqa.models.score_meaning import ScoreMeaning, from_metadata
 from rankiqa.models.weights import SHIPPED
@@ -90,6 +90,7 @@ def test_one_score_everywhere(lite0, image, tmp_path):
     mean, std = (np.array(values, np.float32) for values in (lite0.input_spec.mean, lite0.input_spec.std))
     for height, width, number in ((300, 450, 3), (240, 360, 2)):
         smaller = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        smaller = np.floor(smaller + ROUNDED_UP_FROM)
         for top, left in rankiqa.crop_offsets(height, width, 224, number, random):
             crops.append((smaller[top : top + 224, left : left + 224] / 255 - mean) / std)
     with torch.inference_mode():
@@ -125,10 +126,26 @@ def test_a_reduced_image_is_opencvs_of_areas(by, size):
     found = view.of(torch.from_numpy(pixels).permute(2, 0, 1)).permute(1, 2, 0).numpy()
     height, width = (round(side / by) for side in size)
     assert found.shape == (height, width, 3)
-    np.testing.assert_allclose(found, cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), atol=1e-3)
+    means = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(found, np.floor(found))
+    np.testing.assert_allclose(found, means, rtol=0, atol=0.502)
+    assert np.abs(found - means).max() > 0.49
     (larger,) = views(size[0] + 1, size[1] + 1, 224, 1, np.random.RandomState(0), reductions=(by,))
     more = np.pad(pixels, ((0, 1), (0, 1), (0, 0)))
     np.testing.assert_array_equal(larger.of(torch.from_numpy(more).permute(2, 0, 1)).permute(1, 2, 0).numpy(), found)
+
+
+def test_halves_are_rounded_up_and_gradients_pass():
+    """A half that float32 leaves a little below counts as one; each pixel has its part of the gradient."""
+    (view,) = views(450, 452, 224, 1, np.random.RandomState(0), reductions=(2,))
+    pixels = torch.full((1, 450, 452), 7.0)
+    pixels[:, ::2] = 8
+    below = (pixels - 4e-6).requires_grad_()
+    seen = view.of(below)
+    assert torch.equal(seen, torch.full((1, 225, 226), 8.0))
+    assert torch.equal(view.of(pixels - 0.01), torch.full((1, 225, 226), 7.0))
+    seen.sum().backward()
+    torch.testing.assert_close(below.grad, torch.full((1, 450, 452), 0.25))
 
 
 def test_small_images_are_continued_by_their_mirror_image():

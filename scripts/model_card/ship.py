@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shutil
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,12 @@ ABOUT = (
     "No reference image of LIVE or TID2013 is among them."
 )
 LARGEST = 20 * 2**20  # bytes
+FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/\"':]+/)+")  # of an absolute path
+
+
+def without_folders(text: str) -> str:
+    """A log or settings without the folders of the machine that wrote it: of each absolute path its last name."""
+    return FOLDERS.sub("", text)
 
 
 def own_network(trained: Scorer) -> Scorer:
@@ -42,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/ship_model", description=__doc__)
     parser.add_argument("snapshot", type=Path, help="of `rankiqa train --arch timm:efficientnet_lite0 --distort wild`")
     parser.add_argument(
-        "--reductions", type=float, nargs="+", default=[1.25, 1.5], help="sizes to score at (default 1.25 1.5)"
+        "--reductions", type=float, nargs="+", default=[1.2, 1.4, 1.75], help="sizes to score at (default 1.2 1.4 1.75)"
     )
     parser.add_argument("--crops", type=int, default=30, help="random crops an image (default 30)")
     parser.add_argument("--least-side", type=int, default=32, help="smaller images are refused (default 32)")
@@ -75,7 +81,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     for name in ("log.txt", "settings.json"):
         if (options.snapshot.parent / name).is_file():
-            shutil.copyfile(options.snapshot.parent / name, options.out.parent / f"training_{name}")
+            said = (options.snapshot.parent / name).read_text(encoding="utf-8")
+            (options.out.parent / f"training_{name}").write_text(without_folders(said), encoding="utf-8")
     digests = {
         "file_sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
         "weights_sha256": weights.digest(model),

@@ -1,7 +1,6 @@
 """The sizes of an image that crops are taken from, and the crops' places in each.
 
-Shapes: H x W pixels of the image, C channels. `pixels` are (H, W, C) in numpy, (C, H, W) in torch; values stay in
-the range that they had.
+Shapes: H x W pixels of the image, C channels. `pixels` are (H, W, C) in numpy, (C, H, W) in torch.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from torch import Tensor
 
 from rankiqa.data.crops import crop_offsets
 from rankiqa.data.images import ImageError
+
+ROUNDED_UP_FROM = 0.501  # not 0.5: a mean of exactly a half rounds up, even if float32 left it a little below
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +40,17 @@ class View:
         return self.reduction == 1 and self.rows is None
 
     def of(self, pixels: Tensor) -> Tensor:
-        """This view of an image (C, H, W), float."""
+        """This view of an image (C, H, W), float, in 0..255.
+
+        A reduced image has whole numbers, as the reduced photographs of training do; gradients pass the rounding.
+        """
         if self.rows is not None:
             pixels = pixels[:, self.rows][:, :, self.columns]
-        return _reduced(_reduced(pixels, self.reduction, 1), self.reduction, 2)
+        if self.reduction == 1:
+            return pixels
+        means = _reduced(_reduced(pixels, self.reduction, 1), self.reduction, 2)
+        whole = torch.floor(means.detach() + ROUNDED_UP_FROM)
+        return whole + (means - means.detach())
 
 
 def views(
@@ -96,8 +104,6 @@ def _reduced(pixels: Tensor, by: float, axis: int) -> Tensor:
 
     Sums of whole rows or columns, in one order: the bits depend on neither threads nor a batch.
     """
-    if by == 1:
-        return pixels
     side = pixels.shape[axis]
     edges = np.arange(_reduced_side(side, by) + 1) * by
     first, total = edges[:-1].astype(int), None

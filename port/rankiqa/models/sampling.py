@@ -23,9 +23,9 @@ class Sampling:
 
     Attributes:
         crops: Random crops an image, shared by the sizes.
-        reductions: The sizes that they are taken from: 1 is the image itself, k the means of its k x k squares, also
-            for a k that is no whole number. One that would leave no room for a crop is replaced by the largest that
-            does.
+        reductions: The sizes that they are taken from: 1 is the image itself, k the means of its k x k squares, rounded
+            to whole numbers, also for a k that is none. One that would leave no room for a crop is replaced by the
+            largest that does.
         least_side: An image of this side or more that is not larger than the crop is continued by its mirror image;
             None: it is refused, as by the original.
         longest_side: A larger image is first reduced by the smallest whole number that brings it to this; None: never.

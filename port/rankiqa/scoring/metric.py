@@ -80,15 +80,16 @@ class Metric(nn.Module):
         spec: InputSpec = self.model.input_spec
         views = views_of(self.model, height, width, self.crops, self.seed)
         with full_float32():
-            scores = torch.stack([self._score(prepared(image, spec), views, spec.crop) for image in images])
+            scores = torch.stack([self._score(image.float(), views, spec) for image in images])
         if not self.as_loss:
             return scores
         return scores.mean() if self.model.lower_is_better else -scores.mean()
 
-    def _score(self, image: Tensor, views: list[View], crop: int) -> Tensor:
-        parts = []
+    def _score(self, image: Tensor, views: list[View], spec: InputSpec) -> Tensor:
+        parts, crop = [], spec.crop
         for view in views:
-            seen, offsets = view.of(image), view.offsets.tolist()
+            seen = prepared(image if view.is_whole else view.of(image * 255) / 255, spec)
+            offsets = view.offsets.tolist()
             for first in range(0, len(offsets), CHUNK):
                 places = offsets[first : first + CHUNK]
                 crops = torch.stack([seen[:, top : top + crop, left : left + crop] for top, left in places])
@@ -146,8 +147,7 @@ def check_images(images: Tensor, device: torch.device) -> None:
 
 
 def prepared(image: Tensor, spec: InputSpec) -> Tensor:
-    """An RGB image (3, H, W) in 0..1 in the form that a network takes: float32 (3, H, W)."""
-    image = image.float()
+    """An RGB image, float32 (3, H, W) in 0..1, in the form that a network takes: float32 (3, H, W)."""
     if spec.channel_order == "BGR":
         image = image.flip(0)  # CAFFE: BGR (cv2.imread in upstream's data layers)
     image = image * spec.value_range
