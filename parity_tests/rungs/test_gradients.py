@@ -19,6 +19,7 @@ import rankiqa
 from caffe_client import Difference, Live
 from lib.tolerances import GRADIENT, LAYER, TYPICAL_GRADIENT
 from rankiqa.caffe.layers import MaxPool2d
+from rankiqa.models import winograd
 from rankiqa.models.modes import full_float32
 from sample_networks import converted, deploy_text, photograph_crops, random_caffemodel, with_batch
 
@@ -117,16 +118,34 @@ def _typical(answer, key, ours):
 @pytest.mark.parametrize(("arch", "like", "sizes"), TRAINED)
 def test_every_parameter(question, caffe, parity, arch, like, sizes, loss):
     model, x, labels, answer = question(arch, like, sizes, loss)
-    case = f"{arch} {loss}"
+    _compare(f"{arch} {loss}", model, x, labels, sizes, loss, answer, parity)
+    if arch == "shallow":
+        _mistakes_are_caught(model, x, labels, sizes, loss, answer, parity)
+    if isinstance(caffe, Live):
+        _compare_with_choices(f"{arch} {loss}", model, x, labels, sizes, loss, answer, parity)
+
+
+@pytest.mark.parametrize(("arch", "like", "sizes"), TRAINED)
+def test_every_parameter_by_winograd(question, caffe, parity, arch, like, sizes):
+    """`rankiqa train --winograd`: at the same tolerances."""
+    model, x, labels, answer = question(arch, like, sizes, "ranking")
+    winograd.apply_to(model)
+    _compare(f"{arch} ranking, Winograd", model, x, labels, sizes, "ranking", answer, parity)
+    if isinstance(caffe, Live):
+        _compare_with_choices(f"{arch} ranking, Winograd", model, x, labels, sizes, "ranking", answer, parity)
+
+
+def _compare(case, model, x, labels, sizes, loss, answer, parity):
+    """The loss, and the typical value of each parameter's gradient."""
     found = _port_loss(loss, model(x), labels, sizes)
     parity.check("gradients", f"{case} loss", answer.error("net/loss", found.detach().numpy()), LAYER)
     for name, grad in _gradients(model, found).items():
         key = f"net/param_diff/{name}"
         parity.check("gradients", f"{case} {name}, typical value", _typical(answer, key, grad), TYPICAL_GRADIENT)
-    if arch == "shallow":
-        _mistakes_are_caught(model, x, labels, sizes, loss, answer, parity)
-    if not isinstance(caffe, Live):
-        return  # a recording holds a sample of each blob, Caffe's choices need all of it
+
+
+def _compare_with_choices(case, model, x, labels, sizes, loss, answer, parity):
+    """Every gradient, with Caffe's choices: a recording holds a sample of each blob, they need all of it."""
     out, apart = _with_caffes_choices(model, x, answer)
     parity.check("gradients", f"{case}: choices differ between values this close", apart, LAYER)
     for name, grad in _gradients(model, _port_loss(loss, out, labels, sizes)).items():

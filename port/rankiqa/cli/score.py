@@ -73,8 +73,9 @@ def add(commands) -> None:
 def _add_engine(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("engine", "other engines and bf16 differ from the reference; they say how much")
     group.add_argument(
-        "--engine", choices=("torch", "onnxruntime", "openvino"), default="torch",
-        help="what computes: torch (default, the reference), or an extra of that name",
+        "--engine", choices=("torch", "winograd", "onnxruntime", "openvino"), default="torch",
+        help="what computes: torch (default, the reference), torch with 3 x 3 convolutions by Winograd's algorithm, or "
+        "an extra of that name",
     )  # fmt: skip
     group.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="fp32 (default) or bfloat16")
     group.add_argument("--device", default="cpu", help="where torch runs: cpu (default), cuda, cuda:1 ..")

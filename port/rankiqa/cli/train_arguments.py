@@ -163,6 +163,8 @@ def _add_experiments(one: argparse.ArgumentParser) -> None:
                        help="run the network in bfloat16, or in float32 that a GPU may multiply as TF32")  # fmt: skip
     group.add_argument("--compile", action="store_true", help="run the network through torch.compile")
     group.add_argument("--channels-last", action="store_true", help="keep weights and crops in channels-last memory")
+    group.add_argument("--winograd", action="store_true",
+                       help="3 x 3 convolutions by Winograd's algorithm: faster, other last bits (CPU)")  # fmt: skip
 
 
 def _setting(text: str) -> tuple[str, object]:
@@ -214,7 +216,8 @@ def recipe_of(options: argparse.Namespace) -> recipe.Recipe:
     return recipe.Recipe(
         optimizer=options.optimizer, schedule=options.schedule, warm_up=options.warm_up,
         precision=options.amp or recipe.FP32, freeze_batch_norm=options.freeze_batch_norm, compile=options.compile,
-        channels_last=options.channels_last, dropout=options.dropout, drop_path=options.drop_path,
+        channels_last=options.channels_last, winograd=options.winograd, dropout=options.dropout,
+        drop_path=options.drop_path,
         pairs=options.pairs, pristine_above=options.pristine_above, vif_gap=options.vif_gap,
         loss_mean=options.loss_mean,
     )  # fmt: skip

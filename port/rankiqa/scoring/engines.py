@@ -18,6 +18,7 @@ from torch import Tensor
 from rankiqa.caffe.layers import LRN
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.json_text import parse_json
+from rankiqa.models import winograd
 from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.network import Network
 from rankiqa.models.scorer import Scorer
@@ -25,8 +26,9 @@ from rankiqa.models.weights import digest
 from rankiqa.scoring.blocked_layout import BlockedLayout, SameBits, can_block
 from rankiqa.scoring.dense import DenseScore, dense_forward, dense_head, score_dense
 from rankiqa.scoring.exported_engines import OnnxRuntimeEngine, OpenVinoEngine, cache_folder
+from rankiqa.scoring.score import CHUNK
 
-ENGINES = ("torch", "onnxruntime", "openvino")
+ENGINES = ("torch", "winograd", "onnxruntime", "openvino")
 PRECISIONS = ("fp32", "bf16")
 Say = Callable[[str], object]
 _LOG = logging.getLogger(__name__)
@@ -37,9 +39,11 @@ class Engine(Protocol):
 
     Attributes:
         model: The network.
+        at_once: Crops for which the passes of an image are put together; None: they stay as they are.
     """
 
     model: Scorer
+    at_once: int | None
 
     def scores(self, crops: Tensor) -> Tensor:
         """Outputs (N,) float32 for the crops (N, 3, crop, crop) of one forward pass; perhaps still being computed."""
@@ -63,8 +67,8 @@ def engine_named(
         say: Takes lines about what is done, and about the agreement with the reference at the first use.
 
     Raises:
-        ValueError: For another name or precision, one that the engine does not have, dense scores with another engine
-            than torch or a network that has none, or a missing extra.
+        ValueError: For another name or precision, one that the engine does not have, dense scores with an exported
+            network or one that has none, a missing extra, or a network that the engine cannot take.
     """
     if not isinstance(model, Scorer):
         raise ValueError(f"model: expected a network from rankiqa.load, got {type(model).__name__}")
@@ -72,14 +76,18 @@ def engine_named(
         raise ValueError(f"engine: expected {', '.join(ENGINES)}, got {name!r}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected {' or '.join(PRECISIONS)}, got {precision!r}")
-    if mode == "dense" and name != "torch":
-        raise ValueError(f"mode dense: expected the engine torch, got {name}")
+    if mode == "dense" and name not in ("torch", "winograd"):
+        raise ValueError(f"mode dense: expected the engine torch or winograd, got {name}")
     if mode == "dense" and not isinstance(model, Network):
         raise ValueError(f"mode dense: expected vgg16, alexnet or shallow, got {model.arch}")
     if name == "torch":
         if precision == "fp32":
             return TorchEngine(model)
         engine, version = TorchBfloat16Engine(model, say), torch.__version__
+    elif name == "winograd":
+        if precision != "fp32":
+            raise ValueError(f"precision: expected fp32 with winograd (torch and openvino have bf16), got {precision}")
+        engine, version = WinogradEngine(model), torch.__version__
     else:
         engine = {"onnxruntime": OnnxRuntimeEngine, "openvino": OpenVinoEngine}[name](model, precision, say)
         version = engine.version
@@ -92,6 +100,8 @@ class TorchEngine:
     Args:
         model: The network, on the device where it runs; its weights may not change any more.
     """
+
+    at_once: int | None = None
 
     def __init__(self, model: Scorer):
         self.model = model
@@ -113,6 +123,38 @@ def _dense_by(blocked: BlockedLayout) -> Callable[[Tensor], Tensor]:
     return lambda x: dense_head(blocked.model, blocked.convolutions(x))
 
 
+class WinogradEngine:
+    """PyTorch in float32, 3 x 3 convolutions by Winograd's algorithm.
+
+    Args:
+        model: The network, on the CPU; the engine computes with its weights, which may not change any more.
+
+    Raises:
+        ValueError: As `rankiqa.models.winograd.apply_to`.
+    """
+
+    at_once: int | None = (
+        3 * CHUNK
+    )  # what is prepared for all crops of a pass, the weights' transforms, is a third of the time
+
+    def __init__(self, model: Scorer):
+        self.model = model
+        kept = {id(parameter): parameter for parameter in model.parameters()}  # shared, not copied
+        self.copy = copy.deepcopy(model, kept).eval()
+        winograd.apply_to(self.copy)
+
+    def scores(self, crops: Tensor) -> Tensor:
+        """Outputs (N,) for crops (N, 3, crop, crop)."""
+        with torch.inference_mode(), full_float32():
+            return self.copy(crops).squeeze(1)
+
+    def dense(self, image: np.ndarray) -> DenseScore:
+        """The dense scores of an image, uint8 (H, W, 3) RGB."""
+        network = self.copy
+        assert isinstance(network, Network)  # engine_named looks
+        return score_dense(self.model, image, forward=lambda x: dense_forward(network, x))
+
+
 class TorchBfloat16Engine:
     """PyTorch in bfloat16, channels last; LRN and the output layer stay in float32.
 
@@ -120,6 +162,8 @@ class TorchBfloat16Engine:
         model: The network; a copy of it is made.
         say: Takes a line where the CPU has no instructions for it.
     """
+
+    at_once: int | None = None
 
     def __init__(self, model: Scorer, say: Say):
         self.model = model
@@ -161,7 +205,7 @@ class CheckedEngine:
 
     def __init__(self, engine: Engine, name: str, say: Say):
         self.engine, self.name, self.say = engine, name, say
-        self.model = engine.model
+        self.model, self.at_once = engine.model, engine.at_once
         self.file = cache_folder() / f"{digest(self.model)}.agreement.json"
         self.known = name in self._measured()
 

@@ -61,6 +61,8 @@ class _Exported:
         name: Of the engine.
     """
 
+    at_once: int | None = None
+
     def __init__(self, model: Scorer, name: str):
         self.model, self.name = model, name
 

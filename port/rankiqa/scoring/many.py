@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from rankiqa.data.image_sources import ImageSource, sources_of_all
@@ -107,7 +108,7 @@ def score_many(
         recursive: Whether folders inside folders are read, too.
         workers: Threads that read, decode and cut.
         batch: Images whose results are waited for together, which keeps a GPU busy.
-        engine: "torch", "onnxruntime" or "openvino".
+        engine: "torch", "winograd", "onnxruntime" or "openvino".
         precision: "fp32" or "bf16".
         shard: (i, n): the i-th of n parts, 1 <= i <= n: every n-th image.
 
@@ -217,7 +218,20 @@ def compute(engine: Engine, image: ReadImage, settings: ScoreSettings) -> Result
     """An engine's result for an image: the outputs of each pass, or a DenseScore."""
     if settings.mode == "dense":
         return engine.dense(image.pixels)
-    return [engine.scores(crops) for crops in image.passes]
+    parts = image.passes if engine.at_once is None else _together(image.passes, engine.at_once)
+    return [engine.scores(crops) for crops in parts]
+
+
+def _together(passes: Iterable[Tensor], most: int) -> Iterator[Tensor]:
+    """The crops of passes, in their order, in passes of `most` or fewer."""
+    waiting: list[Tensor] = []
+    for crops in passes:
+        if waiting and sum(map(len, waiting)) + len(crops) > most:
+            yield torch.cat(waiting)
+            waiting = []
+        waiting.append(crops)
+    if waiting:
+        yield waiting[0] if len(waiting) == 1 else torch.cat(waiting)
 
 
 def finish(result: Result, settings: ScoreSettings) -> Row:

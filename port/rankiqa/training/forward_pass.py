@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rankiqa.models import modes
+from rankiqa.models import modes, winograd
 from rankiqa.models.network import Network
 from rankiqa.models.scorer import Scorer
 from rankiqa.training.distributed import Share
@@ -23,8 +23,8 @@ class ForwardPass:
     """Scores of crops as a recipe wants them computed.
 
     Args:
-        model: The network, on its device; its memory layout may change.
-        recipe: Precision, layout, compiler, batch norm.
+        model: The network, on its device; its memory layout may change, and what computes its convolutions.
+        recipe: Precision, layout, compiler, convolutions, batch norm.
         share: The rows of each minibatch that this process computes; None: all.
         seed: Of torch's random numbers in it (dropout, stochastic depth), which are a stream of the training's own.
 
@@ -36,7 +36,10 @@ class ForwardPass:
         self.model, self.recipe, self.share = model, recipe, share
         if share is not None:
             _check_shared(model, recipe)
-        self._layout = torch.channels_last if recipe.channels_last or _suits(model) else torch.contiguous_format
+        rows = recipe.winograd or not (recipe.channels_last or _suits(model))
+        self._layout = torch.contiguous_format if rows else torch.channels_last
+        if recipe.winograd:
+            winograd.apply_to(model)
         if recipe.channels_last:
             model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._run: nn.Module = torch.compile(model) if recipe.compile else model  # pyright: ignore

@@ -30,6 +30,8 @@ class Recipe:
             are trained.
         compile: Whether the network runs through torch.compile.
         channels_last: Whether weights and crops are kept in channels-last memory.
+        winograd: Whether 3 x 3 convolutions are computed by Winograd's algorithm (CPU, float32), the gradients of their
+            weights excepted.
         dropout: Share of the values before the output layer that are set to 0; of timm's networks.
         drop_path: Share of the residual blocks that are passed over in the last block (stochastic depth); of timm's.
         pairs: What the ranking loss compares: "type", the versions of one distortion by their levels, also of different
@@ -52,6 +54,7 @@ class Recipe:
     freeze_batch_norm: bool = False
     compile: bool = False
     channels_last: bool = False
+    winograd: bool = False
     dropout: float = 0.0
     drop_path: float = 0.0
     pairs: str = SAME_TYPE
@@ -79,6 +82,10 @@ class Recipe:
             share = getattr(self, name)
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
                 raise ValueError(f"{name}: expected a number, 0 or more and below 1, got {share!r}")
+        others = {"precision": self.precision != FP32, "compile": self.compile, "channels_last": self.channels_last}
+        if self.winograd and any(others.values()):
+            changed = ", ".join(name for name, is_changed in others.items() if is_changed)
+            raise ValueError(f"winograd: expected float32 in rows, not compiled, got another {changed}")
         if self.warm_up and self.schedule == ONE_CYCLE:
             raise ValueError("warm_up: expected 0 with the schedule onecycle, which has a rise of its own")
 

@@ -73,6 +73,8 @@ def set_up(
     if products is not None:
         if device.type != "cpu":
             raise ValueError(f"Caffe's products: expected device cpu, got {device}")
+        if recipe.winograd:
+            raise ValueError("winograd: expected PyTorch's products, got Caffe's, which sum in another order")
         products.apply_to(model)
     optimizer = solver_of(model, preset, recipe, products)
     callbacks: list[Callback] = [CaffeLog(write)] if ranks.rank == 0 else []
