@@ -2,9 +2,10 @@
 precisions, torchvision's network, and dense scores. Ratios are times of the one over times of the other: higher is
 better for the first.
 
-Seconds are a crop's, of passes of ten as `rankiqa score` makes them (Caffe: one crop at a time as upstream does, and
-ten); dense: an image's, against thirty crops. bfloat16 with OpenVINO only on a CPU that has it. How far the ways agree:
-on VGG-16's crops, and with the network that scripts/reproduce trained on distorted photographs.
+Seconds are a crop's, of passes of ten as `rankiqa score` makes them, of thirty with the engine winograd (Caffe: one
+crop at a time as upstream does, and ten); dense: an image's, against thirty crops. bfloat16 with OpenVINO only on a CPU
+that has it. How far the ways agree: on VGG-16's crops, and with the network that scripts/reproduce trained on distorted
+photographs.
 """
 
 import os
@@ -75,6 +76,7 @@ def _engines(model):
     engines = {"port": TorchEngine(model)}
     others = {
         "port_bf16": ("torch", "bf16"),
+        "winograd": ("winograd", "fp32"),
         "onnxruntime": ("onnxruntime", "fp32"),
         "openvino": ("openvino", "fp32"),
         "openvino_bf16": ("openvino", "bf16"),
@@ -98,7 +100,7 @@ def measure(rounds):
     def over(fast, slow, scale=1.0):
         return median(scale * b / a for a, b in zip(times[fast], times[slow], strict=True))
 
-    fp32 = [name for name in ("port", "onnxruntime", "openvino") if name in times]
+    fp32 = [name for name in ("port", "winograd", "onnxruntime", "openvino") if name in times]
     bf16 = [name for name in ("port_bf16", "openvino_bf16") if name in times]
     fastest, fastest_bf16 = (min(names, key=lambda name: median(times[name])) for names in (fp32, bf16))
     ratios = {
@@ -109,6 +111,7 @@ def measure(rounds):
         "port_over_channels_last": over("port", "channels_last"),
         "dense_over_port": over("dense_image", "port", CROPS),
         "bf16_over_port": over("port_bf16", "port"),
+        **({"winograd_over_port": over("winograd", "port")} if "winograd" in times else {}),
         "fastest_over_caffe": over(fastest, "caffe"),
         "fastest_bf16_over_caffe": over(fastest_bf16, "caffe"),
         "fastest": fastest,
@@ -137,6 +140,10 @@ def _times(rounds, client, path, model):
         for name, other in engines.items()
     }
     works = {name: (lambda other=other: other.scores(crops), CHUNK) for name, other in engines.items()}
+    if "winograd" in engines:
+        winograd, most = engines["winograd"], len(offsets)
+        together = rankiqa.take_crops(image, offsets, model.input_spec)
+        works["winograd"] = (lambda: winograd.scores(together), most)
     works["plain_layers"] = (lambda: model(crops), CHUNK)
     works["channels_last"] = (lambda: channels_last(crops.to(memory_format=torch.channels_last)), CHUNK)
     works["torchvision"] = (lambda: twin(crops), CHUNK)

@@ -1,7 +1,7 @@
 """An iteration of Rank live (48 images): the port against the original Caffe, time and peak memory, in one run.
 
 Each engine trains in a process of its own, images read and cropped included; the first iteration is not counted.
-`products`: the port with `--caffe-products`.
+`products`: the port with `--caffe-products`; `winograd`: with `--winograd`.
 """
 
 import json
@@ -21,25 +21,27 @@ from caffe_client import Live
 from rankiqa.training.presets import PRESETS
 
 STEPS = {"shallow": 6, "alexnet": 4, "vgg16": 2}  # counted ones, a round
+WAYS = ("port", "products", "winograd")
 
 
 def _preset(steps):
     return PRESETS["live-rank"].but(max_iter=steps, test_interval=100, display=0, snapshot=0, clip_gradients=10.0)
 
 
-def _port_process(arch, steps, folder, products):
+def _port_process(arch, steps, folder, way):
     """What `--port` runs: seconds of each iteration, and this process's peak memory, as JSON."""
     from rankiqa import CaffeBlas
     from rankiqa.data.lists import read_list
     from rankiqa.models import memory
+    from rankiqa.training.recipe import Recipe
     from rankiqa.training.trainer import Trainer
 
     memory.keep_freed()  # as `rankiqa train`
     lists = {split: read_list(Path(folder, f"rank_{split}.txt"), folder) for split in ("train", "test")}
-    blas = CaffeBlas() if products else None
     trainer = Trainer.from_preset(
-        _preset(steps), arch, **lists, seed=0, cache_mb=400, products=blas, log=lambda line: None
-    )
+        _preset(steps), arch, **lists, seed=0, cache_mb=400, products=CaffeBlas() if way == "products" else None,
+        recipe=Recipe(winograd=way == "winograd"), log=lambda line: None,
+    )  # fmt: skip
     trainer.test()  # as Caffe does before the first iteration: its TEST net takes part in the peak
     seconds = []
     for _ in range(steps):
@@ -50,10 +52,10 @@ def _port_process(arch, steps, folder, products):
     print(json.dumps({"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 
-def _port(arch, steps, folder, products=False):
+def _port(arch, steps, folder, way):
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; import bench_train; "
-               f"bench_train._port_process({arch!r}, {steps}, {str(folder)!r}, {products})"]  # fmt: skip
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"} if products else None  # as `rankiqa train`
+               f"bench_train._port_process({arch!r}, {steps}, {str(folder)!r}, {way!r})"]  # fmt: skip
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"} if way == "products" else None  # as `rankiqa train`
     measured = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
     measured = json.loads(measured.splitlines()[-1])
     return measured["seconds"][1:], measured["peak"]
@@ -69,18 +71,15 @@ def _caffe(client, arch, steps, folder):
 
 def measure(rounds):
     seconds, peaks = {}, {}
-    ratios = {who: {arch: [] for arch in STEPS} for who in ("port", "products")}
+    ratios = {way: {arch: [] for arch in STEPS} for way in WAYS}
     with engine.engine() as client, tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         build.build(client)
         sample_training.make_images(folder, train=3, test=2)
         for i in range(rounds):
             for arch, steps in STEPS.items():
                 print(f"bench: round {i + 1} of {rounds}, {arch}", file=sys.stderr)
-                measured = {
-                    "caffe": _caffe(client, arch, steps + 1, folder),
-                    "port": _port(arch, steps + 1, folder),
-                    "products": _port(arch, steps + 1, folder, products=True),
-                }
+                measured = {"caffe": _caffe(client, arch, steps + 1, folder)}
+                measured |= {way: _port(arch, steps + 1, folder, way) for way in WAYS}
                 for who, (times, peak) in measured.items():
                     seconds.setdefault(f"{who}_{arch}", []).extend(times)
                     peaks.setdefault(f"{who}_{arch}", []).append(peak)
