@@ -10,8 +10,10 @@ from rankiqa.models.scorer import Scorer
 
 OPINIONS = """SROCC and LCC (without a fitted function) with 95% bootstrap intervals (of references where they are
 known, else of images); positive where the measure agrees with people. Of the measures BRISQUE alone, which learnt
-from LIVE, has seen opinions. The even images of LIVE In the Wild (by their place in AllImages_release, from 0) were
-looked at to choose settings (iterations, pairs, the sizes that crops are taken from), the odd ones not."""
+from LIVE, has seen opinions. Settings (iterations, pairs, the sizes that crops are taken from) were chosen on even
+images of LIVE In the Wild (by their place in AllImages_release, from 0); LIVE's images were looked at beside them.
+Nothing was chosen by the odd ones. They have been scored once for each version of the model that was to ship: two
+before this one, .603 and .617."""
 LEVELS = """The first {count} of `{photographs}`, none of them trained on, with every type and level of the tables,
 {crops} crops each: SROCC of the score to the level, and the share of a photograph's pairs of levels that are in
 order. Not every type is a loss of quality to people (mean shift, contrast), and the training had only those of
@@ -41,7 +43,8 @@ def text(
     real = [row for row in rows if not row["set"].startswith("held-out")]
     ours = [row for row in rows if row["set"].startswith("held-out")]
     sampling, about = model.sampling, model.meaning.about or "not stated"
-    sizes = " and ".join(f"1/{by:g}" if by != 1 else "full" for by in sampling.reductions)
+    *first, last = (f"1/{by:g}" if by != 1 else "full" for by in sampling.reductions)
+    sizes = f"{', '.join(first)} and {last}" if first else last
     parts = [
         "# Model card: wild_lite0",
         "`scripts/card` writes this page; every number of its tables is in [card.csv](card.csv)"
