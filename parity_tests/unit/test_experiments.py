@@ -10,9 +10,12 @@ import pytest
 import torch
 from tiny_experiments import command, rows_of
 
+import rankiqa
 from rankiqa.cli import main
+from rankiqa.data.input_spec import InputSpec
 from rankiqa.data.lists import ImageList
 from rankiqa.experiments import equal_pairs, levels, mining
+from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.pairs import PairOrder, PairTask
 from rankiqa.experiments.settings import SETTINGS
 from rankiqa.training.trainer import Trainer
@@ -71,6 +74,29 @@ def test_a_run_that_was_broken_off_goes_on(levels_folder, tmp_path, monkeypatch)
     assert begun == [1]
     scores = [[row["score"] for row in rows_of(f / "levels" / "scores.csv")] for f in (levels_folder, tmp_path)]
     assert scores[0] == scores[1]
+
+
+def test_each_network_gets_its_own_crops(photograph):
+    """One set of held-out images, several networks: scores do not depend on which network was there before."""
+    images = ImageList("list", (str(photograph),) * 24, np.tile(np.arange(6.0), 4), "")
+    spec = InputSpec(200, "RGB", 1.0, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    seen = []
+
+    class Watched(torch.nn.Module):
+        def __init__(self, spec):
+            super().__init__()
+            self.input_spec, self.weight = spec, torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, crops):
+            seen.append(crops)
+            return crops.mean((1, 2, 3))[:, None]
+
+    held_out = HeldOut(images, seed=0)
+    networks = [Watched(rankiqa.build("shallow").input_spec), Watched(spec)]
+    together = [held_out.scores(network) for network in networks]
+    assert [crops.shape[-1] for crops in seen] == [227, 200]
+    for scores, network in zip(together, networks, strict=True):
+        assert np.array_equal(scores, HeldOut(images, seed=0).scores(network))
 
 
 def test_pairs():

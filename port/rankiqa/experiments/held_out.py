@@ -35,6 +35,7 @@ class HeldOut:
         self.images, self.seed, self.margin = images, seed, margin
         self.photographs = len(images.paths) // (len(TYPES) * LEVELS)
         self._crops: dict[int, torch.Tensor] = {}
+        self._spec: InputSpec | None = None  # of the crops that are kept
 
     @property
     def types(self) -> list[str]:
@@ -49,6 +50,8 @@ class HeldOut:
     def scores(self, model: Scorer) -> np.ndarray:
         """The network's output for each line's crop, float32 (D * L * B,)."""
         crops = Crops(self.images, spec=model.input_spec, seed=self.seed)
+        if model.input_spec != self._spec:  # another network wants another size, channel order or range of values
+            self._spec, self._crops = model.input_spec, {}
         device, parts = next(model.parameters()).device, []
         with torch.inference_mode(), evaluating(model), full_float32():
             for start in range(0, len(self.images.paths), CHUNK):
