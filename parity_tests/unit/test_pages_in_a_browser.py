@@ -13,7 +13,7 @@ from tiny_experiments import rows_of
 
 from rankiqa.cli import main
 from rankiqa.experiments import ablation, backbones, levels, mining, original, page
-from rankiqa.experiments.overlap import OVERLAP_COLUMNS, overlap_rows
+from rankiqa.experiments.overlap import OVERLAP_COLUMNS, histogram_rows, overlap_rows
 from rankiqa.experiments.page import Figure, Page, Table, image_key
 from rankiqa.experiments.settings import SETTINGS
 
@@ -87,7 +87,7 @@ def made_up_page(folder):
         {"path": str(path), "photograph": path.stem, "type": "GB", "level": level, "score": level + random.rand()}
         for level in range(6) for path in photographs
     ]  # fmt: skip
-    figures: list[Figure] = [levels._figure("GB", rows), mining._papers()]
+    figures: list[Figure] = [levels._figure("GB", rows, histogram_rows(rows)), mining._papers()]
     verdicts = [page.Verdict(True, "it is so.", "a.csv"), page.Verdict(False, "it is not so.", "b.csv")]
     page.write(folder, Page(
         "A page", ["What was done."], verdicts, figures,

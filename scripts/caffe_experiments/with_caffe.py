@@ -29,7 +29,7 @@ from rankiqa.data.lists import ImageList, read_list
 from rankiqa.experiments import original
 from rankiqa.experiments.csv_tables import read_csv, write_csv
 from rankiqa.experiments.held_out import HeldOut
-from rankiqa.experiments.ranked_data import CLAIM
+from rankiqa.experiments.ranked_data import CLAIM, root_of
 from rankiqa.experiments.settings import Settings
 from rankiqa.experiments.training_runs import CURVE, EFFICIENT, Curve, start, trained
 from rankiqa.models.scorer import Scorer
@@ -59,7 +59,8 @@ class Run:
         """Read OUT/experiment.json and the lists."""
         about = parse_json((out / CLAIM).read_bytes())
         settings = Settings(**{**about["settings"], "archs": tuple(about["settings"]["archs"])})
-        train, held_out = (read_list(out / "lists" / f"{name}_all.txt") for name in ("train", "held_out"))
+        lists = (out / "lists" / f"{name}_all.txt" for name in ("train", "held_out"))
+        train, held_out = (read_list(path, root_of(out)) for path in lists)
         return cls(out, settings, about["seed"], about["init"], train, HeldOut(held_out, seed=about["seed"]))
 
     def trained(self, name: str, products: CaffeBlas | None) -> tuple[Scorer, dict[int, float]]:

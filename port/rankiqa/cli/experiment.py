@@ -36,7 +36,9 @@ def add_options(one: argparse.ArgumentParser, names: Sequence[str]) -> None:
     one.add_argument("--photographs", metavar="DIR", help="pristine photographs, above 227 pixels")
     one.add_argument("--out", required=True, metavar="DIR", type=Path)
     one.add_argument("--seed", type=arguments.SEED, default=0, help="of everything random (default 0)")
-    one.add_argument("--init", metavar="W", help="initial weights of the network, as of `rankiqa train`")
+    one.add_argument("--init", metavar="W",
+                     help="initial weights of the preset's network (of backbones: of that one), as of "
+                     "`rankiqa train`")  # fmt: skip
     one.add_argument("--opinions", metavar="LIST", help="images with opinions to measure on, of `rankiqa lists`")
     one.add_argument("--root", default="", metavar="DIR", help="where that list's paths start")
     one.add_argument("--crops", type=arguments.int_in_range(1), default=10, help="for a score of those (default 10)")
@@ -55,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     import importlib
     from dataclasses import replace
 
-    from rankiqa.experiments import page, ranked_data
+    from rankiqa.experiments import chosen_photographs, page, ranked_data, training_runs
     from rankiqa.experiments.experiment import Experiment
     from rankiqa.experiments.measures import Opinions
     from rankiqa.experiments.settings import SETTINGS
@@ -66,17 +68,22 @@ def run(options: argparse.Namespace) -> int:
     module = importlib.import_module(f"rankiqa.experiments.{options.experiment}")
     settings, out = SETTINGS[options.preset], options.out
     if options.iterations:
-        short = min(options.iterations, settings.short)
-        settings = replace(settings, iterations=options.iterations, short=short)
+        settings = replace(settings, iterations=options.iterations, short=options.iterations)
     try:
         page.check_installed()
+        chosen = chosen_photographs.choose(photographs, settings)
+        own = {
+            "seed": options.seed,
+            "init": options.init,
+            "photographs": chosen_photographs.digest(photographs, chosen),
+        }
+        if not (out / ranked_data.CLAIM).exists():
+            chosen_photographs.check(photographs, chosen)
+        archs = settings.archs if options.experiment == "backbones" else (settings.arch,)
+        own |= training_runs.check_networks(archs, settings, options.init)
         opinions = Opinions.of(options.opinions, options.root, options.crops, options.seed)
-        ranked_data.choose(photographs, settings)
-        ranked_data.claim(
-            out, options.experiment, settings, seed=options.seed, init=options.init,
-            photographs=ranked_data.digest_of(photographs),
-        )  # fmt: skip
-    except (ValueError, OSError) as error:
+        ranked_data.claim(out, options.experiment, settings, **own)
+    except (ValueError, OSError, MemoryError) as error:
         _say(f"rankiqa: {_line(error, out)}")
         return 2
     try:
@@ -84,7 +91,10 @@ def run(options: argparse.Namespace) -> int:
             data = ranked_data.make(out, photographs, settings, options.seed, bar.update)
         experiment = Experiment(out, settings, data, options.seed, options.init, opinions, _say)
         page.write(out, module.run(experiment))
-    except (ValueError, OSError, RuntimeError, MemoryError, FloatingPointError, WriteError) as error:
+    except (ValueError, FloatingPointError) as error:  # it would come again
+        _say(f"rankiqa: {_line(error, out)}")
+        return 1
+    except (OSError, RuntimeError, MemoryError, WriteError) as error:
         _say(f"rankiqa: {_line(error, out)}; the same command goes on")
         return 1
     except KeyboardInterrupt:

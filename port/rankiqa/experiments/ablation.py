@@ -7,7 +7,7 @@ from rankiqa.experiments.csv_tables import write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION
-from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict
+from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict, decimals
 from rankiqa.experiments.paper import ABLATION, published
 from rankiqa.experiments.settings import LEVELS
 
@@ -52,7 +52,7 @@ def run(experiment: Experiment) -> Page:
         [
             f"{settings.arch}, {settings.short} iterations of ranking each (seed {experiment.seed}), measured on all "
             f"{LEVELS} levels of {len(held)} photographs that were not trained on. Levels include the pristine one and "
-            "the strongest.",
+            "the strongest. A minibatch has all levels of a photograph, so with fewer levels it has fewer crops.",
             "Not the paper's measure: its figures are LCC after fine-tuning on TID2013.",
         ],
         [_verdict(whole, LEVELS_VARIED, "six levels rank better than two"),
@@ -65,10 +65,10 @@ def run(experiment: Experiment) -> Page:
 def _verdict(rows: list[dict], varied: str, claim: str) -> Verdict:
     """Whether the most of what is varied is better than the least, beyond the least's interval."""
     chosen = [row for row in rows if row["varied"] == varied]
-    few, many = (row["srocc"] if row["srocc"] is not None else 0.0 for row in (chosen[0], chosen[-1]))
-    high = chosen[0]["srocc_high"] if chosen[0]["srocc_high"] is not None else few
-    text = f"{claim}: SROCC {many:.3f} against {few:.3f} (its interval ends at {high:.3f})."
-    return Verdict(many > high, text, "ablation.csv")
+    few, many, high = chosen[0]["srocc"], chosen[-1]["srocc"], chosen[0]["srocc_high"]
+    end = "has no interval" if high is None else f"its interval ends at {high:.3f}"
+    text = f"{claim}: SROCC {decimals(many)} against {decimals(few)} ({end})."
+    return Verdict(many is not None and high is not None and many > high, text, "ablation.csv")
 
 
 def _figure(rows: list[dict], varied: str, number: int) -> Figure:
@@ -78,9 +78,9 @@ def _figure(rows: list[dict], varied: str, number: int) -> Figure:
     for place, measure in enumerate(("srocc", "lcc")):
         known = [row for row in chosen if row[measure] is not None]
         errors = {
-            "type": "data", "symmetric": False,
-            "array": [(row[f"{measure}_high"] or row[measure]) - row[measure] for row in known],
-            "arrayminus": [row[measure] - (row[f"{measure}_low"] or row[measure]) for row in known],
+            "type": "data", "symmetric": False, "thickness": 1.5, "width": 4,
+            "array": [_length(row[measure], row[f"{measure}_high"]) for row in known],
+            "arrayminus": [_length(row[f"{measure}_low"], row[measure]) for row in known],
         }  # fmt: skip
         data.append({
             "type": "scatter", "mode": "lines+markers", "name": f"{measure.upper()} on held-out levels",
@@ -93,3 +93,8 @@ def _figure(rows: list[dict], varied: str, number: int) -> Figure:
     })  # fmt: skip
     layout = {"xaxis": {"title": {"text": varied}, "type": "category"}, "yaxis": {"title": {"text": "correlation"}}}
     return Figure(f"ablation_{number}", f"Correlation against {varied}.", "ablation.csv", data, layout)
+
+
+def _length(low: float | None, high: float | None) -> float:
+    """Of an error bar; 0 for an end that is not known, or that a skewed bootstrap leaves on the other side."""
+    return 0.0 if low is None or high is None else max(0.0, high - low)

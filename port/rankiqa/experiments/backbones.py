@@ -85,12 +85,18 @@ def _summary(rows: list[dict]) -> list[dict]:
 def _verdict(summary: list[dict], arch: str) -> Verdict:
     """Whether ranking first is better than fine-tuning alone, by more than either's spread over the splits."""
     rows = {row["training"]: row for row in summary if row["network"] == arch}
-    (tuned, own), (both, other) = (
-        (rows[training]["srocc_mean"] or 0.0, rows[training]["srocc_std"] or 0.0) for training in (FT, BOTH)
-    )
+    tuned, both = ((rows[training]["srocc_mean"], rows[training]["srocc_std"]) for training in (FT, BOTH))
     text = f"{arch}: ranking before fine-tuning is better than fine-tuning alone by more than the spread over splits"
-    text = f"{text}: SROCC {both:.3f} ± {other:.3f} against {tuned:.3f} ± {own:.3f}."
-    return Verdict(both - tuned > max(own, other), text, "backbones.csv")
+    text = f"{text}: SROCC {_with_spread(*both)} against {_with_spread(*tuned)}."
+    known = [value for value in (*tuned, *both) if value is not None]
+    shown = len(known) == 4 and known[2] - known[0] > max(known[1], known[3])
+    return Verdict(shown, text, "backbones.csv")
+
+
+def _with_spread(mean: float | None, std: float | None) -> str:
+    if mean is None:
+        return "not defined (all scores of a run alike)"
+    return f"{mean:.3f} ± {std:.3f}" if std is not None else f"{mean:.3f} (of one split)"
 
 
 def _figure(summary: list[dict]) -> Figure:

@@ -58,6 +58,6 @@ def measured(experiment: Experiment, run: str, model: Scorer, held_out: HeldOut)
 
 
 def mean_and_spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean and standard deviation (of the population) of the values that are defined."""
+    """Mean and standard deviation (n - 1 in the divisor) of the values that are defined; None where there is none."""
     known = [value for value in values if value is not None]
-    return (float(np.mean(known)), float(np.std(known))) if known else (None, None)
+    return float(np.mean(known)) if known else None, float(np.std(known, ddof=1)) if len(known) > 1 else None

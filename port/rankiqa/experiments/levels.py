@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from rankiqa.evaluation.agreement import resampling_unit
 from rankiqa.experiments import original
 from rankiqa.experiments.csv_tables import write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION, held_out_rows, opinion_rows
-from rankiqa.experiments.overlap import BINS, OVERLAP_COLUMNS, ordered_share, overlap_rows
-from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict, image_key
+from rankiqa.experiments.overlap import (
+    HISTOGRAM_COLUMNS,
+    OVERLAP_COLUMNS,
+    histogram_rows,
+    ordered_share,
+    overlap_rows,
+)
+from rankiqa.experiments.page import Figure, Page, Table, Verdict, decimals, image_key, plain
 from rankiqa.experiments.settings import LEVELS, TYPES
 from rankiqa.experiments.training_runs import CURVE, EFFICIENT, Curve, trained
 
 APART = 0.75  # share of the pairs of neighbouring levels in the right order; half are by chance
 HELD_OUT = "held-out levels"
+LEVEL_COLOURS = ("#2c5aa0", "#2a9d8f", "#7fb03c", "#dba11c", "#e2711d", "#b3202a")  # in order, from mild to strong
 
 
 def run(experiment: Experiment) -> Page:
@@ -38,10 +46,13 @@ def run(experiment: Experiment) -> Page:
     write_csv(out / "scores.csv", tuple(table[0]), table)
     overlaps = overlap_rows(table)
     write_csv(out / "overlap.csv", OVERLAP_COLUMNS, overlaps)
+    histogram = histogram_rows(table)
+    write_csv(out / "histogram.csv", HISTOGRAM_COLUMNS, histogram)
     original_run = original.compared(out)
     opinions = opinion_rows("opinions", model, experiment.opinions, folder)
     rows = held_out_rows(HELD_OUT, model, held_out) + opinions
-    caption = "Agreement of scores and levels, with 95% intervals (by reference)."
+    unit = resampling_unit(held_out.names)
+    caption = f"Agreement of scores and levels, with 95% intervals (bootstrap by {unit})."
     write_csv(out / "agreement.csv", OPINION_COLUMNS, rows)
     return Page(
         "Scores by level of distortion on unseen photographs",
@@ -55,7 +66,8 @@ def run(experiment: Experiment) -> Page:
             *original_run.summary,
         ],
         [*(_verdict(kind, overlaps, rows) for kind in TYPES), *original_run.verdicts],
-        [*(_figure(kind, [row for row in table if row["type"] == kind]) for kind in TYPES), *original_run.figures],
+        [*(_figure(kind, *([row for row in rows if row["type"] == kind] for rows in (table, histogram)))
+           for kind in TYPES), *original_run.figures],
         [
             Table("Neighbouring levels.", "overlap.csv", OVERLAP_COLUMNS, overlaps),
             Table(f"{caption} {OPINIONS_CAPTION}" if opinions else caption, "agreement.csv", OPINION_COLUMNS, rows),
@@ -66,45 +78,45 @@ def run(experiment: Experiment) -> Page:
     )  # fmt: skip
 
 
-def _number(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"
-
-
 def _verdict(kind: str, overlaps: list[dict], agreement: list[dict]) -> Verdict:
     """Whether neighbouring levels of a distortion are in the right order in three of four pairs on average."""
     share = ordered_share(kind, overlaps)
     srocc = next(row["srocc"] for row in agreement if (row["run"], row["type"]) == (HELD_OUT, kind))
     text = f"{kind}: neighbouring levels are apart on unseen images: {share:.0%} of their pairs are in the right order"
-    text = f"{text} (75% or more counts as apart), SROCC of score and level {_number(srocc)}."
+    text = f"{text} (75% or more counts as apart), SROCC of score and level {decimals(srocc)}."
     return Verdict(share >= APART, text, "overlap.csv agreement.csv")
 
 
-def _figure(kind: str, rows: list[dict]) -> Figure:
-    scores = [row["score"] for row in rows]
-    low, high = min(scores), max(scores)
-    size = (high - low) / BINS or 1.0
+def _figure(kind: str, rows: list[dict], shares: list[dict]) -> Figure:
+    """rows: of scores.csv, shares: of histogram.csv, both of this distortion."""
     data = []
     for level in range(LEVELS):
-        of_level = [row for row in rows if row["level"] == level]
-        values, colour = [row["score"] for row in of_level], COLOURS[level]
-        name = "pristine" if level == 0 else f"level {level}"
+        of_level, bins = ([row for row in table if row["level"] == level] for table in (rows, shares))
+        name, colour = "pristine" if level == 0 else f"level {level}", LEVEL_COLOURS[level]
         data.append({
-            "type": "histogram", "x": values, "name": name, "marker": {"color": colour}, "opacity": 0.6,
-            "legendgroup": name, "histnorm": "probability",
-            "hovertemplate": f"{name}<br>%{{x}}: %{{y:.0%}}<extra></extra>",
-            "xbins": {"start": low, "end": high + size, "size": size},
+            "type": "bar", "name": name, "legendgroup": name, "x": [(row["low"] + row["high"]) / 2 for row in bins],
+            "y": [row["share"] for row in bins], "width": [row["high"] - row["low"] for row in bins],
+            "customdata": [None] * len(bins), "text": [f"{row['low']:.3g} to {row['high']:.3g}" for row in bins],
+            "textposition": "none", "hovertemplate": f"{name}<br>score %{{text}}: %{{y:.0%}}<extra></extra>",
+            "marker": {"color": f"{colour}55", "line": {"color": colour, "width": 1.5}},
         })  # fmt: skip
         data.append({
-            "type": "scatter", "mode": "markers", "x": values, "y": [level] * len(values), "yaxis": "y2", "name": name,
-            "marker": {"color": colour, "size": 8}, "legendgroup": name, "showlegend": False,
-            "customdata": [image_key(row) for row in of_level], "text": [row["photograph"] for row in of_level],
+            "type": "scatter", "mode": "markers", "x": [row["score"] for row in of_level], "y": [level] * len(of_level),
+            "yaxis": "y2", "name": name, "marker": {"color": colour, "size": 8, "opacity": 0.8}, "legendgroup": name,
+            "showlegend": False, "customdata": [image_key(row) for row in of_level],
+            "text": [plain(row["photograph"]) for row in of_level],
             "hovertemplate": f"%{{text}}, {name}<br>score %{{x:.3f}}<extra></extra>",
         })  # fmt: skip
     layout = {
         "barmode": "overlay",
-        "xaxis": {"title": {"text": f"score ({kind})"}, "anchor": "y2"},
-        "yaxis": {"title": {"text": "share"}, "domain": [0.42, 1]},
-        "yaxis2": {"title": {"text": "level"}, "domain": [0, 0.36], "anchor": "x", "dtick": 1},
+        "xaxis": {"title": {"text": f"score, {kind} (higher: worse)"}, "anchor": "y2"},
+        "yaxis": {
+            "title": {"text": "share of images"},
+            "domain": [0.42, 1],
+            "tickformat": ".0%",
+            "rangemode": "tozero",
+        },
+        "yaxis2": {"title": {"text": "level"}, "domain": [0, 0.36], "anchor": "x", "dtick": 1, "range": [-0.6, 5.6]},
     }
-    return Figure(f"levels_{kind}", f"{kind}: histogram of the scores of each level, and each image.", "scores.csv",
-                  data, layout)  # fmt: skip
+    return Figure(f"levels_{kind}", f"{kind}: histogram of the scores of each level, and each image.",
+                  "histogram.csv scores.csv", data, layout)  # fmt: skip

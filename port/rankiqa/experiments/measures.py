@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from rankiqa.data.atomic_files import replacing
+from rankiqa.data.image_check import check_images
 from rankiqa.data.json_text import parse_json
+from rankiqa.data.lists import ImageList
 from rankiqa.evaluation.agreement import Bootstrap
 from rankiqa.evaluation.evaluation import Settings as EvaluationSettings
 from rankiqa.evaluation.evaluation import evaluate
 from rankiqa.evaluation.rated_images import RatedImages, read
 from rankiqa.evaluation.scored_images import ScoredImage, score_images
+from rankiqa.experiments.chosen_photographs import LEAST_SIDE
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.models.scorer import Scorer
 
@@ -41,8 +48,31 @@ class Opinions:
 
     @classmethod
     def of(cls, path: str | None, root: str, crops: int, seed: int) -> Opinions | None:
-        """The list of --opinions; None without one. Raises ValueError for a file of another form."""
-        return None if path is None else cls(read(path, root), crops, seed)
+        """The list of --opinions, its images looked at; None without one.
+
+        Raises:
+            ValueError: For a file of another form, images that cannot be scored, or opinions that cannot be agreed
+                with since all are the same.
+        """
+        if path is None:
+            return None
+        images = read(path, root)
+        labels = [image.label for image in images.images]
+        if len(labels) < 2 or min(labels) == max(labels):
+            got = f"{len(labels)} image{'s' * (len(labels) != 1)}, all of opinion {labels[0]:g}"
+            raise ValueError(f"{path}: expected at least 2 images with different opinions, got {got}")
+        listed = ImageList(str(path), tuple(image.path for image in images.images), np.array(labels), images.sha256)
+        try:
+            check_images([listed], LEAST_SIDE - 1)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        return cls(images, crops, seed)
+
+    @property
+    def digest(self) -> str:
+        """Of all that scores depend on beside the network: the images wherever --root leads, crops, seed."""
+        rows = [(asdict(image), os.path.getsize(image.path)) for image in self.images.images]
+        return hashlib.sha256(json.dumps([rows, self.crops, self.seed]).encode()).hexdigest()[:16]
 
 
 def held_out_rows(run: str, model: Scorer, held_out: HeldOut) -> list[dict]:
@@ -65,7 +95,7 @@ def opinion_rows(run: str, model: Scorer, opinions: Opinions | None, folder: Pat
     """
     if opinions is None:
         return []
-    path = folder / f"opinions_{opinions.images.sha256[:12]}_{opinions.crops}_{opinions.seed}.json"
+    path = folder / f"opinions_{opinions.digest}.json"
     if path.exists():
         return parse_json(path.read_bytes())
     images = list(score_images(model, opinions.images.images, crops=opinions.crops, seed=opinions.seed))

@@ -14,7 +14,7 @@ from rankiqa.experiments.csv_tables import read_csv, write_csv
 from rankiqa.experiments.experiment import Experiment
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION, opinion_rows
-from rankiqa.experiments.page import Figure, Page, Table, Verdict, lines
+from rankiqa.experiments.page import Figure, Page, Table, Verdict, lines, plain
 from rankiqa.experiments.pairs import HardestPairs, PairTask
 from rankiqa.experiments.paper import CURVES, published
 from rankiqa.experiments.training_runs import COLUMNS, CURVE, EFFICIENT, Curve, trained
@@ -24,6 +24,8 @@ from rankiqa.training.trainer import Trainer
 
 RANDOM, HARD, CONTRASTIVE = "random", "hard", "contrastive"
 CURVE_COLUMNS = ("method", *COLUMNS)
+AXES = {"iteration": "iterations", "images_forwarded": "images forwarded", "seconds": "seconds of training"}
+PAPERS_TICKS = [0.2, 0.5, 1, 2, 5, 10]  # plotly's own would be "5" for 0.5
 PAPERS_NAMES = {EFFICIENT: "efficient", RANDOM: "standard", HARD: "hard"}
 
 
@@ -100,8 +102,7 @@ def run(experiment: Experiment) -> Page:
         ],
         [verdict(curves[EFFICIENT], curves[RANDOM]), *original_run.verdicts],
         [
-            *(_figure(chosen, curves, key, title) for key, title in
-              [("iteration", "iterations"), ("images_forwarded", "images forwarded"), ("seconds", "seconds")]),
+            *(_figure(chosen, curves, key, title) for key, title in AXES.items()),
             _papers(),
             *original_run.figures,
         ],
@@ -128,10 +129,16 @@ def reaches(curve: Sequence[dict], loss: float) -> int | None:
 
 
 def verdict(efficient: Sequence[dict], random: Sequence[dict]) -> Verdict:
-    """Whether the efficient method reaches the random pairs' final loss with fewer images forwarded."""
+    """Whether the efficient method reaches the random pairs' final loss with fewer images forwarded.
+
+    Where random pairs end no lower than they began, any curve is there at once, and nothing is shown.
+    """
     loss, whole = random[-1]["loss"], random[-1]["images_forwarded"]
     needed = reaches(efficient, loss)
     claim = f"the efficient method reaches the random pairs' final loss ({loss:.3f}) with fewer images forwarded"
+    if not loss < random[0]["loss"]:
+        text = f"{claim}: random pairs did not lower it, it was {random[0]['loss']:.3f} before training."
+        return Verdict(False, text, "curves.csv")
     if needed is None:
         return Verdict(False, f"{claim}: it ends at {efficient[-1]['loss']:.3f}.", "curves.csv")
     return Verdict(needed < whole, f"{claim}: {needed:,} against {whole:,}.", "curves.csv")
@@ -142,12 +149,16 @@ def _figure(chosen: Sequence[Method], curves: dict[str, list[dict]], key: str, t
         lines(
             method.title, [row[key] for row in curves[method.name]], [row["loss"] for row in curves[method.name]],
             number, customdata=[row["worst"] for row in curves[method.name]],
+            text=[plain(row["worst"]) for row in curves[method.name]],
             hovertemplate=f"{method.title}<br>{title} %{{x:,}}<br>loss %{{y:.4f}}<br>"
-            "worst %{customdata}<extra></extra>",
+            "worst %{text}<extra></extra>",
         )
         for number, method in enumerate(chosen)
     ]  # fmt: skip
-    layout = {"xaxis": {"title": {"text": title}}, "yaxis": {"title": {"text": "held-out ranking loss"}, "type": "log"}}
+    layout = {
+        "xaxis": {"title": {"text": title}},
+        "yaxis": {"title": {"text": "held-out ranking loss (log scale)"}, "type": "log"},
+    }
     return Figure(f"mining_{key}", f"Held-out ranking loss against {title}.", "curves.csv", data, layout)
 
 
@@ -158,9 +169,17 @@ def _papers() -> Figure:
             f"{name} (paper)", curves["iterations"], curves["ALL"][theirs], number, line={"dash": "dot"},
             hovertemplate=f"{theirs} (paper)<br>iteration %{{x:,}}<br>loss %{{y:.3f}}<extra></extra>",
         ))  # fmt: skip
-    layout = {"xaxis": {"title": {"text": "iterations (paper)"}},
-              "yaxis": {"title": {"text": "ranking loss (paper)"}, "type": "log"}}  # fmt: skip
-    return Figure("mining_paper", "The paper's own curves.", "paper.csv", data, layout)
+    layout = {
+        "xaxis": {"title": {"text": "iterations (paper)"}},
+        "yaxis": {"title": {"text": "ranking loss (paper, log scale)"}, "type": "log", "tickvals": PAPERS_TICKS},
+    }
+    return Figure(
+        "mining_paper",
+        "The paper's own curves (supplement, figures 2 and 3; AlexNet, all four distortions).",
+        "paper.csv",
+        data,
+        layout,
+    )
 
 
 def write_papers_curves(out: Path) -> None:

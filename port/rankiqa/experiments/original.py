@@ -15,7 +15,7 @@ import numpy as np
 
 from rankiqa.experiments.csv_tables import read_csv, write_csv
 from rankiqa.experiments.overlap import overlap_rows
-from rankiqa.experiments.page import COLOURS, Figure, Table, Verdict, image_key, lines
+from rankiqa.experiments.page import COLOURS, Figure, Table, Verdict, image_key, lines, plain
 from rankiqa.experiments.settings import TYPES
 
 CAFFE, PORT, PRODUCTS = "caffe", "port", "port_caffe_products"
@@ -149,7 +149,7 @@ def _points(scores: list[dict]) -> Figure:
             "type": "scatter", "mode": "markers", "name": kind, "x": [row[CAFFE] for row in rows],
             "y": [row[PORT] for row in rows], "marker": {"color": COLOURS[place], "size": 7, "opacity": 0.7},
             "customdata": [f"caffe {image_key(row)}" for row in rows],
-            "text": [_named(row) for row in rows],
+            "text": [plain(_named(row)) for row in rows],
             "hovertemplate": "%{text}<br>Caffe %{x:.3f}, port %{y:.3f}<extra></extra>",
         })  # fmt: skip
     layout = {"xaxis": {"title": {"text": "score in Caffe"}}, "yaxis": {"title": {"text": "score in the port"}}}

@@ -7,16 +7,37 @@ import numpy as np
 from rankiqa.experiments.settings import LEVELS
 
 BINS = 20
+HISTOGRAM_COLUMNS = ("type", "level", "low", "high", "share")
 OVERLAP_COLUMNS = ("type", "milder_level", "stronger_level", "overlap", "ordered_share")
+
+
+def histogram_rows(table: list[dict]) -> list[dict]:
+    """For each distortion and level: the share of its scores in each bin that has any; the bins of the overlap."""
+    rows = []
+    for kind in dict.fromkeys(row["type"] for row in table):
+        edges, by_level = _scores(table, kind)
+        for level, scores in enumerate(by_level):
+            shares = np.histogram(scores, edges)[0] / len(scores)
+            rows += [
+                dict(zip(HISTOGRAM_COLUMNS, (kind, level, float(low), float(high), float(share)), strict=True))
+                for low, high, share in zip(edges, edges[1:], shares)
+                if share
+            ]
+    return rows
+
+
+def _scores(table: list[dict], kind: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(edges of the bins of a distortion's scores, the scores of each level)."""
+    of_type = [row for row in table if row["type"] == kind]
+    by_level = [np.array([row["score"] for row in of_type if row["level"] == level]) for level in range(LEVELS)]
+    return np.histogram_bin_edges([row["score"] for row in of_type], BINS), by_level
 
 
 def overlap_rows(table: list[dict]) -> list[dict]:
     """For each distortion and neighbouring levels: overlap of the histograms, share of the pairs in order."""
     rows = []
     for kind in dict.fromkeys(row["type"] for row in table):
-        of_type = [row for row in table if row["type"] == kind]
-        edges = np.histogram_bin_edges([row["score"] for row in of_type], BINS)
-        by_level = [np.array([row["score"] for row in of_type if row["level"] == level]) for level in range(LEVELS)]
+        edges, by_level = _scores(table, kind)
         for level in range(LEVELS - 1):
             mild, strong = by_level[level], by_level[level + 1]
             shares = [np.histogram(scores, edges)[0] / len(scores) for scores in (mild, strong)]

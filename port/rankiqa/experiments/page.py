@@ -14,8 +14,10 @@ from rankiqa.data.thumbnails import data_uri
 from rankiqa.experiments.csv_tables import write_csv
 
 COLOURS = ("#2f6db5", "#c2513a", "#c98a12", "#2f8f63", "#7a4fa3", "#444b55")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")  # so that curves differ in grey print, too
 SIDE = 320  # longest side of an image on the page, pixels
 AXIS = {"gridcolor": "#e3e7ec", "zeroline": False, "linecolor": "#66717f", "automargin": True}
+HEADINGS = {"srocc": "SROCC", "lcc": "LCC", "tid2013": "TID2013", "std": "std."}
 PAGE = "index.html"
 VERDICTS = "verdicts.csv"  # beside each page: what the index over experiments shows of it
 
@@ -27,7 +29,7 @@ class Figure:
     Attributes:
         name: Its id in the page.
         caption: What it shows.
-        csv: The file that its numbers are in.
+        csv: The files, by spaces, that its numbers are in.
         data: Traces; a point's `customdata` is a key of the page's images.
         layout: Beyond what all have.
     """
@@ -110,7 +112,7 @@ def rendered(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rankiqa.experiments"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["cell"] = cell
+    environment.filters |= {"cell": cell, "heading": heading}
     return environment.get_template(template).render(**values)
 
 
@@ -121,9 +123,10 @@ def layout_of(figure: Figure) -> dict:
     return {
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1d2733"},
         "margin": {"l": 60, "r": 12, "t": 12, "b": 50},
+        "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "hovermode": "closest",
-        "legend": {"orientation": "h", "y": -0.2, "x": 0},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
         **own,
         **axes,
     }
@@ -134,13 +137,29 @@ def lines(name: str, x: Sequence[float], y: Sequence[float], colour: int, **more
     line = {"color": COLOURS[colour % len(COLOURS)], "width": 2, **more.pop("line", {})}
     return {
         "type": "scatter", "mode": "lines+markers", "name": name, "x": list(x), "y": list(y), "line": line,
-        "marker": {"size": 6}, **more,
+        "marker": {"size": 7, "symbol": SYMBOLS[colour % len(SYMBOLS)]}, **more,
     }  # fmt: skip
 
 
 def image_key(row: Mapping[str, Any]) -> str:
     """The key of a line's image: a pristine photograph is a line of each distortion, at other crops."""
     return f"{row['type']} {row['path']}"
+
+
+def plain(name: str) -> str:
+    """A file's name as plotly shows it: it reads a few tags."""
+    return name.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def decimals(value: float | None) -> str:
+    """A correlation in a sentence."""
+    return "not defined" if value is None else f"{value:.3f}"
+
+
+def heading(column: str) -> str:
+    """A column's name as the head of a table has it."""
+    words = [HEADINGS.get(word, word) for word in column.split("_")]
+    return " ".join(words)
 
 
 def cell(value: object) -> str:

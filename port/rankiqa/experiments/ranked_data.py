@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -12,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from rankiqa.data.atomic_files import replacing
-from rankiqa.data.folders import Kind, scan
 from rankiqa.data.json_text import parse_json
 from rankiqa.data.lists import ImageList, read_list
 from rankiqa.data.photographs import MAX_PIXELS
 from rankiqa.datasets import list_writer, ranked_folders
 from rankiqa.distortions import LIVE
+from rankiqa.experiments.chosen_photographs import LEAST_SIDE, choose
 from rankiqa.experiments.settings import LEVELS, TYPES, Settings
 from rankiqa.ranked_sets import settings as set_settings
 from rankiqa.ranked_sets.make_files import DistortionJob, level_folder
@@ -25,7 +24,6 @@ from rankiqa.ranked_sets.names import PRISTINE, output_name
 from rankiqa.ranked_sets.run import Counts, run
 from rankiqa.ranked_sets.worker_pool import WorkerLost
 
-LEAST_SIDE = 228  # pixels: above the crop of every network
 CLAIM = "experiment.json"
 
 
@@ -34,7 +32,8 @@ class RankedData:
     """The data of an experiment.
 
     Attributes:
-        blocks: Of the whole ranked set, as upstream's list has them: the worst level first.
+        blocks: Of the whole ranked set, as upstream's list has them: the worst level first. Paths start in the ranked
+            set's folder, so that lists are free of what stands above it: a list's path has no white space.
         names: Of the photographs, sorted.
         out: The experiment's folder.
         held_out: Share of the photographs that is never trained on.
@@ -69,19 +68,8 @@ class RankedData:
             if LEVELS - 1 - place in kept
             for photograph in photographs
         ]
-        written = list_writer.write(str(self.out / "lists"), name, {"all": lines}, 0, {"levels": levels}, link=True)
-        return read_list(written["files"]["all"]["path"])
-
-
-def choose(photographs: str | os.PathLike, settings: Settings) -> list[str]:
-    """The names of the photographs that an experiment takes. Raises ValueError for a folder with too few of them."""
-    try:
-        chosen = sorted(path for path, kind in scan(photographs) if kind is Kind.IMAGE)[: settings.photographs]
-    except OSError as error:
-        raise ValueError(f"{photographs}: expected a folder of photographs, got: {error.strerror}") from None
-    if len(chosen) < 4:
-        raise ValueError(f"{photographs}: expected at least 4 photographs, got {len(chosen)}")
-    return chosen
+        written = list_writer.write(str(self.out / "lists"), name, {"all": lines}, 0, {"levels": levels}, link=False)
+        return read_list(written["files"]["all"]["path"], root_of(self.out))
 
 
 def make(
@@ -106,7 +94,7 @@ def make(
     for name in chosen:
         if not os.path.lexists(links / name):
             os.symlink(Path(photographs).absolute() / name, links / name)
-    ranked = (out / "ranked").absolute()
+    ranked = root_of(out)
     blocks = _whole(ranked, chosen)
     if blocks is None:
         _distort(links, ranked, seed, len(chosen), progress)
@@ -114,8 +102,13 @@ def make(
     return RankedData(blocks, tuple(blocks.names), out, settings.held_out, seed)
 
 
+def root_of(out: Path) -> Path:
+    """Where the paths of an experiment's lists start."""
+    return (out / "ranked").absolute()
+
+
 def _read(ranked: Path) -> ranked_folders.Blocks:
-    return ranked_folders.read(str(ranked), TYPES, LEVELS - 1, True, prefix=str(ranked))
+    return ranked_folders.read(str(ranked), TYPES, LEVELS - 1, True, prefix="")
 
 
 def _whole(ranked: Path, chosen: list[str]) -> ranked_folders.Blocks | None:
@@ -166,12 +159,3 @@ def claim(out: Path, experiment: str, settings: Settings, **others: object) -> N
             got = there.get(key) if isinstance(there, dict) else there
             short = [text if len(text) < 200 else f"{text[:200]}.." for text in (json.dumps(own[key]), json.dumps(got))]
             raise ValueError(f"{path}: {key}: expected {short[0]} as in this run, got {short[1]}; another --out?")
-
-
-def digest_of(photographs: str | os.PathLike) -> str:
-    """A digest of the names and sizes of a folder's photographs. Raises ValueError for a folder that cannot be read."""
-    try:
-        entries = sorted((entry.name, entry.stat().st_size) for entry in os.scandir(photographs) if entry.is_file())
-    except OSError as error:
-        raise ValueError(f"{photographs}: expected a folder of photographs, got: {error.strerror}") from None
-    return hashlib.sha256(json.dumps(entries).encode(errors="surrogateescape")).hexdigest()[:16]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,12 +13,14 @@ import torch
 from rankiqa.caffe.blas import CaffeBlas
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.atomic_files import replacing
+from rankiqa.data.extras import need
 from rankiqa.data.lists import ImageList
 from rankiqa.data.order import FAITHFUL
 from rankiqa.experiments.csv_tables import read_csv, write_csv
 from rankiqa.experiments.held_out import HeldOut
 from rankiqa.experiments.settings import Settings
 from rankiqa.models import weights
+from rankiqa.models.backbones import is_backbone
 from rankiqa.models.network import Network
 from rankiqa.models.score_meaning import MEANINGS
 from rankiqa.models.scorer import Scorer
@@ -154,6 +157,31 @@ def trained(
         about = {"iterations": trainer.iteration, "seconds": round(time.perf_counter() - begin, 1)}
         temporary.write_text(json.dumps(about) + "\n")
     return model
+
+
+def check_networks(archs: Sequence[str], settings: Settings, init: str | None) -> dict[str, str]:
+    """Find out before an experiment begins whether its networks and their initial weights can be had.
+
+    Args:
+        archs: The networks.
+        settings: `init` is for the network of these.
+        init: Initial weights; None: fillers.
+
+    Returns:
+        {"init_sha256"} of a weights file: other weights under its name are another experiment's.
+
+    Raises:
+        ValueError: For packages that are missing, or weights that are not there or do not fit.
+    """
+    for arch in archs:
+        if is_backbone(arch):
+            need(arch.partition(":")[0], "timm", f"arch {arch}")
+    if init is None:
+        return {}
+    if settings.arch not in archs:
+        raise ValueError(f"--init: expected an experiment with {settings.arch}, got {', '.join(archs)}")
+    start(settings.rank_preset(iterations=1), settings.arch, settings, CaffeRandom(0), init)
+    return {"init_sha256": hashlib.sha256(Path(init).read_bytes()).hexdigest()} if Path(init).is_file() else {}
 
 
 def start(preset: Preset, arch: str, settings: Settings, random: CaffeRandom, init: str | Path | None) -> Scorer:
