@@ -168,11 +168,14 @@ def test_index(levels_folder, tmp_path, capsys):
     assert "expected folders of experiments that are done, got none" in capsys.readouterr().err
     shutil.copytree(levels_folder / "levels", tmp_path / "a b", ignore=shutil.ignore_patterns("ranked", "runs"))
     (tmp_path / "not an experiment").mkdir()
+    (tmp_path / "broken off").mkdir()
+    shutil.copy(tmp_path / "a b" / "experiment.json", tmp_path / "broken off")
     assert main(["experiment", "index", "--out", str(tmp_path)]) == 0
     text = (tmp_path / "index.html").read_text()
     links = re.findall(r'href="([^"]*)"', text)
     assert links[0] == "a%20b/index.html" and {"a%20b/scores.csv", "a%20b/overlap.csv"} <= set(links)
     assert all((tmp_path / unquote(link)).is_file() for link in links)
+    assert "Begun and not done: broken off." in text
     for row in rows_of(tmp_path / "a b" / "verdicts.csv"):
         assert f"{'Shown' if row['shown'] == 'True' else 'Not shown'}: {row['text']}" in text
     assert main(["experiment", "index", "--out", str(tmp_path / "a b")]) == 2

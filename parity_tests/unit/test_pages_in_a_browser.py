@@ -137,7 +137,13 @@ def test_figures_of_the_other_experiments(opened, tmp_path):
         for n in ("2", "3")
     ]  # fmt: skip
     bars = [
-        {"network": "shallow", "training": training, "srocc_mean": 0.5, "srocc_std": 0.1, "paper_tid2013_srocc": 0.6}
+        {
+            "network": "shallow",
+            "training": training,
+            "srocc_mean": 0.5,
+            "srocc_std": 0.1,
+            "paper_vgg16_tid2013_srocc": 0.6,
+        }
         for training in (backbones.FT, backbones.RANK, backbones.BOTH)
     ]
     scored = [

@@ -15,8 +15,8 @@ LABEL_STEP = 20.0  # labels on DMOS's scale: 0 (pristine) to 100
 PAPERS = {FT: "Baseline", RANK: "RankIQA", BOTH: "RankIQA+FT"}
 RUN_COLUMNS = ("network", "training", "split", *OPINION_COLUMNS[1:])
 COLUMNS = (
-    "network", "training", "splits", "srocc_mean", "srocc_std", "lcc_mean", "lcc_std", "paper_tid2013_srocc",
-    "paper_tid2013_lcc",
+    "network", "training", "splits", "srocc_mean", "srocc_std", "lcc_mean", "lcc_std", "paper_vgg16_tid2013_srocc",
+    "paper_vgg16_tid2013_lcc",
 )  # fmt: skip
 
 
@@ -76,8 +76,8 @@ def _summary(rows: list[dict]) -> list[dict]:
             for name in ("srocc", "lcc"):
                 mean, std = grid.mean_and_spread([row[name] for row in chosen])
                 cells |= {f"{name}_mean": mean, f"{name}_std": std}
-            cells["paper_tid2013_srocc"] = papers["SROCC (P)"][PAPERS[training]]["ALL"]
-            cells["paper_tid2013_lcc"] = papers["LCC (S)"][PAPERS[training]]["ALL"]
+            cells["paper_vgg16_tid2013_srocc"] = papers["SROCC (P)"][PAPERS[training]]["ALL"]
+            cells["paper_vgg16_tid2013_lcc"] = papers["LCC (S)"][PAPERS[training]]["ALL"]
             summary.append(cells)
     return summary
 
@@ -104,17 +104,20 @@ def _figure(summary: list[dict]) -> Figure:
     for place, training in enumerate((FT, RANK, BOTH)):
         chosen = [row for row in summary if row["training"] == training]
         data.append({
-            "type": "bar", "name": training, "x": [row["network"] for row in chosen],
+            "type": "bar", "name": training, "offsetgroup": training, "x": [row["network"] for row in chosen],
             "y": [row["srocc_mean"] for row in chosen], "marker": {"color": COLOURS[place]},
             "error_y": {"type": "data", "array": [row["srocc_std"] for row in chosen]},
             "hovertemplate": f"%{{x}}, {training}<br>SROCC %{{y:.3f}}<extra></extra>",
         })  # fmt: skip
         data.append({
-            "type": "scatter", "mode": "markers", "name": f"{training} (paper, VGG-16 on TID2013)",
-            "x": ["VGG-16 (paper)"], "y": [chosen[0]["paper_tid2013_srocc"]],
+            "type": "scatter", "mode": "markers", "name": f"{training} (paper)", "offsetgroup": training,
+            "x": ["VGG-16, TID2013 (paper)"], "y": [chosen[0]["paper_vgg16_tid2013_srocc"]],
             "marker": {"color": COLOURS[place], "symbol": "diamond-open", "size": 11},
             "hovertemplate": f"{training} (paper)<br>SROCC %{{y:.3f}}<extra></extra>",
         })  # fmt: skip
-    layout = {"barmode": "group", "yaxis": {"title": {"text": "SROCC"}}, "xaxis": {"type": "category"}}
-    return Figure("backbones", "SROCC on held-out images; bars: standard deviation over splits.", "backbones.csv",
+    layout = {
+        "barmode": "group", "scattermode": "group", "yaxis": {"title": {"text": "SROCC"}},
+        "xaxis": {"type": "category", "title": {"text": "network"}},
+    }  # fmt: skip
+    return Figure("backbones", "SROCC on held-out images, mean over splits; error bars: standard deviation.", "backbones.csv",
                   data, layout)  # fmt: skip

@@ -51,10 +51,12 @@ def write(folder: Path) -> Path:
     """
     if (folder / CLAIM).exists():
         raise ValueError(f"{folder}: expected a folder with experiments in it, got the folder of one")
-    done = [path.parent for path in sorted(folder.glob(f"*/{CLAIM}")) if _is_done(path.parent)]
+    claimed = [path.parent for path in sorted(folder.glob(f"*/{CLAIM}"))]
+    done = [path for path in claimed if _is_done(path)]
     if not done:
         raise ValueError(f"{folder}: expected folders of experiments that are done, got none")
-    text = rendered("index.html.j2", experiments=[_entry(path) for path in done])
+    begun = [path.name for path in claimed if path not in done]
+    text = rendered("index.html.j2", experiments=[_entry(path) for path in done], begun=begun)
     with replacing(folder / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="replace")
     return folder / PAGE

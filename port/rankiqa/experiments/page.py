@@ -17,7 +17,7 @@ COLOURS = ("#2f6db5", "#c2513a", "#c98a12", "#2f8f63", "#7a4fa3", "#444b55")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")  # so that curves differ in grey print, too
 SIDE = 320  # longest side of an image on the page, pixels
 AXIS = {"gridcolor": "#e3e7ec", "zeroline": False, "linecolor": "#66717f", "automargin": True}
-HEADINGS = {"srocc": "SROCC", "lcc": "LCC", "tid2013": "TID2013", "std": "std."}
+HEADINGS = {"srocc": "SROCC", "lcc": "LCC", "tid2013": "TID2013", "vgg16": "VGG-16", "std": "std."}
 PAGE = "index.html"
 VERDICTS = "verdicts.csv"  # beside each page: what the index over experiments shows of it
 
