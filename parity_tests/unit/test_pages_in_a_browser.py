@@ -63,6 +63,19 @@ def hovered(opened_page, figure, mark):
     return text.text_content()
 
 
+def printed_width(opened_page):
+    """The widest plot in print; afterwards all have the width of the window's column again."""
+    widths = "Math.max(...[...document.querySelectorAll('.main-svg')].map(svg => svg.getBoundingClientRect().width))"
+    before = opened_page.evaluate(widths)
+    opened_page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    opened_page.emulate_media(media="print")
+    printed = opened_page.evaluate(widths)
+    opened_page.emulate_media(media="screen")
+    opened_page.evaluate("dispatchEvent(new Event('afterprint'))")
+    opened_page.wait_for_function(f"{widths} === {before}")
+    return printed
+
+
 def click_a_mark(opened_page, figure):
     """Click the first mark of a figure, and wait until the dialog shows its image."""
     mark = opened_page.locator(f"#{figure} .scatterlayer .points path").first
@@ -106,6 +119,7 @@ def test_pages_of_experiments(opened, tmp_path):
         assert shown.locator("#mining_paper .scatterlayer .trace").count() == 3
         assert fits(shown)
     assert shown.locator("p.missing").inner_text() == "Not shown by this run: it is not so. b.csv"
+    assert printed_width(shown) == 340
     shown.emulate_media(media="print")
     assert not shown.locator("p.screen").is_visible() and shown.locator("#levels_GB svg").first.is_visible()
 
@@ -170,7 +184,11 @@ def test_figures_of_the_other_experiments(opened, tmp_path):
 def test_pages_of_score_and_evaluate(opened, tmp_path, weights, rated_folder):
     line = ["evaluate", rated_folder / "list.txt", "--root", rated_folder, "--weights", weights, "--crops", 1]
     assert main([*map(str, line), "--page", str(tmp_path / "e.html"), "--bootstrap", "0"]) == 0
-    assert "opinion" in click_a_mark(opened(tmp_path / "e.html"), "all")
+    shown = opened(tmp_path / "e.html")
+    assert "opinion" in click_a_mark(shown, "all")
+    shown.locator("dialog[open] button").click()
+    assert printed_width(shown) == 690
+    assert fits(opened(tmp_path / "e.html", NARROW))
     line = ["score", rated_folder / "GB" / "GB1", "--weights", weights, "--crops", 1, "--page", tmp_path / "s.html"]
     assert main([*map(str, line), "--out", str(tmp_path / "s.csv")]) == 0
     shown = opened(tmp_path / "s.html", NARROW)

@@ -119,5 +119,5 @@ def _figure(summary: list[dict]) -> Figure:
         "barmode": "group", "scattermode": "group", "yaxis": {"title": {"text": "SROCC"}},
         "xaxis": {"type": "category", "title": {"text": "network"}},
     }  # fmt: skip
-    return Figure("backbones", "SROCC on held-out images, mean over splits; error bars: standard deviation.", "backbones.csv",
-                  data, layout)  # fmt: skip
+    caption = "SROCC on held-out images, mean over splits; error bars: standard deviation."
+    return Figure("backbones", caption, "backbones.csv", data, layout)
