@@ -169,6 +169,21 @@ def test_unknown_names_and_levels(name, level, dataset, words):
         rankiqa.distort(middle("castle", 64), name, level, np.random, dataset)
 
 
+@pytest.mark.parametrize("rng", [None, 0])
+@pytest.mark.parametrize(("dataset", "name"), EVERY)
+def test_no_generator(dataset, name, rng):
+    """A seed is none; types that draw nothing need none."""
+    needs_packages(name)
+    image = middle("castle", 64)
+    if name in DRAWS:
+        with pytest.raises(
+            ValueError, match=f"{name} needs a numpy RandomState or Generator, got {type(rng).__name__}"
+        ):
+            rankiqa.distort(image, name, 1, rng, dataset)
+    else:
+        assert rankiqa.distort(image, name, 1, rng, dataset).shape == image.shape
+
+
 def test_the_rows_of_wild_name_their_sources():
     assert len(WILD) == 14
     for row in WILD.values():

@@ -49,15 +49,15 @@ def distort(image: np.ndarray, name: str, level: int, rng, dataset: str | None =
         image: uint8 (H, W, 3), RGB, 0..255.
         name: Of the distortion: a key of LIVE, TID2013 or WILD.
         level: 1 (mildest) to 5, in TID2013 to 4.
-        rng: numpy RandomState or Generator.
+        rng: numpy RandomState or Generator; types that draw nothing do not look at it.
         dataset: live, tid2013 or wild; None: the first of these that has the name, so GB, GN, JPEG and JP2K are LIVE's.
 
     Returns:
         uint8 (H, W, 3), RGB.
 
     Raises:
-        ValueError: Another shape or type, an unknown name, a level that the distortion lacks, or an image too small for
-            its patches.
+        ValueError: Another shape or type, an unknown name, a level that the distortion lacks, an image too small for
+            its patches, or no generator where one is needed.
 
     Source:
         RankIQA, section 4.1, and upstream's data/data_generator and data/rank_tid2013 (MATLAB).
@@ -68,4 +68,10 @@ def distort(image: np.ndarray, name: str, level: int, rng, dataset: str | None =
     if image.size == 0:
         raise ValueError(f"distort: expected an image with pixels, got shape {image.shape}")
     row, value = find(name, level, dataset)
-    return row.apply(np.ascontiguousarray(image), value, rng)
+    try:
+        return row.apply(np.ascontiguousarray(image), value, rng)
+    except AttributeError:
+        if hasattr(rng, "standard_normal") and hasattr(rng, "uniform"):
+            raise
+        got = type(rng).__name__  # such as a seed; types that draw nothing take it
+        raise ValueError(f"distort: {name} needs a numpy RandomState or Generator, got {got}") from None
