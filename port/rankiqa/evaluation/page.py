@@ -20,6 +20,8 @@ from rankiqa.metrics import LogisticFit
 SIDE, SMALL_SIDE = 480, 160  # longest side of an image on the page, pixels
 MANY = 500  # images above which they are small: a page stays below about 20 MB
 CURVE_POINTS = 200
+# Of the distortion types, in order; a type has one colour in every plot
+COLOURS = ("#2f6db5", "#c2513a", "#c98a12", "#2f8f63", "#7a4fa3", "#444b55", "#1a9fb0", "#b8478f", "#7d8c1f", "#8a5a3c")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -116,22 +118,26 @@ def _figures(evaluation: Evaluation) -> list[dict]:
     for place, image in enumerate(evaluation.images):
         places.setdefault(image.type, []).append(place)
     types = sorted(places)
-    everything = [trace for kind in types for trace in _points(evaluation.images, places[kind], kind or "images")]
+    colours = {kind: COLOURS[number % len(COLOURS)] for number, kind in enumerate(types)}
+    everything = [
+        trace for kind in types for trace in _points(evaluation.images, places[kind], kind or "images", colours[kind])
+    ]
     scores = arrays(evaluation.images)[0]
     figures = [_figure("all", "", [*everything, *_curve(evaluation.fit, scores, "logistic fit")])]
     for number, kind in enumerate(kind for kind in types if kind):
-        traces = _points(evaluation.images, places[kind], kind)
+        traces = _points(evaluation.images, places[kind], kind, colours[kind])
         traces += _curve(evaluation.by_type[kind].fit, scores[places[kind]], "logistic fit")
         figures.append(_figure(f"type{number}", kind, traces, legend=False))
     return figures
 
 
-def _points(images: Sequence[ScoredImage], places: Sequence[int], name: str) -> list[dict]:
+def _points(images: Sequence[ScoredImage], places: Sequence[int], name: str, colour: str) -> list[dict]:
     return [
         {
             "type": "scatter",
             "mode": "markers",
             "name": _text(name),
+            "marker": {"color": colour, "size": 7, "opacity": 0.8},
             "x": [images[i].score for i in places],
             "y": [images[i].label for i in places],
             "text": [_text(os.path.basename(images[i].path)) for i in places],
@@ -158,12 +164,14 @@ def _curve(fit: LogisticFit | None, scores: np.ndarray, name: str) -> list[dict]
 
 
 def _figure(name: str, title: str, traces: list[dict], legend: bool = True) -> dict:
-    axis = {"gridcolor": "#e3e7ec", "zeroline": False}
+    axis = {"gridcolor": "#e3e7ec", "zeroline": False, "linecolor": "#66717f", "automargin": True}
     layout = {
         "title": {"text": _text(title)},
         "xaxis": {"title": {"text": "score"}, **axis},
         "yaxis": {"title": {"text": "opinion"}, **axis},
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1d2733"},
         "margin": {"l": 50, "r": 10, "t": 35, "b": 45},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "plot_bgcolor": "white",
         "hovermode": "closest",
         "showlegend": legend,
