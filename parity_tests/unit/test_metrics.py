@@ -1,7 +1,12 @@
 """SROCC, LCC, KROCC, RMSE and the logistic fits against their definitions."""
 
+import contextlib
+import inspect
+import warnings
+
 import numpy as np
 import pytest
+from scipy import optimize
 
 from rankiqa import fit_logistic, krocc, lcc, rmse, srocc
 from rankiqa.evaluation.agreement import Bootstrap, intervals, measure
@@ -137,3 +142,50 @@ def test_a_fit_refuses():
         fit_logistic([1, 2, 3, 4], [1, 2, 3, 5], 3)
     with pytest.raises(ValueError, match="b: expected different"):
         fit_logistic(range(9), [1] * 9)
+
+
+def best_of_many(function, x, y, count):
+    """The least RMSE of scipy's curve_fit from random starts, in the unit of y."""
+    rng, x, spread = np.random.default_rng(1), (x - x.mean()) / x.std(), y.std()
+    y, least = (y - y.mean()) / spread, np.inf
+    for _ in range(count):
+        start = rng.normal(size=len(inspect.signature(function).parameters) - 1) * 10 ** rng.uniform(-1.5, 0.7)
+        start[2] = rng.choice(x)
+        with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.suppress(RuntimeError):
+            warnings.simplefilter("ignore")
+            found = optimize.curve_fit(function, x, y, start, maxfev=2000)[0]
+            least = min(least, np.sqrt(np.mean((function(x, *found) - y) ** 2)) * spread)
+    return least
+
+
+@pytest.mark.parametrize("kind", ["far outlier", "heavy tail", "falling", "noise", "tiny", "huge", "five values"])
+def test_a_fit_is_as_good_as_the_best_of_many_starts(kind):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=60)
+    noise, s = rng.normal(size=60), np.tanh(2 * x)
+    scores, labels = {
+        "far outlier": (np.r_[x, 1e4], np.r_[x + 0.3 * noise, 0]),  # a diverged score: the others seem equal
+        "heavy tail": (np.exp(4 * x), x + 0.2 * noise),
+        "falling": (x, 0.1 * noise - s),
+        "noise": (x, noise),
+        "tiny": (x * 1e-13, s * 1e-9 + 1e-10 * noise),
+        "huge": (x * 1e12 + 1e13, s * 1e9 + 1e8 * noise),
+        "five values": (x[:5], noise[:5]),
+    }[kind]
+    for parameters, function in ((4, vqeg), (5, sheikh)):
+        if len(scores) > parameters:
+            assert fit_logistic(scores, labels, parameters).rmse <= best_of_many(function, scores, labels, 25) * 1.001
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1e-310, 1e-200, 1e200, 1e308 / 5])
+@pytest.mark.parametrize("which", [0, 1])
+def test_values_whose_squares_no_float_holds(size, which):
+    """A measure is a right number or None with a remark, without numpy's warnings on the way."""
+    x = np.random.default_rng(0).normal(size=30)
+    pair = [x, x + 0.1]
+    pair[which] = pair[which] * size
+    measured = measure(*pair)
+    assert measured.values["srocc"] == pytest.approx(1) and measured.values["plcc_logistic"] is None
+    assert measured.values["lcc"] is None or measured.values["lcc"] == pytest.approx(1)
+    assert "of a size that can be fitted" in measured.remarks[-1]

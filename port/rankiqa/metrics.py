@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 NAMES = {4: "VQEG, 4 parameters", 5: "Sheikh et al. 2006, 5 parameters"}
 MOST_CALLS = 1000  # of the function that is fitted, for each start
 LIMIT = 50.0  # of a parameter in standard units, where the best fit has none
+PLACES, WIDTHS, KEPT = 13, (0.03, 0.1, 0.3, 1.0, 3.0), 6  # of the grid of starts, widths in interquartile ranges
 FLAT = 1e-12  # a curve, in standard units, that rises by no more than rounding
 
 
@@ -106,8 +107,12 @@ def fit_logistic(
     if len(scores) <= parameters:
         raise ValueError(f"expected more than {parameters} values for {parameters} parameters, got {len(scores)}")
     # Fitted in standard units: the starts fit scores and opinions of any size
-    units = scores.mean(), scores.std(), labels.mean(), labels.std()
-    x, y = (scores - units[0]) / units[1], (labels - units[2]) / units[3]
+    with np.errstate(all="ignore"):
+        units = scores.mean(), scores.std(), labels.mean(), labels.std()
+        x, y = (scores - units[0]) / units[1], (labels - units[2]) / units[3]
+        limits = np.square(units)
+    if not (np.isfinite([*x, *y, *limits]).all() and limits[1] > 0 < limits[3]):  # squares beyond float64
+        raise ValueError("expected values of a size that can be fitted, 1e-150 to 1e150, got others")
     if start is not None and len(start.parameters) == parameters:
         starts = [_to_standard[parameters](start.parameters, *units)]
     else:
@@ -126,7 +131,8 @@ def fit_logistic(
 
 
 def _vqeg(s: np.ndarray, b1: float, b2: float, b3: float, b4: float) -> np.ndarray:
-    return (b1 - b2) * scipy.special.expit((s - b3) / max(abs(b4), 1e-12)) + b2
+    with np.errstate(over="ignore"):  # a step
+        return (b1 - b2) * scipy.special.expit((s - b3) / max(abs(b4), np.finfo(float).tiny)) + b2
 
 
 def _sheikh(s: np.ndarray, b1: float, b2: float, b3: float, b4: float, b5: float) -> np.ndarray:
@@ -144,12 +150,37 @@ def _starts(x: np.ndarray, y: np.ndarray, parameters: int) -> list[tuple[float, 
     if parameters == 4:
         ends = (high, low) if sign > 0 else (low, high)
         starts = [(*ends, place, width) for place in places for width in widths]
-        return [*starts, (3 * sign, -3 * sign, 0.0, 3.0)]  # nearly a straight line
+        projected = [(b1 + b0, b0, place, width) for (b0, b1), place, width in _projected(x, y, linear=False)]
+        return [*starts, (3 * sign, -3 * sign, 0.0, 3.0), *projected]  # the third: nearly a straight line
     slope = float(np.dot(x, y) / np.dot(x, x))
     starts = [(sign * (high - low), 1 / width, place, 0.0, 0.0) for place in places for width in widths]
     # The 4-parameter function is a case of the 5-parameter one, which so never fits worse
     monotonic = [(b1 - b2, 1 / max(abs(b4), 1e-6), b3, 0.0, (b1 + b2) / 2) for b1, b2, b3, b4 in _monotonic_fits(x, y)]
-    return [*starts, (0.1, 1.0, 0.0, slope, 0.0), *monotonic]
+    projected = [
+        (b1, 1 / width, place, b2, b0 + b1 / 2) for (b0, b1, b2), place, width in _projected(x, y, linear=True)
+    ]
+    return [*starts, (0.1, 1.0, 0.0, slope, 0.0), *monotonic, *projected]
+
+
+def _projected(x: np.ndarray, y: np.ndarray, *, linear: bool) -> list[tuple[np.ndarray, float, float]]:
+    """The best few curves b0 + b1 expit((x - place) / width) (+ b2 x) on a grid, each as (b, place, width).
+
+    For a given place and width the b are a linear fit. The grid follows the quantiles, so that outliers, which stretch
+    the standard units, and curves at the edge of the scores do not lead a fit astray.
+    """
+    places = np.unique(np.quantile(x, np.linspace(0.02, 0.98, PLACES)))
+    spread = np.quantile(x, 0.75) - np.quantile(x, 0.25) or 1.0
+    places = np.concatenate([places, [x.min() - 1, x.max() + 1]])  # an end of the curve alone
+    best = []
+    for place in places:
+        curves = []
+        for width in spread * np.array(WIDTHS):
+            terms = [np.ones_like(x), scipy.special.expit((x - place) / width), *([x] if linear else [])]
+            matrix = np.stack(terms, axis=1)
+            b = np.linalg.lstsq(matrix, y, rcond=None)[0]
+            curves.append((float(np.sum((matrix @ b - y) ** 2)), b, float(place), float(width)))
+        best.append(min(curves, key=lambda curve: curve[0]))  # one for each place: several there end in one fit
+    return [curve[1:] for curve in sorted(best, key=lambda curve: curve[0])[:KEPT]]
 
 
 def _monotonic_fits(x: np.ndarray, y: np.ndarray) -> list[tuple[float, ...]]:
@@ -198,7 +229,11 @@ _to_standard = {4: _vqeg_to, 5: _sheikh_to}
 
 
 def _statistic(correlation: Callable[..., Any], a: ArrayLike, b: ArrayLike) -> float:
-    return float(correlation(*_pair(a, b)).statistic)
+    with np.errstate(all="ignore"):
+        value = float(correlation(*_pair(a, b)).statistic)
+    if not np.isfinite(value):
+        raise ValueError("expected values of a size that can be correlated, got others: their squares are not finite")
+    return value
 
 
 def _same_length(a: ArrayLike, b: ArrayLike, least: int) -> tuple[np.ndarray, np.ndarray]:
