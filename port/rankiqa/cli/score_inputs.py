@@ -31,7 +31,7 @@ class Inputs:
         total: How many images there are; None where only reading tells.
 
     Raises:
-        ImageError: For a folder without images, or a glob that matches none.
+        ValueError: For a folder without images, a glob that matches none, or a closed standard input.
     """
 
     def __init__(self, paths: list[str], *, recursive: bool, shard: tuple[int, int], twice: bool = False):
@@ -44,13 +44,19 @@ class Inputs:
             None if path == STDIN else files_of(path, recursive=recursive, passed_over=passed_over) for path in paths
         ]
         self.notes = [f"{folder}: passed over {others.text()}" for folder, others in passed_over.items()]
-        files = [name for part in self.parts for name in part or ()]
+        files = list(self.files())
         self.total: int | None = None
         if STDIN not in paths and not any(map(is_archive, files)):
             self.total = len(range(shard[0] - 1, len(files), shard[1]))
+        if STDIN in paths and sys.stdin is None:
+            raise ValueError("-: expected a list on standard input, got a closed one")
         if STDIN in paths and isinstance(sys.stdin, io.TextIOWrapper):  # file names need not be text
             sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors())
         self.lines = list(sys.stdin) if twice and STDIN in paths else None
+
+    def files(self) -> Iterator[str]:
+        """The files and archives that are known without reading."""
+        return (name for part in self.parts for name in part or ())
 
     def __iter__(self) -> Iterator[ImageSource]:
         """The images of the shard, in the order of the paths."""

@@ -6,6 +6,7 @@ when it is decoded.
 
 from __future__ import annotations
 
+import codecs
 import glob
 import io
 import lzma
@@ -22,6 +23,7 @@ from rankiqa.data.lists import path_and_label
 from rankiqa.data.text_files import Line
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_BEHIND = 1 << 20  # bytes behind the end of an archive that are looked at; tar fills up to 10 KiB with zeros
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,20 @@ def paths_of_lines(lines: Iterable[str]) -> Iterator[str]:
     """The paths of a list: a path on each line, or `path label` as `rankiqa lists` writes it.
 
     A line that is the name of a file or folder is that path; of another one, a label at its end is left out. Empty
-    lines are skipped. NUL separates as an end of line does (`find -print0`).
+    lines and comments (#) are skipped. NUL separates as an end of line does (`find -print0`). A mark (BOM) before the
+    first line is left out.
+
+    Raises:
+        ValueError: For a list in UTF-16.
     """
-    for text in (part for line in lines for part in line.rstrip("\r\n").split("\0")):
+    for number, text in enumerate(part for line in lines for part in line.rstrip("\r\n").split("\0")):
+        if number == 0 and not os.path.lexists(text):
+            text = _without_mark(text)
         if not text.strip():
             continue
         if not os.path.lexists(text):
+            if text.lstrip().startswith("#"):
+                continue
             try:
                 path, _ = path_and_label(Line("", text))
             except ValueError:
@@ -138,28 +148,60 @@ def paths_of_lines(lines: Iterable[str]) -> Iterator[str]:
         yield text
 
 
+def _without_mark(text: str) -> str:
+    """The first line of a list without its mark (BOM), which a reader of file names keeps. ValueError for UTF-16's."""
+    data = text.encode("utf-8", "surrogateescape")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("-: expected a list in UTF-8, got one in UTF-16 (`iconv -f UTF-16 -t UTF-8` converts it)")
+    return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+
+
 def _is_image_file(name: str) -> bool:
     return is_image_name(os.path.basename(name)) and not os.path.isdir(name)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header has to be whole: tarfile takes a damaged one, or none, for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # blocks of zeros, as an archive has to end
+            raise
+        except tarfile.HeaderError as error:
+            words = "one that is cut off: it has no end" if isinstance(error, tarfile.EmptyHeaderError) else error
+            raise tarfile.ReadError(f"{words} (byte {tarfile_.offset})") from None
 
 
 def _members(path: str) -> Iterator[ImageSource]:
     """The images in a tar archive, in its order; what is damaged or holds none is a source with an error."""
     images = 0
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with tarfile.open(path, "r:*", tarinfo=_Member) as archive:
             compressed = not isinstance(archive.fileobj, io.BufferedReader)
             while (member := archive.next()) is not None:
                 archive.members.clear()  # pyright: ignore  tarfile keeps each header, and an archive may have millions
-                if not member.isreg() or not is_image_name(os.path.basename(member.name)):
+                if member.isdir() or not is_image_name(os.path.basename(member.name)):
                     continue
                 images += 1
                 name = f"{path}/{member.name}"
-                if compressed or member.sparse is not None:
+                if member.islnk() or member.issym():  # tar makes one of a file that it has already
+                    error = f"expected an image, got a link to {member.linkname}, which is not followed in an archive"
+                    yield ImageSource(name, path, error=error)
+                elif not member.isreg():
+                    yield ImageSource(name, path, error="expected an image file, got a special file")
+                elif compressed or member.sparse is not None:
                     file = archive.extractfile(member)
                     assert file is not None  # a regular file
                     yield ImageSource(name, path, data=file.read())
                 else:
                     yield ImageSource(name, path, member.offset_data, member.size)
+            if archive.fileobj is not None and archive.fileobj.read(_BEHIND).strip(b"\0"):
+                error = "expected one tar archive, got more data behind its end (joined by cat?), which are not read"
+                yield ImageSource(path, path, error=error)
+    except MemoryError:
+        yield ImageSource(path, path, error="expected members that fit into memory, got one that does not")
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         if "method gz" in text:  # what each way of reading it says
