@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -26,18 +25,17 @@ class _Printer:
     """Rows to stdout as JSON lines, CSV or plain text."""
 
     def __init__(self, form: str | None):
+        from rankiqa.data.text_files import TableWriter
         from rankiqa.scoring.rows import COLUMNS
 
         self.json = form == "jsonl"
-        self.csv = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n") if form == "csv" else None
-        if self.csv:
-            self.csv.writeheader()
+        self.csv = TableWriter(sys.stdout, COLUMNS) if form == "csv" else None
 
     def __call__(self, row: Row) -> None:
         if self.json:
             print(json.dumps(row))  # ASCII: any file name survives any encoding of stdout
         elif self.csv:
-            self.csv.writerow(row)
+            self.csv.write(row)
         elif "error" in row:
             print(f"{row['path']}: {row['error']}", file=sys.stderr)
         else:

@@ -15,8 +15,9 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TextIO
 
 MAX_BYTES = 1 << 28  # a list of a million images has some 60 MB
 DELIMITERS = ",;\t"  # of a table's columns
@@ -126,7 +127,10 @@ def number(text: object, where: str) -> float:
         ValueError: For anything else, "1_000", "0,5" and "nan" included.
     """
     if isinstance(text, (int, float)) and not isinstance(text, bool):
-        text = repr(float(text))
+        try:
+            text = repr(float(text))
+        except OverflowError:  # of an integer with hundreds of digits
+            raise ValueError(f"{where}: expected a number that a float64 holds, got a larger one") from None
     shown = text.strip() if isinstance(text, str) else ""
     if NOT_FINITE.fullmatch(shown):
         raise ValueError(f"{where}: expected a finite number, got {text!r}")
@@ -165,6 +169,36 @@ def read_table(path: str | os.PathLike) -> tuple[list[str], list[tuple[str, dict
             raise ValueError(f"{path} line {start}: expected {len(columns)} columns as in the header, got {got}")
         rows.append((f"{path} line {start}", dict(zip(columns, (cell.strip() for cell in cells)))))
     return columns, rows
+
+
+def header_of(path: str | os.PathLike) -> list[str]:
+    """The names of a table's columns; none where there is no such file."""
+    try:
+        _, _, cells = next(_cells(path, read_text(path)), (0, "", []))
+    except ValueError:
+        return []
+    return [cell.strip() for cell in cells]
+
+
+class TableWriter:
+    """Writes a table as CSV, lines ended by "\\n", to a file that was opened with newline="".
+
+    A cell with a carriage return is in quotes, which Python's csv before 3.13 forgets: it would end the row there.
+
+    Args:
+        file: Takes the text.
+        columns: The header, which is written at once.
+    """
+
+    def __init__(self, file: TextIO, columns: Sequence[str]):
+        self.plain = csv.DictWriter(file, columns, lineterminator="\n")
+        self.quoted = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        self.plain.writeheader()
+
+    def write(self, row: Mapping[str, object]) -> None:
+        """Write a row; a column that it lacks is empty."""
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in row.values())
+        (self.quoted if returns else self.plain).writerow(row)
 
 
 def _cells(path: object, text: str):

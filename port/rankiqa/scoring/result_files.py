@@ -19,6 +19,7 @@ from typing import BinaryIO
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.extras import need
 from rankiqa.data.json_text import parse_json
+from rankiqa.data.text_files import TableWriter
 from rankiqa.scoring.rows import COLUMNS, Row
 
 JSONL, CSV, PARQUET = "jsonl", "csv", "parquet"
@@ -120,6 +121,8 @@ class ResultFile:
                 break
             if number == 1:
                 self._check_settings(row)
+            elif "path" not in row:
+                raise ValueError(f"{self.part} line {number}: expected a row of scores, got {line[:80]!r}")
             else:
                 self.done[_text(row["path"])] += 1
                 self.rows += 1
@@ -155,8 +158,11 @@ class ResultFile:
 
     def append(self, row: Row) -> None:
         """Add a row; it stays even if this process is killed the next moment."""
-        self.file.write(_line(row))
-        self.file.flush()
+        try:
+            self.file.write(_line(row))
+            self.file.flush()
+        except OSError as error:  # the disk is full
+            raise OSError(error.errno, error.strerror, str(self.part)) from None
         self.rows += 1
 
     def finish(self, keep: Callable[[Row], object] | None = None) -> int:
@@ -191,10 +197,11 @@ def _line(row: Row) -> bytes:
 def _parsed(line: bytes) -> Row | None:
     """A whole row; None for another line."""
     try:
-        row = json.loads(line)
+        row = parse_json(line)
     except ValueError:
         return None
-    return row if line.endswith(b"\n") and isinstance(row, dict) and {"path", "settings"} & set(row) else None
+    row = row if line.endswith(b"\n") and isinstance(row, dict) else {}
+    return row if isinstance(row.get("path", ""), str) and {"path", "settings"} & set(row) else None
 
 
 def _rows_of_part(file: BinaryIO) -> Iterator[Row]:
@@ -211,9 +218,9 @@ def _write_jsonl(path: Path, rows: Iterator[Row], settings: dict) -> None:
 
 def _write_csv(path: Path, rows: Iterator[Row], settings: dict) -> None:
     with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+        table = TableWriter(file, COLUMNS)
+        for row in rows:
+            table.write(row)
 
 
 def _write_parquet(path: Path, rows: Iterator[Row], settings: dict) -> None:
@@ -226,7 +233,7 @@ def _write_parquet(path: Path, rows: Iterator[Row], settings: dict) -> None:
     with pq.ParquetWriter(path, schema) as writer:
         group: list[Row] = []
         for row in rows:
-            group.append(row | {"path": _text(row["path"])})
+            group.append({key: _text(value) if isinstance(value, str) else value for key, value in row.items()})
             if len(group) == ROWS_AT_ONCE:
                 writer.write_table(pa.Table.from_pylist(group, schema))
                 group = []
@@ -235,8 +242,8 @@ def _write_parquet(path: Path, rows: Iterator[Row], settings: dict) -> None:
 
 
 def _text(path: str) -> str:
-    r"""A file name as Parquet can hold it: bytes that are no text as \xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""A file name, or a reason that has one, as Parquet can hold it: bytes that are no text as \xNN."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 _WRITERS = {JSONL: _write_jsonl, CSV: _write_csv, PARQUET: _write_parquet}
