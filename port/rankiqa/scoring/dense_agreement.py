@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -36,9 +37,9 @@ class DenseAgreement:
             return
         try:
             crops = passes(image.pixels, self.settings, self.engine.model)
+            values = np.concatenate([self.engine.scores(part).cpu().numpy() for part in crops])
         except ImageError:  # as large as a crop: a dense score, and no random crop
             return
-        values = np.concatenate([self.engine.scores(part).cpu().numpy() for part in crops])
         self.pairs.append((row["score"], float(values.mean(dtype=np.float64))))
         if len(self.pairs) == self.images:
             self.end()
@@ -49,7 +50,9 @@ class DenseAgreement:
         if not self.pairs:
             return
         dense, crops = np.array(self.pairs).T
-        order = f"SROCC {srocc(dense, crops):.3f}, " if len(dense) >= LEAST else ""
+        order = ""
+        with contextlib.suppress(ValueError):  # no SROCC: the scores are equal, as of copies of one image
+            order = f"SROCC {srocc(dense, crops):.3f}, " if len(dense) >= LEAST else ""
         self.say(
             f"dense scores against {self.settings.crops} crops, first {len(dense)} images: {order}difference "
             f"{np.abs(dense - crops).mean():.3g} on average, {np.abs(dense - crops).max():.3g} at most"

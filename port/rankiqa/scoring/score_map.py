@@ -21,6 +21,7 @@ from rankiqa.scoring.rows import Row
 
 COLOURS = cv2.COLORMAP_INFERNO  # worse is brighter
 SHARE = 0.6  # of the colour; the rest is the image in grey
+REMAPPED = 16384  # rows and columns at once: cv2.remap takes images of fewer than 32,767
 BAR, MARGIN = 16, 8  # width of the scale and space around it, pixels
 
 
@@ -47,11 +48,26 @@ def draw(
         np.clip((np.arange(size, dtype=np.float32) + 0.5 - scores.crop / 2) / scores.stride, 0, count - 1)
         for size, count in zip((height, width), scores.map.shape, strict=True)
     )
-    x, y = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
-    full = cv2.remap(scores.map, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    full = _spread(scores.map, rows.astype(np.float32), columns.astype(np.float32))
     colours = _colours((full - low) / (high - low or 1.0), lower_is_better)
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return np.hstack([cv2.addWeighted(colours, SHARE, grey, 1 - SHARE, 0), _scale(height, low, high, lower_is_better)])
+
+
+def _spread(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The map's values at fractional rows (H,) and columns (W,): float32 (H, W)."""
+    full = np.empty((len(rows), len(columns)), np.float32)
+    for i in range(0, len(rows), REMAPPED):
+        for j in range(0, len(columns), REMAPPED):
+            x, y = np.meshgrid(columns[j : j + REMAPPED], rows[i : i + REMAPPED])
+            left, top = (
+                min(int(first.min()), size - 1) for first, size in ((x, scores.shape[1]), (y, scores.shape[0]))
+            )
+            part = scores[top : int(y.max()) + 2, left : int(x.max()) + 2]
+            full[i : i + REMAPPED, j : j + REMAPPED] = cv2.remap(
+                part, x - left, y - top, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+    return full
 
 
 def _colours(part: np.ndarray, lower_is_better: bool | None) -> np.ndarray:
