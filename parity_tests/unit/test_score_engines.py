@@ -111,6 +111,18 @@ def test_a_cache_that_cannot_be_written(network, tmp_path, monkeypatch, cache):
         engine_named("onnxruntime", network)
 
 
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_damaged_cache_is_made_again(network, crops, tmp_path, monkeypatch, name):
+    """As a full disk or a machine that went down left it."""
+    monkeypatch.setenv("RANKIQA_CACHE", str(tmp_path))
+    expected, said = engine_named(name, network).scores(crops[:2]), []
+    (file,) = tmp_path.glob("*.onnx")
+    for content in (file.read_bytes()[:100], b"", b"no network"):
+        file.write_bytes(content)
+        assert torch.equal(engine_named(name, network, say=said.append).scores(crops[:2]), expected)
+    assert len(said) == 3 and all(str(file) in line for line in said)
+
+
 def test_where_the_cache_is(monkeypatch):
     monkeypatch.delenv("RANKIQA_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")

@@ -10,12 +10,14 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rankiqa.data.extras import need
+from rankiqa.data.extras import MissingExtra, need
+from rankiqa.data.images import one_line
 from rankiqa.models.scorer import Scorer
 from rankiqa.models.weights import digest
 from rankiqa.scoring.dense import DenseScore
@@ -32,14 +34,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "rankiqa")
 
 
-def exported(model: Scorer, say: Callable[[str], object]) -> Path:
+def exported(model: Scorer, say: Callable[[str], object], *, again: bool = False) -> Path:
     """The network as an ONNX file, made where it does not exist yet: whole or not at all, by any number of processes.
+
+    Args:
+        model: The network.
+        say: Takes a line when the file is made.
+        again: Whether it is made in any case.
 
     Raises:
         ValueError: Where the extra `onnx` is missing, or the file cannot be written.
     """
     path = cache_folder() / f"{digest(model)}-{EXPORT}.onnx"
-    if path.exists():
+    if path.exists() and not again:
         return path
     say(f"exporting the network to {path}")
     try:
@@ -51,6 +58,25 @@ def exported(model: Scorer, say: Callable[[str], object]) -> Path:
     except OSError as error:
         raise ValueError(f"{path}: expected a file to write (RANKIQA_CACHE names the folder), got: {error}") from None
     return path
+
+
+def _loaded(model: Scorer, say: Callable[[str], object], load: Callable[[str], Any]) -> Any:
+    """What an engine makes of the exported file; a file that it does not take (a disk was full) is made again.
+
+    Raises:
+        ValueError: As `exported`, or where the engine does not take the new file either.
+    """
+    try:
+        return load(str(exported(model, say)))
+    except MissingExtra:
+        raise
+    except Exception:  # each engine has its own; the second one says what is wrong
+        pass
+    path = exported(model, say, again=True)
+    try:
+        return load(str(path))
+    except Exception as error:
+        raise ValueError(f"{path}: expected a network that the engine takes, got: {one_line(error)}") from None
 
 
 class _Exported:
@@ -102,8 +128,8 @@ class OnnxRuntimeEngine(_Exported):
             )
         runtime = need("onnxruntime", "onnxruntime", "engine onnxruntime")
         self.version = runtime.__version__
-        file = str(exported(model, say))
-        self.session = runtime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        providers = ["CPUExecutionProvider"]
+        self.session = _loaded(model, say, lambda file: runtime.InferenceSession(file, providers=providers))
 
     def run(self, crops: np.ndarray) -> np.ndarray:
         """Outputs (N, 1) of crops (N, 3, crop, crop)."""
@@ -129,7 +155,7 @@ class OpenVinoEngine(_Exported):
         core = openvino.Core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ValueError("precision: expected fp32 with openvino, since this CPU has no bfloat16, got bf16")
-        network = core.read_model(exported(model, say))
+        network = _loaded(model, say, core.read_model)
         crop = model.input_spec.crop
         network.reshape([CHUNK, 3, crop, crop])
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision)}
