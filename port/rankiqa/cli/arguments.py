@@ -6,7 +6,7 @@ import argparse
 import importlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,6 +62,26 @@ def usable_device(name: str) -> torch.device:
             f"--device {name}: expected a device that PyTorch can use, cpu{here}; got: {lines[0]}"
         ) from None
     return device
+
+
+def check_results_file(path: str, inputs: Iterable[str | os.PathLike] = (), *, makes_folder: bool = False) -> None:
+    """Look whether a command can write its results to a file, before the work begins.
+
+    Args:
+        path: The file.
+        inputs: The files that the command reads, none of which it may be.
+        makes_folder: Whether a missing folder is made later.
+
+    Raises:
+        ValueError: As `check_target`, and for an image that is there.
+    """
+    from rankiqa.data.atomic_files import check_target
+    from rankiqa.data.folders import is_image_name
+
+    if is_image_name(os.path.basename(path)) and os.path.isfile(path):
+        raise ValueError(f"{path}: expected a file of results to write, got an image")
+    if not makes_folder or os.path.lexists(path):
+        check_target(path, inputs)
 
 
 class Lazy:

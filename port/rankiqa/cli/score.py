@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -132,12 +134,16 @@ def run(options: argparse.Namespace) -> int:
     try:
         _check(options)
         inputs = Inputs(options.paths, recursive=options.recursive, shard=options.shard, twice=options.page is not None)
+        _check_files(options, inputs)
         model = rankiqa.load(options.weights).to(arguments.usable_device(options.device))
         options.crops = options.crops or model.sampling.crops
         score = _scoring(options, model)
         out = _result_file(options, model) if options.out else None
     except (ValueError, RuntimeError, MemoryError) as error:  # torch's own when memory fails
         say(first_line(error))
+        return 2
+    except OSError as error:  # of OUT.part, or the folder of --map
+        say(f"{error.filename}: expected it to be usable, got: {error.strerror}")
         return 2
     for note in inputs.notes:
         say(note)
@@ -176,14 +182,25 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--format parquet: expected --out FILE, got none")
     if options.map_range and not options.map:
         raise ValueError("--map-range: expected --map DIR, got none")
-    if options.map_range and not options.map_range[0] < options.map_range[1]:
-        raise ValueError(f"--map-range: expected LOW below HIGH, got {options.map_range[0]:g} {options.map_range[1]:g}")
+    if options.map_range and not -math.inf < options.map_range[0] < options.map_range[1] < math.inf:
+        low, high = options.map_range
+        raise ValueError(f"--map-range: expected finite numbers, LOW below HIGH, got {low:g} {high:g}")
     if options.ray is not None and options.map:
         raise ValueError("--map: expected to score on this machine, got --ray")
     if options.page:
         from rankiqa.scoring import score_page
 
         score_page.check_installed()
+
+
+def _check_files(options: argparse.Namespace, inputs: Inputs) -> None:
+    """Faults of the files to write show before the scoring, which may take days."""
+    if options.out and options.page and os.path.abspath(options.out) == os.path.abspath(options.page):
+        raise ValueError(f"--out, --page: expected two files, got {options.out} twice")
+    weights = [options.weights, os.path.join(options.weights, "model.safetensors")] if options.weights else []
+    for path in filter(None, (options.out, options.page)):
+        read = itertools.chain(weights, inputs.files())
+        arguments.check_results_file(path, read, makes_folder=path == options.out)
 
 
 def _scoring(options: argparse.Namespace, model: Scorer) -> Score:

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from rankiqa.cli import progress
-from rankiqa.cli.arguments import SEED, Lazy
+from rankiqa.cli.arguments import SEED, Lazy, check_results_file
 from rankiqa.data.atomic_files import replacing
+from rankiqa.data.headers.base import ImageError
 
 MIN_SIDE = 32  # a block of BW
 
@@ -47,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     total = sum(len(row.levels) for name in sets for row in DATASETS[name].values())
     errors: list[str] = []
     try:
+        check_results_file(str(options.out), [options.image])
         image = read_photograph(_read(options.image), min_side=MIN_SIDE)
         with progress.bar(total=total, unit="picture", disable=not sys.stderr.isatty()) as bar:
             pieces = page(image, options.image.name, sets, options.seed, bar.update, errors.append)
@@ -58,8 +60,11 @@ def run(options: argparse.Namespace) -> int:
     except MissingExtra as error:
         print(f"rankiqa: {error}", file=sys.stderr)
         return 2
-    except ValueError as error:
+    except ImageError as error:
         print(f"rankiqa: {options.image}: {error}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"rankiqa: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"rankiqa: {options.out}: expected a page to write, got: {error.strerror}", file=sys.stderr)
@@ -73,4 +78,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(f"expected a photograph, got: {error.strerror}") from None
+        raise ImageError(f"expected a photograph, got: {error.strerror}") from None
