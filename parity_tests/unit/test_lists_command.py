@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
@@ -612,3 +613,49 @@ def test_help_starts_without_heavy_imports():
     code = "import sys; from rankiqa.cli import main\ntry: main(['lists', 'csiq', '--help'])\nexcept SystemExit: pass\n"
     code += "sys.exit(bool({'torch', 'scipy', 'cv2', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, timeout=60).returncode == 0
+
+
+def listed(tmp_path, capsys, rows, *options, folder=()):
+    """[path, label] of each line that `rankiqa lists csv` makes of a table's rows."""
+    on_disk.write_csv(tmp_path / "t.csv", [["file", "opinion"], *rows])
+    words = ["--table", str(tmp_path / "t.csv"), *COLUMNS, "better", "--out", str(tmp_path / "o"), "--split", "none"]
+    assert main(["lists", "csv", *folder, *words, *options]) == 0
+    capsys.readouterr()
+    return [line.split() for line in (tmp_path / "o/csv_all.txt").read_text().splitlines()]
+
+
+def test_tables_of_absolute_and_odd_paths(tmp_path, capsys):
+    """An absolute path stays; accents are found as they are stored; an image by two spellings is one."""
+    names = ["a.png", "b/c.png", unicodedata.normalize("NFD", "é/ü.png"), unicodedata.normalize("NFC", "ö.png")]
+    for name in names:
+        on_disk.touch(tmp_path / name)
+    asked = [str(tmp_path / "a.png"), "./b//c.png", unicodedata.normalize("NFC", "é/ü.png"), "ö.png"]
+    found = listed(tmp_path, capsys, [[name, k] for k, name in enumerate(asked)])
+    assert [path for path, _ in found] == [str(tmp_path / name) for name in names]
+    assert [image for image in read_list(tmp_path / "o/csv_all.txt").paths if not Path(image).is_file()] == []
+    found = listed(
+        tmp_path, capsys, [[name, k] for k, name in enumerate(asked)], "--prefix", "x", folder=[str(tmp_path)]
+    )
+    assert [path for path, _ in found] == [str(tmp_path / "a.png"), *(f"x/{name}" for name in names[1:])]
+    on_disk.write_csv(tmp_path / "t.csv", [["file", "opinion"], ["a.png", 1], ["b/../a.png", 2]])
+    words = ["lists", "csv", "--table", str(tmp_path / "t.csv"), *COLUMNS, "better", "--out", str(tmp_path / "p")]
+    assert main(words) == 2 and "expected each image once, got twice: a.png" in capsys.readouterr().err
+    on_disk.write_csv(tmp_path / "t.csv", [["file", "opinion"]])
+    assert main(words) == 2 and "expected a row for each image, got none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "size, label", [(1e-6, "0.0000013750"), (0.01, "0.013750"), (1.0, "1.3750"), (1e9, "1375000000.0000")]
+)
+def test_labels_of_any_size_keep_their_digits(tmp_path, capsys, size, label):
+    for n in range(12):
+        on_disk.touch(tmp_path / f"{n}.png")
+    found = listed(tmp_path, capsys, [[f"{n}.png", repr(size * n / 8)] for n in range(12)])
+    assert found[11][1] == label and len({text for _, text in found}) == 12
+
+
+def test_a_list_with_accents_finds_what_is_stored(tmp_path):
+    stored = tmp_path / unicodedata.normalize("NFD", "été.png")
+    on_disk.touch(stored)
+    (tmp_path / "l.txt").write_text(unicodedata.normalize("NFC", "été.png 1\nnone-é.png 2\n"))
+    assert read_list(tmp_path / "l.txt", tmp_path).paths == (str(stored), f"{tmp_path}/none-é.png")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import os
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,14 @@ _SINGULAR = {
     Kind.SPECIAL: "special file",
     Kind.OTHER: "other file",
 }
+
+
+def stored_name(path: str) -> str:
+    """A path as it is stored: macOS and its archives take accents apart (NFD), where lists have them whole (NFC)."""
+    if path.isascii() or os.path.lexists(path):
+        return path
+    forms = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    return next((form for form in forms if os.path.lexists(form)), path)
 
 
 def is_image_name(name: str) -> bool:

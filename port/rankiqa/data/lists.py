@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rankiqa.data.folders import stored_name
 from rankiqa.data.text_files import NOT_FINITE, NUMBER, Line, lines_of, number, read_text
 
 _DECIMAL_COMMA = re.compile(r"(?:^|[\s;])[+-]?\d+,\d+$", re.ASCII)
@@ -123,7 +124,7 @@ def _rpartition(text: str, separates: Callable[[str], bool]) -> tuple[str, str, 
 
 
 def local_path(path: str, where: str, root: str | os.PathLike = "") -> str:
-    """A path of a list as this machine has it: below `root`, Windows' backslashes as slashes.
+    """A path of a list as this machine has it: below `root`, accents as stored, Windows' backslashes as slashes.
 
     Args:
         path: As the list has it.
@@ -133,7 +134,7 @@ def local_path(path: str, where: str, root: str | os.PathLike = "") -> str:
     Raises:
         ValueError: For a path on a Windows drive, where this machine has none.
     """
-    below_root = os.path.join(root, path)
+    below_root = stored_name(os.path.join(root, path))
     if "\\" not in path or os.path.lexists(below_root):
         return below_root
     if os.name != "nt" and re.match(r"[A-Za-z]:\\|\\\\", path):

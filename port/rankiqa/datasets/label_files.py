@@ -12,7 +12,9 @@ DEEPEST = 2  # folders that archives put round a data set
 
 
 def join(folder: str, name: str) -> str:
-    """folder/name; folder keeps its text ("./data" stays so, as upstream writes it)."""
+    """folder/name, or an absolute name alone; folder keeps its text ("./data" stays so, as upstream writes it)."""
+    if name.startswith("/"):
+        return name
     return name if not folder else folder + name if folder.endswith("/") else f"{folder}/{name}"
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 
+from rankiqa.data.folders import stored_name
 from rankiqa.data.text_files import number, read_table
 from rankiqa.datasets import workbook
 from rankiqa.datasets.base import DataSet, Rated, RatedSet
 
+DECIMALS, MOST_DECIMALS = 4, 12  # of a label
 MEASURES = {"better": "MOS", "worse": "DMOS"}  # what a higher score means: the measure that runs that way
 
 
@@ -50,6 +53,7 @@ def read(
     items, missing = [], []
     for where, row in rows:
         path, label = row[image].replace("\\", "/"), number(row[score], where)
+        path = _below(folder, path)
         if not path:
             raise ValueError(f"{where}: expected an image in the column {image!r}, got an empty cell")
         origin = row[reference] if reference else path
@@ -59,6 +63,8 @@ def read(
             items.append(Rated(path, label, origin, row[kind] if kind else ""))
         else:
             missing.append(path)
+    if not rows:
+        raise ValueError(f"{table}: expected a row for each image, got none")
     labels = [item.label for item in items] or [0.0]
     dataset = DataSet(
         name="csv",
@@ -70,6 +76,21 @@ def read(
         high=max(labels),
         images=len(rows),
         references=len({item.reference for item in items}),
+        decimals=_decimals(max(labels) - min(labels)),
         by_image=reference is None,
     )
     return RatedSet(dataset, items, missing, [f"labels: {table}, column {score}"])
+
+
+def _below(folder: str, path: str) -> str:
+    """An image's path below the folder, each image by one spelling, accents as stored; an absolute one stays so."""
+    if not path:
+        return ""
+    path = os.path.normpath(path)
+    stored = stored_name(os.path.join(folder, path))
+    return stored if os.path.isabs(path) else os.path.relpath(stored, folder) if not path.isascii() else path
+
+
+def _decimals(spread: float) -> int:
+    """So many that the labels have at least four digits: scores of 0..0.001 would be 0.0000 otherwise."""
+    return DECIMALS if spread <= 0 else min(MOST_DECIMALS, max(DECIMALS, 4 - math.floor(math.log10(spread))))
