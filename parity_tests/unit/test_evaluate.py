@@ -288,7 +288,7 @@ OTHER_FILES = [
     '{"images": 3}',
     '{"format": "rankiqa evaluation"}',
     '{"format": "rankiqa evaluation", "summary": {}, "images": [{"path": 1}]}',
-    "path,label\na,1\n",
+    "path,label\na,x\n",
     "path,label,score\na,x,1\n",
     "path,label,score\na,1,nan\n",
     "path,label,score\na,1,\n",

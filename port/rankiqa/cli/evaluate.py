@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 from rankiqa.cli import progress
-from rankiqa.cli.arguments import SEED, int_in_range, usable_device
+from rankiqa.cli.arguments import SEED, check_results_file, int_in_range, usable_device
 from rankiqa.models import memory
 
 _ROWS = ("n", "srocc", "lcc", "krocc", "plcc_logistic", "rmse")
@@ -168,9 +169,10 @@ def _check_files(options: argparse.Namespace) -> None:
     """Faults of the files to write show before the scoring, which may take hours."""
     if options.per_image and Path(options.per_image).suffix.lower() not in (".csv", ".json"):
         raise ValueError(f"--per-image: expected a name that ends in .csv or .json, got {options.per_image}")
+    if options.per_image and options.page and os.path.abspath(options.per_image) == os.path.abspath(options.page):
+        raise ValueError(f"--per-image, --page: expected two files, got {options.page} twice")
     for path in filter(None, (options.per_image, options.page)):
-        if not Path(path).absolute().parent.is_dir():
-            raise ValueError(f"{path}: expected a file in a folder that exists, got no such folder")
+        check_results_file(path, filter(None, (options.list, options.weights, options.against)))
     if options.page:
         from rankiqa.evaluation import page
 
@@ -182,8 +184,10 @@ def _scored(options: argparse.Namespace, preset) -> tuple[list, dict, bool | Non
     from rankiqa.evaluation import rated_images, scored_images
 
     if scored_images.is_scored(options.list):
-        if options.weights:
-            raise ValueError(f"{options.list}: expected a list to score with --weights, got scores of an evaluation")
+        given = [f"--{name}" for name in ("weights", "root", "side", "crops", "strict") if getattr(options, name)]
+        if given or options.types_from != "auto":
+            words = " ".join([*given, *["--types-from"] * (options.types_from != "auto")])
+            raise ValueError(f"{options.list}: expected a list to score with {words}, got scores of an evaluation")
         images, about = scored_images.read(options.list)
         known = {key: about.get(key) for key in ("lower_is_better", "crops", "seed")}
         return images, {**known, "list": str(options.list)}, about.get("label_lower_is_better")
@@ -233,7 +237,8 @@ def _show(summary: dict) -> None:
     for name, row in summary.get("against", {}).items():
         if isinstance(row, dict):
             interval = "" if row["interval"] is None else " interval {:+.4f} .. {:+.4f}".format(*row["interval"])
-            print(f"{name} less that of {summary['against']['file']}: {row['difference']:+.4f}{interval}")
+            difference = "not defined" if row["difference"] is None else f"{row['difference']:+.4f}{interval}"
+            print(f"{name} less that of {summary['against']['file']}: {difference}")
     for path in summary.get("preset", {}).get("files", ()):
         print(path)
     for remark in summary["remarks"]:

@@ -34,7 +34,7 @@ def compare(
 
     Returns:
         {"n", "by", "resamples", "confidence", MEASURE: {"first", "second", "difference", "interval",
-        "interval_excludes_0"}}
+        "interval_excludes_0"}}; None for a measure that is not defined, and for the difference from it.
 
     Raises:
         ValueError: For images that are not the same (the message names some), or measures that are not defined.
@@ -71,7 +71,7 @@ def compare(
         result[name] = {
             "first": left,
             "second": right,
-            "difference": left - right,
+            "difference": None if left is None or right is None else left - right,
             "interval": interval,
             "interval_excludes_0": None if interval is None else not interval[0] <= 0 <= interval[1],
         }

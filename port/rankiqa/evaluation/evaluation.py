@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from rankiqa.datasets.base import some
 from rankiqa.evaluation.agreement import MEASURES, Agreement, Bootstrap, intervals, measure, resampling_unit
 from rankiqa.evaluation.scored_images import ScoredImage
 from rankiqa.evaluation.splits import over_splits
@@ -93,6 +95,8 @@ def evaluate(
         "of_medians": of_medians(scored),
     }
     remarks = [*overall.remarks, *_direction_remarks(overall, lower_is_better, label_lower_is_better)]
+    if twice := [path for path, times in Counter(image.path for image in images).items() if times > 1]:
+        remarks.append(f"listed more than once, and counted as often: {some(twice)}")
     by_type: dict[str, Agreement] = {}
     for name in sorted({image.type for image in scored if image.type}):
         of_type = np.array([image.type == name for image in scored])

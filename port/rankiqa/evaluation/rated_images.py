@@ -81,7 +81,7 @@ def read(
         RatedImage(image, float(label), *origin)
         for image, label, origin in zip(chosen.paths, chosen.labels, named, strict=True)
     ]
-    direction = {"lower is better": True, "higher is better": False}.get(summary.get("direction", ""))
+    direction = {"lower is better": True, "higher is better": False}.get(str(summary.get("direction")))
     return RatedImages(str(path), tuple(images), chosen.sha256, side, direction)
 
 
@@ -91,7 +91,14 @@ def _summary(path: Path) -> dict:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected what `rankiqa lists` wrote, NAME_lists.json, got: {error}") from None
     files = summary.get("files") if isinstance(summary, dict) else None
-    if not isinstance(files, dict) or not all(isinstance(file, dict) and "path" in file for file in files.values()):
+    lines = summary.get("lines", {}) if isinstance(summary, dict) else {}
+    if (
+        not isinstance(files, dict)
+        or not all(isinstance(file, dict) and isinstance(file.get("path"), str) for file in files.values())
+        or not isinstance(lines, dict)
+        or not all(isinstance(entry, dict) for entry in lines.values())
+        or not all(isinstance(column, list | None) for entry in lines.values() for column in entry.values())
+    ):
         raise ValueError(f"{path}: expected what `rankiqa lists` wrote, NAME_lists.json, got another JSON file")
     return summary
 

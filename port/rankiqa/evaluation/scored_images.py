@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import json
@@ -16,7 +15,7 @@ import numpy as np
 
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.image_sources import ImageSource
-from rankiqa.data.text_files import number, read_table, read_text
+from rankiqa.data.text_files import TableWriter, header_of, number, read_table, read_text
 from rankiqa.evaluation.rated_images import RatedImage
 from rankiqa.scoring.engines import TorchEngine
 from rankiqa.scoring.many import ScoreSettings, score_sources
@@ -81,9 +80,9 @@ def write(path: str | os.PathLike, images: Sequence[ScoredImage], summary: dict)
         common = {key: summary.get(key) for key in ("lower_is_better", "crops", "seed")}
         common["lower_is_better"] = {True: "true", False: "false", None: ""}[summary.get("lower_is_better")]
         target = io.StringIO()
-        table = csv.DictWriter(target, [*_COLUMNS, *common], lineterminator="\n")
-        table.writeheader()
-        table.writerows({**row, **common} for row in rows)
+        table = TableWriter(target, [*_COLUMNS, *common])
+        for row in rows:
+            table.write({**row, **common})
         text = target.getvalue()
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
@@ -93,10 +92,10 @@ _COLUMNS = tuple(field.name for field in fields(ScoredImage))
 
 
 def is_scored(path: str | os.PathLike) -> bool:
-    """Whether a file is one that `write` makes, by its first characters."""
+    """Whether a file is one that `write` makes, by its first characters. (A .csv may also be a list.)"""
     suffix = Path(path).suffix.lower()
     if suffix == ".csv":
-        return True
+        return {"path", "label", "score"} <= set(header_of(path))
     if suffix != ".json":
         return False
     try:
@@ -123,11 +122,21 @@ def _read_json(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
     try:
         held = json.loads(read_text(path))
         rows = [(f"{path} image {i}", row) for i, row in enumerate(held["images"], start=1)]
-        summary = dict(held["summary"])
-        images = [_image(where, {key: row[key] for key in _COLUMNS}) for where, row in rows]
-    except (KeyError, TypeError, RecursionError, json.JSONDecodeError):
+        summary = held["summary"]
+        kinds = {"lower_is_better": bool, "label_lower_is_better": bool, "crops": int, "seed": int}
+        if not all(summary.get(key) is None or type(summary[key]) is kind for key, kind in kinds.items()):
+            raise TypeError
+        images = [_image(where, _of_json({key: row[key] for key in _COLUMNS})) for where, row in rows]
+    except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError):
         raise ValueError(f"{path}: expected the images of an evaluation, got another JSON file") from None
     return images, summary
+
+
+def _of_json(row: dict) -> dict:
+    """The row, if its texts are texts. Raises TypeError otherwise."""
+    if not all(isinstance(row[key], str) for key in ("path", "type", "reference", "error")):
+        raise TypeError
+    return row
 
 
 def _read_csv(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
