@@ -45,7 +45,7 @@ def run(weights, tmp_path, monkeypatch, capsys):
 
 
 def archive(path, members, mode="w"):
-    with tarfile.open(path, mode) as file:
+    with tarfile.open(path, mode) as file:  # pyright: ignore  its modes are literals
         for name, content in members.items():
             member = tarfile.TarInfo(name)
             if isinstance(content, bytes):
@@ -98,6 +98,10 @@ def test_lists_on_standard_input(run, png, tmp_path, monkeypatch):
     marked = b"\xef\xbb\xbfa.png\r\n# made today\r\n#b.png\r\n".decode("utf-8", "surrogateescape")
     for text in (marked, marked.encode().decode("ascii", "surrogateescape")):  # the C locale's reading
         assert list(paths_of_lines(text.splitlines(True))) == ["a.png", "#b.png"]
+    # find -print0: ends of lines are of the names
+    assert list(paths_of_lines(["a.png\n", *"\0b\nc.png\0\r.png\0d\n\ne.png\0f.png\0".splitlines(True)])) == [
+        "a.png", "b\nc.png", "\r.png", "d\n\ne.png", "f.png"
+    ]  # fmt: skip
     utf16 = "a.png\n".encode("utf-16").decode("utf-8", "surrogateescape")
     for stdin, words in ((io.StringIO(utf16), "got one in UTF-16"), (None, "got a closed one")):
         monkeypatch.setattr(sys, "stdin", stdin)

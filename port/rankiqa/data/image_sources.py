@@ -125,13 +125,13 @@ def paths_of_lines(lines: Iterable[str]) -> Iterator[str]:
     """The paths of a list: a path on each line, or `path label` as `rankiqa lists` writes it.
 
     A line that is the name of a file or folder is that path; of another one, a label at its end is left out. Empty
-    lines and comments (#) are skipped. NUL separates as an end of line does (`find -print0`). A mark (BOM) before the
-    first line is left out.
+    lines and comments (#) are skipped. From the first line with a NUL on, NUL alone separates (`find -print0`): names
+    may then have ends of lines. A mark (BOM) before the first line is left out.
 
     Raises:
         ValueError: For a list in UTF-16.
     """
-    for number, text in enumerate(part for line in lines for part in line.rstrip("\r\n").split("\0")):
+    for number, text in enumerate(_entries(lines)):
         if number == 0 and not os.path.lexists(text):
             text = _without_mark(text)
         if not text.strip():
@@ -146,6 +146,19 @@ def paths_of_lines(lines: Iterable[str]) -> Iterator[str]:
             else:
                 text = path
         yield text
+
+
+def _entries(lines: Iterable[str]) -> Iterator[str]:
+    """What newlines separate, or, from the first line with a NUL on, NULs."""
+    rest = None
+    for line in lines:
+        if rest is None and "\0" not in line:
+            yield line.rstrip("\r\n")
+            continue
+        *whole, rest = ((rest or "") + line).split("\0")
+        yield from whole
+    if rest is not None:
+        yield rest.rstrip("\r\n")
 
 
 def _without_mark(text: str) -> str:
@@ -167,10 +180,11 @@ class _Member(tarfile.TarInfo):
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
         try:
             return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:  # blocks of zeros, as an archive has to end
-            raise
         except tarfile.HeaderError as error:
-            words = "one that is cut off: it has no end" if isinstance(error, tarfile.EmptyHeaderError) else error
+            kind = type(error).__name__  # by name: their classes are not in the types of tarfile
+            if kind == "EOFHeaderError":  # blocks of zeros, as an archive has to end
+                raise
+            words = "one that is cut off: it has no end" if kind == "EmptyHeaderError" else error
             raise tarfile.ReadError(f"{words} (byte {tarfile_.offset})") from None
 
 
