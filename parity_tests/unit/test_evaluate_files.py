@@ -1,5 +1,6 @@
 """The files of `rankiqa evaluate`: lists and scores that anyone may have written, and what it may write to."""
 
+import gzip
 import json
 
 import numpy as np
@@ -126,3 +127,23 @@ def test_results_do_not_replace_what_is_read(tmp_path, ends, rated_folder, weigh
         assert status == 2 and "expected" in line
     assert before == ((tmp_path / "a.csv").read_bytes(), (tmp_path / "b.csv").read_bytes(), weights.read_bytes())
     assert picture.read_bytes() == b"picture" and not (tmp_path / "c.csv").exists()
+
+
+def test_a_type_called_all(tmp_path, ends):
+    """Its row does not take the place of the row of all images, in the text or on the page."""
+    images = [ScoredImage(f"{k}", float(k % 7), "all" if k % 2 else "x", "", float(np.sin(k))) for k in range(12)]
+    write(tmp_path / "a.csv", images, {"lower_is_better": None})
+    status, text = ends("a.csv", "--page", "a.html")
+    assert status == 0 and [line.split()[:2] for line in text.splitlines()[1:4]] == [
+        ["all", "12"],
+        ["all", "6"],
+        ["x", "6"],
+    ]
+    page = (tmp_path / "a.html").read_text()
+    assert page.count("<td>all</td>") == 2 and "None crops" not in page
+
+
+def test_a_packed_list_is_named(tmp_path, ends):
+    (tmp_path / "l.txt").write_bytes(gzip.compress(b"a.png 1\nb.png 2\n"))
+    status, line = ends("l.txt")
+    assert status == 2 and "got a gzip file" in line

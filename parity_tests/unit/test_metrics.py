@@ -185,7 +185,7 @@ def test_values_whose_squares_no_float_holds(size, which):
     x = np.random.default_rng(0).normal(size=30)
     pair = [x, x + 0.1]
     pair[which] = pair[which] * size
-    measured = measure(*pair)
+    measured = measure(pair[0], pair[1])
     assert measured.values["srocc"] == pytest.approx(1) and measured.values["plcc_logistic"] is None
     assert measured.values["lcc"] is None or measured.values["lcc"] == pytest.approx(1)
     assert "of a size that can be fitted" in measured.remarks[-1]

@@ -218,10 +218,10 @@ def _scored(options: argparse.Namespace, preset) -> tuple[list, dict, bool | Non
 def _show(summary: dict) -> None:
     for image in summary.get("errors", ()):
         print(f"{image['path']}: {image['error']}", file=sys.stderr)
-    rows = {"all": summary, **summary["by_type"]}
-    width = max(map(len, rows))
+    rows = [("all", summary), *summary["by_type"].items()]  # a type may be called all
+    width = max(len(name) for name, _ in rows)
     print(" ".join([" " * width, *(f"{name:>13}" for name in _ROWS)]))
-    for name, row in rows.items():
+    for name, row in rows:
         shown = [_cell(row[key]) for key in _ROWS]
         print(" ".join([f"{name:<{width}}", *(f"{cell:>13}" for cell in shown)]))
     for name, (low, high) in summary.get("intervals", {}).items():

@@ -88,6 +88,8 @@ def _undecodable(path: object, expected: str, before: str, bad: bytes, encoding:
     number, start = text.count("\n") + 1, text.rsplit("\n", 1)[-1]
     if not encoding.startswith("utf-16"):
         bad = bad.split(b"\n")[0]
+    if before == "\x1f" and bad.startswith(b"\x8b"):
+        return ValueError(f"{path}: expected {expected}, got a gzip file (gunzip unpacks it)")
     hint = "" if encoding != "utf-8" else " (Latin-1, GBK or binary? `iconv -f LATIN1 -t UTF-8` converts a text)"
     return ValueError(
         f"{path} line {number}: expected {expected} in {encoding.upper()}, got the bytes {bad!r} after "

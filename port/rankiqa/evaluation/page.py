@@ -56,7 +56,7 @@ def write(path: str | os.PathLike, evaluation: Evaluation, summary: dict) -> Non
         summary={"weights": None, "errors": [], **summary},
         direction=_direction(summary),
         columns=("n", *MEASURES),
-        rows={"all": summary, **summary["by_type"]},
+        rows=[("all", summary), *summary["by_type"].items()],  # a type may be called all
         interval_rows=_interval_rows(summary),
         images=_pictures(evaluation.images),
         figures=_figures(evaluation),

@@ -100,9 +100,9 @@ def views_of(model: Scorer, height: int, width: int, crops: int, seed: int) -> l
 
 
 def check_settings(crops: int, seed: int) -> None:
-    """Raise ValueError for crops < 1, or a seed that is not in 0..2^32 - 1."""
-    if crops < 1:
-        raise ValueError(f"crops: expected 1 or more, got {crops}")
+    """Raise ValueError for crops that are no whole number of 1 or more, or a seed that is not in 0..2^32 - 1."""
+    if not isinstance(crops, (int, np.integer)) or crops < 1:
+        raise ValueError(f"crops: expected 1 or more, got {crops!r}")
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
         raise ValueError(f"seed: expected a whole number in 0..{2**32 - 1}, got {seed!r}")
 
