@@ -169,6 +169,8 @@ def test_another_layout_that_differs_is_not_used(folder, network, expected, monk
     [
         ({"mode": "x"}, "mode: expected crops or dense"),
         ({"crops": 0}, "crops: expected 1 or more"),
+        ({"crops": 2.5}, "crops: expected 1 or more, got 2.5"),
+        ({"crops": "x"}, "crops: expected 1 or more, got 'x'"),
         ({"workers": 0}, "expected 1 or more, got 0, 1"),
         ({"shard": (3, 2)}, r"shard: expected \(i, n\)"),
         ({"engine": "caffe"}, "engine: expected torch, "),
