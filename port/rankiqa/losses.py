@@ -45,7 +45,7 @@ class _PairRanking(torch.autograd.Function):
     @staticmethod
     def forward(ctx, scores: Tensor, margin: float) -> Tensor:  # scores: D L B
         _, levels, images = scores.shape
-        limit = scores.new_tensor(margin)
+        limit = scores.new_full((), margin)  # filled there: a GPU is not waited for
         span = 1 << (levels - 1).bit_length()  # L rounded up to a power of 2; a score of -inf has no loss in any pair
         filled = F.pad(scores, (0, 0, 0, span - levels), value=-torch.inf)
         counts = torch.zeros_like(filled, dtype=torch.int64)  # each score's gradient, times N

@@ -278,12 +278,15 @@ class Dropout(nn.Module):
             return nn.functional.dropout(x, self.ratio, True)
         first, end, total = self.share or (0, x.shape[0], x.shape[0])
         draw = _mask_outside if torch.compiler.is_compiling() else _mask
-        mask: Tensor = draw(self.random, (total, *x.shape[1:]), self.ratio)
-        return x * mask[first:end].to(x.device) * self.scale
+        mask: Tensor = draw(self.random, (total, *x.shape[1:]), self.ratio, slice(first, end), x.device)
+        return x * mask * self.scale
 
 
-def _mask(random: CaffeRandom, shape: tuple[int, ...], ratio: float) -> Tensor:
-    return torch.from_numpy(random.dropout_mask(shape, ratio))
+def _mask(random: CaffeRandom, shape: tuple[int, ...], ratio: float, rows: slice, device: torch.device) -> Tensor:
+    mask = torch.from_numpy(random.dropout_mask(shape, ratio))[rows]
+    if device.type == "cuda":  # copied from pinned memory, a GPU's queue is not waited for
+        return mask.pin_memory().to(device, non_blocking=True)
+    return mask.to(device)
 
 
 # The stream stays outside of any graph. torch.compiler.disable would load the compiler here, for everyone

@@ -48,13 +48,18 @@ def shard(text: str) -> tuple[int, int]:
     return i, n
 
 
-def usable_device(name: str) -> torch.device:
-    """The device of --device. Raises ValueError for one that PyTorch cannot compute on here."""
+def usable_device(name: str, dtype: str = "float32") -> torch.device:
+    """The device of --device. Raises ValueError for one that PyTorch cannot compute on here.
+
+    Args:
+        name: As torch writes devices.
+        dtype: What it must be able to add up: trainings sum the ranking loss in float64, which mps lacks.
+    """
     import torch  # late, so that --help and a wrong option answer at once
 
     try:
         device = torch.device(name)
-        torch.ones(1, device=device).sum().item()
+        torch.ones(1, device=device, dtype=getattr(torch, dtype)).sum().item()
     except Exception as error:  # each kind of device has its own
         lines = str(error).strip().splitlines() or [type(error).__name__]
         here = ", cuda" if torch.cuda.is_available() else "; this PyTorch has no CUDA device"

@@ -216,10 +216,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Ranks, stack: contextlib.ExitStack) -> int:
     """Train inside the ranks' process group, which `stack` ends; returns the exit status."""
-    from rankiqa.training.distributed import process_group
+    from rankiqa.training.distributed import own_device, process_group
 
     try:
-        device = stack.enter_context(process_group(ranks, arguments.usable_device(options.device)))
+        name = own_device(ranks, options.device)  # before the device is tried: else each rank opens the first GPU, too
+        device = stack.enter_context(process_group(ranks, arguments.usable_device(name, "float64")))
         trainer = _trainer(options, preset, log, ranks, device)
         if ranks.rank == 0:
             _write_settings(options, preset)

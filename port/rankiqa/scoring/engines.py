@@ -180,7 +180,7 @@ class TorchBfloat16Engine:
 
     def scores(self, crops: Tensor) -> Tensor:
         """Outputs (N,) for crops (N, 3, crop, crop)."""
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():  # of the output layer
             return self.copy(self._taken(crops)).squeeze(1).float()
 
     def dense(self, image: np.ndarray) -> DenseScore:

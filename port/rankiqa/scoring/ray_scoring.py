@@ -106,6 +106,8 @@ def _pipeline(
     cores = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1] or [1]
     if engine.device.startswith("cuda"):
         resources, most = {"num_gpus": 1}, int(sum(node.get("GPU", 0) for node in nodes))
+        if not most:  # actors would wait for one for ever
+            raise ValueError(f"--device {engine.device}: expected a GPU in the cluster, got none that Ray knows of")
     else:
         each = max(1, min(engine.threads, *cores))  # an actor fits on every machine
         resources, most = {"num_cpus": each}, sum(number // each for number in cores)
@@ -165,7 +167,8 @@ class _Actor:
         memory.keep_freed()
         torch.set_num_threads(engine.threads)
         self.settings = settings
-        model = rankiqa.load(engine.weights).to(engine.device)
+        # Ray shows an actor its own GPU alone, whatever its number is on the machine
+        model = rankiqa.load(engine.weights).to("cuda" if engine.device.startswith("cuda") else engine.device)
         host = socket.gethostname()
         if torch.__version__ != engine.torch:
             raise ValueError(f"{host}: expected PyTorch {engine.torch}, got {torch.__version__}")

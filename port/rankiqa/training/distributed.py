@@ -48,6 +48,26 @@ def ranks_of_environment() -> Ranks:
         raise ValueError("RANK, WORLD_SIZE: expected numbers as torchrun sets them, got others") from None
 
 
+def _local_rank() -> int:
+    try:
+        return int(os.environ.get("LOCAL_RANK", "0"))
+    except ValueError:
+        raise ValueError("LOCAL_RANK: expected a number as torchrun sets it, got another") from None
+
+
+def own_device(ranks: Ranks, name: str) -> str:
+    """The device of this rank, given the one option that all of them have: of GPUs, the one that torchrun means for it.
+
+    Raises:
+        ValueError: For one GPU that all ranks would share, which nccl refuses after minutes.
+    """
+    if ranks.size == 1 or not name.startswith("cuda"):
+        return name
+    if name != "cuda":
+        raise ValueError(f"--device {name}: expected cuda with several ranks, each of which takes a GPU of its own")
+    return f"cuda:{_local_rank()}"
+
+
 @contextlib.contextmanager
 def process_group(ranks: Ranks, device: torch.device) -> Iterator[torch.device]:
     """Inside, the ranks can reach each other. Yields this rank's device: of GPUs, the one that torchrun means for it.
@@ -59,8 +79,8 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[torch.device]:
     if ranks.size == 1:
         yield device
         return
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if device.type == "cuda":
+        device = torch.device("cuda", _local_rank() if device.index is None else device.index)
         torch.cuda.set_device(device)
     # torchrun may keep its store when it restarts the ranks: one would find there where another listened before
     store, rank, size = next(dist.rendezvous("env://"))

@@ -97,7 +97,7 @@ class ForwardPass:
         if not self.draws_from_torch:
             yield
             return
-        cuda = [self._device] if "cuda" in self.random else []
+        cuda = [self._device] if self._device.type == "cuda" else []  # a snapshot of a GPU's may be gone on with here
         with torch.random.fork_rng(cuda):
             torch.set_rng_state(self.random["cpu"])
             if cuda:

@@ -115,8 +115,8 @@ def first_network(preset: Preset, arch: str, random: CaffeRandom, recipe: Recipe
         if test_net:
             fill(table, random)  # CAFFE: the TEST net is filled too, from the same stream (solver.cpp)
         return model
-    with torch.random.fork_rng([]):
-        torch.manual_seed(int(random.words(1)[0]))
+    with torch.random.fork_rng([]), torch.device("cpu"):
+        torch.default_generator.manual_seed(int(random.words(1)[0]))  # torch.manual_seed seeds each GPU's stream, too
         model = build_backbone(arch, pretrained=False, **dropped) if dropped else build(arch)
     if not isinstance(model, Scorer):
         raise ValueError(f"arch {arch}: expected a rankiqa.models.scorer.Scorer, got {type(model).__name__}")
