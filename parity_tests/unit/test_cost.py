@@ -41,4 +41,13 @@ def test_rates_of_another_machine(tmp_path, monkeypatch, capsys):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(capsys):
     assert cost.main(["--device", "cuda"]) == 2
-    assert "expected a GPU" in capsys.readouterr().err
+    assert "expected a device that PyTorch can use" in capsys.readouterr().err
+
+
+def test_what_cannot_work_is_said_before_it_is_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cost, "measured", lambda *_: pytest.fail("measured"))
+    (tmp_path / "part.json").write_text('{"device": "cpu"}')
+    for arguments in (["--save", str(tmp_path)], ["--with", str(tmp_path / "part.json")], ["--device", "foo"]):
+        assert cost.main(arguments) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("cost: --") and said.count("\n") == 1

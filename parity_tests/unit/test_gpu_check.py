@@ -208,3 +208,48 @@ def test_the_port_on_the_cpu(tmp_path, capsys):
     cases = {row["case"] for row in found["rows"] if row["passed"]}
     names = ("layers", "gradients, median", "scores", "bf16", "losses of 1", "update, median")
     assert cases == {f"shallow {name}" for name in names}
+
+
+@pytest.mark.parametrize("device", ["foo", "xpu", "cpu", "", "cuda:", "cuda:x"])
+def test_a_device_that_is_no_gpu(device, capsys):
+    with pytest.raises(SystemExit) as ended:
+        gpu.main(["--port-only", "--device", device])
+    assert ended.value.code == 2
+    assert f"expected cuda or cuda:N, got {device!r}" in capsys.readouterr().err
+
+
+def test_a_table_that_cannot_be_written_is_said_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "run_checks", lambda *_: pytest.fail("ran the checks"))
+    for place in (tmp_path, tmp_path / "none" / "table.json", "/proc/table.json"):
+        with pytest.raises(SystemExit) as ended:
+            gpu.main(["--port-only", "--json", str(place)])
+        assert ended.value.code == 2
+        assert f"--json {place}: expected a file" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_no_image_can_have(no_gpu, monkeypatch, capsys):
+    def refuse(*_):
+        raise docker.errors.APIError("400", explanation="invalid reference format")
+
+    monkeypatch.setattr(gpu.engine, "answering", lambda: object())
+    monkeypatch.setattr(gpu.build, "labels", refuse)
+    assert gpu.main(["--image", "A B"]) == 1
+    assert "the image A B" in (line := lines(capsys)[1]) and "invalid reference format" in line
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("echo 'H200, 570.1, 143771 MiB, 9.0'", ["H200, 570.1, 143771 MiB, 9.0"]),
+        ("case $1 in *compute_cap*) exit 2;; esac; echo 'K80, 460.1, 11441 MiB'", ["K80, 460.1, 11441 MiB"]),
+        ("exit 9", []),
+        ("exec sleep 60", []),
+    ],
+)
+def test_what_nvidia_smi_says(script, found, tmp_path, monkeypatch):
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(gpu, "SMI_TIMEOUT", 0.5 if "sleep" in script else 20)
+    assert gpu.devices() == found

@@ -8,6 +8,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from docker.errors import DockerException
+
+from rankiqa.cli.arguments import int_in_range
+from rankiqa.cli.guard import guarded
+
 ON_GPU = ("score", "train")
 NAMES = ("convert", "score", "files", "train", "seeds", "loss", "fill", "distort", "import")
 
@@ -34,7 +39,9 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements that the medians are of (default 5)")
+    parser.add_argument(
+        "--rounds", type=int_in_range(1), default=5, help="measurements that the medians are of (default 5)"
+    )
     parser.add_argument("--device", default="cpu", help="of score and train: cpu (default), cuda, cuda:1 ..")
     options = parser.parse_args(argv)
     if options.device != "cpu" and options.name not in ON_GPU:
@@ -44,8 +51,8 @@ def main(argv=None):
             ratios, medians = import_module(f"bench_{options.name}").measure(options.rounds)
         else:
             ratios, medians = import_module("on_gpu").measure(options.name, options.rounds, options.device)
-    except RuntimeError as error:  # no engine, or Caffe's own words
-        print(f"bench: {error}", file=sys.stderr)
+    except (RuntimeError, ValueError, OSError, DockerException) as error:  # no engine, its or Caffe's own words, no GPU
+        print(f"bench: {str(error).strip() or type(error).__name__}", file=sys.stderr)
         return 1
     result = {"ratios": ratios, "medians": medians, "machine": machine(options.device)}
     if options.json:
@@ -58,4 +65,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, sys.argv[1:], "bench"))

@@ -22,6 +22,9 @@ import torch
 
 import rankiqa
 import sample_training
+from rankiqa.cli.arguments import int_in_range, usable_device
+from rankiqa.cli.guard import guarded
+from rankiqa.data.atomic_files import replacing, unwritable
 from rankiqa.data.lists import read_list
 from rankiqa.models import memory
 from rankiqa.training.presets import PRESETS
@@ -34,7 +37,7 @@ COLUMNS = (("cpu", 2, "2 cores"), ("cpu", 16, "16 cores"), ("cuda", 1, "1 GPU"),
 
 def _synchronise(device):
     if device.startswith("cuda"):
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
 
 
 def _score_seconds(device, images):
@@ -80,7 +83,7 @@ def measured(device, rounds):
         sample_training.make_images(folder, train=3, test=1)
         print("cost: training", file=sys.stderr)
         training = _training_seconds(device, Path(folder), rounds)
-    cpu = device == "cpu"
+    cpu = device.startswith("cpu")
     rates = {"device": "cpu" if cpu else "cuda", "units": len(os.sched_getaffinity(0)) if cpu else 1}
     rates["machine"] = _cpu_name() if cpu else torch.cuda.get_device_name(device)
     return rates | {"score_s": median(score)} | {f"{task}_s": median(times) for task, times in training.items()}
@@ -114,36 +117,50 @@ def table(rates):
     return lines
 
 
+def _line(known):
+    """What the rates of a device were measured on."""
+    return (
+        f"Measured on {known['machine']} ({known['units']} {'cores' if known['device'] == 'cpu' else 'GPU'}): "
+        f"{known['score_s']:.3g} s an image, {known['rank_s']:.3g} s and {known['ft_s']:.3g} s an iteration."
+    )
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="cost", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ..")
-    parser.add_argument("--rounds", type=int, default=3, help="iterations that a median is of (default 3)")
+    parser.add_argument("--rounds", type=int_in_range(1), default=3, help="iterations that a median is of (default 3)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the rates as JSON")
     parser.add_argument("--with", dest="others", type=Path, nargs="+", default=[], metavar="FILE", help="saved rates")
     options = parser.parse_args(argv)
-    if options.rounds < 1:
-        parser.error(f"--rounds: expected 1 or more, got {options.rounds}")
-    if options.device != "cpu" and not torch.cuda.is_available():
-        print(f"cost: --device {options.device}: expected a GPU that PyTorch can use, got none", file=sys.stderr)
+    try:
+        if not options.device.startswith(("cpu", "cuda")):
+            raise ValueError(f"--device {options.device}: expected cpu, cuda or cuda:N")
+        usable_device(options.device)
+    except ValueError as error:
+        print(f"cost: {error}", file=sys.stderr)
         return 2
     try:
         rates = [json.loads(path.read_text()) for path in options.others]
         by_device = {known["device"]: known for known in rates}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        table(by_device)  # before the minutes that measuring takes
+        for known in rates:
+            _line(known)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"cost: --with: expected rates that --save wrote, got: {error}", file=sys.stderr)
+        return 2
+    if options.save and (problem := unwritable(options.save)):
+        print(f"cost: --save {options.save}: expected a file that can be written, got: {problem}", file=sys.stderr)
         return 2
     here = measured(options.device, options.rounds)
     by_device[here["device"]] = here
     if options.save:
-        options.save.write_text(json.dumps(here) + "\n")
+        with replacing(options.save) as temporary:
+            temporary.write_text(json.dumps(here) + "\n")
     print("\n".join(table(by_device)))
     for known in by_device.values():
-        print(
-            f"\nMeasured on {known['machine']} ({known['units']} {'cores' if known['device'] == 'cpu' else 'GPU'}): "
-            f"{known['score_s']:.3g} s an image, {known['rank_s']:.3g} s and {known['ft_s']:.3g} s an iteration."
-        )
+        print(f"\n{_line(known)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, sys.argv[1:], "cost"))

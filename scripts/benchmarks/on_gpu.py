@@ -18,6 +18,7 @@ import engine
 import rankiqa
 import sample_training
 from caffe_client import CaffeError, Live
+from rankiqa.cli.arguments import usable_device
 from rankiqa.data.lists import read_list
 from rankiqa.models.modes import TF32, float32_products
 from rankiqa.scoring.engines import TorchBfloat16Engine, TorchEngine
@@ -202,9 +203,15 @@ def _caffe_iteration(caffe, arch, preset, steps, folder):
 
 
 def measure(name, rounds, device):
-    """`score` or `train` with Caffe on the GPU where it is there. Raises RuntimeError without a GPU."""
-    if not torch.cuda.is_available():
-        raise RuntimeError(f"--device {device}: expected a GPU that PyTorch can use, got none")
+    """`score` or `train` with Caffe on the GPU where it is there.
+
+    Raises:
+        RuntimeError: For Caffe's or the engine's own errors.
+        ValueError: Where there is no such GPU.
+    """
+    if not device.startswith("cuda"):
+        raise ValueError(f"--device {device}: expected cpu, cuda or cuda:N")
+    usable_device(device)
     try:
         return {"score": score, "train": train}[name](rounds, device, caffe_on_gpu())
     except CaffeError as error:

@@ -8,6 +8,7 @@ something is missing.
 
 import argparse
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -27,8 +28,11 @@ import engine
 import sample_training
 from caffe_client import CaffeError, Live
 from rankiqa.cli.arguments import usable_device
+from rankiqa.cli.guard import guarded
+from rankiqa.data.atomic_files import replacing, unwritable
 
 IMAGE = "caffe_ref:gpu"
+SMI_TIMEOUT = 30  # seconds: nvidia-smi of a driver in trouble hangs
 DRIVER = "a driver of CUDA 11.8 or newer (520.61)"
 
 
@@ -43,12 +47,18 @@ def missing():
 
 
 def devices():
-    """Each GPU as nvidia-smi names it: name, driver, compute capability, memory."""
+    """Each GPU as nvidia-smi names it: name, driver, memory; from driver 510 on, capability."""
     if shutil.which("nvidia-smi") is None:
         return []
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return done.stdout.strip().splitlines() if done.returncode == 0 else []
+    for fields in ("name,driver_version,memory.total,compute_cap", "name,driver_version,memory.total"):
+        query = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
+        try:
+            done = subprocess.run(query, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=SMI_TIMEOUT)
+        except (OSError, subprocess.TimeoutExpired):
+            return []
+        if done.returncode == 0:
+            return done.stdout.strip().splitlines()
+    return []
 
 
 def no_gpu_for_torch():
@@ -103,7 +113,12 @@ def both_caffes(table, options):
     if client is None:
         table.add(Row("device", "a Docker engine", False, detail=f"{why}; {hint}"))
         return None
-    known = build.labels(client, options.image)
+    try:
+        known = build.labels(client, options.image)
+    except docker.errors.APIError as error:  # a name that cannot be an image's
+        detail = f"{caffe_checks.last_words(error)}; {hint}"
+        table.add(Row("device", f"the image {options.image}", False, detail=detail))
+        return None
     if not known or (options.image == IMAGE and not build.up_to_date(client, IMAGE, build.AUTO)):
         state = "made from other files than these" if known else "none that build.py made is there"
         detail = f"{state}; .venv/bin/python docker/build.py --gpu makes it; {hint}"
@@ -165,18 +180,21 @@ def main(argv=None):
     options = parser.parse_args(argv)
     if options.iterations < 1:
         parser.error(f"--iterations: expected 1 or more, got {options.iterations}")
-    if options.json and not options.json.resolve().parent.is_dir():
-        parser.error(f"--json {options.json}: expected a file in a folder that exists")
+    if not re.fullmatch(r"cuda(:\d+)?", options.device):
+        parser.error(f"--device: expected cuda or cuda:N, got {options.device!r}; --cpu takes the CPU")
+    if options.json and (problem := unwritable(options.json)):
+        parser.error(f"--json {options.json}: expected a file in a folder that can be written to, got: {problem}")
     table, start = Table(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rankiqa-gpu-") as folder:
         run_checks(table, options, folder)
     seconds = round(time.monotonic() - start, 1)
     if options.json:
         more = {"device": "cpu" if options.cpu else options.device, "gpus": devices(), "seconds": seconds}
-        options.json.write_text(table.json(torch=torch.__version__, cuda=torch.version.cuda, **more))
+        with replacing(options.json) as temporary:
+            temporary.write_text(table.json(torch=torch.__version__, cuda=torch.version.cuda, **more))
     print(f"gpu_check: {'all right' if table.passed else 'NOT right'} after {seconds:.0f} s", file=sys.stderr)
     return 0 if table.passed else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, sys.argv[1:], "gpu_check"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -13,6 +15,8 @@ sys.path[:0] = [str(ROOT / "parity_tests")]
 
 from lib import damage  # noqa: E402
 from lib.mutations import RIGHT, counts, survey  # noqa: E402
+from rankiqa.cli.arguments import SEED, int_in_range  # noqa: E402
+from rankiqa.cli.guard import guarded  # noqa: E402
 
 SHOWN = 5  # faults of a kind that are printed
 
@@ -35,13 +39,21 @@ def _preload() -> None:
         getattr(rankiqa, name)
 
 
+def _seconds(text: str) -> float:
+    """A time limit. Raises argparse's error for one that no file could keep."""
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f"expected seconds, above 0, got {text!r}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the survey; returns 0 where there is no fault, else 1."""
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(damage.KINDS)} (default: all)")
-    parser.add_argument("--count", type=int, default=1000, help="damaged files of each kind (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the damage (default 0)")
-    parser.add_argument("--seconds", type=float, default=30, help="for each file (default 30)")
+    parser.add_argument("--count", type=int_in_range(1), default=1000, help="damaged files of each kind (default 1000)")
+    parser.add_argument("--seed", type=SEED, default=0, help="of the damage (default 0)")
+    parser.add_argument("--seconds", type=_seconds, default=30, help="for each file (default 30)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     if unknown := set(options.kinds) - set(damage.KINDS):
@@ -70,4 +82,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, sys.argv[1:], "fuzz"))

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 FAILED, REFUSED, INTERNAL, INTERRUPTED = 1, 2, 70, 130  # exit statuses; 70: sysexits.h's EX_SOFTWARE
 
 
-def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str], name: str = "rankiqa") -> int:
     """Run a command; returns its exit status.
 
     Args:
         command: Takes the arguments; its own errors are its own to word.
         arguments: Of the command line.
+        name: What the lines on stderr begin with.
 
     Raises:
         SystemExit: From argparse, for usage errors and --help.
@@ -37,19 +38,19 @@ def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str]) -
         return INTERRUPTED
     except OSError as error:  # commands word those of files
         where = os.fspath(error.filename) if error.filename is not None else "standard output"
-        _say(f"{where}: expected to read or write it, got: {error.strerror or error}")
+        _say(f"{where}: expected to read or write it, got: {error.strerror or error}", name)
         _silence_stdout()
         return FAILED
     except MemoryError:
-        _say("expected work that fits into memory, got no memory for it")
+        _say("expected work that fits into memory, got no memory for it", name)
         return FAILED
     except ValueError as error:
         if isinstance(error, _Refused):
-            _say(str(error))
+            _say(str(error), name)
             return REFUSED
-        return _internal(error)
+        return _internal(error, name)
     except Exception as error:
-        return _internal(error)
+        return _internal(error, name)
 
 
 EMPTY_ALLOWED = ("--prefix", "--root")  # nothing before the paths of a list
@@ -91,12 +92,12 @@ def _silence_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say(line: str) -> None:
+def _say(line: str, name: str) -> None:
     with contextlib.suppress(OSError, ValueError):
-        print(f"rankiqa: {line}", file=sys.stderr, flush=True)
+        print(f"{name}: {line}", file=sys.stderr, flush=True)
 
 
-def _internal(error: Exception) -> int:
+def _internal(error: Exception, name: str) -> int:
     """One line, and the traceback in a file: a fault of the program, which a test counts as one."""
     what = " ".join(f"{type(error).__name__}: {error}".split())
     where = ""
@@ -105,5 +106,5 @@ def _internal(error: Exception) -> int:
         with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(traceback.format_exception(error)))
         where = f"; its traceback is in {path}"
-    _say(f"internal error, please report it: {what}{where}")
+    _say(f"internal error, please report it: {what}{where}", name)
     return INTERNAL
