@@ -11,6 +11,7 @@ nothing is written. Runs under Python 3.9 with nothing installed but git (for a 
 
 import argparse
 import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -19,10 +20,14 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 PINS = Path(__file__).resolve().with_name("upstream.toml")
 CLONE_TIMEOUT = 300  # seconds
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")  # git sets them for its hooks
+# What the readers of archives raise for a file that is cut off, damaged or encrypted
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError)
 
 
 class UpstreamError(RuntimeError):
@@ -45,8 +50,21 @@ def pins():
     return sections
 
 
-def _run_git(folder, *arguments):
-    return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, stdin=subprocess.DEVNULL)
+def _run_git(folder, *arguments, timeout=None):
+    """Git in a folder, whatever repository a hook's GIT_DIR names. UpstreamError where there is no git."""
+    environment = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
+    environment["GIT_TERMINAL_PROMPT"] = "0"
+    try:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            env=environment, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise NotReached("expected git on this machine, got none; --from takes a checkout or archive") from None
+
+
+def _last_line(done):
+    return (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
 
 
 def _from_folder(folder):
@@ -60,7 +78,8 @@ def _from_folder(folder):
 def _from_git(folder, commit):
     """Files of a commit in a git directory; of the pinned one, whatever its branch points at."""
     if _run_git(folder, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
-        raise UpstreamError(f"{folder}: expected a repository that has commit {commit}")
+        got = _last_line(_run_git(folder, "cat-file", "-e", f"{commit}^{{commit}}"))
+        raise UpstreamError(f"{folder}: expected a repository that has commit {commit} ({got})")
 
     def read(name):
         shown = _run_git(folder, "show", f"{commit}:{name}")
@@ -86,25 +105,24 @@ def _from_archive(path):
     top = min(tops, key=len, default="")
 
     def read(name):
-        return content(members[top + name]) if top + name in members else None
+        try:
+            return content(members[top + name]) if top + name in members else None
+        except DAMAGED as error:
+            raise UpstreamError(f"{path}: {name}: expected a whole archive, got a damaged one ({error})") from None
 
     return read
 
 
 def _clone(repository, commit, folder):
-    for command in (["init", "-q"], ["remote", "add", "origin", repository]):
-        _run_git(folder, *command).check_returncode()
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    command = ["git", "-C", folder, "fetch", "-q", "--depth", "1", "origin", commit]
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=CLONE_TIMEOUT
-        )
-    except subprocess.TimeoutExpired:
-        raise NotReached(f"{repository}: no answer in {CLONE_TIMEOUT} s") from None
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise NotReached(f"{repository} could not be cloned ({last}); give a checkout or archive by --from")
+    steps = (["init", "-q"], ["remote", "add", "origin", repository], ["fetch", "-q", "--depth", "1", "origin", commit])
+    for step in steps:
+        try:
+            done = _run_git(folder, *step, timeout=CLONE_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise NotReached(f"{repository}: no answer in {CLONE_TIMEOUT} s") from None
+        if done.returncode:
+            last = _last_line(done)
+            raise NotReached(f"{repository} could not be cloned ({last}); give a checkout or archive by --from")
     return _from_git(folder, commit)
 
 
@@ -120,7 +138,7 @@ def opened(place, commit):
         raise UpstreamError(
             f"{place}: expected a checkout, bare mirror or archive of the original, got nothing"
         ) from None
-    except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
+    except DAMAGED as error:
         raise UpstreamError(f"{place}: expected a .tar, .tar.gz or .zip archive ({error})") from None
 
 
@@ -199,9 +217,15 @@ def main(argv=None):
     if (options.out is None) == (options.check is None):
         parser.error("expected OUT, or --check DIR")
     try:
+        if options.check is not None and not Path(options.check).is_dir():
+            raise UpstreamError(f"--check {options.check}: expected a folder of the original's files, got none")
         number = len(verified(_from_folder(options.check))) if options.check else get(options.out, options.place)
     except UpstreamError as error:
         print(f"get_upstream.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        place = error.filename or options.check or options.out
+        print(f"get_upstream.py: {place}: {error.strerror or error}", file=sys.stderr)
         return 1
     print(f"{options.check or options.out}: {number} files of RankIQA at {pins()['']['commit']}, verified")
     return 0

@@ -45,45 +45,7 @@ import time
 import numpy as np
 
 import prototxt
-
-FIELDS = {
-    "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "forwards", "backward", "return"},
-    "solve": {"solver", "weights", "set", "inputs", "restore", "steps", "trace", "save", "return"},
-    "minibatches": {"net", "iterations"},
-    "score": {"net", "weights", "set", "output", "images", "offsets", "crop", "batch"},
-    "upgrade": {"file"},
-    "parse": {"file", "solver"},
-}
-RETURNS = {
-    "forward": {"tops", "blobs", "diffs", "params", "param_diffs", "caffemodel", "hdf5"},
-    "solve": {"params", "param_diffs", "blobs", "snapshot", "cost"},
-    "minibatches": set(),
-    "score": set(),
-    "upgrade": set(),
-    "parse": set(),
-}
-
-
-class RequestError(ValueError):
-    """The request is not what this file describes."""
-
-
-def check(request):
-    """RequestError that names the job and the field, unless every job is of the form described above."""
-    if request.get("version") != 1:
-        raise RequestError(f"version: expected 1, got {request.get('version')!r}")
-    if request.get("device", "cpu") not in ("cpu", "gpu"):
-        raise RequestError(f"device: expected cpu or gpu, got {request['device']!r}")
-    for job in request["jobs"]:
-        name, kind = job.get("name"), job.get("kind")
-        if kind not in FIELDS:
-            raise RequestError(f"job {name}: kind: expected one of {sorted(FIELDS)}, got {kind!r}")
-        unknown = set(job) - FIELDS[kind] - {"name", "kind"}
-        if unknown:
-            raise RequestError(f"job {name}: unknown fields {sorted(unknown)}")
-        wrong = set(job.get("return", ())) - RETURNS[kind]
-        if wrong:
-            raise RequestError(f"job {name}: return: expected some of {sorted(RETURNS[kind])}, got {sorted(wrong)}")
+from request import RequestError, check
 
 
 def prepare(net, job, arrays):
@@ -262,10 +224,17 @@ KINDS = {
 
 
 def main(argv=None):
-    request_path, answer_path = argv if argv is not None else sys.argv[1:]
-    answer_path = os.path.abspath(answer_path)
-    with open(request_path) as file:
-        request = json.load(file)
+    arguments = sys.argv[1:] if argv is None else argv
+    if len(arguments) != 2:
+        print(f"record.py: expected REQUEST.json ANSWER.npz, got {' '.join(arguments) or 'nothing'}", file=sys.stderr)
+        return 2
+    request_path, answer_path = arguments[0], os.path.abspath(arguments[1])
+    try:
+        with open(request_path) as file:
+            request = json.load(file)
+    except (OSError, ValueError) as error:
+        print(f"record.py: {request_path}: expected a request as JSON, got: {error}", file=sys.stderr)
+        return 2
     os.chdir(os.path.dirname(os.path.abspath(request_path)))
     answer = {}
     try:
@@ -280,7 +249,10 @@ def main(argv=None):
         arrays = np.load(request["arrays"], allow_pickle=False) if request.get("arrays") else {}
         for job in request["jobs"]:
             answer.update(KINDS[job["kind"]](caffe, job, arrays))
-    except (RequestError, KeyError, subprocess.CalledProcessError) as error:
+    except KeyError as error:
+        print(f"record.py: expected an array or blob of this name, got none: {error}", file=sys.stderr)
+        return 2
+    except (RequestError, OSError, subprocess.CalledProcessError) as error:
         print(f"record.py: {error}", file=sys.stderr)
         return 2
     temporary = f"{answer_path}.{os.getpid()}.tmp"

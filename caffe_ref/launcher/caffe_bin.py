@@ -65,6 +65,8 @@ def prepared(arguments, folder):
     path, at, places = flag(arguments, "solver")
     if "train" not in words or path is None:
         return arguments
+    if not path:
+        raise ValueError("-solver: expected a file, got none")
     checks.require(path, "solver")
     message = solver.read(path, solver.schema().SolverParameter())
     if cpu and message.solver_mode == message.CPU:
@@ -94,7 +96,7 @@ def run(arguments, folder):
     status = process.wait()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    said = failure.read_text().strip() if failure.exists() else ""
+    said = failure.read_text(encoding="utf-8").strip() if failure.exists() else ""
     if status < 0:
         if -status == signal.SIGKILL:
             said = said or "killed, most often for want of memory: VGG-16 training takes about 12 GB on the CPU"

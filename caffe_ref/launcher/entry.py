@@ -22,7 +22,8 @@ def make_folders():
     for top, names in FOLDERS.items():
         for name in names:
             if os.access(top, os.W_OK):
-                Path(top, name).mkdir(exist_ok=True)
+                with contextlib.suppress(OSError):  # a file of that name, a full disk: what needs the folder says so
+                    Path(top, name).mkdir(exist_ok=True)
 
 
 def unwritable_log(script):
@@ -48,18 +49,26 @@ def supervise(command):
         process = subprocess.Popen(command, env={**os.environ, RUN: folder})
 
         def forward(number, _frame):
+            to = process.pid
+            with contextlib.suppress(OSError, ValueError):  # not there yet, or not yet written
+                to = int(pid.read_text())
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid.read_text()) if pid.exists() else process.pid, number)
+                os.kill(to, number)
 
         for number in FORWARDED:
             signal.signal(number, forward)
         ended = process.wait()
         ended = 128 - ended if ended < 0 else ended
-        return ended or (int(status.read_text()) if status.exists() else 0)
+        with contextlib.suppress(OSError, ValueError):
+            return ended or int(status.read_text())
+        return ended
 
 
 def main(command):
     """Returns the exit status, or becomes the command."""
+    if not command or not command[0]:
+        print("entry: expected a command, got an empty one (an unset variable?)", file=sys.stderr)
+        return 127
     here = Path.cwd() == UPSTREAM
     if here and any(word.startswith(("./src/", "src/")) for word in command) and not Path("src").is_dir():
         print(

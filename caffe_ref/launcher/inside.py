@@ -6,7 +6,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from caffe_ref.launcher import advice, gpus
+from caffe_ref.launcher import advice, gpus, solver
 
 FAILURE = "CAFFE_REF_FAILURE"
 _last_image = None
@@ -31,7 +31,10 @@ def _seed():
     if seed:
         import numpy
 
-        numpy.random.seed(int(seed))
+        try:
+            numpy.random.seed(solver.seed_of(seed))
+        except solver.BadSolver as error:
+            sys.exit(f"python: {error}")
         print(f"CAFFE_SEED: numpy's seed is {seed} (upstream never seeds)", file=sys.stderr, flush=True)
 
 
@@ -40,7 +43,9 @@ def explain(kind, error, trace):
     traceback.print_exception(kind, error, trace)
     said = advice.of_error(error, _last_image) if isinstance(error, Exception) else None
     if os.environ.get(FAILURE):
-        Path(os.environ[FAILURE]).write_text(said or traceback.format_exception_only(kind, error)[-1].strip())
+        text = said or traceback.format_exception_only(kind, error)[-1].strip()
+        # the name of a file in it need not be text
+        Path(os.environ[FAILURE]).write_text(text, encoding="utf-8", errors="backslashreplace")
     elif said:
         print(f"python: {said}", file=sys.stderr, flush=True)
 

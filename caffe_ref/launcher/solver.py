@@ -38,6 +38,16 @@ def _shown(message, field):
     return field.enum_type.values_by_number[value].name if field.enum_type else str(value)
 
 
+MOST_SEED = 2**32 - 1  # numpy's largest, which takes the same number
+
+
+def seed_of(text):
+    """CAFFE_SEED as a number. BadSolver for one that Caffe or numpy would refuse in their own words."""
+    if not (text.isascii() and text.isdigit() and int(text) <= MOST_SEED):
+        raise BadSolver(f"CAFFE_SEED: expected a whole number, 0..{MOST_SEED}, got {text!r}")
+    return int(text)
+
+
 def changed(solver, overrides="", seed="", cpu=False):
     """Apply overrides (protobuf text), a random_seed and CPU mode to a SolverParameter, in place.
 
@@ -45,7 +55,7 @@ def changed(solver, overrides="", seed="", cpu=False):
     """
     parts = [(overrides, "CAFFE_SOLVER")]
     if seed:
-        parts.append((f"random_seed: {seed}", "CAFFE_SEED"))
+        parts.append((f"random_seed: {seed_of(seed)}", "CAFFE_SEED"))
     if cpu:
         parts.append(("solver_mode: CPU", "no GPU"))
     lines = []

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+import request
+
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from caffe_ref.launcher import advice, caffe_bin, checks, entry, gpus
+from caffe_ref.launcher import advice, caffe_bin, checks, entry, gpus, solver
 from caffe_ref.nets import RANKED
 
 UPSTREAM = [
@@ -80,3 +82,41 @@ def test_a_log_that_tee_cannot_write(tmp_path, monkeypatch):
     assert entry.unwritable_log(script) is None
     script.write_text("caffe.bin train 2>&1 | tee -a -i $LOG\n")
     assert entry.unwritable_log(script) is None
+
+
+@pytest.mark.parametrize("command", [[], [""], ["", "x"]])
+def test_an_empty_command(command, capsys):
+    assert entry.main(command) == 127
+    assert capsys.readouterr().err.startswith("entry: expected a command")
+
+
+def test_a_file_where_a_folder_is_to_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "rank_live").write_text("")
+    entry.make_folders()
+    assert (tmp_path / "models" / "ft_live").is_dir()
+
+
+@pytest.mark.parametrize("seed", ["abc", "-5", "1.5", "4294967296", "1 max_iter: 2", "\u0663"])
+def test_a_seed_that_is_none(seed):
+    with pytest.raises(ValueError, match=r"CAFFE_SEED: expected a whole number, 0\.\.4294967295"):
+        solver.seed_of(seed)
+    assert solver.seed_of("4294967295") == 4294967295
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ([], "expected an object"),
+        ({"version": 1}, "list of jobs"),
+        ({"version": 1, "jobs": [3]}, "objects with a name"),
+        ({"version": 1, "jobs": [{"kind": "parse"}]}, "objects with a name"),
+        ({"version": 1, "jobs": [{"name": "a", "kind": "parse"}]}, "expected the fields file"),
+        ({"version": 1, "jobs": [{"name": "a", "kind": "dance"}]}, "kind: expected one of"),
+        ({"version": 1, "device": "tpu", "jobs": []}, "expected cpu or gpu"),
+    ],
+)
+def test_a_request_of_another_form(asked, said):
+    with pytest.raises(request.RequestError, match=said):
+        request.check(asked)
