@@ -24,6 +24,7 @@ import docker
 
 START_TIMEOUT = 60  # seconds for a fresh dockerd to answer
 STOP_TIMEOUT = 30
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 PID_FILE = Path("/var/run/docker.pid")
 
 
@@ -144,6 +145,9 @@ def install_and_start():
     """Install docker.io if it is missing and start dockerd; returns (client, process or None, log path)."""
     if os.geteuid() != 0:
         raise NoEngine(f"no engine answers and this user may not install one; {how_to()}")
+    host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+    if host != DEFAULT_HOST:  # one that is started here would never answer there
+        raise NoEngine(f"no engine answers at DOCKER_HOST={host}; without that variable one is started here")
     if shutil.which("dockerd") is None:
         if not is_debian():
             raise NoEngine(f"no engine answers and this is not Debian or Ubuntu; {how_to()}")

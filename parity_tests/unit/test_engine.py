@@ -42,3 +42,13 @@ def test_without_an_engine_and_without_leave_to_install():
     command.insert(2, "--optional")
     done = subprocess.run(command, env=NO_ENGINE, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == "ran\n"
+
+
+def test_no_engine_is_started_where_it_would_not_answer(monkeypatch):
+    """DOCKER_HOST names another place than a dockerd of ours would listen at."""
+    monkeypatch.setenv("DOCKER_HOST", NO_ENGINE["DOCKER_HOST"])
+    monkeypatch.setattr(engine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(engine.subprocess, "Popen", lambda *_, **__: pytest.fail("started one"))
+    monkeypatch.setattr(engine, "apt_install", lambda *_: pytest.fail("installed one"))
+    with pytest.raises(engine.NoEngine, match="no engine answers at DOCKER_HOST=unix:///nonexistent"):
+        engine.install_and_start()
