@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import rankiqa
+from rankiqa.cli import main
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
 from rankiqa.training.parameter_groups import parameter_groups
 from rankiqa.training.presets import PRESETS
+from rankiqa.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAM = ["live-rank", "tid2013-rank", "live-ft", "tid2013-ft"]
@@ -94,3 +97,38 @@ def test_frozen():
         PRESETS["live-rank"].margin = 1.0
     with pytest.raises(ValueError, match=r"expected settings of this preset \(.*\), got lr"):
         PRESETS["live-rank"].but(lr=1)
+
+
+@pytest.mark.parametrize("change", [
+    {"name": 1}, {"name": ""}, {"name": "a/b"}, {"name": ".hidden"}, {"dataset": 5}, {"dataset": "x"},
+    {"source": None}, {"ten_times": [1]}, {"margin": 1e308}, {"margin": math.nan}, {"groups": True},
+    {"groups": 10**5000}, {"margin": -(10**5000)}, {"images": "2"}, {"base_lr": math.inf}, {"clip_gradients": -1},
+    {"snapshot": None}, {"momentum": 1.5},
+])  # fmt: skip
+def test_every_field_is_checked(change):
+    """By the class, and so by --set: one line that names the field."""
+    (name,) = change
+    with pytest.raises(ValueError, match=rf"^[\w -]+: {name}: expected [^\n]+, got [^\n]{{1,60}}$"):
+        PRESETS["live-rank"].but(**change)
+
+
+def test_set_refuses_with_one_line(capsys, tmp_path):
+    for value in ("dataset=5", 'dataset="x"', "name=1", 'name="a/b"', "source=1", "max_iter=true", "images=1e999"):
+        line = ["train", "live-rank", "--train", "none", "--out", str(tmp_path / "out"), "--set", value]
+        assert main(line) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and f"{value.split('=')[0]}: expected" in error
+
+
+def test_options_that_take_a_number_say_so(capsys):
+    for value in ("nan", "true", "null", "x", "[1]"):
+        with pytest.raises(SystemExit) as stop:
+            main(["train", "live-rank", "--train", "none", "--out", "out", "--lr", value])
+        assert stop.value.code == 2
+        assert capsys.readouterr().err.endswith(f"argument --lr: expected a number, got {value!r}\n")
+
+
+def test_recipes_switches_are_checked():
+    for name in ("freeze_batch_norm", "compile", "channels_last"):
+        with pytest.raises(ValueError, match=f"{name}: expected true or false, got 'yes'"):
+            Recipe(**{name: "yes"})

@@ -175,9 +175,15 @@ def _setting(text: str) -> tuple[str, object]:
         raise argparse.ArgumentTypeError(f"expected NAME=NUMBER, got {text!r}") from None
 
 
-def _number(text: str) -> object:
-    """A number as JSON writes it; its range is the preset's to check."""
-    return _setting(f"={text}")[1]
+def _number(text: str) -> float:
+    """A number as JSON writes it; the preset checks its range."""
+    try:
+        value = parse_json(text)
+    except ValueError:
+        value = None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+    return value
 
 
 def _scales(text: str) -> tuple[float, float]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar, Union
 
 RANK, FINE_TUNE = "rank", "ft"
 OUTPUT, ALL = "output", "all"  # which layers learn ten times faster
+DATASETS = ("live", "tid2013")
 
-
-MOST = 1e300  # of any setting: what is above is no number to train with, and may not fit into one
+MOST = 1e300  # of any setting: a larger number cannot be trained with, and may not fit into a float
 
 
 def _number(
@@ -25,23 +26,40 @@ def _number(
 
 
 def check_fields(settings: Any, where: str) -> None:
-    """Raise ValueError for the first field that is not a number of its kind and range."""
-    for one in fields(settings):
-        if "low" not in one.metadata:
+    """Raise ValueError for the first numeric field whose value has another type or is out of range."""
+    for setting in fields(settings):
+        if "low" not in setting.metadata:
             continue
-        value, rule = getattr(settings, one.name), one.metadata
+        value, rule = getattr(settings, setting.name), setting.metadata
         if value is None and rule["none"]:
             continue
-        kinds: tuple[type, ...] = (int,) if rule["whole"] else (int, float)
-        fits = isinstance(value, kinds) and not isinstance(value, bool) and abs(value) <= MOST
-        if fits:
-            fits = (value > rule["low"] if rule["exclusive"] else value >= rule["low"]) and value <= rule["high"]
-        if not fits:
-            kind = "a whole number" if rule["whole"] else "a number"
-            least = f"above {rule['low']:g}" if rule["exclusive"] else f"{rule['low']:g} or more"
-            if math.isfinite(rule["high"]):
-                least += f" and at most {rule['high']:g}"
-            raise ValueError(f"{where}: {one.name}: expected {kind}, {least}, got {value!r}")
+        types: tuple[type, ...] = (int,) if rule["whole"] else (int, float)
+        is_number = isinstance(value, types) and not isinstance(value, bool)
+        most = min(rule["high"], MOST)
+        if is_number and (rule["low"] < value <= most if rule["exclusive"] else rule["low"] <= value <= most):
+            continue
+        expected = "a whole number, " if rule["whole"] else "a number, "
+        expected += f"above {rule['low']:g}" if rule["exclusive"] else f"{rule['low']:g} or more"
+        too_large = is_number and value > most
+        if too_large or most < MOST:
+            expected += f" and at most {most:g}"
+        got = "one of 301 digits or more" if isinstance(value, int) and abs(value) > MOST else repr(value)
+        raise ValueError(f"{where}: {setting.name}: expected {expected}, got {got}")
+
+
+def _check_texts(preset: Preset) -> None:
+    """Raise ValueError for a name, data set, source or solver that a preset cannot have."""
+    # The name begins the snapshots' file names.
+    if not isinstance(preset.name, str) or not re.fullmatch(r"\w[\w.-]*", preset.name):
+        raise ValueError(f"preset: name: expected letters, digits, '.', '_' and '-', got {preset.name!r}")
+    if preset.dataset not in DATASETS:
+        raise ValueError(f"{preset.name}: dataset: expected {' or '.join(DATASETS)}, got {preset.dataset!r}")
+    if not isinstance(preset.source, str):
+        raise ValueError(f"{preset.name}: source: expected text, got {preset.source!r}")
+    if not isinstance(preset.solver, SolverSettings):
+        raise ValueError(f"{preset.name}: solver: expected SolverSettings, got {type(preset.solver).__name__}")
+    if preset.ten_times not in (OUTPUT, ALL):
+        raise ValueError(f"{preset.name}: ten_times: expected {OUTPUT} or {ALL}, got {preset.ten_times!r}")
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,7 @@ class SolverSettings:
     gamma: float = field(**_number(0, whole=False))
     stepsize: int = field(**_number(1))
     max_iter: int = field(**_number(0))
-    momentum: float = field(default=0.9, **_number(0, whole=False))
+    momentum: float = field(default=0.9, **_number(0, 1, whole=False))
     weight_decay: float = field(default=5e-4, **_number(0, whole=False))
     clip_gradients: float | None = field(default=None, **_number(0, whole=False, none=True))
     iter_size: int = field(default=1, **_number(1))
@@ -120,8 +138,8 @@ class RankPreset:
     ten_times: str = OUTPUT
 
     def __post_init__(self) -> None:
+        _check_texts(self)
         check_fields(self, self.name)
-        _check_ten_times(self)
 
     @property
     def task(self) -> str:
@@ -169,8 +187,8 @@ class FineTunePreset:
     ten_times: str = ALL
 
     def __post_init__(self) -> None:
+        _check_texts(self)
         check_fields(self, self.name)
-        _check_ten_times(self)
         if not isinstance(self.sort_by_label, bool):
             raise ValueError(f"{self.name}: sort_by_label: expected true or false, got {self.sort_by_label!r}")
 
@@ -196,11 +214,6 @@ class FineTunePreset:
 
 Preset = Union[RankPreset, FineTunePreset]
 AnyPreset = TypeVar("AnyPreset", RankPreset, FineTunePreset)
-
-
-def _check_ten_times(preset: Preset) -> None:
-    if preset.ten_times not in (OUTPUT, ALL):
-        raise ValueError(f"{preset.name}: ten_times: expected {OUTPUT} or {ALL}, got {preset.ten_times!r}")
 
 
 def _changed(preset: AnyPreset, changes: dict[str, Any]) -> AnyPreset:
