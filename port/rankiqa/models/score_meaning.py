@@ -6,6 +6,7 @@ A weights file carries it in its metadata (keys below); a file that lacks it loa
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,12 +81,17 @@ def from_metadata(metadata: Mapping[str, str]) -> ScoreMeaning:
     if lower not in (None, "true", "false"):
         raise ValueError(f"lower_is_better: expected true or false, got {lower!r}")
     score_range = _pair(metadata, "score_range", "[lowest, highest]")
+    if score_range and score_range[0] >= score_range[1]:
+        raise ValueError(f"score_range: expected [lowest, highest], got {metadata['score_range']!r}")
     landmarks = _pair(metadata, "landmarks", "[pristine, worst]")
     task = metadata.get("task")
     if task not in (None, RANKED, FINE_TUNED):
         raise ValueError(f"task: expected {RANKED} or {FINE_TUNED}, got {task!r}")
+    dataset = metadata.get("dataset")
+    if dataset is not None and not (dataset and dataset.isprintable()):  # it is printed on one line
+        raise ValueError(f"dataset: expected a name, got {dataset!r}")
     return ScoreMeaning(
-        metadata.get("dataset"), task, None if lower is None else lower == "true", score_range, landmarks,
+        dataset, task, None if lower is None else lower == "true", score_range, landmarks,
         metadata.get("about"),
     )  # fmt: skip
 
@@ -96,6 +102,9 @@ def _pair(metadata: Mapping[str, str], key: str, form: str) -> tuple[float, floa
         return None
     try:
         first, second = parse_json(text)
-        return float(first), float(second)
-    except (ValueError, TypeError):
-        raise ValueError(f"{key}: expected {form}, got {text!r}") from None
+        pair = float(first), float(second)
+    except (ValueError, TypeError, OverflowError):
+        pair = None
+    if pair is None or not all(map(math.isfinite, pair)):
+        raise ValueError(f"{key}: expected {form}, two finite numbers, got {text!r}")
+    return pair

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rankiqa.data.extras import MissingExtra
 from rankiqa.data.images import ImageError
 from rankiqa.data.photographs import check_size, read_photograph
 from rankiqa.distortions import DATASETS
@@ -190,6 +191,8 @@ def _file(job: DistortionJob, image: np.ndarray, name: str, distortion: str | No
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, MissingExtra):  # its message is for the user as it is
+        return str(error)
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

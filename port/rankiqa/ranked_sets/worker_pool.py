@@ -28,7 +28,6 @@ WORKER_ENVIRONMENT: dict[str, str] = dict.fromkeys(
 )  # fmt: skip
 JOBS_PER_WORKER = 3  # that wait or run: memory stays the same for any number of jobs
 POLL_SECONDS = 0.2  # between two looks at the progress
-EXIT_SECONDS = 5.0
 # A worker's part of the shared array
 PID, JOB, DONE, PEAK_KB, FIELDS = 0, 1, 2, 3, 4
 
