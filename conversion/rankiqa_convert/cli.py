@@ -5,7 +5,7 @@
     rankiqa convert VGG_ILSVRC_16_layers.caffemodel --for live-rank --out W.safetensors
         weights to start a training with
     rankiqa convert W.safetensors --to caffemodel --like live-ft --out M.caffemodel
-        the way back
+        from the port to Caffe
     rankiqa convert P.solverstate --out S.safetensors
         a training of Caffe's, to go on with in the port
     rankiqa convert S.safetensors --to solverstate --like live-rank --out P.solverstate
@@ -46,7 +46,7 @@ def _convert_options(argv: list[str], prog: str) -> argparse.Namespace:
                         "the same: for Caffe's .h5, which has no layer list, and for any other file")  # fmt: skip
     parser.add_argument("--trained-on", metavar="NET", help="live-rank, tid2013-rank, live-ft or tid2013-ft: what the "
                         "score means, where the file does not tell (rank nets of both sets look alike)")  # fmt: skip
-    parser.add_argument("--to", choices=("caffemodel", "solverstate"), help="the way back")
+    parser.add_argument("--to", choices=("caffemodel", "solverstate"), help="convert from the port to Caffe")
     parser.add_argument("--like", metavar="NET", help="live-rank, tid2013-rank, live-ft, tid2013-ft, or a model file")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
     options = parser.parse_args(argv)

@@ -80,7 +80,7 @@ class LogisticFit:
 
     @property
     def name(self) -> str:
-        """Which function it is."""
+        """The name of the logistic function."""
         return NAMES[len(self.parameters)]
 
     def __call__(self, scores: ArrayLike) -> np.ndarray:

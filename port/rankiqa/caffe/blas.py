@@ -47,12 +47,12 @@ class CaffeBlas:
     """An OpenBLAS that multiplies as Caffe's does.
 
     Args:
-        threads: As many as Caffe had; None: one for each core of this process, as Caffe takes them. How the work is
+        threads: The number that Caffe used; None: one for each core of this process, as Caffe does. How the work is
             divided decides on last bits, so Caffe itself ends at other weights on another number of cores.
         path: A shared library, OpenBLAS with Haswell's kernels; None: the one in OpenCV's wheel.
 
     Raises:
-        ValueError: Where there is none, where the processor lacks AVX2, or where its products are not Caffe's.
+        ValueError: If no library is found, the processor lacks AVX2, or its products differ from Caffe's.
     """
 
     def __init__(self, threads: int | None = None, path: str | os.PathLike | None = None):
@@ -97,7 +97,7 @@ class CaffeBlas:
                 layer.as_torch = True  # in the order in which these trainings have always rounded
 
     def limit(self, optimizer: CaffeSGD, model: nn.Module) -> None:
-        """Have clip_gradients of an optimizer of all of a module's parameters compare Caffe's norm of the gradients."""
+        """Make clip_gradients of an optimizer use Caffe's norm; the optimizer has all parameters of the module."""
         parameters = list(model.parameters())  # in the order of the layers, as Caffe's
         optimizer.norm = lambda: self.norm(p.grad for p in parameters if p.grad is not None)
 

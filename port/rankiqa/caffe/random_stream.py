@@ -130,8 +130,10 @@ class CaffeRandom:
         return np.full(tuple(shape), value, np.float32)
 
     def dropout_mask(self, shape: Sequence[int], ratio: float) -> np.ndarray:
-        """What a dropout layer keeps in TRAIN: bool, True with probability 1 - ratio. Raises ValueError for a ratio
-        outside 0..1."""
+        """The values that a dropout layer keeps in TRAIN: bool, True with probability 1 - ratio.
+
+        Raises ValueError for a ratio outside 0..1.
+        """
         if not 0 <= ratio <= 1:
             raise ValueError(f"dropout ratio: expected 0..1, got {ratio}")
         # CAFFE: the ratio is a float, 1. - ratio and the comparison are double (dropout_layer.cpp, boost's bernoulli)

@@ -178,7 +178,7 @@ class CaffeSGD(Optimizer):
         return self.schedule.rate(group["lr"], group["iteration"], step)
 
     def history(self, parameter: Tensor) -> Tensor:
-        """The momentum buffer h of a parameter; made, as zeros, where there is none yet."""
+        """The momentum buffer h of a parameter; it is created, filled with zeros, at the first call."""
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)

@@ -26,7 +26,7 @@ def add(commands) -> None:
         description="Distort photographs as the original's MATLAB code does (live, tid2013), or as cameras and the web "
         "do (wild): OUT/TYPE/TYPE<level>/NAME.bmp (.jpg, .jp2) and OUT/pristine_images/NAME.bmp. The same command "
         "resumes a run that was stopped or killed; valid files are skipped. Exit status: 0 all made, 1 something was "
-        "refused or the run failed on the way, 2 nothing was begun (options, folders), 130 stopped.",
+        "refused or the run failed on the way, 2 nothing was started (wrong options, folders), 130 stopped.",
     )
     parser.set_defaults(run=run)
     parser.add_argument(

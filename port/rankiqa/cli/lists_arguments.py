@@ -58,7 +58,7 @@ def _add_common(parser: argparse.ArgumentParser, name: str, splits: tuple[str, .
             "folder", metavar="DIR", nargs="?", help="where the paths begin (default: the table's folder)"
         )
     else:
-        parser.add_argument("folder", metavar="DIR", help="where the images are")
+        parser.add_argument("folder", metavar="DIR", help="the folder of the data set")
     parser.add_argument("--out", required=True, metavar="OUT", help="where the lists go")
     parser.add_argument("--name", default=_FILES.get(name, name), help="of the lists (default %(default)s)")
     choices = "; ".join(f"{split}: {_SPLITS[split]}" for split in splits)
@@ -68,14 +68,17 @@ def _add_common(parser: argparse.ArgumentParser, name: str, splits: tuple[str, .
     )  # fmt: skip
     parser.add_argument("--seed", type=SEED, default=0, help="of numpy's RandomState (default 0)")
     parser.add_argument(
-        "--train-references", type=int_in_range(1), metavar="N", help="how many train, of the rest test"
+        "--train-references",
+        type=int_in_range(1),
+        metavar="N",
+        help="number of reference images in the training list; the others go into the test list",
     )
     parser.add_argument("--prefix", metavar="TEXT", help="text before each path instead of DIR ('' for nothing)")
     parser.add_argument(
         "--decimals", type=int_in_range(0, 12), help="of a label (default upstream's 2, for other sets 4)"
     )
-    parser.add_argument("--allow-partial", action="store_true", help="a part of the data set will do")
-    parser.add_argument("--json", action="store_true", help="print what OUT/NAME_lists.json holds")
+    parser.add_argument("--allow-partial", action="store_true", help="accept an incomplete data set")
+    parser.add_argument("--json", action="store_true", help="print the content of OUT/NAME_lists.json")
 
 
 def _add_ranked(parser: argparse.ArgumentParser, name: str) -> None:

@@ -25,7 +25,7 @@ def add(commands) -> None:
         help="choose the pristine images that ranked sets are made from",
         description="Write OUT/NAME.bmp and OUT.json, which says what was chosen and how. The same command resumes a "
         "run that was stopped or killed. Exit status: 0 all written, 1 something was refused or missing or the run "
-        "failed on the way, 2 nothing was begun (options, folders, labels), 130 stopped.",
+        "failed during the run, 2 nothing was started (wrong options, folders, labels), 130 stopped.",
     )
     collections = command.add_subparsers(dest="collection", required=True, metavar="SET")
     texts = {

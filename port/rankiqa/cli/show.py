@@ -16,7 +16,9 @@ MIN_SIDE = 32  # a block of BW
 
 def add(commands) -> None:
     """Add the command to an argument parser's commands."""
-    show = commands.add_parser("show", help="pages to look at", description="Pages to look at.")
+    show = commands.add_parser(
+        "show", help="write pages that show what the library does", description="Write a page to look at."
+    )
     pages = show.add_subparsers(dest="page", required=True)
     parser = pages.add_parser(
         "distortions",

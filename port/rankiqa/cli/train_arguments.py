@@ -20,11 +20,11 @@ LAST, LATEST = "", "latest"  # of --resume: the last snapshot, which must exist;
 DEFAULT_ARCH = "vgg16"
 LIBRARIES = ("timm", "torchvision")
 DESCRIPTION = (
-    "Train as the original does; the same seed gives the same training in Caffe. What stands under `new experiments` "
-    "departs from that. Writes OUT/log.txt, OUT/settings.json and OUT/PRESET_iter_N.safetensors. After SIGINT, SIGTERM "
+    "Train as the original does; the same seed gives the same training in Caffe. The options under `new experiments` "
+    "depart from that. Writes OUT/log.txt, OUT/settings.json and OUT/PRESET_iter_N.safetensors. After SIGINT, SIGTERM "
     "or SIGHUP, or an image that cannot be read, a snapshot is written and the training ends; --resume continues it, "
-    "bit for bit. Exit status: 0 trained, 1 stopped or failed on the way, 2 nothing was begun (options, lists, images, "
-    "weights)."
+    "bit for bit. Exit status: 0 trained, 1 stopped or failed during the training, 2 not started (wrong options, "
+    "lists, images or weights)."
 )
 
 
@@ -40,14 +40,14 @@ def _add(commands, run: Callable[[argparse.Namespace], int], name: str, words: s
     one.set_defaults(run=run)
     one.add_argument("preset", choices=sorted(presets), help="the settings of the original, or the paper's")
     _add_data(one)
-    one.add_argument("--out", required=True, metavar="DIR", type=Path)
+    one.add_argument("--out", required=True, metavar="DIR", type=Path, help="the folder of log, settings, snapshots")
     one.add_argument(
         "--seed", type=arguments.SEED, default=0, help="Caffe's random_seed, and the data layers' (default 0)"
     )
     one.add_argument(
         "--resume", nargs="?", const=LAST, metavar="S",
-        help="go on from a snapshot; without S: the last whole one in OUT; latest: the same, or begin where there is "
-        "none",
+        help="continue from a snapshot; without S: the last complete one in OUT; latest: the same, or a new training "
+        "if OUT has none",
     )  # fmt: skip
     one.add_argument("--set", action="append", type=_setting, default=[], metavar="NAME=NUMBER",
                      help="change a setting: max_iter=300")  # fmt: skip
@@ -81,7 +81,7 @@ def _add_data(one: argparse.ArgumentParser) -> None:
         help="processes that read images (any number: the same batches)",
     )
     group.add_argument(
-        "--no-check", action="store_true", help="do not look at every listed image before the first iteration"
+        "--no-check", action="store_true", help="do not check every listed image before the first iteration"
     )
     group.add_argument(
         "--cache-mb",
@@ -93,8 +93,8 @@ def _add_data(one: argparse.ArgumentParser) -> None:
 
 def _add_distorting(one: argparse.ArgumentParser) -> None:
     group = one.add_argument_group(
-        "ranked minibatches made on the way", "In place of --train; no ranked set is needed. --set groups=, images=, "
-        "levels=: types, photographs of each level, and levels (pristine included) of a minibatch."
+        "ranked minibatches from pristine photographs", "In place of --train; no ranked set is needed. --set groups=, "
+        "images=, levels=: types, photographs of each level, and levels (pristine included) of a minibatch."
     )  # fmt: skip
     group.add_argument("--distort", choices=arguments.Lazy("rankiqa.distortions", "DATASETS"), metavar="SET",
                        help="whose types and levels: %(choices)s")  # fmt: skip
@@ -120,7 +120,7 @@ def _add_networks(one: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--init", "--weights", dest="init", metavar="W",
-        help="what it starts from: a .safetensors whose layers are copied by name, a .caffemodel, a state dict (.pth, "
+        help="initial weights: a .safetensors whose layers are copied by name, a .caffemodel, a state dict (.pth, "
         ".safetensors) of the same network, or torchvision or timm: that library's for ImageNet (of vgg16 "
         "torchvision's, changed to take BGR 0..255)",
     )  # fmt: skip

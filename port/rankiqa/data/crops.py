@@ -27,7 +27,7 @@ def crop_offsets(
         last_offset: Draw the last offset too, which the original never does, and take images of the crop's own size.
 
     Raises:
-        ImageError: Unless both sides are larger than the crop (last_offset: at least as large).
+        ImageError: If a side is not larger than the crop (with last_offset: if it is smaller).
 
     Source: upstream src/data_layer, src/eval: numpy.random.randint(H - crop).
     """

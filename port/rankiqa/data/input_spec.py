@@ -16,7 +16,7 @@ class InputSpec:
         crop: Side of the square crop in pixels.
         channel_order: "BGR" (Caffe's networks) or "RGB".
         value_range: What 255 becomes before mean and deviation: 255.0 leaves pixel values as they are.
-        mean: Taken off each channel, in `channel_order` and in units of `value_range`.
+        mean: Subtracted from each channel, in `channel_order` and in units of `value_range`.
         std: Divides each channel afterwards.
 
     Raises:
