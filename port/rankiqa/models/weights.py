@@ -51,6 +51,9 @@ def load(path: str | os.PathLike | None = None) -> Scorer:
     metadata, state = read(path)
     model = _described(metadata, path)
     check(state, model.state_dict(), path)
+    for key, value in describe(model).items():
+        if key in ("head", "colour_order", "crop") and metadata.get(key, value) != value:
+            raise ValueError(f"{path}: {key}: expected {value}, which is what {model.arch} has, got {metadata[key]}")
     model.load_state_dict(state, assign=True)
     return model.requires_grad_().eval()
 
@@ -115,9 +118,6 @@ def _described(metadata: dict[str, str], path: Path) -> Scorer:
             model = build(arch)
             if not isinstance(model, Scorer):
                 raise ValueError(f"arch {arch}: expected a rankiqa.models.scorer.Scorer, got {type(model).__name__}")
-        for key, value in describe(model).items():
-            if key in ("head", "colour_order", "crop") and metadata.get(key, value) != value:
-                raise ValueError(f"{key}: expected {value}, which is what {arch} has, got {metadata[key]}")
         model.meaning, model.sampling = from_metadata(metadata), sampling_of(metadata)
         return model
     except ValueError as error:
