@@ -216,6 +216,16 @@ def read_upstream(place):
     return {**facts["nets"], **facts["solvers"]}
 
 
+def _fields(text):
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise argparse.ArgumentTypeError(f"expected a JSON object, got {text!r}")
+    return fields
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -227,17 +237,23 @@ def main(argv=None):
         if command == "net":
             command_parser.add_argument("kind", choices=("train", "deploy"))
             command_parser.add_argument("--layers", choices=("ours", "upstream"), default="ours")
-            command_parser.add_argument("--data", type=json.loads, help="JSON: parameters of our data layer to change")
+            command_parser.add_argument("--data", type=_fields, help="JSON: parameters of our data layer to change")
         else:
             command_parser.add_argument(
-                "--set", type=json.loads, default={}, help='JSON: fields to change, {"max_iter": 100}'
+                "--set", type=_fields, default={}, help='JSON: fields to change, {"max_iter": 100}'
             )
     digests = commands.add_parser("digests", help="print the digest of each of upstream's files, as made here")
     digests.add_argument("--of", metavar="PATH", help="of a checkout of the original (or its messages as JSON) instead")
     options = parser.parse_args(argv)
     if options.command == "digests":
         made = {path: prototxt.parse(prototxt.to_text(message)) for path, message in upstream_files().items()}
-        for path, message in sorted((read_upstream(options.of) if options.of else made).items()):
+        try:
+            messages = read_upstream(options.of) if options.of else made
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            parser.error(
+                f"--of {options.of}: expected a checkout of the original, or its messages as JSON, got: {error}"
+            )
+        for path, message in sorted(messages.items()):
             print(prototxt.digest(message), path)
     elif options.command == "net":
         names = options.arch, options.task, options.dataset, options.kind

@@ -183,6 +183,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, subprocess.CalledProcessError, json.JSONDecodeError) as error:
         print(f"card: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("card: stopped", file=sys.stderr)
+        return 130
     print(card)
     return 0
 

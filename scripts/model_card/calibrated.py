@@ -101,6 +101,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError, csv.Error) as error:
         print(f"card_calibrated: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("card_calibrated: stopped", file=sys.stderr)
+        return 130
     print(options.out / "calibrated.csv")
     return 0
 

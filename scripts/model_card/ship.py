@@ -43,6 +43,11 @@ def own_network(trained: Scorer) -> Scorer:
     return model
 
 
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Write the model, its log and settings; returns the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/ship_model", description=__doc__)
@@ -75,6 +80,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"ship_model: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("ship_model: stopped", file=sys.stderr)
+        return 130
     size = options.out.stat().st_size
     if size > LARGEST:
         print(f"ship_model: {options.out}: expected {LARGEST} bytes at most, got {size}", file=sys.stderr)
@@ -82,13 +90,13 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("log.txt", "settings.json"):
         if (options.snapshot.parent / name).is_file():
             said = (options.snapshot.parent / name).read_text(encoding="utf-8")
-            (options.out.parent / f"training_{name}").write_text(without_folders(said), encoding="utf-8")
+            _write(options.out.parent / f"training_{name}", without_folders(said))
     digests = {
         "file_sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
         "weights_sha256": weights.digest(model),
         "bytes": size,
     }
-    (options.out.parent / "digest.json").write_text(json.dumps(digests, indent=1) + "\n")
+    _write(options.out.parent / "digest.json", json.dumps(digests, indent=1) + "\n")
     print(f"{options.out}: {size} bytes; {model.meaning}")
     return 0
 

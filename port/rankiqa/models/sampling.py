@@ -14,6 +14,7 @@ from typing import Any
 from rankiqa.data.json_text import parse_json
 
 CROPS = 30  # upstream's Num_Patch
+MOST_CROPS = 100_000
 KEYS = ("crops", "reductions", "least_side", "longest_side")
 
 
@@ -41,18 +42,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         sides = [side for side in (self.least_side, self.longest_side) if side is not None]
-        whole = all(type(number) is int and number >= 1 for number in (self.crops, *sides))
+        whole = all(type(number) is int and number >= 1 for number in (self.crops, *sides)) and self.crops <= MOST_CROPS
         sizes = all(type(by) in (int, float) and 1 <= by < math.inf for by in self.reductions)
         if not (self.reductions and whole and sizes):
             raise ValueError(
-                "sampling: expected whole numbers (reductions: numbers, at least one), 1 or more, got "
+                f"sampling: expected whole numbers, 1 or more (crops: {MOST_CROPS} at most; reductions: numbers), got "
                 f"{', '.join(f'{key} {getattr(self, key)}' for key in KEYS)}"
             )
-
-    @property
-    def is_original(self) -> bool:
-        """Whether crops come from the image itself alone, and small images are refused."""
-        return self.reductions == (1,) and self.least_side is None and self.longest_side is None
 
     def metadata(self) -> dict[str, str]:
         """The entries of a weights file's metadata that differ from the original's."""
@@ -72,7 +68,10 @@ def sampling_of(metadata: Mapping[str, str]) -> Sampling:
     """What a weights file's metadata states. Raises ValueError for a value of another form."""
     values = {}
     for key in filter(metadata.__contains__, KEYS):
-        value = parse_json(metadata[key])
+        try:
+            value = parse_json(metadata[key])
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
         values[key] = tuple(value) if isinstance(value, list) else value
     try:
         return Sampling(**values)

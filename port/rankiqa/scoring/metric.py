@@ -140,7 +140,7 @@ def check_images(images: Tensor, device: torch.device) -> None:
         raise ValueError(f"images: expected them on the metric's device, {device}, got {images.device}")
     if images.numel() == 0:
         raise ValueError(f"images: expected pixels, got {tuple(images.shape)}")
-    low, high = (float(value) for value in torch.aminmax(images.detach()))
+    low, high = torch.stack(torch.aminmax(images.detach())).tolist()  # one wait for a GPU, not two
     if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # nan fails as well
         hint = ": divide by 255" if high > 2 and low >= 0 else ""
         raise ValueError(f"images: expected values in 0..1, got {low:g}..{high:g}{hint}")
