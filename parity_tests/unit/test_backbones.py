@@ -6,9 +6,12 @@ import torch
 from safetensors.torch import save_file
 
 import rankiqa
-from rankiqa.models.backbones import build_backbone
+from rankiqa.models.backbones import build_backbone, copy_state
 from rankiqa.models.imagenet_vgg import copy_torchvision, folded_first_convolution
 from rankiqa.models.score_meaning import ScoreMeaning
+from rankiqa.models.state_files import read_state
+from rankiqa.training.initial_weights import arch_of, initialise
+from rankiqa.training.parameter_groups import parameter_groups
 
 timm = pytest.importorskip("timm")
 models = pytest.importorskip("torchvision").models
@@ -62,6 +65,168 @@ def test_scores(photograph):
 def test_unknown_names(arch, message):
     with pytest.raises(ValueError, match=message):
         rankiqa.build(arch)
+
+
+@pytest.mark.parametrize(
+    ("arch", "message"),
+    [
+        ("timm:efficientnet_lit0", "efficientnet_lite0"),
+        ("torchvision:resnet81", "resnet18"),
+        ("timm:hf_hub:timm/resnet18.a1_in1k", "expected a network of timm, got 'hf_hub:"),
+        ("timm:resnet18.no_such_tag", "no_such_tag"),
+        ("timm:mobilenetv5_300m_enc", "expected a network for classification, got MobileNetV5Encoder"),
+    ],
+)
+def test_names_that_are_nearly_right(arch, message):
+    """The error names what comes near, or what is wrong with it."""
+    with torch.device("meta"), pytest.raises(ValueError, match=message):
+        build_backbone(arch)
+
+
+# Classifiers of each form that timm has: a convolution, several branches, a layer inside a module of its own
+HEADS = {
+    "dla46_c": ["net.fc"],
+    "resnetv2_18": ["net.head.fc"],
+    "levit_128s": ["net.head.linear", "net.head_dist.linear"],
+    "crossvit_9_240": ["net.head.0", "net.head.1"],
+    "repvit_m0_9": ["net.head.head.l", "net.head.head_dist.l"],
+    "caformer_s18": ["net.head.fc.fc2"],
+    "deit_tiny_distilled_patch16_224": ["net.head", "net.head_dist"],
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_form_of_classifier(name):
+    """One output in train and eval mode, and every output layer known by name."""
+    with torch.device("meta"):
+        model = build_backbone(f"timm:{name}")
+        crops = torch.zeros(2, 3, model.crop, model.crop)
+    assert list(model.outputs) == list(model.fc) == HEADS[name] and model.head == HEADS[name][-1]
+    assert model.train()(crops).shape == model.eval()(crops).shape == (2, 1)
+
+
+def test_output_layers_of_several_branches_learn_alike():
+    with torch.device("meta"):
+        model = build_backbone("timm:levit_128s")
+    groups = parameter_groups(model, "output")
+    faster = {id(parameter) for group in groups if group["lr_mult"] >= 10 for parameter in group["params"]}
+    assert faster == {
+        id(model.get_parameter(f"{name}.{part}")) for name in model.outputs for part in ("weight", "bias")
+    }
+
+
+def test_a_branch_of_another_number_of_outputs_starts_anew(tmp_path):
+    with torch.device("meta"):
+        model = build_backbone("timm:levit_128s")
+    model = model.to_empty(device="cpu")
+    state = {key: torch.full_like(value, 0.5) for key, value in model.net.state_dict().items()}
+    state |= {f"head_dist.linear.{part}": torch.zeros(1000, *([384] if part == "weight" else []))
+              for part in ("weight", "bias")}  # fmt: skip
+    assert copy_state(model, state, "W") == ["without net.head_dist.linear, which starts anew"]
+    assert model.net.head.linear.weight.eq(0.5).all()
+
+
+def test_torchvisions_size_of_a_transformer_is_that_of_its_crops():
+    with torch.device("meta"):
+        model = build_backbone("torchvision:vit_h_14")
+        assert model.crop == 518 and model.eval()(torch.zeros(1, 3, 518, 518)).shape == (1, 1)
+
+
+def test_weights_with_auxiliary_outputs():
+    """Inception's weights for ImageNet have outputs that the network here lacks, and expect a changed input."""
+    with torch.device("meta"):
+        source = models.inception_v3(weights=None, init_weights=False).state_dict()
+        model = build_backbone("torchvision:inception_v3")
+    assert model.net.transform_input and any(key.startswith("AuxLogits") for key in source)
+    model = model.to_empty(device="cpu")
+    state = {key: torch.full_like(value, 0.25, device="cpu") for key, value in source.items()}
+    assert copy_state(model, state, "W") == ["without net.fc, which starts anew"]
+
+
+def test_squeezenets_output_is_not_cut_off_at_0():
+    """torchvision's ends in a ReLU: a score below 0 would have no gradient."""
+    torch.manual_seed(0)
+    model = rankiqa.build("torchvision:squeezenet1_1").eval()
+    torch.nn.init.constant_(model.net.classifier[1].bias, -100.0)
+    assert (model(torch.rand(1, 3, 224, 224)) < -50).all()
+
+
+# What checkpoints look like
+
+
+class _Code:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (open, (str(self.mark), "w"))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return timm.create_model("test_resnet").state_dict()
+
+
+@pytest.mark.parametrize("wrapped", [
+    lambda state: {f"module.{key}": value for key, value in state.items()},
+    lambda state: {"state_dict": {f"module._orig_mod.{key}": value for key, value in state.items()}, "epoch": 3},
+    lambda state: {"model": state, "optimizer": {"state": {}, "param_groups": []}},
+    lambda state: {key: value.double() if value.is_floating_point() else value for key, value in state.items()},
+    lambda state: {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")},
+])  # fmt: skip
+def test_wrapped_state_dicts(plain, tmp_path, wrapped):
+    """A wrapper's prefix, a checkpoint's entry, another precision, a file from before batch norm counted."""
+    torch.save(wrapped(plain), tmp_path / "w.pth")
+    model = build_backbone("timm:test_resnet")
+    assert copy_state(model, read_state(tmp_path / "w.pth"), "W") == ["without net.fc, which starts anew"]
+    assert all(torch.equal(model.net.state_dict()[key], value) for key, value in plain.items()
+               if key.endswith("weight") and not key.startswith("fc."))  # fmt: skip
+
+
+def test_state_dicts_that_are_refused(plain, tmp_path):
+    """In one line, without running what a file says."""
+    first = next(iter(plain))
+    contents = {
+        "code": ({"state_dict": plain, "more": _Code(tmp_path / "mark")}, "can run code"),
+        "module": (timm.create_model("test_resnet"), "can run code"),
+        "list": ([1, 2], "got list"),
+        "numbers": ({1: torch.zeros(1)}, "got dict of 1"),
+        "nothing": ({}, "got dict of nothing"),
+        "sparse": ({**plain, first: plain[first].to_sparse()}, "got dict of"),
+        "whole": ({key: value.int() for key, value in plain.items()}, r"expected torch\.float32, got torch\.int32"),
+        "complex": ({**plain, first: plain[first].to(torch.complex64)}, "got torch.complex64"),
+    }
+    for name, (content, message) in contents.items():
+        torch.save(content, tmp_path / f"{name}.pth")
+        with pytest.raises(ValueError, match=message) as error:
+            build_backbone("timm:test_resnet", pretrained=tmp_path / f"{name}.pth")
+        assert "\n" not in str(error.value) and "weights_only" not in str(error.value)
+    assert not (tmp_path / "mark").exists()
+    for name, content in {"empty": b"", "page": b"<!doctype html><html>404</html>" * 99}.items():
+        for suffix in ("pth", "safetensors"):
+            (tmp_path / f"{name}.{suffix}").write_bytes(content)
+            with pytest.raises(ValueError, match="expected a state dict"):
+                read_state(tmp_path / f"{name}.{suffix}")
+    with pytest.raises(ValueError, match="got a folder"):
+        read_state(tmp_path)
+
+
+def test_a_state_dict_of_an_original_network(tmp_path):
+    """torch.save of the package's own networks, too, is something to start from; VGG-16's values are looked at."""
+    shallow = rankiqa.build("shallow")
+    torch.save(
+        {"state_dict": {f"module.{key}": value for key, value in shallow.state_dict().items()}}, tmp_path / "s.pth"
+    )
+    model = rankiqa.build("shallow", fc=("fc1",))
+    assert initialise(model, tmp_path / "s.pth") == [
+        f"{tmp_path / 's.pth'}: without fc1, which start from their fillers"
+    ]
+    assert torch.equal(model.conv1.weight, shallow.conv1.weight)
+    shallow.save_pretrained(tmp_path / "folder")
+    assert initialise(rankiqa.build("shallow"), tmp_path / "folder") == [] and arch_of(tmp_path / "folder") == "shallow"
+    torch.save({"layer4.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="got a state dict of another network"):
+        initialise(rankiqa.build("shallow"), tmp_path / "other.pth")
 
 
 def test_weights_of_a_classifier(tmp_path):

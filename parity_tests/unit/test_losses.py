@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rankiqa import contrastive_loss, euclidean_loss, pair_ranking_loss
+from rankiqa.losses import fidelity_ranking_loss, pristine_ranking_loss
 
 SHAPES = [(4, 6, 2), (9, 5, 1), (1, 2, 1), (2, 3, 4), (3, 7, 1), (1, 9, 3), (5, 8, 2), (1, 17, 1)]
 
@@ -189,3 +190,53 @@ def test_contrastive_at_distance_zero_is_finite():
 def test_contrastive_refuses(a, b, y, message):
     with pytest.raises(ValueError, match=message):
         contrastive_loss(torch.zeros(a), torch.zeros(b), torch.tensor(y), margin=1.0)
+
+
+SMALL = {"distortions": 1, "levels": 2, "images": 1}
+
+
+@pytest.mark.parametrize("loss", [pair_ranking_loss, pristine_ranking_loss])
+@pytest.mark.parametrize(
+    ("scores", "changed", "message"),
+    [
+        ([0.0, 1.0], {}, "scores: expected a tensor, got list"),
+        (torch.zeros(2), {"distortions": 1.0}, "whole numbers, .*got distortions 1.0"),
+        (torch.zeros(2), {"distortions": True}, "got distortions True"),
+        (torch.zeros(2), {"distortions": -1, "images": -1}, "got distortions -1, images -1"),
+        (torch.zeros(0), {"distortions": 0}, "got distortions 0"),
+        (torch.zeros(2), {"levels": "2"}, "got levels '2'"),
+        (torch.zeros(2), {"margin": float("nan")}, "margin: expected a finite number, got nan"),
+        (torch.zeros(2), {"margin": "10"}, "margin: expected a finite number"),
+        (torch.zeros(2, dtype=torch.int64), {}, "scores: expected a floating-point tensor"),
+    ],
+)
+def test_arguments_of_other_kinds(loss, scores, changed, message):
+    with pytest.raises(ValueError, match=message):
+        loss(scores, **{**SMALL, **changed})
+
+
+def test_arguments_of_other_kinds_of_the_other_losses():
+    two = torch.zeros(2, 3)
+    for call, message in (
+        (lambda: pristine_ranking_loss(torch.zeros(2), **SMALL, above=1.0), "above: expected a level"),
+        (lambda: fidelity_ranking_loss(torch.zeros(0), torch.zeros(0), distortions=1), "fidelity: expected"),
+        (lambda: fidelity_ranking_loss(torch.zeros(2), [0.1, 0.2], distortions=1), "fidelity: expected a tensor"),
+        (lambda: euclidean_loss(torch.zeros(2), [0.1, 0.2]), "target: expected a tensor, got list"),
+        (lambda: contrastive_loss(two, two, [0, 1], margin=1.0), "dissimilar: expected a tensor"),
+        (lambda: contrastive_loss(two, two, torch.zeros(2), margin=float("nan")), "margin: expected a finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_no_wrong_second_derivative():
+    """The losses whose gradients are their own refuse to be derived twice; they do not answer with a part of it."""
+    a, b = (torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    scores = torch.zeros(2, requires_grad=True)
+    for loss, of in (
+        (contrastive_loss(a, b, torch.tensor([0, 1, 0, 1]), margin=4.0), a),
+        (pair_ranking_loss(scores, **SMALL), scores),
+    ):
+        (first,) = torch.autograd.grad(loss, of, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            first.sum().backward()

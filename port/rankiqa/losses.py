@@ -5,6 +5,9 @@ Shapes: D distortions, L levels, B images per level; N = D * L * B scores.
 
 from __future__ import annotations
 
+import math
+from numbers import Integral, Real
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,9 +15,37 @@ from torch.autograd.function import once_differentiable
 
 
 def _floating(**tensors: Tensor) -> None:
+    _tensors(**tensors)
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise ValueError(f"{name}: expected a floating-point tensor, got {tensor.dtype}")
+
+
+def _tensors(**tensors: Tensor) -> None:
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+
+
+def _sizes(least: dict[str, int], **sizes: int) -> None:
+    """Raise ValueError unless each is a whole number, `least` of it or more."""
+    wrong = {
+        name: size for name, size in sizes.items()
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < least[name]
+    }  # fmt: skip
+    if wrong:
+        wanted = ", ".join(f"{name} >= {number}" for name, number in least.items() if name in sizes)
+        got = ", ".join(f"{name} {size!r}" for name, size in wrong.items())
+        raise ValueError(f"expected whole numbers, {wanted}, got {got}")
+
+
+LEAST = {"distortions": 1, "levels": 2, "images": 1}
+
+
+def _margin(margin: float) -> float:
+    if isinstance(margin, bool) or not isinstance(margin, Real) or not math.isfinite(margin):
+        raise ValueError(f"margin: expected a finite number, got {margin!r}")
+    return float(margin)
 
 
 def _active(scores: Tensor, others: Tensor, margin: Tensor) -> Tensor:
@@ -95,19 +126,15 @@ def pair_ranking_loss(scores: Tensor, *, distortions: int, levels: int, images: 
 
     Source: paper eq. 4-6; upstream src/MyLossLayer/netloss_{live,tid2013}.py.
     """
-    if distortions < 1 or levels < 2 or images < 1:
-        raise ValueError(
-            "pair_ranking_loss: expected distortions >= 1, levels >= 2, images >= 1, "
-            f"got {distortions}, {levels}, {images}"
-        )
+    _sizes(LEAST, distortions=distortions, levels=levels, images=images)
+    _floating(scores=scores)
     expected = (distortions * levels * images,)
     if tuple(scores.shape) != expected:
         hint = "; a network's (N, 1) output goes in as output.squeeze(1)" if scores.shape == (*expected, 1) else ""
         raise ValueError(
             f"scores: expected shape {expected} (distortions x levels x images), got {tuple(scores.shape)}{hint}"
         )
-    _floating(scores=scores)
-    return _PairRanking.apply(scores.reshape(distortions, levels, images), float(margin))
+    return _PairRanking.apply(scores.reshape(distortions, levels, images), _margin(margin))
 
 
 def pristine_ranking_loss(
@@ -133,11 +160,13 @@ def pristine_ranking_loss(
 
     Source: none of the original's.
     """
+    _sizes(LEAST, distortions=distortions, levels=levels, images=images)
+    _floating(scores=scores)
+    margin = _margin(margin)
     if scores.shape != (distortions * levels * images,):
         raise ValueError(f"scores: expected shape {(distortions * levels * images,)}, got {tuple(scores.shape)}")
-    if not 1 <= above < levels:
-        raise ValueError(f"above: expected a level, 1..{levels - 1}, got {above}")
-    _floating(scores=scores)
+    if isinstance(above, bool) or not isinstance(above, Integral) or not 1 <= above < levels:
+        raise ValueError(f"above: expected a level, 1..{levels - 1}, got {above!r}")
     by_level = scores.view(distortions, levels, images)
     pristine, worse = by_level[:, 0], by_level[:, above:].reshape(distortions, -1)  # D B, D M
     losses = (margin - (pristine[:, :, None, None] - worse)).clamp_min(0)  # D B D M
@@ -162,7 +191,9 @@ def fidelity_pairs(fidelity: Tensor, *, distortions: int, gap: float) -> Tensor:
 
     Source: dipIQ (Ma et al., IEEE TIP 2017), whose pairs are those of which full-reference measures are sure.
     """
-    if fidelity.dim() != 1 or distortions < 1 or len(fidelity) % distortions:
+    _sizes(LEAST, distortions=distortions)
+    _tensors(fidelity=fidelity)
+    if fidelity.dim() != 1 or len(fidelity) == 0 or len(fidelity) % distortions:
         raise ValueError(f"fidelity: expected (N,), N a multiple of {distortions}, got {tuple(fidelity.shape)}")
     if not gap > 0:
         raise ValueError(f"gap: expected a number above 0, got {gap}")
@@ -192,9 +223,11 @@ def fidelity_ranking_loss(
 
     Source: none of the original's.
     """
+    _floating(scores=scores)
+    _tensors(fidelity=fidelity)
+    margin = _margin(margin)
     if scores.shape != fidelity.shape:
         raise ValueError(f"scores: expected shape {tuple(fidelity.shape)}, got {tuple(scores.shape)}")
-    _floating(scores=scores)
     ranked = fidelity_pairs(fidelity, distortions=distortions, gap=gap)
     losses = (margin - (scores[:, None] - scores)).clamp_min(0)
     return losses.masked_fill(~ranked, 0).sum() / scores.numel()
@@ -233,6 +266,7 @@ class _Contrastive(torch.autograd.Function):
         return torch.where(dissimilar, short, distance).square().sum() / (2 * len(a))
 
     @staticmethod
+    @once_differentiable  # a gradient of this one would leave out what was saved
     def backward(ctx, grad: Tensor):
         difference, distance, short, dissimilar = ctx.saved_tensors
         # CAFFE: 1e-4 keeps the division from 0 (contrastive_loss_layer.cpp); two equal rows then get no gradient
@@ -263,8 +297,9 @@ def contrastive_loss(a: Tensor, b: Tensor, dissimilar: Tensor, *, margin: float)
     _floating(a=a, b=b)
     if a.dim() != 2 or a.shape != b.shape or a.shape[0] == 0:
         raise ValueError(f"a and b: expected one shape (N, C), got {tuple(a.shape)} and {tuple(b.shape)}")
+    _tensors(dissimilar=dissimilar)
     if dissimilar.shape != a.shape[:1]:
         raise ValueError(f"dissimilar: expected shape ({a.shape[0]},), got {tuple(dissimilar.shape)}")
     if not ((dissimilar == 0) | (dissimilar == 1)).all():
         raise ValueError("dissimilar: expected 0 (similar) or 1 (dissimilar), got other values")
-    return _Contrastive.apply(a, b, dissimilar.to(torch.bool), float(margin))
+    return _Contrastive.apply(a, b, dissimilar.to(torch.bool), _margin(margin))

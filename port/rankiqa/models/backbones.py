@@ -6,19 +6,24 @@ needs neither the network nor the original weights. Source: none of the original
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from rankiqa.data.extras import need
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.score_meaning import ScoreMeaning
 from rankiqa.models.scorer import Scorer
+from rankiqa.models.state_files import misfit, read_state, under_names
 
 TIMM, TORCHVISION = "timm", "torchvision"
 LIBRARIES = (TIMM, TORCHVISION)
+# Networks of torchvision with outputs that only their own training uses, by the first part of their weights' names
+AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
 class Backbone(Scorer):
@@ -28,18 +33,28 @@ class Backbone(Scorer):
         arch: LIBRARY:NAME.
         net: The library's module, (N, 3, H, W) -> (N, 1).
         input_spec: The crops that it takes.
-        head: Name of its output layer inside `net`.
+        heads: Names of its output layers inside `net`; of several the network itself takes the mean.
         meaning: What the score means.
     """
 
     def __init__(
-        self, arch: str, net: nn.Module, input_spec: InputSpec, head: str, meaning: ScoreMeaning | None = None
+        self,
+        arch: str,
+        net: nn.Module,
+        input_spec: InputSpec,
+        heads: Sequence[str],
+        meaning: ScoreMeaning | None = None,
     ):
         super().__init__()
         self.arch, self.net, self.input_spec = arch, net, input_spec
-        self.head = f"net.{head}"
-        self.fc = (self.head,)
+        self.fc = tuple(f"net.{head}" for head in heads)
+        self.head = self.fc[-1]
         self.meaning = meaning or ScoreMeaning()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the output layers."""
+        return self.fc
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, 1) of crops (N, 3, crop, crop)."""
@@ -65,62 +80,101 @@ def build_backbone(arch: str, *, pretrained: bool | str | Path = False, **droppe
     """
     library, _, name = arch.partition(":")
     if library == TIMM:
-        net, spec, head = _timm(name, pretrained is True, **dropped)
+        net, spec, heads = _timm(name, pretrained is True, **dropped)
     elif library == TORCHVISION:
-        net, spec, head = _torchvision(name, pretrained is True)
+        net, spec, heads = _torchvision(name)
     else:
         raise ValueError(f"arch: expected timm:NAME or torchvision:NAME, got {arch!r}")
-    model = Backbone(arch, net, spec, head)
-    if not isinstance(pretrained, bool):
+    model = Backbone(arch, net, spec, heads)
+    if library == TORCHVISION and pretrained is True:
+        copy_state(model, pretrained_state(arch), library)
+    elif not isinstance(pretrained, bool):
         copy_state(model, read_state(Path(pretrained)), str(pretrained))
     return model
 
 
-def _timm(name: str, pretrained: bool, **dropped: float) -> tuple[nn.Module, InputSpec, str]:
+def _timm(name: str, pretrained: bool, **dropped: float) -> tuple[nn.Module, InputSpec, list[str]]:
     timm = need("timm", "timm", f"arch timm:{name}")
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name}*")[:5]) or "see timm.list_models()"
-        raise ValueError(f"arch: expected a network of timm, got {name!r} ({close})")
+        raise ValueError(f"arch: expected a network of timm, got {name!r} ({_close(name, timm.list_models())})")
     try:
         net = timm.create_model(name, pretrained=pretrained, num_classes=1, **dropped)
     except Exception as error:  # timm's and the hub's own kinds, many
         raise ValueError(f"arch timm:{name}: {' '.join(str(error).split())[:300]}") from None
     config = need("timm.data", "timm", f"arch timm:{name}").resolve_model_data_config(net)
     spec = InputSpec(config["input_size"][-1], "RGB", 1.0, tuple(config["mean"]), tuple(config["std"]))
-    return net, spec, _one_output(net, net.get_classifier(), name)
+    return net, spec, _one_output(net, name)
 
 
-def _one_output(net: nn.Module, head: nn.Module, name: str) -> str:
-    for key, module in net.named_modules():
-        if module is head and isinstance(module, nn.Linear) and module.out_features == 1:
-            return key
-    raise ValueError(f"arch timm:{name}: expected a network that ends in one linear layer, got {type(head).__name__}")
+def _close(name: str, known: Sequence[str]) -> str:
+    """The known names that come nearest to one that is not known."""
+    inside = [other for other in known if other in name or (len(name) > 2 and name in other)]
+    return ", ".join(
+        [*dict.fromkeys([*inside[:5], *difflib.get_close_matches(name, known, 5)])][:5] or [*known[:5], ".."]
+    )
 
 
-def _torchvision(name: str, pretrained: bool) -> tuple[nn.Module, InputSpec, str]:
+def _one_output(net: nn.Module, name: str) -> list[str]:
+    """The layers of timm's classifier that have one output: one, or one for each of its branches."""
+    if not hasattr(net, "get_classifier"):
+        raise ValueError(f"arch timm:{name}: expected a network for classification, got {type(net).__name__}")
+    classifier = net.get_classifier()  # pyright: ignore[reportCallIssue]
+    inside = {id(module) for head in _modules(classifier) for module in head.modules()}
+    heads = [key for key, module in net.named_modules() if id(module) in inside and _outputs(module) == 1]
+    if not heads:
+        got = type(classifier).__name__
+        raise ValueError(f"arch timm:{name}: expected a network that ends in a linear layer, got {got}")
+    return heads
+
+
+def _modules(found: Any) -> Iterator[nn.Module]:
+    """timm gives a layer, or several in a tuple."""
+    if isinstance(found, nn.Module):
+        yield found
+    elif isinstance(found, Iterable) and not isinstance(found, str):
+        for part in found.values() if isinstance(found, dict) else found:
+            yield from _modules(part)
+
+
+def _outputs(module: nn.Module) -> int:
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    return module.out_channels if isinstance(module, nn.Conv2d) else 0
+
+
+def _torchvision(name: str) -> tuple[nn.Module, InputSpec, list[str]]:
     models = need("torchvision.models", "timm", f"arch torchvision:{name}")
     known = models.list_models(module=models)
     if name not in known:
-        close = ", ".join(other for other in known if name in other or other in name) or ", ".join(known[:5]) + ", .."
-        raise ValueError(f"arch: expected a classification network of torchvision, got {name!r} ({close})")
-    weights = models.get_model_weights(name).DEFAULT
+        raise ValueError(
+            f"arch: expected a classification network of torchvision, got {name!r} ({_close(name, known)})"
+        )
+    transforms = models.get_model_weights(name).DEFAULT.transforms()
+    crop = transforms.crop_size[0]
+    # Auxiliary outputs would change what the network returns while it trains. transform_input: those networks take
+    # the crops' mean and deviation back, since their weights for ImageNet are of another library's
+    options: dict[str, Any] = {}
+    if name in AUXILIARY:
+        options = {"aux_logits": False, "transform_input": True, "init_weights": True}
+    elif name.startswith("vit_"):
+        options = {"image_size": crop}
     try:
-        # Inception's and GoogLeNet's auxiliary outputs would change what the network returns while it trains
-        options = {"aux_logits": False} if name in ("googlenet", "inception_v3") and not pretrained else {}
-        net = models.get_model(name, weights=weights if pretrained else None, **options)
-    except Exception as error:  # torchvision's and the network's own kinds
+        net = models.get_model(name, weights=None, **options)
+    except Exception as error:  # torchvision's own kinds
         raise ValueError(f"arch torchvision:{name}: {' '.join(str(error).split())[:300]}") from None
     head = [key for key, module in net.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
     parent, _, last = head.rpartition(".")
     layer = net.get_submodule(head)
     if isinstance(layer, nn.Linear):
-        fresh: nn.Module = nn.Linear(layer.in_features, 1)
-    else:  # SqueezeNet ends in a convolution
-        fresh = nn.Conv2d(layer.in_channels, 1, layer.kernel_size, layer.stride)
-    setattr(net.get_submodule(parent) if parent else net, last, fresh)
-    transforms = weights.transforms()
-    spec = InputSpec(transforms.crop_size[0], "RGB", 1.0, tuple(transforms.mean), tuple(transforms.std))
-    return net, spec, head
+        setattr(net.get_submodule(parent) if parent else net, last, nn.Linear(layer.in_features, 1))
+    else:  # SqueezeNet ends in a convolution, and a ReLU, behind which a score of less than 0 would learn nothing
+        ending = net.get_submodule(parent)
+        setattr(ending, last, nn.Conv2d(layer.in_channels, 1, layer.kernel_size, layer.stride))
+        for key, module in ending.named_children():
+            if isinstance(module, nn.ReLU):
+                setattr(ending, key, nn.Identity())
+    spec = InputSpec(crop, "RGB", 1.0, tuple(transforms.mean), tuple(transforms.std))
+    return net, spec, [head]
 
 
 def pretrained_state(arch: str) -> dict[str, Tensor]:
@@ -135,7 +189,10 @@ def pretrained_state(arch: str) -> dict[str, Tensor]:
     library, _, name = arch.partition(":")
     if library == TIMM:
         timm = need("timm", "timm", f"arch {arch}")
-        config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+        try:
+            config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+        except RuntimeError:  # an unknown tag
+            config = None
         if config is None or not config.has_weights:
             raise ValueError(f"arch {arch}: expected a network of timm with weights for ImageNet, got one without")
         make = partial(timm.create_model, name, pretrained=True)
@@ -169,57 +226,43 @@ def copy_state(model: Backbone, state: dict[str, Tensor], where: str) -> list[st
         ValueError: That names what is missing, unexpected or of another shape.
     """
     own, said = model.net.state_dict(), []
-    head = model.head.removeprefix("net.") + "."
-    if not own.keys() & state.keys() and (renamed := _by_order(state, own, head)):
+    heads = tuple(f"{head.removeprefix('net.')}." for head in model.outputs)
+    state = under_names(state, own)
+    library, _, name = model.arch.partition(":")
+    if library == TORCHVISION and name in AUXILIARY:
+        state = {key: value for key, value in state.items() if key.partition(".")[0] not in AUXILIARY[name]}
+    if not own.keys() & state.keys() and (renamed := _by_order(state, own, heads)):
         state = renamed
         said.append("its names are another implementation's; taken in order, each of the same kind and shape")
-    wrong = [f"missing {key}" for key in own if key not in state and not key.startswith(head)]
-    wrong += [f"unexpected {key}" for key in state if key not in own and not key.startswith(head)]
+    # A count that old files lack, and that nothing reads: batch norm has a momentum of its own
+    needed = [key for key in own if not key.startswith(heads) and not key.endswith(".num_batches_tracked")]
+    wrong = [f"missing {key}" for key in needed if key not in state]
+    wrong += [f"unexpected {key}" for key in state if key not in own and not key.startswith(heads)]
+    fits = {}
     for key in own.keys() & state.keys():
-        if own[key].shape != state[key].shape and not key.startswith(head):
-            wrong.append(f"{key}: expected {tuple(own[key].shape)}, got {tuple(state[key].shape)}")
-        elif not torch.isfinite(state[key]).all():
-            wrong.append(f"{key}: expected finite values, got nan or inf")
+        if key.startswith(heads) and own[key].shape != state[key].shape:
+            continue
+        if problem := misfit(own[key], state[key]):
+            wrong.append(f"{key}: {problem}")
+        fits[key] = state[key]
     if wrong:
         more = f"; and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         raise ValueError(f"{where}: expected weights of {model.arch}, got: {'; '.join(sorted(wrong)[:10])}{more}")
-    fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     model.net.load_state_dict({**own, **fits})
-    if not any(key.startswith(head) for key in fits):
-        said.append(f"without {model.head}, which starts anew")
+    anew = [
+        name for name, head in zip(model.outputs, heads, strict=True) if not any(key.startswith(head) for key in fits)
+    ]
+    if anew:
+        said.append(f"without {', '.join(anew)}, which start{'s' * (len(anew) == 1)} anew")
     return said
 
 
-def _by_order(state: dict[str, Tensor], own: dict[str, Tensor], head: str) -> dict[str, Tensor] | None:
+def _by_order(state: dict[str, Tensor], own: dict[str, Tensor], heads: tuple[str, ...]) -> dict[str, Tensor] | None:
     """A state dict under a network's own names, paired in order; None where the two differ in more than names."""
     if len(state) != len(own):
         return None
     for (theirs, value), (ours, expected) in zip(state.items(), own.items(), strict=True):
-        same = value.shape == expected.shape or ours.startswith(head)
+        same = value.shape == expected.shape or ours.startswith(heads)
         if not same or theirs.rpartition(".")[2] != ours.rpartition(".")[2]:
             return None
     return dict(zip(own, state.values(), strict=True))
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict of tensors alone: .safetensors, or a .pth, which is read without unpickling anything else.
-
-    Raises:
-        ValueError: For any other file.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: expected a state dict, got no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: expected a state dict (.safetensors), got: {error}") from None
-    except Exception as error:  # what torch.load raises for other files is of many kinds
-        raise ValueError(f"{path}: expected a state dict of tensors alone, got: {str(error).splitlines()[0]}") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path}: expected a state dict of tensors alone, got {type(state).__name__}")
-    return state

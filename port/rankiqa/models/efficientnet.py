@@ -88,4 +88,4 @@ class EfficientNetLite0(nn.Module):
 
 def efficientnet_lite0(*, fc: Any = None, random: Any = None) -> Backbone:
     """A network with fresh weights from torch's random numbers; `fc` and `random` do not apply to it."""
-    return Backbone(NAME, EfficientNetLite0(), INPUT, "classifier")
+    return Backbone(NAME, EfficientNetLite0(), INPUT, ["classifier"])

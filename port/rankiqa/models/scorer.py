@@ -40,6 +40,11 @@ class Scorer(nn.Module, PyTorchModelHubMixin):
         return self.input_spec.crop
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the layers that give the output: one, but for networks of a library with several branches."""
+        return (self.head,)
+
+    @property
     def lower_is_better(self) -> bool | None:
         """Whether a lower score means better quality; None where the weights file does not say."""
         return self.meaning.lower_is_better

@@ -45,9 +45,7 @@ def load(path: str | os.PathLike | None = None) -> Scorer:
         path = SHIPPED
     if not isinstance(path, (str, os.PathLike)):
         raise ValueError(f"path: expected a string or a path, got {type(path).__name__}")
-    path = Path(path)
-    if path.is_dir() and (path / "config.json").is_file():
-        path = path / "model.safetensors"
+    path = file_of(path)
     metadata, state = read(path)
     model = _described(metadata, path)
     check(state, model.state_dict(), path)
@@ -56,6 +54,12 @@ def load(path: str | os.PathLike | None = None) -> Scorer:
             raise ValueError(f"{path}: {key}: expected {value}, which is what {model.arch} has, got {metadata[key]}")
     model.load_state_dict(state, assign=True)
     return model.requires_grad_().eval()
+
+
+def file_of(path: str | os.PathLike) -> Path:
+    """The weights file that a path means: its own, or that of a folder which `save_pretrained` wrote."""
+    path = Path(path)
+    return path / "model.safetensors" if path.is_dir() and (path / "config.json").is_file() else path
 
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -171,8 +171,9 @@ class TorchBfloat16Engine:
         if self.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             say("precision bf16: this CPU has no instructions for bfloat16; fp32 may be faster")
         self.copy = copy.deepcopy(model).eval().to(torch.bfloat16).to(memory_format=torch.channels_last)  # pyright: ignore  torch overloads
-        head = self.copy.get_submodule(model.head).float()
-        head.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+        for name in model.outputs:
+            head = self.copy.get_submodule(name).float()
+            head.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
         for module in self.copy.modules():
             if isinstance(module, LRN):
                 module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))

@@ -8,14 +8,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rankiqa.data.extras import need
-from rankiqa.models.backbones import LIBRARIES, TORCHVISION, Backbone, copy_state, pretrained_state, read_state
+from rankiqa.models import weights
+from rankiqa.models.backbones import LIBRARIES, TORCHVISION, Backbone, copy_state, pretrained_state
 from rankiqa.models.file_format import FORMAT
 from rankiqa.models.imagenet_vgg import copy_torchvision
 from rankiqa.models.network import Network
 from rankiqa.models.scorer import Scorer
-from rankiqa.training.snapshots import copy_weights
+from rankiqa.models.state_files import misfit, read_state, under_names
+from rankiqa.training.snapshots import copy_by_name
 
 VGG = "vgg16"
+OF_TORCH_SAVE = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 TORCHVISIONS_FIRST = "features.0.weight"  # of torchvision's VGG-16
 
 
@@ -24,8 +27,9 @@ def initialise(model: Scorer, source: str | Path) -> list[str]:
 
     Args:
         model: Takes the weights.
-        source: A weights file or snapshot of this package, whose layers are copied by name; a state dict of the same
-            network (.safetensors, or a .pth that holds tensors alone), whose output layer may be another;
+        source: A weights file or snapshot of this package, or a folder of `save_pretrained`, whose layers are copied by
+            name; a state dict of the same network (.safetensors, or a file of torch.save that holds no code), whose
+            output layer may be another, alone or as the entry of a checkpoint;
             "torchvision" or "timm": the library's own for ImageNet, which it downloads where they are not in its
             cache. For vgg16, torchvision's VGG-16 is taken with mean, deviation and channel order folded in.
 
@@ -34,13 +38,22 @@ def initialise(model: Scorer, source: str | Path) -> list[str]:
     """
     if source in LIBRARIES:
         return _from_library(model, str(source))
-    path = Path(source)
-    if not isinstance(model, Backbone) or arch_of(path) is not None:
-        if path.suffix in (".pth", ".pt", ".bin") or (path.suffix == ".safetensors" and _is_torchvisions(path)):
-            return _from_torchvisions_vgg(model, read_state(path), str(path))
-        fresh = copy_weights(model, path)
-        return [f"{path}: without {', '.join(fresh)}, which start from their fillers"] if fresh else []
-    return [f"{path}: {line}" for line in copy_state(model, read_state(path), str(path))]
+    path = weights.file_of(source)
+    named = not isinstance(model, Backbone) and path.suffix not in OF_TORCH_SAVE and not _is_vgg(path)
+    if named or arch_of(path) is not None:
+        return _by_name(model, weights.read(path)[1], path)
+    state = read_state(path)
+    if isinstance(model, Backbone):
+        return [f"{path}: {line}" for line in copy_state(model, state, str(path))]
+    own = under_names(state, model.state_dict())
+    if own.keys() & model.state_dict().keys():
+        return _by_name(model, own, path)
+    return _from_torchvisions_vgg(model, under_names(state, {TORCHVISIONS_FIRST}), str(path))
+
+
+def _by_name(model: Scorer, state: dict[str, Tensor], path: Path) -> list[str]:
+    fresh = copy_by_name(model, state, path)
+    return [f"{path}: without {', '.join(fresh)}, which start from their fillers"] if fresh else []
 
 
 def _from_library(model: Scorer, library: str) -> list[str]:
@@ -60,7 +73,7 @@ def _from_torchvisions_vgg(model: Scorer, state: dict[str, Tensor], where: str) 
     own, output = vgg.state_dict(), "classifier.6."
     wrong = [
         key for key in {**own, **state}
-        if key not in own or (not key.startswith(output) and (key not in state or state[key].shape != own[key].shape))
+        if key not in own or (not key.startswith(output) and (key not in state or misfit(own[key], state[key])))
     ]  # fmt: skip
     if wrong:
         raise ValueError(f"{where}: expected torchvision's VGG-16, got another in {', '.join(sorted(wrong)[:10])}")
@@ -72,14 +85,14 @@ def _from_torchvisions_vgg(model: Scorer, state: dict[str, Tensor], where: str) 
 def arch_of(path: str | Path | None) -> str | None:
     """The network of a weights file or snapshot of this package; None for anything else."""
     try:
-        with safe_open(path, framework="pt") as file:  # pyright: ignore[reportArgumentType]
+        with safe_open(weights.file_of(path), framework="pt") as file:  # pyright: ignore[reportArgumentType]
             metadata = file.metadata() or {}
             return metadata.get("arch") if metadata.get("format") == FORMAT else None
     except (SafetensorError, OSError, TypeError):
         return None
 
 
-def _is_torchvisions(path: Path) -> bool:
+def _is_vgg(path: Path) -> bool:
     try:
         with safe_open(path, framework="pt") as file:
             return TORCHVISIONS_FIRST in file.keys()  # noqa: SIM118

@@ -13,7 +13,7 @@ def parameter_groups(model: Scorer, ten_times: str) -> list[dict]:
 
     A weight has 1/1, a bias 2/0; tenfold in the output layer, or (ten_times "all") in every fully-connected one.
     """
-    faster = model.fc if ten_times == ALL else model.fc[-1:]
+    faster = model.fc if ten_times == ALL else model.outputs
     groups: dict[tuple[float, float], list] = {}
     for name, parameter in model.named_parameters():
         layer, part = name.rsplit(".", 1)

@@ -265,8 +265,12 @@ def copy_weights(model: nn.Module, path: str | Path) -> list[str]:
     Raises:
         ValueError: For a wrong shape, or when no layer has a name in common.
     """
+    return copy_by_name(model, weights.read(Path(path))[1], path)
+
+
+def copy_by_name(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> list[str]:
+    """`copy_weights` of a state dict that has been read. path: where from, for messages."""
     # CAFFE: a layer that the file does not name keeps its filler's values without a word (net.cpp); here it is returned
-    _, state = weights.read(Path(path))
     own, missing = model.state_dict(), set()
     for name, tensor in own.items():
         if name not in state:
