@@ -6,8 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 import rankiqa
+from rankiqa.cli import train_arguments
 from rankiqa.models.backbones import build_backbone, copy_state
 from rankiqa.models.imagenet_vgg import copy_torchvision, folded_first_convolution
+from rankiqa.models.registry import names
 from rankiqa.models.score_meaning import ScoreMeaning
 from rankiqa.models.state_files import read_state
 from rankiqa.training.initial_weights import arch_of, initialise
@@ -272,3 +274,7 @@ def test_vgg16_of_torchvision():
         theirs = source.features[:8]((bgr.flip(1) / 255 - mean) / std)
     inside = (..., slice(4, -4), slice(4, -4))
     assert (ours[inside] - theirs[inside]).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+def test_the_command_takes_every_registered_network():
+    assert set(train_arguments.OWN) == set(names())

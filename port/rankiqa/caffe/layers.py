@@ -6,8 +6,9 @@ Source: Caffe 1.0 pooling_layer.cpp, lrn_layer.cpp, dropout_layer.cpp (behaviour
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ AT_ONCE = 1 << 18  # values of a blob that are worked on together: what a core's
 
 def _pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or any(not isinstance(n, Integral) or n < least for n in pair):
+    if len(pair) != 2 or any(isinstance(n, bool) or not isinstance(n, Integral) or n < least for n in pair):
         raise ValueError(f"{name}: expected a whole number >= {least} or a (height, width) pair, got {value!r}")
     return int(pair[0]), int(pair[1])
 
@@ -104,15 +105,19 @@ class LRN(nn.Module):
         as_torch: Whether trainings, too, use PyTorch's own operations, whose bits are not those of the ones here.
 
     Raises:
-        ValueError: For an even or non-positive local_size, which Caffe refuses too.
+        ValueError: For an even or non-positive local_size, which Caffe refuses too, and for other values than numbers.
 
     Source: Caffe 1.0 lrn_layer.cpp.
     """
 
     def __init__(self, local_size: int, alpha: float, beta: float, k: float = 1.0):
         super().__init__()
-        if not isinstance(local_size, Integral) or local_size < 1 or local_size % 2 == 0:
+        odd = isinstance(local_size, Integral) and not isinstance(local_size, bool)
+        if not odd or local_size < 1 or local_size % 2 == 0:
             raise ValueError(f"local_size: expected an odd whole number >= 1, got {local_size!r}")
+        for name, value in (("alpha", alpha), ("beta", beta), ("k", k)):
+            if not isinstance(value, Real) or not math.isfinite(value):
+                raise ValueError(f"{name}: expected a finite number, got {value!r}")
         self.local_size, self.alpha, self.beta, self.k = local_size, alpha, beta, k
         self.as_torch = False
 
@@ -262,8 +267,8 @@ class Dropout(nn.Module):
 
     def __init__(self, ratio: float, random: CaffeRandom | None = None):
         super().__init__()
-        if not 0 <= ratio < 1:
-            raise ValueError(f"dropout ratio: expected 0 or more and below 1, got {ratio}")
+        if not isinstance(ratio, Real) or not 0 <= ratio < 1:
+            raise ValueError(f"dropout ratio: expected 0 or more and below 1, got {ratio!r}")
         self.ratio, self.random = ratio, random
         self.share: tuple[int, int, int] | None = None
         self.scale = float(np.float32(1.0 / (1.0 - float(np.float32(ratio)))))

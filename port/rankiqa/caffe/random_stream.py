@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 
@@ -22,10 +23,10 @@ _NORMS = ("fan_in", "fan_out", "average")
 
 
 def _size(shape: Sequence[int], what: str) -> int:
-    size = math.prod(shape)
-    if size < 1 or min(shape) < 1:
-        raise ValueError(f"{what} shape: expected sizes of 1 or more, got {tuple(shape)}")
-    return size
+    whole = isinstance(shape, Sequence) and len(shape) > 0 and all(isinstance(n, (int, np.integer)) for n in shape)
+    if not whole or min(shape) < 1:
+        raise ValueError(f"{what} shape: expected sizes of 1 or more, (n, ..), got {shape!r}")
+    return math.prod(shape)
 
 
 def _fan(shape: Sequence[int], norm: str) -> np.float32:
@@ -58,7 +59,9 @@ class CaffeRandom:
         self._stream = np.random.RandomState(int(seed))
 
     def words(self, n: int) -> np.ndarray:
-        """The next n words, uint32 (n,)."""
+        """The next n words, uint32 (n,). Raises ValueError for another n."""
+        if not isinstance(n, (int, np.integer)) or n < 0:
+            raise ValueError(f"words: expected a whole number of 0 or more, got {n!r}")
         return self._stream.randint(0, 2**32, n, np.uint32)
 
     def state(self) -> np.ndarray:
@@ -75,10 +78,10 @@ class CaffeRandom:
     def uniform(
         self, shape: Sequence[int], low: float | np.float32 = 0.0, high: float | np.float32 = 1.0
     ) -> np.ndarray:
-        """Uniform in low..high, both included. Raises ValueError unless low <= high."""
+        """Uniform in low..high, both included. Raises ValueError unless low <= high, both finite."""
         low, high = np.float32(low), np.float32(high)
-        if not low <= high:
-            raise ValueError(f"uniform: expected low <= high, got {low} and {high}")
+        if not (low <= high and float(high) - float(low) <= np.finfo(np.float32).max):
+            raise ValueError(f"uniform: expected finite numbers, low <= high, got {low} and {high}")
         out = np.empty(_size(shape, "uniform"), np.float32)
         end = np.nextafter(high, np.float32(np.inf))
         span, filled = end - low, 0
@@ -104,8 +107,8 @@ class CaffeRandom:
     ) -> np.ndarray:
         """Normal, of a mean and a standard deviation above 0. Without Caffe's `sparse`."""
         std, mean = np.float32(std), np.float32(mean)
-        if not std > 0:
-            raise ValueError(f"gaussian: expected std > 0, got {std}")
+        if not (0 < std < np.inf and np.isfinite(mean)):
+            raise ValueError(f"gaussian: expected finite numbers, std > 0, got std {std} and mean {mean}")
         out = np.empty(_size(shape, "gaussian"), np.float32)
         filled, rest = 0, np.empty(0, np.uint32)
         while filled < len(out):
@@ -134,8 +137,8 @@ class CaffeRandom:
 
         Raises ValueError for a ratio outside 0..1.
         """
-        if not 0 <= ratio <= 1:
-            raise ValueError(f"dropout ratio: expected 0..1, got {ratio}")
+        if not isinstance(ratio, Real) or not 0 <= ratio <= 1:
+            raise ValueError(f"dropout ratio: expected 0..1, got {ratio!r}")
         # CAFFE: the ratio is a float, 1. - ratio and the comparison are double (dropout_layer.cpp, boost's bernoulli)
         keep = 1.0 - float(np.float32(ratio))
         size = _size(shape, "dropout_mask")

@@ -9,6 +9,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -137,12 +138,11 @@ class CaffeSGD(Optimizer):
         nesterov: bool = False,
     ):
         for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-            if not 0 <= value < math.inf:
-                raise ValueError(f"{name}: expected a number of 0 or more, got {value}")
+            _check_number(name, value)
         if isinstance(iter_size, bool) or not isinstance(iter_size, int) or iter_size < 1:
             raise ValueError(f"iter_size: expected a whole number of 1 or more, got {iter_size!r}")
-        if clip_gradients is not None and not clip_gradients >= 0:
-            raise ValueError(f"clip_gradients: expected None, or 0 or more, got {clip_gradients}")
+        if clip_gradients is not None and not (isinstance(clip_gradients, Real) and clip_gradients >= 0):
+            raise ValueError(f"clip_gradients: expected None, or 0 or more, got {clip_gradients!r}")
         if regularization not in ("L1", "L2"):
             raise ValueError(f"regularization: expected L1 or L2, got {regularization!r}")
         self.schedule = schedule or LearningRate()
@@ -151,6 +151,9 @@ class CaffeSGD(Optimizer):
         self.norm: Callable[[], float] | None = None
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "lr_mult": 1.0, "decay_mult": 1.0}
         super().__init__(params, {**defaults, "iteration": 0, "current_step": 0})
+        for number, group in enumerate(self.param_groups):
+            for name in defaults:
+                _check_number(f"group {number}: {name}", group[name])
 
     # As they are without the decorator that keeps them out of torch.compile's graphs: it loads the compiler, 150 MB
     add_param_group = inspect.unwrap(Optimizer.add_param_group)
@@ -240,6 +243,11 @@ class CaffeSGD(Optimizer):
                 update = torch._foreach_mul(history, float(single(1) + single(momentum)))
                 torch._foreach_sub_(update, before)
                 torch._foreach_sub_(values, update)
+
+
+def _check_number(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise ValueError(f"{name}: expected a number of 0 or more, got {value!r}")
 
 
 def _pieces(*lists: list[Tensor]) -> Iterator[Sequence[list[Tensor]]]:

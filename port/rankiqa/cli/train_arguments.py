@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LAST, LATEST = "", "latest"  # of --resume: the last snapshot, which must exist; the same, or a new training
 DEFAULT_ARCH = "vgg16"
 LIBRARIES = ("timm", "torchvision")
+OWN = (*sorted(ARCHITECTURES), "efficientnet_lite0")  # the registry's names, without torch
 DESCRIPTION = (
     "Train as the original does; the same seed gives the same training in Caffe. The options under `new experiments` "
     "depart from that. Writes OUT/log.txt, OUT/settings.json and OUT/PRESET_iter_N.safetensors. After SIGINT, SIGTERM "
@@ -115,7 +116,7 @@ def _add_networks(one: argparse.ArgumentParser) -> None:
     group = one.add_argument_group("networks")
     group.add_argument(
         "--arch", type=_arch, metavar="A",
-        help=f"{', '.join(sorted(ARCHITECTURES))}, timm:NAME or torchvision:NAME (default: the network of --init where "
+        help=f"{', '.join(OWN)}, timm:NAME or torchvision:NAME (default: the network of --init where "
         f"it is a weights file, else {DEFAULT_ARCH})",
     )  # fmt: skip
     group.add_argument(
@@ -196,8 +197,8 @@ def _scales(text: str) -> tuple[float, float]:
 
 def _arch(text: str) -> str:
     library, colon, name = text.partition(":")
-    if text not in ARCHITECTURES and not (library in LIBRARIES and colon and name):
-        known = ", ".join(sorted(ARCHITECTURES))
+    if text not in OWN and not (library in LIBRARIES and colon and name):
+        known = ", ".join(OWN)
         raise argparse.ArgumentTypeError(f"expected one of {known}, timm:NAME, torchvision:NAME, got {text!r}")
     return text
 
