@@ -387,7 +387,10 @@ def test_more_refusals(images, tmp_path, capsys):
     assert "expected a network of timm, got 'none_such'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(arguments(images, tmp_path / "c", arch="vgg17"))
-    assert "expected one of alexnet, shallow, vgg16, efficientnet_lite0, timm:NAME, torchvision:NAME" in capsys.readouterr().err
+    assert (
+        "expected one of alexnet, shallow, vgg16, efficientnet_lite0, timm:NAME, torchvision:NAME"
+        in capsys.readouterr().err
+    )
     with pytest.raises(ValueError, match="optimizer: expected one of caffe, sgd, adamw, got 'adam'"):
         Recipe("adam")
 
