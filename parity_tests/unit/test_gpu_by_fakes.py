@@ -68,7 +68,7 @@ def test_nothing_stays_on_the_cpu(arch, on_fake_gpu):
         image = torch.zeros(3, crop + 9, crop + 30, device="cuda")
         with unset_fake_temporarily():
             views = views_of(model, crop + 9, crop + 30, 3, 0)
-        assert Metric(model, crops=3)._score(image, views, crop).device.type == "cuda"
+        assert Metric(model, crops=3)._score(image, views, model.input_spec).device.type == "cuda"
         model.requires_grad_()
         optimizer = CaffeSGD(model.parameters(), 1e-3, 0.9, 5e-4, iter_size=2, clip_gradients=10.0)
         assert not waits

@@ -55,6 +55,16 @@ def test_equals_the_score_of_8_bit_images(weights, images, batch):
     assert not np.allclose(rankiqa.metric(weights, crops=CROPS)(batch).numpy(), expected, rtol=100 * SCORE_RTOL)
 
 
+def test_float32_whatever_is_around(weights, batch):
+    """Autocast changes no bit of a score; weights of another type are refused, in our words."""
+    metric = rankiqa.metric(weights, crops=2)
+    expected = metric(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(metric(batch), expected)
+    with pytest.raises(ValueError, match=r"metric: expected weights in float32, got torch\.bfloat16"):
+        metric.bfloat16()(batch)
+
+
 def test_neither_batch_nor_neighbours_matter(weights, batch):
     metric = rankiqa.metric(weights, crops=CROPS)
     together = metric(batch)

@@ -22,27 +22,27 @@ DESCRIPTION = (
 
 def add(commands) -> None:
     """Add the command to an argument parser's."""
-    one = commands.add_parser("experiment", help="the paper's experiments", description=DESCRIPTION)
-    one.set_defaults(run=run)
-    add_options(one, (*NAMES, INDEX))
+    parser = commands.add_parser("experiment", help="the paper's experiments", description=DESCRIPTION)
+    parser.set_defaults(run=run)
+    add_options(parser, (*NAMES, INDEX))
 
 
-def add_options(one: argparse.ArgumentParser, names: Sequence[str]) -> None:
+def add_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
     """Add the options to a parser. names: the experiments that it offers."""
-    one.add_argument("experiment", choices=names)
-    one.add_argument("--preset", choices=("small", "paper"), default="small",
-                     help="small (default): minutes on two cores; paper: its networks and iterations")  # fmt: skip
-    one.set_defaults(refuse=one.error)
-    one.add_argument("--photographs", metavar="DIR", help="pristine photographs, above 227 pixels")
-    one.add_argument("--out", required=True, metavar="DIR", type=Path)
-    one.add_argument("--seed", type=arguments.SEED, default=0, help="of everything random (default 0)")
-    one.add_argument("--init", metavar="W",
-                     help="initial weights of the preset's network (of backbones: of that one), as of "
-                     "`rankiqa train`")  # fmt: skip
-    one.add_argument("--opinions", metavar="LIST", help="images with opinions to measure on, of `rankiqa lists`")
-    one.add_argument("--root", default="", metavar="DIR", help="where that list's paths start")
-    one.add_argument("--crops", type=arguments.int_in_range(1), default=10, help="for a score of those (default 10)")
-    one.add_argument("--iterations", type=arguments.int_in_range(1), metavar="N", help="of each training")
+    parser.add_argument("experiment", choices=names)
+    parser.add_argument("--preset", choices=("small", "paper"), default="small",
+                        help="small (default): minutes on two cores; paper: its networks and iterations")  # fmt: skip
+    parser.set_defaults(refuse=parser.error)
+    parser.add_argument("--photographs", metavar="DIR", help="pristine photographs, above 227 pixels")
+    parser.add_argument("--out", required=True, metavar="DIR", type=Path)
+    parser.add_argument("--seed", type=arguments.SEED, default=0, help="of everything random (default 0)")
+    parser.add_argument("--init", metavar="W",
+                        help="initial weights of the preset's network (of backbones: of that one), as of "
+                        "`rankiqa train`")  # fmt: skip
+    parser.add_argument("--opinions", metavar="LIST", help="images with opinions to measure on, of `rankiqa lists`")
+    parser.add_argument("--root", default="", metavar="DIR", help="where that list's paths start")
+    parser.add_argument("--crops", type=arguments.int_in_range(1), default=10, help="for a score of those (default 10)")
+    parser.add_argument("--iterations", type=arguments.int_in_range(1), metavar="N", help="of each training")
 
 
 def _say(line: str) -> None:

@@ -37,23 +37,23 @@ def add(commands, run: Callable[[argparse.Namespace], int]) -> None:
 
 
 def _add(commands, run: Callable[[argparse.Namespace], int], name: str, words: str, presets) -> None:
-    one = commands.add_parser(name, help=words, description=DESCRIPTION)
-    one.set_defaults(run=run)
-    one.add_argument("preset", choices=sorted(presets), help="the settings of the original, or the paper's")
-    _add_data(one)
-    one.add_argument("--out", required=True, metavar="DIR", type=Path, help="the folder of log, settings, snapshots")
-    one.add_argument(
+    parser = commands.add_parser(name, help=words, description=DESCRIPTION)
+    parser.set_defaults(run=run)
+    parser.add_argument("preset", choices=sorted(presets), help="the settings of the original, or the paper's")
+    _add_data(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="the folder of log, settings, snapshots")
+    parser.add_argument(
         "--seed", type=arguments.SEED, default=0, help="Caffe's random_seed, and the data layers' (default 0)"
     )
-    one.add_argument(
+    parser.add_argument(
         "--resume", nargs="?", const=LAST, metavar="S",
         help="continue from a snapshot; without S: the last complete one in OUT; latest: the same, or a new training "
         "if OUT has none",
     )  # fmt: skip
-    one.add_argument("--set", action="append", type=_setting, default=[], metavar="NAME=NUMBER",
-                     help="change a setting: max_iter=300")  # fmt: skip
-    one.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ..")
-    one.add_argument(
+    parser.add_argument("--set", action="append", type=_setting, default=[], metavar="NAME=NUMBER",
+                        help="change a setting: max_iter=300")  # fmt: skip
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ..")
+    parser.add_argument(
         "--caffe-products",
         nargs="?",
         type=arguments.int_in_range(1, 1024),
@@ -62,15 +62,15 @@ def _add(commands, run: Callable[[argparse.Namespace], int], name: str, words: s
         help="sum matrix products as Caffe does, to reach its weights bit for bit; slower, CPU only. THREADS: the "
         "cores that Caffe had (default: those of this machine)",
     )
-    one.add_argument("--log-csv", action="store_true", help="write OUT/log.csv: loss, rate, measures")
-    one.add_argument("--tensorboard", action="store_true", help="write OUT/tensorboard (extra tensorboard)")
-    _add_networks(one)
-    _add_experiments(one)
-    _add_distorting(one)
+    parser.add_argument("--log-csv", action="store_true", help="write OUT/log.csv: loss, rate, measures")
+    parser.add_argument("--tensorboard", action="store_true", help="write OUT/tensorboard (extra tensorboard)")
+    _add_networks(parser)
+    _add_experiments(parser)
+    _add_distorting(parser)
 
 
-def _add_data(one: argparse.ArgumentParser) -> None:
-    group = one.add_argument_group("data")
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
     group.add_argument("--train", metavar="LIST", help="`path label` lines, in the original's order")
     group.add_argument("--test", metavar="LIST", help="the same for the test phase")
     group.add_argument("--root", default="", metavar="DIR", help="where the lists' paths start")
@@ -92,8 +92,8 @@ def _add_data(one: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_distorting(one: argparse.ArgumentParser) -> None:
-    group = one.add_argument_group(
+def _add_distorting(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
         "ranked minibatches from pristine photographs", "In place of --train; no ranked set is needed. --set groups=, "
         "images=, levels=: types, photographs of each level, and levels (pristine included) of a minibatch."
     )  # fmt: skip
@@ -112,8 +112,8 @@ def _add_distorting(one: argparse.ArgumentParser) -> None:
                        help="pixels; larger photographs are reduced to this side first")  # fmt: skip
 
 
-def _add_networks(one: argparse.ArgumentParser) -> None:
-    group = one.add_argument_group("networks")
+def _add_networks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("networks")
     group.add_argument(
         "--arch", type=_arch, metavar="A",
         help=f"{', '.join(OWN)}, timm:NAME or torchvision:NAME (default: the network of --init where "
@@ -127,8 +127,8 @@ def _add_networks(one: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_experiments(one: argparse.ArgumentParser) -> None:
-    group = one.add_argument_group("new experiments", "Where a training departs from the original's way.")
+def _add_experiments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("new experiments", "Where a training departs from the original's way.")
     group.add_argument("--optimizer", choices=recipe.OPTIMIZERS, default=recipe.CAFFE, help="default: Caffe's SGD")
     group.add_argument("--lr", type=_number, metavar="X", help="the preset's base_lr")
     group.add_argument("--weight-decay", type=_number, metavar="X", help="the preset's weight_decay")

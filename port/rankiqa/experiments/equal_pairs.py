@@ -74,7 +74,7 @@ def measured(path: Path, arch: str, preset: RankPreset, images: ImageList, seed:
             passes[name].append(_timed(model, loss_of))
     rows, gradients = [], []
     for name, (_, count) in ways.items():
-        seconds = min(one[0] for one in passes[name][1:])  # what else runs on the machine only adds
+        seconds = min(timed[0] for timed in passes[name][1:])  # what else runs on the machine only adds
         _, loss, gradient = passes[name][-1]
         gradients.append(gradient)
         rows.append({"method": name, "pairs": len(pairs), "images_forwarded": count, "seconds": seconds, "loss": loss})

@@ -72,14 +72,17 @@ class Metric(nn.Module):
             Scores (N,) float32; with `as_loss` a scalar.
 
         Raises:
-            ValueError: For another shape, type or device, an alpha channel, or values outside 0..1.
+            ValueError: For another shape, type or device, an alpha channel, values outside 0..1, or a module whose
+                weights were made another type.
         """
-        device = next(self.model.parameters()).device
-        check_images(images, device)
+        weights = next(self.model.parameters())
+        check_images(images, weights.device)
+        if weights.dtype != torch.float32:
+            raise ValueError(f"metric: expected weights in float32, got {weights.dtype}: the crops' pixels need it")
         height, width = images.shape[2:]
         spec: InputSpec = self.model.input_spec
         views = views_of(self.model, height, width, self.crops, self.seed)
-        with full_float32():
+        with full_float32(), torch.autocast(weights.device.type, enabled=False):
             scores = torch.stack([self._score(image.float(), views, spec) for image in images])
         if not self.as_loss:
             return scores

@@ -217,8 +217,8 @@ AnyPreset = TypeVar("AnyPreset", RankPreset, FineTunePreset)
 
 
 def _changed(preset: AnyPreset, changes: dict[str, Any]) -> AnyPreset:
-    own = {one.name for one in fields(preset)} - {"solver"}
-    solver = {one.name for one in fields(SolverSettings)}
+    own = {field.name for field in fields(preset)} - {"solver"}
+    solver = {field.name for field in fields(SolverSettings)}
     unknown = sorted(set(changes) - own - solver)
     if unknown:
         known = ", ".join(sorted((own | solver) - {"name", "dataset", "source"}))
@@ -229,7 +229,7 @@ def _changed(preset: AnyPreset, changes: dict[str, Any]) -> AnyPreset:
 
 def flat(preset: Preset) -> dict[str, Any]:
     """Every setting of a preset by its name, those of the solver included."""
-    own = {one.name: getattr(preset, one.name) for one in dataclasses.fields(preset) if one.name != "solver"}
+    own = {field.name: getattr(preset, field.name) for field in dataclasses.fields(preset) if field.name != "solver"}
     return {**own, "task": preset.task, **asdict(preset.solver)}
 
 
