@@ -67,7 +67,7 @@ class Recipe:
         for name, choices in {**known, "loss_mean": MEANS}.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("freeze_batch_norm", "compile", "channels_last"):
+        for name in ("freeze_batch_norm", "compile", "channels_last", "winograd"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         for name, least in (("warm_up", 0), ("pristine_above", 1)):
