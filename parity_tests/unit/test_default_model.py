@@ -200,7 +200,7 @@ def in_the_card(name, part):
 
 
 def evaluated(capsys, *words):
-    assert main(["evaluate", *map(str, words), "--types-from", "none", "--json", "--bootstrap", "0"]) == 0
+    assert main(["evaluate", *map(str, words), "--json", "--bootstrap", "0"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -246,7 +246,7 @@ def test_live_in_the_wild_as_in_the_card(shipped, real, tmp_path, capsys):
     words = ["lists", "clive", real / "clive", "--allow-partial", "--split", "none", "--out", tmp_path]
     assert main([*map(str, words)]) == 0
     capsys.readouterr()
-    found = evaluated(capsys, tmp_path / "clive_lists.json")
+    found = evaluated(capsys, tmp_path / "clive_lists.json", "--types-from", "none")
     assert found["n"] == 627
     sign = -1 if shipped.lower_is_better else 1
     for key, value in in_the_card("LIVE In the Wild, all", "JPG").items():

@@ -20,7 +20,7 @@ def test_same_as_the_original(levels_folder, tmp_path, caffe, parity):
     """From one seed, clipped gradients included: Caffe's very losses with its products, other ones with PyTorch's."""
     if not isinstance(caffe, Live):
         pytest.skip("needs live Caffe")
-    for name in ("lists", "runs", "experiment.json"):
+    for name in ("lists", "runs", "ranked", "experiment.json"):
         place = levels_folder / "levels" / name
         (shutil.copytree if place.is_dir() else shutil.copy)(place, tmp_path / name)
     live = Live(caffe.client, environment={"OPENBLAS_NUM_THREADS": str(with_caffe.THREADS)}, image=caffe.image)

@@ -370,7 +370,7 @@ def test_finetune(images, tmp_path, capsys):
         (["--warm-up", "2", "--schedule", "onecycle"], "warm_up: expected 0 with the schedule onecycle"),
         (["--warm-up", "2"], "warm_up: expected fewer iterations than max_iter, 2, got 2"),
         (["--lr=-1"], "base_lr: expected a number, 0 or more, got -1"),
-        (["--clip", '"x"'], "clip_gradients: expected a number"),
+        (["--clip=-1"], "clip_gradients: expected a number"),
         (["--dropout", "1"], "dropout: expected a number, 0 or more and below 1, got 1"),
         (["--resume", "--init", "x"], "--init: expected it without --resume"),
     ],

@@ -80,7 +80,7 @@ class CaffeRandom:
     ) -> np.ndarray:
         """Uniform in low..high, both included. Raises ValueError unless low <= high, both finite."""
         low, high = np.float32(low), np.float32(high)
-        if not (low <= high and float(high) - float(low) <= np.finfo(np.float32).max):
+        if not (low <= high and float(high) - float(low) <= float(np.finfo(np.float32).max)):
             raise ValueError(f"uniform: expected finite numbers, low <= high, got {low} and {high}")
         out = np.empty(_size(shape, "uniform"), np.float32)
         end = np.nextafter(high, np.float32(np.inf))
