@@ -24,7 +24,7 @@ import rankiqa
 import sample_training
 from rankiqa.cli.arguments import int_in_range, usable_device
 from rankiqa.cli.guard import guarded
-from rankiqa.data.atomic_files import replacing, unwritable
+from rankiqa.data.atomic_files import check_target, replacing
 from rankiqa.data.lists import read_list
 from rankiqa.models import memory
 from rankiqa.training.presets import PRESETS
@@ -148,8 +148,11 @@ def main(argv=None):
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"cost: --with: expected rates that --save wrote, got: {error}", file=sys.stderr)
         return 2
-    if options.save and (problem := unwritable(options.save)):
-        print(f"cost: --save {options.save}: expected a file that can be written, got: {problem}", file=sys.stderr)
+    try:
+        if options.save:
+            check_target(options.save)
+    except ValueError as error:
+        print(f"cost: --save {error}", file=sys.stderr)
         return 2
     here = measured(options.device, options.rounds)
     by_device[here["device"]] = here

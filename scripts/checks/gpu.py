@@ -29,7 +29,7 @@ import sample_training
 from caffe_client import CaffeError, Live
 from rankiqa.cli.arguments import usable_device
 from rankiqa.cli.guard import guarded
-from rankiqa.data.atomic_files import replacing, unwritable
+from rankiqa.data.atomic_files import check_target, replacing
 
 IMAGE = "caffe_ref:gpu"
 SMI_TIMEOUT = 30  # seconds: nvidia-smi of a driver in trouble hangs
@@ -182,8 +182,11 @@ def main(argv=None):
         parser.error(f"--iterations: expected 1 or more, got {options.iterations}")
     if not re.fullmatch(r"cuda(:\d+)?", options.device):
         parser.error(f"--device: expected cuda or cuda:N, got {options.device!r}; --cpu takes the CPU")
-    if options.json and (problem := unwritable(options.json)):
-        parser.error(f"--json {options.json}: expected a file in a folder that can be written to, got: {problem}")
+    try:
+        if options.json:
+            check_target(options.json)  # before the minutes of comparing
+    except ValueError as error:
+        parser.error(f"--json {error}")
     table, start = Table(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="rankiqa-gpu-") as folder:
         run_checks(table, options, folder)

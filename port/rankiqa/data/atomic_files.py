@@ -15,18 +15,6 @@ def temporary_name(target: str | os.PathLike) -> Path:
     return target.with_name(f".{target.name}.tmp")
 
 
-def unwritable(target: str | os.PathLike) -> str:
-    """Why `replacing` could not write a file, or "": to be said before minutes of work."""
-    target = Path(target)
-    if target.is_dir():
-        return "a folder"
-    try:
-        _of_a_new_file(temporary_name(target))
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
-
-
 @contextlib.contextmanager
 def replacing(target: str | os.PathLike) -> Iterator[Path]:
     """`temporary_name` of a file, renamed to it when the block ends well, removed when it does not.

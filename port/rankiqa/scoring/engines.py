@@ -133,9 +133,8 @@ class WinogradEngine:
         ValueError: As `rankiqa.models.winograd.apply_to`.
     """
 
-    at_once: int | None = (
-        3 * CHUNK
-    )  # what is prepared for all crops of a pass, the weights' transforms, is a third of the time
+    # At CHUNK crops, what is prepared once a pass (the weights' transforms) is a third of the time
+    at_once: int | None = 3 * CHUNK
 
     def __init__(self, model: Scorer):
         self.model = model
