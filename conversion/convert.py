@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert RankIQA's weights from Caffe to the PyTorch port, and back: the same tool as `rankiqa convert`."""
+"""Convert RankIQA's weights from Caffe to the PyTorch port, or back; the same tool as `rankiqa convert`."""
 
 import sys
 

@@ -1,5 +1,5 @@
-"""What is wrong with a file."""
+"""The error that is raised for files that cannot be read or written."""
 
 
 class CaffemodelError(ValueError):
-    """A file that cannot be read as what it should be; the message says expected, got and where."""
+    """A file does not have the expected content. The message says what was expected, what was found, and where."""

@@ -1,4 +1,4 @@
-"""Opening what should be a model file, naming what it is instead, and writing files whole or not at all."""
+"""Open model files, identify files that are something else, and write files atomically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rankiqa.data import atomic_files
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _UNPACK = "unpack it first"
-# how a file begins -> (what it is, what to do)
+# first bytes of a file -> (description of the file, advice to the user)
 _MAGIC = {
     b"\x89PNG": ("a PNG image", ""),
     b"\xff\xd8\xff": ("a JPEG image", ""),
@@ -52,15 +52,15 @@ _INSTEAD = {
     "onnx": ("an ONNX model", "give Caffe's .caffemodel"),
     "tensorflow": ("a TensorFlow model", "give Caffe's .caffemodel"),
 }
-_HEAD = 4096  # bytes read to name a file
+_HEAD = 4096  # bytes read to identify a file
 _VARINT, _BYTES = 0, 2
 
 
 def head(path: Path) -> bytes:
-    """The first bytes of a file.
+    """Return the first 4096 bytes of a file.
 
     Raises:
-        CaffemodelError: When it is empty or cannot be read.
+        CaffemodelError: If the file is empty or cannot be read.
     """
     try:
         with open(path, "rb") as file:
@@ -78,11 +78,11 @@ def head(path: Path) -> bytes:
 
 
 def content_type(path: Path) -> str:
-    """What a file is, by content.
+    """Identify the type of a file from its content.
 
     Returns:
-        "hdf5", "safetensors", "solver state", "mean image", "onnx", "tensorflow", "text", "other" (with a beginning
-        that names it), or "caffemodel" for whatever is left.
+        "hdf5", "safetensors", "solver state", "mean image", "onnx", "tensorflow", "text", "other" (another known
+        file signature), or "caffemodel" for everything else.
     """
     start = head(path)
     if start.startswith(HDF5):
@@ -97,33 +97,41 @@ def content_type(path: Path) -> str:
 
 
 def _protobuf(path: Path, start: bytes) -> str:
-    """Which protobuf message a file holds, by its first fields."""
+    """Identify the protobuf message in a file from its first fields."""
     if start[0] not in (0x08, 0x0A, 0x2A, 0x3A):
         return "caffemodel"
     with mapped(path) as view:
         fields = leading_fields(view)
-    kinds = set(fields)
-    # a blob: numbers are field 5, a shape field 7; both are booleans in a net
-    if (5, _BYTES) in kinds and kinds <= {(n, _VARINT) for n in range(1, 5)} | {(5, _BYTES), (7, _BYTES)}:
+    field_set = set(fields)
+    # In a blob, field 5 holds the numbers and field 7 the shape. In a net, both are booleans.
+    if (5, _BYTES) in field_set and field_set <= {(n, _VARINT) for n in range(1, 5)} | {(5, _BYTES), (7, _BYTES)}:
         return "mean image"
-    if fields[:1] == [(1, _VARINT)]:  # SolverState.iter, ONNX's ir_version; in a net field 1 is text
-        if kinds & {(7, _BYTES), (8, _BYTES)}:
+    if fields[:1] == [(1, _VARINT)]:  # SolverState.iter or ONNX's ir_version; in a net, field 1 is text
+        if field_set & {(7, _BYTES), (8, _BYTES)}:
             return "onnx"
         return "tensorflow" if start[2:3] == b"\x12" and b"tensorflow" in start.lower() else "solver state"
-    if fields[:2] == [(1, _BYTES), (1, _BYTES)]:  # GraphDef: nodes; a net has one name
+    if fields[:2] == [(1, _BYTES), (1, _BYTES)]:  # a GraphDef has several nodes here; a net has a single name
         return "tensorflow"
     return "caffemodel"
 
 
 @contextlib.contextmanager
 def mapped(path: Path) -> Iterator[memoryview]:
-    """A file's bytes, read as they are used. Raises OSError or ValueError where there are none."""
+    """Map a file into memory, so that bytes are read only when they are used.
+
+    Yields:
+        A view of the whole file.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        ValueError: If the file is empty.
+    """
     with open(path, "rb") as file:
-        yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # open as long as views of it are
+        yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # stays open as long as a view exists
 
 
 def _text(start: bytes) -> tuple[str, str]:
-    """(what a text file is, what to do)."""
+    """Return (description of a text file, advice to the user)."""
     text = start.decode("latin-1").lstrip("\ufeffï»¿ \t\r\n").lower()
     if text.startswith(("<!doctype html", "<html", "<?xml", "<head")):
         return "a web page (HTML)", (
@@ -137,7 +145,7 @@ def _text(start: bytes) -> tuple[str, str]:
 
 
 def _expected(path: Path, what: str) -> str:
-    """The error for a file that is not `what`."""
+    """Return the error message for a file that is not `what`."""
     start, kind = head(path), content_type(path)
     instead, way_out = None, ""
     for magic, (name, advice) in _MAGIC.items():
@@ -153,20 +161,25 @@ def _expected(path: Path, what: str) -> str:
         instead, way_out = _INSTEAD[kind]
     if instead is None:
         size = path.stat().st_size
-        begins = start[0] in (0x0A, 0x12, 0x1A) or start.startswith(b"\xa2\x06")  # how a NetParameter does
+        starts_as_net = start[0] in (0x0A, 0x12, 0x1A) or start.startswith(b"\xa2\x06")  # a NetParameter's first tag
         damaged = f"a truncated or damaged one ({size} bytes)"
-        instead = damaged if begins or kind == "solver state" else f"something else ({size} bytes)"
+        instead = damaged if starts_as_net or kind == "solver state" else f"something else ({size} bytes)"
     return f"{path}: expected {what}, got {instead}" + (f": {way_out}" if way_out else "")
 
 
 def parse(path: Path, message: str, what: str):
     """Parse a protobuf file.
 
+    Args:
+        path: The file.
+        message: The name of its message in the schema: "NetParameter" or "SolverState".
+        what: The expected file type, for error messages.
+
     Returns:
         (the message, the numbers of its blobs).
 
     Raises:
-        CaffemodelError: Which says what the file is instead.
+        CaffemodelError: If the file is something else. The message says what it is.
     """
     if content_type(path) != ("solver state" if message == "SolverState" else "caffemodel"):
         raise wrong(path, what)
@@ -184,19 +197,19 @@ def parse(path: Path, message: str, what: str):
 
 
 def wrong(path: Path, what: str) -> CaffemodelError:
-    """The error for a file that isn't `what`."""
+    """Return the error for a file that is not `what`."""
     return CaffemodelError(_expected(path, what))
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """`rankiqa.data.atomic_files.replacing`, with an error that says what is wrong with the place.
+    """Replace a file atomically: `rankiqa.data.atomic_files.replacing` with errors that name the problem.
 
     Yields:
-        A temporary path in the same folder, renamed to `path` when the block ends well, removed when it does not.
+        A temporary path in the same folder. It is renamed to `path` if the block succeeds and removed if it fails.
 
     Raises:
-        CaffemodelError: When the file cannot be written.
+        CaffemodelError: If the file cannot be written.
     """
     path = Path(path)
     if not path.parent.is_dir():

@@ -1,4 +1,7 @@
-"""Caffe's HDF5 form of models and solver states: /data/LAYER/k, and /iter, /learned_net, /current_step, /history/k."""
+"""Read and write Caffe's HDF5 models (/data/LAYER/k) and solver states.
+
+A solver state has /iter, /learned_net, /current_step and /history/k.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +18,24 @@ from caffemodel.net import Blob, Layer, Net, SolverState
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file; raise CaffemodelError if it is damaged."""
     try:
         with h5py.File(path, "r") as file:
             yield file
     except CaffemodelError:
         raise
-    except (OSError, KeyError, RuntimeError, ValueError) as error:  # what h5py raises for damage of all kinds
+    except (OSError, KeyError, RuntimeError, ValueError) as error:  # h5py raises any of these for a damaged file
         raise CaffemodelError(f"{path}: expected an HDF5 file of Caffe, got a damaged one ({error})") from None
 
 
 def is_solverstate(path: Path) -> bool:
-    """Does an HDF5 file hold a solver's state rather than a net?"""
+    """Return whether an HDF5 file holds a solver state rather than a net."""
     with _open(path) as file:
         return "history" in file and "iter" in file
 
 
 def _group(path: Path, parent: h5py.Group, name: str) -> h5py.Group:
-    """A group in a group. Raises CaffemodelError when it is something else."""
+    """Return a subgroup; raise CaffemodelError if it is not a group."""
     group = parent.get(name)
     if not isinstance(group, h5py.Group):
         raise CaffemodelError(f"{path}: expected a group {name} in {parent.name}, got something else")
@@ -39,7 +43,7 @@ def _group(path: Path, parent: h5py.Group, name: str) -> h5py.Group:
 
 
 def _dataset(path: Path, parent: h5py.Group, name: str) -> h5py.Dataset:
-    """A dataset in a group. Raises CaffemodelError when it is something else."""
+    """Return a dataset of a group; raise CaffemodelError if it is not a dataset."""
     dataset = parent.get(name)
     if not isinstance(dataset, h5py.Dataset):
         raise CaffemodelError(f"{path}: expected values {name} in {parent.name}, got something else")
@@ -47,6 +51,7 @@ def _dataset(path: Path, parent: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def _blob(path: Path, dataset: h5py.Dataset) -> Blob:
+    """Return a Blob that reads its values from a dataset on demand."""
     name, dtype = str(dataset.name), dataset.dtype
     if dtype not in (np.float32, np.float64):
         raise CaffemodelError(f"{path}: {name}: expected float or double values, got {dtype}")
@@ -59,9 +64,10 @@ def _blob(path: Path, dataset: h5py.Dataset) -> Blob:
 
 
 def _numbered(path: Path, group: h5py.Group) -> list[Blob]:
+    """Return the blobs 0, 1, .. of a group; raise CaffemodelError if a number is missing."""
     if not all(str(key).isdecimal() for key in group):
         raise CaffemodelError(f"{path}: {group.name}: expected numbered blobs, got {', '.join(map(str, group))}")
-    # CAFFE: a layer that shares another's parameter leaves its number out (net.cpp)
+    # CAFFE: a parameter that a layer shares with another layer is not written, so its number is missing (net.cpp)
     if sorted(map(int, group)) != list(range(len(group))):
         got = ", ".join(sorted(group, key=int))
         raise CaffemodelError(f"{path}: {group.name}: expected all blobs or none, got number {got}: the rest is shared")
@@ -69,7 +75,13 @@ def _numbered(path: Path, group: h5py.Group) -> list[Blob]:
 
 
 def read_net(path: Path) -> Net:
-    """A model written with snapshot_format HDF5. It has neither types nor Caffe's order: layers come by name."""
+    """Read a model that was written with snapshot_format HDF5.
+
+    The file states neither layer types nor Caffe's order: types are "", and layers are sorted by name.
+
+    Raises:
+        CaffemodelError: If the file is damaged or holds something else.
+    """
     with _open(path) as file:
         if not isinstance(file.get("data"), h5py.Group):
             raise CaffemodelError(f"{path}: expected a group /data with a group per layer, got {sorted(file)}")
@@ -84,7 +96,7 @@ def read_net(path: Path) -> Net:
 
 
 def _shape(layer: Layer, k: int) -> tuple[int, ...]:
-    """A blob's shape as Caffe's HDF5 reader wants it: exact, while legacy blobs are padded by ones to 4."""
+    """Return the shape that Caffe's HDF5 reader expects: without the ones that pad a legacy blob to 4 axes."""
     shape = layer.blobs[k].shape
     if not layer.blobs[k].legacy or layer.type not in ("Convolution", "Deconvolution", "InnerProduct"):
         return shape
@@ -92,9 +104,10 @@ def _shape(layer: Layer, k: int) -> tuple[int, ...]:
 
 
 def write_net(net: Net, path: Path) -> None:
-    """A net in Caffe's HDF5 form, without gradients (a snapshot made with snapshot_diff has them under /diff).
+    """Write a net in Caffe's HDF5 format, without gradients (Caffe's snapshot_diff would store them under /diff).
 
-    CaffemodelError for layer names that this form cannot have.
+    Raises:
+        CaffemodelError: If a layer name is empty, is repeated or contains "/", which HDF5 cannot store.
     """
     names = [layer.name for layer in net.layers]
     bad = sorted({name for name in names if "/" in name or not name or names.count(name) > 1})
@@ -110,13 +123,17 @@ def write_net(net: Net, path: Path) -> None:
 
 
 def read_solverstate(path: Path) -> SolverState:
-    """A solver's state written with snapshot_format HDF5."""
+    """Read a solver state that was written with snapshot_format HDF5.
+
+    Raises:
+        CaffemodelError: If the file is damaged or holds something else.
+    """
     with _open(path) as file:
         missing = [name for name in ("iter", "learned_net", "current_step", "history") if name not in file]
         if missing:
             raise CaffemodelError(f"{path}: expected a solver state, got an HDF5 file without {', '.join(missing)}")
         learned = _dataset(path, file, "learned_net")[()]
-        # a name that is not UTF-8: Caffe does not mind
+        # Caffe accepts a name that is not UTF-8
         learned = learned.decode(errors="backslashreplace") if isinstance(learned, bytes) else str(learned)
         numbers = [np.asarray(_dataset(path, file, name)[()]).reshape(-1) for name in ("iter", "current_step")]
         if any(values.size != 1 or values.dtype.kind not in "iu" for values in numbers):
@@ -126,7 +143,8 @@ def read_solverstate(path: Path) -> SolverState:
 
 
 def _write_text(file: h5py.File, name: str, text: bytes) -> None:
-    # CAFFE: reads up to the terminating zero, which h5py's own fixed-length strings leave out (hdf5.cpp)
+    """Write a zero-terminated fixed-length string."""
+    # CAFFE: reads up to the terminating zero, which h5py's own fixed-length strings omit (hdf5.cpp)
     kind = h5py.h5t.C_S1.copy()
     kind.set_size(len(text) + 1)
     kind.set_strpad(h5py.h5t.STR_NULLTERM)
@@ -135,7 +153,7 @@ def _write_text(file: h5py.File, name: str, text: bytes) -> None:
 
 
 def write_solverstate(state: SolverState, path: Path) -> None:
-    """A solver's state in Caffe's HDF5 form."""
+    """Write a solver state in Caffe's HDF5 format."""
     with h5py.File(path, "w") as file:
         file["iter"] = np.array([state.iter], np.int32)
         file["current_step"] = np.array([state.current_step], np.int32)

@@ -1,4 +1,4 @@
-"""Between protobuf messages and `Net`: blobs over BlobProtos, nets over NetParameters, and the way back."""
+"""Convert between protobuf messages (BlobProto, NetParameter) and `Blob` and `Net`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _RAW = {0: "float64", 1: "float32", 2: "float16"}  # NVIDIA Caffe's raw_data_typ
 
 
 def blob_shape(message) -> tuple[tuple[int, ...], bool]:
-    """(shape, legacy) of a BlobProto: four numbers as old files have them, or the dims."""
-    # CAFFE: any one of the four makes it a legacy blob, the others are 0 (blob.cpp)
+    """Return (shape, legacy) of a BlobProto; a legacy blob states num, channels, height and width instead of dims."""
+    # CAFFE: if any of the four is set, the blob is legacy, and those that are not set are 0 (blob.cpp)
     names = ("num", "channels", "height", "width")
     if any(message.HasField(name) for name in names):
         return tuple(getattr(message, name) for name in names), True
@@ -28,13 +28,18 @@ def blob_shape(message) -> tuple[tuple[int, ...], bool]:
 
 
 def make_blob(message, store: BlobStore, where: str) -> Blob:
-    """A Blob over a BlobProto.
+    """Return a Blob that reads and writes a BlobProto.
+
+    Args:
+        message: The BlobProto.
+        store: Holds its numbers.
+        where: The name of the blob in error messages.
 
     Raises:
-        CaffemodelError: When its values do not fit its shape.
+        CaffemodelError: If its values do not fit its shape.
     """
     shape, legacy = blob_shape(message)
-    # CAFFE: doubles, where there are any, go before floats (blob.cpp); NVIDIA Caffe: both before raw_data
+    # CAFFE: doubles take precedence over floats (blob.cpp). NVIDIA Caffe: both take precedence over raw_data.
     field, dtype = "data", "float32"
     if store.get(message.double_data):
         field, dtype = "double_data", "float64"
@@ -66,21 +71,27 @@ def make_blob(message, store: BlobStore, where: str) -> Blob:
 
 
 def text_of(name: str | bytes) -> str:
-    """A name as text; protobuf gives one that is not UTF-8, which Caffe does not mind, as bytes."""
+    """Return a name as text. Caffe accepts names that are not UTF-8; protobuf returns those as bytes."""
     return name if isinstance(name, str) else name.decode(errors="backslashreplace")
 
 
 def _unknown(message, where: str) -> list[str]:
+    """Describe the fields of a message that the schema does not have."""
     fields = unknown_fields.UnknownFieldSet(message)
     return [f"{where} field {number}" for number in sorted({field.field_number for field in fields})]
 
 
 def _raw_fields(blob) -> list[str]:
+    """Return the names of NVIDIA Caffe's raw fields that a blob uses."""
     return [name for name in ("raw_data", "raw_diff") if getattr(blob, name)]
 
 
 def from_message(message, store: BlobStore, path: str) -> Net:
-    """A Net over a NetParameter of the FAST schema with its numbers in `store`."""
+    """Return the Net of a NetParameter (FAST schema) whose numbers are in `store`.
+
+    Raises:
+        CaffemodelError: If a blob is damaged, or the message mixes layers of several versions. `path` names the file.
+    """
     version, layers, unknown = version_of(message), [], _unknown(message, "net")
     if version == "V2":
         homes = [(layer, layer.bottom, layer) for layer in message.layer]
@@ -107,7 +118,7 @@ def from_message(message, store: BlobStore, path: str) -> Net:
 
 
 def fill(message, blob: Blob, store: BlobStore) -> None:
-    """Write a blob into a BlobProto, as Caffe writes one (shape, packed float or double)."""
+    """Write a blob into an empty BlobProto as Caffe does: its shape, then packed floats or doubles."""
     message.shape.dim.extend(blob.shape)
     if blob.dtype == "float16":  # Caffe 1.0 has no half precision
         blob = array_blob(blob.float32())
@@ -115,12 +126,12 @@ def fill(message, blob: Blob, store: BlobStore) -> None:
 
 
 def from_arrays(name: str, layers: Sequence[tuple[str, str, Sequence[np.ndarray]]]) -> Net:
-    """A V2 net.
+    """Build a V2 net from arrays.
 
     Args:
         name: The net's name.
-        layers: (layer name, type, arrays) of each; float64 arrays become double_data, all others float32. They are
-            not copied.
+        layers: (layer name, type, arrays) of each layer. float64 arrays become double_data, all others float32.
+            The arrays are not copied.
     """
     message, store = FAST["NetParameter"](name=name), BlobStore()
     for layer_name, kind, arrays in layers:

@@ -1,4 +1,4 @@
-"""A network's weights as Caffe files hold them: Net, Layer, Blob."""
+"""The content of Caffe's model files: Net, Layer, Blob and SolverState."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import numpy as np
 from caffemodel.errors import CaffemodelError
 from caffemodel.wire import BlobStore
 
-CHUNK = 1 << 18  # values handled at a time: a mebibyte, which stays in the cache
+CHUNK = 1 << 18  # values processed at a time: one mebibyte of float32, which fits in the cache
 
 
 class Blob:
-    """An array of a file, read when it is asked for.
+    """An array in a model file. Its values are read on demand.
 
     Attributes:
-        shape: As the file has it.
-        legacy: Whether it was written as num, channels, height, width.
+        shape: The shape as stored in the file.
+        legacy: Whether the shape was written as num, channels, height, width.
         dtype: "float32", "float64" or "float16" (NVIDIA Caffe's).
     """
 
     def __init__(self, shape: Sequence[int], legacy: bool, dtype: str, read: Callable[[], Any], keep=None):
-        """A blob whose values stay in the file.
+        """Create a blob whose values stay in the file.
 
         Args:
-            shape: As the file has it.
-            legacy: Whether it was written as num, channels, height, width.
-            dtype: Of the values.
-            read: Gives the values, as an array or as little-endian bytes.
-            keep: Takes other values, as an array.
+            shape: The shape as stored in the file.
+            legacy: Whether the shape was written as num, channels, height, width.
+            dtype: "float32", "float64" or "float16".
+            read: Returns the values, as an array or as little-endian bytes.
+            keep: Called by `assign` with an array of new values; None: the blob itself keeps them.
         """
         self.shape, self.legacy, self.dtype = tuple(int(n) for n in shape), legacy, dtype
         self._read, self._keep = read, keep
@@ -42,7 +42,7 @@ class Blob:
         return np.dtype(self.dtype).newbyteorder("<")
 
     def encoded(self) -> memoryview:
-        """The values in the file's precision as little-endian bytes."""
+        """Return the values in the file's precision as little-endian bytes."""
         values = self._read()
         if isinstance(values, np.ndarray):
             values = np.ascontiguousarray(values, self._dtype()).reshape(-1).view(np.uint8).data
@@ -50,30 +50,37 @@ class Blob:
 
     @property
     def data(self) -> np.ndarray:
-        """The values in the file's precision, of the file's shape; a copy of its own, to do with as one likes."""
+        """The values in the file's precision and shape, as a new array that the caller may change."""
         values = np.empty(self.shape, self._dtype())
         values.reshape(-1).view(np.uint8)[:] = np.frombuffer(self.encoded(), np.uint8)
         return values
 
     def float32(self) -> np.ndarray:
-        """The values as Caffe's float nets load them: little-endian float32, doubles rounded."""
-        with np.errstate(over="ignore"):  # beyond float32: inf, as Caffe casts it
+        """Return the values as Caffe's float nets load them: little-endian float32, with doubles rounded."""
+        with np.errstate(over="ignore"):  # values beyond float32 become inf, as in Caffe's cast
             return self.data.astype("<f4", copy=False)
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """`float32` in order, flat, in pieces of some megabytes: for large files."""
+        """Yield the values as flat float32 arrays of at most CHUNK values, in order; for large files."""
         view, step = self.encoded(), CHUNK * self._dtype().itemsize
         for first in range(0, len(view), step):
-            values = np.frombuffer(bytes(view[first : first + step]), self._dtype())  # numbers need not be aligned
+            values = np.frombuffer(bytes(view[first : first + step]), self._dtype())  # copied: may be unaligned
             with np.errstate(over="ignore"):
                 yield values.astype("<f4", copy=False)
 
     def sha256(self) -> str:
-        """SHA-256 (hex) of the little-endian float32 values."""
+        """Return the SHA-256 (hex) of the little-endian float32 values."""
         return self.summary()[0]
 
     def summary(self, write: Callable[[memoryview], Any] | None = None) -> tuple[str, bool]:
-        """(SHA-256 (hex) of the little-endian float32 values, are all finite); `write` gets the bytes, in order."""
+        """Hash the values, check them and optionally write them, in one pass.
+
+        Args:
+            write: Called with the bytes of the little-endian float32 values, in order.
+
+        Returns:
+            (SHA-256 (hex) of the little-endian float32 values, whether all are finite).
+        """
         digest, finite = hashlib.sha256(), True
         for values in self.chunks():
             finite = finite and bool(np.isfinite(values).all())
@@ -83,19 +90,22 @@ class Blob:
         return digest.hexdigest(), finite
 
     def fits(self, shape: Sequence[int]) -> bool:
-        """Would Caffe load it into a blob of this shape? A legacy blob compares with the shape padded by ones to 4."""
+        """Return whether Caffe would load this blob into a blob of the given shape.
+
+        A legacy blob is compared with the shape padded by ones to 4 axes.
+        """
         shape = tuple(shape)
         if self.legacy and len(shape) <= 4:
             return self.shape == (1,) * (4 - len(shape)) + shape
         return self.shape == shape
 
     def assign(self, values: np.ndarray) -> None:
-        """Put other values of the same number in its place, in the file's own encoding and shape; they are copied.
+        """Replace the values and keep the blob's encoding and shape. The values are copied.
 
-        Half-precision numbers give way to float32.
+        A float16 blob becomes float32.
 
         Raises:
-            CaffemodelError: For another number of values.
+            CaffemodelError: If the number of values is different.
         """
         self.dtype = "float32" if self.dtype == "float16" else self.dtype
         values = np.array(values, self._dtype())
@@ -109,7 +119,15 @@ class Blob:
 
 @dataclass
 class Layer:
-    """name, V2 type ("" where the file says none), bottoms, tops, blobs."""
+    """A layer of a model file.
+
+    Attributes:
+        name: Its name.
+        type: Its V2 type; "" if the file states none.
+        bottoms: The names of its input blobs.
+        tops: The names of its output blobs.
+        blobs: Its parameters.
+    """
 
     name: str
     type: str
@@ -120,10 +138,16 @@ class Layer:
 
 @dataclass
 class Net:
-    """A model file. format: "caffemodel" or "hdf5"; version: "V0", "V1" or "V2" as written; layers as upgraded to V2.
+    """The content of a model file.
 
-    unknown: what Caffe 1.0 does not know, as text; it is kept when the net is written back.
-    message, store: the protobuf message as read, and the numbers that it refers to (None for HDF5).
+    Attributes:
+        name: The net's name.
+        format: "caffemodel" or "hdf5".
+        version: "V0", "V1" or "V2", as written in the file.
+        layers: The layers as upgraded to V2.
+        unknown: Descriptions of everything that Caffe 1.0 does not know. It is kept when the net is written back.
+        message: The protobuf message as read; None for HDF5.
+        store: The numbers that `message` refers to.
     """
 
     name: str
@@ -137,7 +161,15 @@ class Net:
 
 @dataclass
 class SolverState:
-    """A solver's state: iteration, the model file it belongs to, the learning rate's step, history per parameter."""
+    """The content of a solver state.
+
+    Attributes:
+        iter: The iteration.
+        learned_net: The model file that belongs to the state.
+        current_step: How many steps of the learning-rate schedule were passed.
+        history: The momentum of each parameter.
+        format: The file format.
+    """
 
     iter: int
     learned_net: str
@@ -147,7 +179,7 @@ class SolverState:
 
 
 def array_blob(array: np.ndarray) -> Blob:
-    """A blob of an array in memory."""
+    """Return a blob of an array in memory; float64 stays float64, everything else becomes float32."""
     dtype = "float64" if array.dtype == np.float64 else "float32"
     kept = np.asarray(array, dtype)
     return Blob(kept.shape, False, dtype, lambda: kept)

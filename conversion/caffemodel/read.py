@@ -1,4 +1,4 @@
-"""Reading .caffemodel files of any version."""
+"""Read .caffemodel files of any version."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ WHAT = "a caffemodel"
 
 
 def read(path: str | os.PathLike) -> Net:
-    """A model file: .caffemodel of V0, V1 or V2, or Caffe's HDF5 form; told by content, not by name.
+    """Read a model file: .caffemodel of V0, V1 or V2, or Caffe's HDF5 format.
 
-    The layers are as Caffe upgrades them; `net.message` stays what the file says, so writing it back changes nothing.
-    Values are read when they are asked for: replace the file if you like, but don't change it in place meanwhile.
-    Raises CaffemodelError for a file that is missing, empty, truncated or something else, and for a blob whose values
-    do not fit its shape.
+    The format is detected from the content, not from the name. `net.layers` are upgraded as Caffe does it, while
+    `net.message` keeps the content of the file, so writing the net back changes nothing. Values are read on demand:
+    the file may be replaced meanwhile, but must not be changed in place.
+
+    Args:
+        path: The model file.
+
+    Returns:
+        The net.
+
+    Raises:
+        CaffemodelError: If the file is missing, empty, truncated or something else, or the values of a blob do not
+            fit its shape.
     """
     path = Path(path)
     if content_type(path) == "hdf5":
-        from caffemodel import hdf5  # late: h5py takes its time, and most files are not HDF5
+        from caffemodel import hdf5  # imported here because h5py loads slowly and most files are not HDF5
 
         return hdf5.read_net(path)
     message, store = parse(path, "NetParameter", WHAT)

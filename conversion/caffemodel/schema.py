@@ -1,13 +1,16 @@
-"""Caffe's protobuf schema as far as model files need it, built from one table; nothing is generated or copied.
+"""Caffe's protobuf schema, limited to model files and built from one table; nothing is generated or copied.
 
-Three forms of it. FAST reads and writes model files: what it never looks into (a layer's settings) is declared as
-`bytes`, and so is a blob's `data`: packed floats are then read without a Python object for each. Every field that
-Caffe 1.0 can write is declared, because protobuf writes unknown fields after the known ones: only so does reading and
-writing back give the same bytes. FULL has every message and enum with its names: for a layer's settings and for
-prototxts. ANY_ENCODING reads blobs whose numbers are not packed.
+The schema is built in three variants:
 
-Table: message -> "name number kind" per field; kind ends in * when repeated. Source: field numbers of Caffe 1.0;
-raw_data and its like (10 to 13 of a blob): NVIDIA Caffe.
+- FAST reads and writes model files. It declares a layer's settings, which it never parses, as `bytes`, and also a
+  blob's `data`, so that packed floats are read without a Python object for each. It declares every field that Caffe
+  1.0 can write: protobuf writes unknown fields after the known ones, so an undeclared field would change the byte
+  order of a file that is written back.
+- FULL has every message and enum with its names, for layer settings and prototxts.
+- ANY_ENCODING reads blobs whose numbers are not packed.
+
+Table: message -> "name number type" per field; the type ends in * if the field is repeated. Source: the field numbers
+of Caffe 1.0. Fields 10 to 13 of a blob (raw_data etc.) are NVIDIA Caffe's.
 """
 
 from collections.abc import Iterable
@@ -16,7 +19,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from caffemodel.settings_table import ENUMS, SETTINGS
 
-# settings of a layer, by type: (name, number in LayerParameter, number in V1LayerParameter or None)
+# settings fields of a layer: (name, number in LayerParameter, number in V1LayerParameter or None)
 PARAMETERS = [
     ("transform_param", 100, 36), ("loss_param", 101, 42), ("accuracy_param", 102, 27), ("argmax_param", 103, 23),
     ("concat_param", 104, 9), ("contrastive_loss_param", 105, 40), ("convolution_param", 106, 10),
@@ -40,7 +43,7 @@ _CAPITALS = ("lrn", "mvn", "spp", "elu")
 
 
 def settings_message(field: str) -> str:
-    """The message of a layer's settings field: PoolingParameter of pooling_param."""
+    """Return the message name of a layer's settings field: PoolingParameter for pooling_param."""
     name = field.removesuffix("_param")
     words = name.upper() if name in _CAPITALS else "".join(word.capitalize() for word in name.split("_"))
     return _NAMES.get(name, words) + "Parameter"
@@ -75,14 +78,14 @@ _MESSAGES = {
 
 
 def _build(package: str, names: Iterable[str], inside: Iterable[str], numbers: dict[str, str], full=False) -> dict:
-    """Message classes.
+    """Build message classes.
 
     Args:
-        package: A name for the set.
+        package: The protobuf package of the classes.
         names: The messages to build.
-        inside: Of these, the ones that a field may hold; another message in a field is bytes.
-        numbers: How the runs of numbers of a blob are declared.
-        full: Declare enums, which else are int32.
+        inside: The messages that may be the type of a field; fields of other message types become bytes.
+        numbers: The declarations of a blob's {float} and {double} fields.
+        full: Declare enums; otherwise enum fields are int32.
     """
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto2")
@@ -113,15 +116,16 @@ def _build(package: str, names: Iterable[str], inside: Iterable[str], numbers: d
 
 
 def is_repeated(field) -> bool:
-    """Whether a field of a descriptor holds a list."""
-    # protobuf 6.31 brought the attribute; older releases say it by `label`, which is on its way out
+    """Return whether a field of a descriptor is repeated."""
+    # protobuf 6.31 added the attribute; older releases only have `label`, which is deprecated
     return field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
 
 
 _EVERY = (*_MESSAGES, *SETTINGS)
 _PACKED = {"{float}": "float*packed", "{double}": "double*packed"}
-# what an upgrade of an old file writes or moves is a message of its own here
+# the settings messages are built too: upgrading an old file parses and writes them
 FAST = _build("rankiqa.caffe", _EVERY, _MESSAGES, {"{float}": "bytes", "{double}": "bytes"})
 FULL = _build("rankiqa.full", _EVERY, _EVERY, _PACKED, full=True)
-# numbers in any encoding, packed again when written; a Python object for each, so for the rare file that needs it
+# Accepts numbers in any encoding and packs them when written. It needs a Python object per number, so it is used only
+# for the rare file that is not packed.
 ANY_ENCODING = _build("rankiqa.any", ("BlobShape", "BlobProto"), ("BlobShape",), _PACKED)

@@ -1,7 +1,7 @@
-"""Caffe 1.0's messages below a layer: settings by type, net states, fillers; and the enums.
+"""Caffe 1.0's layer settings, net states, fillers and enums.
 
-Field names, numbers and types are facts of Caffe 1.0's schema; the tests compare them with its own descriptor.
-Message -> "name number kind" per field; kind ends in * when repeated.
+Field names, numbers and types are those of Caffe 1.0's schema; the tests compare them with Caffe's own descriptor.
+Table: message -> "name number type" per field; the type ends in * if the field is repeated.
 """
 
 SETTINGS = {

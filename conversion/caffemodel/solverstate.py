@@ -1,4 +1,4 @@
-"""Solver states: what Caffe needs beside the weights to go on training."""
+"""Read and write solver states, which Caffe needs beside the weights to resume a training."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ WHAT = "a solver state"
 
 
 def read_solverstate(path: str | os.PathLike) -> SolverState:
-    """A .solverstate, binary or HDF5; told by content. Raises CaffemodelError as `read` does."""
+    """Read a .solverstate, binary or HDF5; the format is detected from the content.
+
+    Raises:
+        CaffemodelError: For the same reasons as in `read`.
+    """
     path = Path(path)
     kind = content_type(path)
     if kind == "hdf5":
-        from caffemodel import hdf5  # late, as in `read`
+        from caffemodel import hdf5  # imported here as in `read`
 
         return hdf5.read_solverstate(path)
     if kind != "solver state":
@@ -36,7 +40,11 @@ def read_solverstate(path: str | os.PathLike) -> SolverState:
 
 
 def write_solverstate(state: SolverState, path: str | os.PathLike) -> None:
-    """Write a solver's state: HDF5 where the name ends in .h5, else binary, as Caffe writes it; whole or not at all."""
+    """Write a solver state atomically: as HDF5 if the name ends in .h5, otherwise in Caffe's binary format.
+
+    Raises:
+        CaffemodelError: If the file cannot be written.
+    """
     with replacing(path) as temporary:
         if Path(path).suffix == ".h5":
             from caffemodel import hdf5

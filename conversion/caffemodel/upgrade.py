@@ -1,6 +1,6 @@
-"""Old network files (V0 nested, V1 enum types) as Caffe upgrades them when it reads them.
+"""Upgrade old network files (V0: nested layers, V1: enum types) as Caffe does when it reads them.
 
-Source: behaviour of Caffe 1.0's upgrade_proto; the tests hold it to Caffe's own upgrade_net_proto_binary.
+Source: the behaviour of Caffe 1.0's upgrade_proto. The tests compare with Caffe's own upgrade_net_proto_binary.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from caffemodel.errors import CaffemodelError
 from caffemodel.schema import FAST, PARAMETERS, is_repeated
 
-# V1LayerParameter.LayerType -> V2's type
+# V1LayerParameter.LayerType -> V2 type
 V1_TYPES = {
     0: "", 35: "AbsVal", 1: "Accuracy", 30: "ArgMax", 2: "BNLL", 3: "Concat", 37: "ContrastiveLoss",
     4: "Convolution", 5: "Data", 39: "Deconvolution", 6: "Dropout", 32: "DummyData", 7: "EuclideanLoss",
@@ -19,7 +19,7 @@ V1_TYPES = {
     23: "TanH", 24: "WindowData", 31: "Threshold",
 }  # fmt: skip
 
-# V0LayerParameter.type -> V2's type
+# V0LayerParameter.type -> V2 type
 V0_TYPES = {
     "accuracy": "Accuracy", "bnll": "BNLL", "concat": "Concat", "conv": "Convolution", "data": "Data",
     "dropout": "Dropout", "euclidean_loss": "EuclideanLoss", "flatten": "Flatten", "hdf5_data": "HDF5Data",
@@ -29,7 +29,7 @@ V0_TYPES = {
     "softmax_loss": "SoftmaxWithLoss", "split": "Split", "tanh": "TanH", "window_data": "WindowData", "": "",
 }  # fmt: skip
 
-# V0's flat settings: field -> {V0 type: (message, layer's field, its field)}
+# V0's flat settings: V0 field -> {V0 type: field of the settings message}
 _V0_SETTINGS = {
     "num_output": {"conv": "num_output", "innerproduct": "num_output"},
     "biasterm": {"conv": "bias_term", "innerproduct": "bias_term"},
@@ -58,6 +58,7 @@ _V0_SETTINGS = {
     "det_context_pad": {"window_data": "context_pad"},
     "det_crop_mode": {"window_data": "crop_mode"},
 }
+# V0 type -> (settings message, its field in the layer)
 _V0_PARAMETERS = {
     "conv": ("ConvolutionParameter", "convolution_param"),
     "innerproduct": ("InnerProductParameter", "inner_product_param"),
@@ -78,19 +79,22 @@ _MOVERS = {5: ("DataParameter", "data_param"), 12: ("ImageDataParameter", "image
 
 
 def _text(name: str | bytes) -> str:
-    """A name that can be assigned: protobuf gives one that is not UTF-8 as bytes, and does not take it back."""
+    """Return a name that can be assigned: protobuf reads a name that is not UTF-8 as bytes, but rejects such bytes."""
     return name if isinstance(name, str) else name.decode(errors="backslashreplace")
 
 
 def version_of(message):
-    """ "V0", "V1" or "V2", as Caffe tells them apart."""
+    """Return the version of a NetParameter, "V0", "V1" or "V2", by Caffe's criteria."""
     if any(layer.HasField("layer") for layer in message.layers):
         return "V0"
     return "V1" if message.layers else "V2"
 
 
 def layer_type(layer, version):
-    """(V2 type of a layer of any version, does Caffe 1.0 know it). An unknown one keeps its own name or number."""
+    """Return (V2 type of a layer of any version, whether Caffe 1.0 knows it).
+
+    An unknown type keeps its own name or number.
+    """
     if version == "V2":
         return layer.type, True
     types, kind = (V0_TYPES, layer.layer.type) if version == "V0" else (V1_TYPES, layer.type)
@@ -98,6 +102,7 @@ def layer_type(layer, version):
 
 
 def _known_type(layer, version):
+    """Return the V2 type of a layer; raise CaffemodelError if Caffe 1.0 does not know it."""
     kind, known = layer_type(layer, version)
     if not known:
         name = layer.layer.name if version == "V0" else layer.name
@@ -106,8 +111,15 @@ def _known_type(layer, version):
 
 
 def padded_convolutions(message):
-    """V0's padding layers folded into what reads them: [(layer, bottoms, pad or None)], padding layers left out."""
-    made_by, match = {}, []
+    """Fold V0's padding layers into the layers that read them.
+
+    Returns:
+        [(layer, bottoms, pad or None)] of all other layers.
+
+    Raises:
+        CaffemodelError: If a padding layer feeds anything other than one convolution or pooling.
+    """
+    made_by, folded = {}, []
     for layer in message.layers:
         bottoms, pad = list(layer.bottom), None
         for j, blob in enumerate(bottoms):
@@ -117,13 +129,17 @@ def padded_convolutions(message):
                     raise CaffemodelError(f"layer {layer.layer.name}: a padding layer may only feed one conv or pool")
                 bottoms[j], pad = source.bottom[0], source.layer.pad
         if layer.layer.type != "padding":
-            match.append((layer, bottoms, pad))
+            folded.append((layer, bottoms, pad))
         made_by.update(dict.fromkeys(layer.top, layer))
-    return match
+    return folded
 
 
 def to_v2(message):
-    """A V2 NetParameter of the FAST schema with the same content, as Caffe's upgrade makes it (blobs are copied)."""
+    """Return a NetParameter (FAST schema) upgraded to V2 as Caffe does it; blobs are copied.
+
+    Raises:
+        CaffemodelError: If a layer cannot be upgraded.
+    """
     version = version_of(message)
     net = FAST["NetParameter"]()
     for name in ("name", "force_backward", "state", "debug_info"):
@@ -137,7 +153,7 @@ def to_v2(message):
         for layer in message.layers:
             target = net.layer.add()
             _from_v1(layer, target)
-            # CAFFE: once one data layer needs it, all get both messages, be they empty (upgrade_proto.cpp)
+            # CAFFE: if one data layer needs the move, all get both messages, even if they are empty (upgrade_proto.cpp)
             if move and layer.type in _MOVERS:
                 _move_transform(target, *_MOVERS[layer.type])
     else:
@@ -151,7 +167,7 @@ def to_v2(message):
 
 
 def _inputs(message, net):
-    """`input` fields become an Input layer; without sizes (an old caffemodel) they are dropped."""
+    """Turn `input` fields into an Input layer; drop them if they have no sizes, as in old caffemodels."""
     if not message.input or not (message.input_shape or message.input_dim):
         return
     shapes = FAST["InputParameter"]()
@@ -162,6 +178,7 @@ def _inputs(message, net):
 
 
 def _specs(target, rates, decays, names=(), modes=()):
+    """Write the ParamSpecs of a layer from the old lists."""
     for i in range(max(map(len, (rates, decays, names, modes)))):
         spec = target.param.add()
         if i < len(names):
@@ -175,6 +192,7 @@ def _specs(target, rates, decays, names=(), modes=()):
 
 
 def _from_v1(layer, target):
+    """Upgrade a V1 layer into `target`, an empty V2 layer."""
     target.type = _known_type(layer, "V1")
     if layer.HasField("name"):
         target.name = _text(layer.name)
@@ -189,6 +207,7 @@ def _from_v1(layer, target):
 
 
 def _settings_to_move(layer):
+    """Return the names of a V1 data layer's settings that belong in transform_param."""
     if layer.type not in _MOVERS:
         return []
     message, field = _MOVERS[layer.type]
@@ -197,7 +216,7 @@ def _settings_to_move(layer):
 
 
 def _move_transform(target, message, field):
-    """scale, mean_file, crop_size and mirror of a data layer belong to its transform_param."""
+    """Move scale, mean_file, crop_size and mirror of a data layer to its transform_param."""
     data, transform = FAST[message](), FAST["TransformationParameter"]()
     data.ParseFromString(getattr(target, field))
     transform.ParseFromString(target.transform_param)
@@ -209,6 +228,7 @@ def _move_transform(target, message, field):
 
 
 def _from_v0(layer, bottoms, pad, target):
+    """Upgrade a V0 layer into `target`, an empty V2 layer."""
     old = layer.layer
     target.name, target.type = _text(old.name), _known_type(layer, "V0")
     target.bottom.extend(map(_text, bottoms))
@@ -225,13 +245,13 @@ def _from_v0(layer, bottoms, pad, target):
         target.hdf5_output_param = values["hdf5_output_param"]
     if old.type in _V0_PARAMETERS:
         message, field = _V0_PARAMETERS[old.type]
-        made = FAST[message]()
-        for name, homes in _V0_SETTINGS.items():
-            if name in values and old.type in homes:
-                kind = made.DESCRIPTOR.fields_by_name[homes[old.type]]
-                if is_repeated(kind):
-                    getattr(made, kind.name).append(values[name])
+        settings = FAST[message]()
+        for name, new_names in _V0_SETTINGS.items():
+            if name in values and old.type in new_names:
+                new = settings.DESCRIPTOR.fields_by_name[new_names[old.type]]
+                if is_repeated(new):
+                    getattr(settings, new.name).append(values[name])
                 else:
-                    setattr(made, kind.name, values[name])
-        if made.ListFields():
-            setattr(target, field, made.SerializeToString())
+                    setattr(settings, new.name, values[name])
+        if settings.ListFields():
+            setattr(target, field, settings.SerializeToString())

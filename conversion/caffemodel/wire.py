@@ -1,8 +1,8 @@
-"""The encoding of Caffe's files, as far as needed to leave the long runs of numbers where they lie.
+"""Separate the long runs of numbers in Caffe's encoded files from the rest of the message.
 
-`detach_blobs` copies a message without the numbers of its blobs: a reference of a few bytes stands for each run, so
-that protobuf parses kilobytes instead of half a gigabyte and a value is read only when it is used. `reattach_blobs`
-puts them back. Ours because protobuf's own parsers copy every number.
+`detach_blobs` copies a message and replaces each run of numbers by a reference of a few bytes. protobuf then parses
+kilobytes instead of half a gigabyte, and a value is read only when it is used. `reattach_blobs` puts the numbers back.
+This is our own code because protobuf's parsers copy every number.
 
 Source: protobuf's encoding (tag, length, value); Caffe 1.0's field numbers.
 """
@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from caffemodel.schema import ANY_ENCODING, PARAMETERS
 
-# message -> field number -> the message inside; only the ways that lead to blobs
+# message -> field number -> the nested message; only the fields that lead to blobs
 _INSIDE = {
     "NetParameter": {100: "LayerParameter", 2: "V1LayerParameter"},
     "LayerParameter": {7: "BlobProto"},
@@ -25,9 +25,9 @@ _INSIDE = {
     "SolverState": {3: "BlobProto"},
     "BlobProto": {},
 }
-# a blob's data, diff, double_data, double_diff, and NVIDIA Caffe's raw_data and raw_diff: bytes per number
+# bytes per number of a blob's data, diff, double_data, double_diff, and NVIDIA Caffe's raw_data and raw_diff
 _WIDTH = {5: 4, 6: 4, 8: 8, 9: 8, 12: 1, 13: 1}
-# what a layer states once
+# fields that a layer may state only once
 _ONCE = {
     "LayerParameter": {number for _, number, _ in PARAMETERS},
     "V1LayerParameter": {number for _, _, number in PARAMETERS if number},
@@ -36,26 +36,27 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class NotCaffes(DecodeError):
-    """What another program's schema has under the same numbers; the text names the program."""
+    """The file uses another program's schema with the same field numbers. The text names the program."""
 
 
 class BlobStore:
-    """The numbers of a file's blobs, each under a reference that stands in the message's `data`."""
+    """The numbers of a file's blobs, by the reference that replaces them in the message."""
 
     def __init__(self) -> None:
         self._runs: list[memoryview] = []
 
     def add(self, run) -> bytes:
-        """Keep a run (anything with contiguous bytes) and return its reference."""
+        """Store a run of numbers (any object with contiguous bytes) and return its reference."""
         self._runs.append(memoryview(run).cast("B"))
-        return b"@%08x" % (len(self._runs) - 1)  # 9 bytes: never a whole number of floats
+        return b"@%08x" % (len(self._runs) - 1)  # 9 bytes, so it is never a whole number of floats
 
     def get(self, reference: bytes | memoryview) -> memoryview:
-        """The bytes of a run; none for an empty reference."""
+        """Return the bytes of a run; empty for an empty reference."""
         return self._runs[int(bytes(reference[1:]), 16)] if reference else memoryview(b"")
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
+    """Decode the variable-length integer at a position; return (value, position after it)."""
     value = shift = 0
     while True:
         if at >= len(view) or shift > 63:
@@ -68,6 +69,7 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 
 
 def _encoded(value: int) -> bytes:
+    """Encode a variable-length integer."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
@@ -77,7 +79,7 @@ def _encoded(value: int) -> bytes:
 
 
 def _fields(view: memoryview) -> Iterator[tuple[int, int, int, int, int]]:
-    """(number, wire type, start, start of the value, end) of each field of a message."""
+    """Yield (number, wire type, start, start of the value, end) of each field of a message."""
     at = 0
     while at < len(view):
         start = at
@@ -99,7 +101,7 @@ def _fields(view: memoryview) -> Iterator[tuple[int, int, int, int, int]]:
 
 
 def leading_fields(view: memoryview, limit: int = 32) -> list[tuple[int, int]]:
-    """(number, wire type) of a message's first fields, as far as it is one: to tell what a file is."""
+    """Return (number, wire type) of a message's first fields, to identify a file; stop at the first invalid field."""
     seen: list[tuple[int, int]] = []
     with contextlib.suppress(DecodeError):
         for number, wire, *_ in _fields(view):
@@ -110,20 +112,20 @@ def leading_fields(view: memoryview, limit: int = 32) -> list[tuple[int, int]]:
 
 
 def detach_blobs(view: memoryview, message: str, store: BlobStore) -> bytes:
-    """Take the numbers of its blobs out of an encoded message.
+    """Copy an encoded message and replace the numbers of its blobs by references.
 
-    Numbers that are not one packed run (old writers, several chunks) are brought together first.
+    Numbers that are not one packed run (from old writers, or in several chunks) are packed first.
 
     Args:
         view: The encoded message.
         message: Its name in the schema.
-        store: Gets the numbers.
+        store: Receives the numbers.
 
     Returns:
-        The encoded message with references in the place of the numbers.
+        The encoded message with references instead of the numbers.
 
     Raises:
-        DecodeError: For what is no such message, cut off, or states a layer's settings twice.
+        DecodeError: If the bytes are another message or are cut off, or a layer's settings occur twice.
     """
     if message == "BlobProto":
         view = _packed(view)
@@ -136,10 +138,10 @@ def detach_blobs(view: memoryview, message: str, store: BlobStore) -> bytes:
                 raise DecodeError("a blob's numbers are cut off")
             encoded = store.add(view[value:end])
         else:
-            # protobuf would merge the two, while a settings field of FAST keeps the last
+            # protobuf would merge the two, but a settings field of FAST is bytes and keeps only the last
             if wire == _BYTES and number in _ONCE.get(message, ()):
                 if number in settings:
-                    raise DecodeError("a layer's settings stand there twice")
+                    raise DecodeError("a layer's settings occur twice")
                 settings.add(number)
             continue
         out += view[copied:start]
@@ -150,21 +152,27 @@ def detach_blobs(view: memoryview, message: str, store: BlobStore) -> bytes:
 
 
 def _packed(view: memoryview) -> memoryview:
-    """A blob with each kind of numbers as one packed run."""
+    """Return an encoded blob in which each numeric field is one packed run."""
     seen = set()
     for number, wire, *_ in _fields(view):
         if number == 5 and wire == _VARINT:
-            raise NotCaffes("C3D")  # there 5 is a blob's width, and 6 its data
+            raise NotCaffes("C3D")  # in C3D's schema, field 5 is a blob's width and field 6 its data
         if number in _WIDTH and (wire != _BYTES or number in seen):
-            again = ANY_ENCODING["BlobProto"]()
-            again.ParseFromString(bytes(view))
-            return memoryview(again.SerializeToString())
+            blob = ANY_ENCODING["BlobProto"]()
+            blob.ParseFromString(bytes(view))
+            return memoryview(blob.SerializeToString())
         seen.add(number)
     return view
 
 
 def reattach_blobs(skeleton: bytes | memoryview, message: str, store: BlobStore) -> list[bytes | memoryview]:
-    """The pieces of the encoded message, in order, with the numbers in the place of their references."""
+    """Return the pieces of the encoded message, in order, with the numbers instead of their references.
+
+    Args:
+        skeleton: A message that `detach_blobs` returned.
+        message: Its name in the schema.
+        store: Holds the numbers.
+    """
     inside, pieces, view = _INSIDE[message], [], memoryview(skeleton)
     for number, wire, start, value, end in _fields(view):
         if wire == _BYTES and number in inside:

@@ -1,4 +1,4 @@
-"""Writing model files and solver states."""
+"""Write model files, and encode messages for solver states."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ STEP = 1 << 20  # bytes written at a time
 
 
 def write(net: Net, path: str | os.PathLike) -> None:
-    """Write a net: HDF5 where the name ends in .h5, else a caffemodel of the net's own version.
+    """Write a net atomically: as HDF5 if the name ends in .h5, otherwise as a caffemodel of the net's own version.
 
-    A net that was read and not changed comes out byte for byte, fields that Caffe does not know included (files of
-    old writers that did not pack their numbers come out packed). The file appears whole or not at all.
-    Raises CaffemodelError when it cannot be written.
+    A net that was read and not changed is written byte for byte, including fields that Caffe does not know. Only
+    numbers that an old writer did not pack become packed.
+
+    Args:
+        net: The net.
+        path: The file to write.
+
+    Raises:
+        CaffemodelError: If the file cannot be written.
     """
     with replacing(path) as temporary:
         if Path(path).suffix == ".h5":
-            from caffemodel import hdf5  # late, as in `read`
+            from caffemodel import hdf5  # imported here as in `read`
 
             hdf5.write_net(net, temporary)
         else:
@@ -34,7 +40,7 @@ def write(net: Net, path: str | os.PathLike) -> None:
 
 
 def put(message, store: BlobStore, path: Path) -> None:
-    """Encode a message into a file, its numbers straight from where they are."""
+    """Write an encoded message to a file, with its numbers directly from the store, without copying them."""
     with open(path, "wb") as file:
         for piece in reattach_blobs(message.SerializeToString(), message.DESCRIPTOR.name, store):
             for first in range(0, len(piece), STEP):
@@ -42,12 +48,13 @@ def put(message, store: BlobStore, path: Path) -> None:
 
 
 def _message(net: Net):
+    """Return (NetParameter, BlobStore) of a net; build them for a net from HDF5."""
     if net.message is not None:
         return net.message, net.store
     message, store = FAST["NetParameter"](name=net.name), BlobStore()
     for layer in net.layers:
         if layer.blobs and not layer.type:
-            raise CaffemodelError(f"layer {layer.name}: an HDF5 file says no layer types, which a caffemodel needs")
+            raise CaffemodelError(f"layer {layer.name}: expected a layer type, got none, as in HDF5 files")
         added = message.layer.add(name=layer.name, type=layer.type, bottom=layer.bottoms, top=layer.tops)
         for blob in layer.blobs:
             fill(added.blobs.add(), blob, store)
@@ -55,6 +62,6 @@ def _message(net: Net):
 
 
 def upgrade(net: Net) -> Net:
-    """The net as a V2 caffemodel, as Caffe upgrades it."""
+    """Return the net as a V2 caffemodel, upgraded as Caffe does it."""
     message, store = _message(net)
     return from_message(to_v2(message), store, net.name)

@@ -1,1 +1,1 @@
-"""The converter: caffemodel files to the port's weights, and back. `rankiqa convert` runs it."""
+"""The converter between caffemodel files and the port's weights. `rankiqa convert` runs it."""

@@ -1,19 +1,19 @@
-"""Convert RankIQA's weights from Caffe to the PyTorch port, and back.
+"""Convert RankIQA's weights from Caffe to the PyTorch port, or back.
 
     rankiqa convert MODEL.caffemodel --out W.safetensors [--onnx M.onnx]
-        weights for the port
+        convert weights for the port
     rankiqa convert VGG_ILSVRC_16_layers.caffemodel --for live-rank --out W.safetensors
-        weights to start a training with
+        take initial weights for a training
     rankiqa convert W.safetensors --to caffemodel --like live-ft --out M.caffemodel
-        from the port to Caffe
+        convert from the port to Caffe
     rankiqa convert P.solverstate --out S.safetensors
-        a training of Caffe's, to go on with in the port
+        convert a training in Caffe, to resume it in the port
     rankiqa convert S.safetensors --to solverstate --like live-rank --out P.solverstate
-        a training of the port's, to go on with in Caffe (P.caffemodel is written too)
+        convert a training in the port, to resume it in Caffe (also writes P.caffemodel)
     rankiqa convert inspect MODEL [--json]
-        the content of a model file
+        show the content of a model file
 
-MODEL: .caffemodel (V0, V1, V2) or Caffe's .h5. Exit status 2, and no file written, for anything that does not fit.
+MODEL: .caffemodel (V0, V1, V2) or Caffe's .h5. If anything does not fit, no file is written and the exit status is 2.
 """
 
 from __future__ import annotations
@@ -29,59 +29,64 @@ from pathlib import Path
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa_convert.file_digest import FileDigest
 
-LONGEST = 8000  # characters of an error
+LONGEST = 8000  # characters of an error message that are printed
 
 
 def _convert_options(argv: list[str], prog: str) -> argparse.Namespace:
+    """Parse and check the options of a conversion."""
     parser = argparse.ArgumentParser(
         prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", type=Path, help="a model file, or `inspect` followed by one")
     parser.add_argument("--out", type=Path, help=".safetensors, or a .pt/.pth state dict; with --to: the caffemodel")
-    parser.add_argument("--arch", choices=sorted(ARCHITECTURES), help="the network to expect (else recognised)")
-    parser.add_argument("--onnx", type=Path, metavar="M.onnx", help="write the network as ONNX too (or only)")
-    parser.add_argument("--for", dest="start", metavar="NET", help="take what the file shares by name with live-rank, "
-                        "tid2013-rank, live-ft or tid2013-ft: initial weights of a training")  # fmt: skip
-    parser.add_argument("--net", type=Path, metavar="DEPLOY.prototxt", help="a network's description that must compute "
-                        "the same: for Caffe's .h5, which has no layer list, and for any other file")  # fmt: skip
-    parser.add_argument("--trained-on", metavar="NET", help="live-rank, tid2013-rank, live-ft or tid2013-ft: what the "
-                        "score means, where the file does not tell (rank nets of both sets look alike)")  # fmt: skip
+    parser.add_argument("--arch", choices=sorted(ARCHITECTURES), help="the expected network (default: recognised)")
+    parser.add_argument("--onnx", type=Path, metavar="M.onnx", help="also (or only) write the network as ONNX")
+    parser.add_argument("--for", dest="start", metavar="NET", help="take the layers that the file shares by name with "
+                        "live-rank, tid2013-rank, live-ft or tid2013-ft, as initial weights of a training")  # fmt: skip
+    parser.add_argument("--net", type=Path, metavar="DEPLOY.prototxt", help="a network description that must compute "
+                        "the same; for Caffe's .h5, which has no layer list, or any other file")  # fmt: skip
+    parser.add_argument("--trained-on", metavar="NET", help="live-rank, tid2013-rank, live-ft or tid2013-ft: the "
+                        "meaning of the score, if the file does not state it (the rank nets of both data sets have "
+                        "the same layers)")  # fmt: skip
     parser.add_argument("--to", choices=("caffemodel", "solverstate"), help="convert from the port to Caffe")
-    parser.add_argument("--like", metavar="NET", help="live-rank, tid2013-rank, live-ft, tid2013-ft, or a model file")
+    parser.add_argument("--like", metavar="NET", help="live-rank, tid2013-rank, live-ft, tid2013-ft, or a "
+                        "model file: the net to write")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print a summary as JSON")
     options = parser.parse_args(argv)
     if options.to and not (options.like and options.out):
         parser.error(f"--to {options.to} needs --like and --out")
     if not options.to and (options.like or not (options.out or options.onnx)):
-        parser.error("--out or --onnx is needed, and --like only with --to")
+        parser.error("--out or --onnx is needed, and --like works only with --to")
     if options.to and (options.start or options.net or options.trained_on):
-        parser.error("--for, --net and --trained-on only without --to")
+        parser.error("--for, --net and --trained-on work only without --to")
     return options
 
 
 def _inspect_parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"{prog} inspect", description="What a model file holds.")
+    """Return the parser of `inspect`."""
+    parser = argparse.ArgumentParser(prog=f"{prog} inspect", description="Show the content of a model file.")
     parser.add_argument("model", type=Path, help=".caffemodel, .solverstate, .safetensors, or Caffe's .h5 forms")
     parser.add_argument("--json", action="store_true")
     return parser
 
 
 def notes(summary: dict) -> list[str]:
-    """What a user should know about a conversion that went well."""
-    said = []
+    """Return notes for the user about a successful conversion: what was not checked and what is not known."""
+    lines = []
     if summary["structure"] == "not stated":
-        said.append(
-            "it states no structure (layers' order and settings), so that was not checked: --net DEPLOY.prototxt does"
+        lines.append(
+            "it states no structure (order and settings of the layers), so it was not checked; "
+            "--net DEPLOY.prototxt checks it"
         )
     if summary["meaning"] is None:
         from rankiqa_convert.trained_on import unknown_reason
 
-        said.append(unknown_reason(summary["fc"]))
-    return said
+        lines.append(unknown_reason(summary["fc"]))
+    return lines
 
 
 def one_line(text: str) -> str:
-    """A message as one line that a terminal can show: names in it come from files, and may be anything."""
+    """Return a message as one printable line of limited length: names in it come from files and may hold any text."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} .. ({len(text)} characters)"
 
@@ -90,22 +95,22 @@ def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
     """Run the command line.
 
     Args:
-        argv: The arguments; None: the process's.
+        argv: The arguments; None: those of the process.
         prog: The command's name in its messages.
 
     Returns:
-        The exit status.
+        The exit status: 0; 2 for an error; 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names need not be text
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files go
+            stream.reconfigure(errors="backslashreplace")  # names may hold any characters
+    with contextlib.suppress(ValueError):  # signals can only be set in the main thread
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that temporary files are removed
     inspecting = argv[:1] == ["inspect"]
     options = _inspect_parser(prog).parse_args(argv[1:]) if inspecting else _convert_options(argv, prog)
     digest = FileDigest(options.model) if not (inspecting or options.to) else None
-    from rankiqa_convert import commands  # late: its libraries load while the model is being hashed
+    from rankiqa_convert import commands  # imported here so that its libraries load while the model is hashed
 
     try:
         if inspecting:
@@ -122,6 +127,6 @@ def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
     if options.json:
         print(json.dumps(summary))
     elif not options.to:
-        taken = f", layers {', '.join(layer['name'] for layer in summary['layers'])}" if options.start else ""
-        print(f"{options.out or options.onnx}: {summary['arch']}, output {summary['head']}{taken}", file=sys.stderr)
+        layers = f", layers {', '.join(layer['name'] for layer in summary['layers'])}" if options.start else ""
+        print(f"{options.out or options.onnx}: {summary['arch']}, output {summary['head']}{layers}", file=sys.stderr)
     return 0

@@ -1,4 +1,4 @@
-"""What convert.py does once its arguments are read."""
+"""The actions of `rankiqa convert`, with parsed options."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from rankiqa_convert.weights import read_safetensors, to_net, write_safetensors
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print what a model file holds; returns the exit status."""
+    """Print the content of a model file and return the exit status."""
     description = inspect(options.model)
     print(json.dumps(description) if options.json else table(description))
     return 0
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
+    """Raise CaffemodelError if an output would overwrite the input or has an unsuitable name."""
     for path in (options.out, options.onnx):
         if path and path.exists() and options.model.exists() and path.samefile(options.model):
             raise CaffemodelError(f"{path}: expected another file to write than the model to read")
-    ways = [(".safetensors", ".pt", ".pth"), (".caffemodel", ".h5")]
+    suffixes = [(".safetensors", ".pt", ".pth"), (".caffemodel", ".h5")]  # the port's, Caffe's
     if options.to == "solverstate":
-        ways[1] = (".solverstate", ".h5")
-    wanted, others = reversed(ways) if options.to else ways
+        suffixes[1] = (".solverstate", ".h5")
+    wanted, others = reversed(suffixes) if options.to else suffixes
     if options.out and options.out.suffix in (*others, ".onnx", ".npz", ".prototxt"):
         raise CaffemodelError(f"{options.out}: expected a name that ends in {' or '.join(wanted)} (ONNX: --onnx)")
     if options.out and options.onnx and options.out.absolute() == options.onnx.absolute():
@@ -39,17 +40,17 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
-    """Convert a caffemodel to safetensors (or a state dict) and ONNX; all of the files are written, or none.
+    """Convert a caffemodel to safetensors (or a state dict) and ONNX. Either all files are written or none.
 
     Args:
-        options: Of the command line.
-        digest: Of the model file, which is computed beside the conversion.
+        options: The options of the command line.
+        digest: The digest of the model file, which is computed in parallel.
 
     Returns:
-        What --json prints.
+        The summary that --json prints.
 
     Raises:
-        CaffemodelError: For files that cannot be read, are no network of RankIQA, or cannot be written.
+        CaffemodelError: If the model cannot be read or is not a network of RankIQA, or a file cannot be written.
     """
     _check_outputs(options)
     if content_type(options.model) == "safetensors":
@@ -84,16 +85,16 @@ def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
 
 
 def shared_to_port(source: Path, like: str, arch: str, target: Path) -> None:
-    """Write the layers that a caffemodel shares with a net of the original: what a training starts from.
+    """Write the layers that a caffemodel shares with one of the original's nets, as initial weights of a training.
 
     Args:
         source: The caffemodel.
-        like: The net of the original: live-rank ..
+        like: The original's net: live-rank ..
         arch: The network.
         target: The .safetensors to write.
 
     Raises:
-        CaffemodelError: As `recognise.shared`, and for another network than the original's three.
+        CaffemodelError: For the same reasons as in `recognise.shared`, or if `arch` is not one of the original's three.
     """
     if arch not in ARCHITECTURES:
         raise CaffemodelError(f"{source}: expected one of {', '.join(ARCHITECTURES)} to start from it, got {arch}")
@@ -102,14 +103,15 @@ def shared_to_port(source: Path, like: str, arch: str, target: Path) -> None:
 
 
 def _state_dict(source: Path, target: Path) -> None:
-    import torch  # late: everything else does without
+    """Convert a .safetensors to a PyTorch state dict."""
+    import torch  # imported here because nothing else needs it
 
     _, arrays = read_safetensors(source)
     torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, target)
 
 
 def to_caffe(options: argparse.Namespace) -> dict:
-    """safetensors -> caffemodel, or a solver's state and its caffemodel. Returns what --json prints."""
+    """Convert safetensors to a caffemodel, or to a solver state and its caffemodel; return the summary for --json."""
     _check_outputs(options)
     if options.to == "solverstate":
         return solver_states.to_solverstate(options.model, options.like, options.out)

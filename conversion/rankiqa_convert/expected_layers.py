@@ -1,4 +1,4 @@
-"""What each layer of the three networks must compute: the table of `rankiqa.models.architectures` in Caffe's terms."""
+"""The expected settings of each layer of the three networks: `rankiqa.models.architectures` in Caffe's terms."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rankiqa.models.architectures import Architecture, Conv, Norm, Pool
 
 @dataclass(frozen=True)
 class Step:
-    """One layer on the way from the image to the score.
+    """One layer between the image and the score.
 
     Attributes:
-        name: Its name; of a layer without weights only what upstream calls it: any name will do.
+        name: Its name. For a layer without weights this is upstream's name, and a file may use any other.
         type: Caffe's type.
-        settings: All that changes what it computes, pairs as (height, width).
+        settings: All settings that change what it computes; pairs are (height, width).
     """
 
     name: str
@@ -31,6 +31,7 @@ class Step:
 
     @property
     def has_weights(self) -> bool:
+        """Whether the layer has parameters."""
         return self.type in ("Convolution", "InnerProduct")
 
     def __str__(self) -> str:
@@ -38,7 +39,7 @@ class Step:
 
 
 def expected_steps(architecture: Architecture, fc: Sequence[str]) -> list[Step]:
-    """The layers of a network in order, without dropout, which changes nothing when scoring."""
+    """Return the layers of a network in order, without dropout, which has no effect on scores."""
     steps, names = [], iter(fc)
     for layer in architecture.layers:
         if isinstance(layer, Conv):
@@ -65,12 +66,12 @@ def expected_steps(architecture: Architecture, fc: Sequence[str]) -> list[Step]:
 
 
 def deploy_net(name: str, architecture: Architecture, fc: Sequence[str], blobs: Mapping[str, Sequence[Blob]]) -> Net:
-    """A V2 net of the whole network, as upstream's deploy files have it: Caffe reads it, and it states its structure.
+    """Return a V2 net of the whole network, like upstream's deploy files, so that the file states its structure.
 
     Args:
         name: The net's name.
         architecture: The network.
-        fc: Names of the fully-connected layers.
+        fc: The names of the fully-connected layers.
         blobs: {layer: (weight, bias)}.
     """
     message, store = FAST["NetParameter"](name=name), BlobStore()
@@ -95,21 +96,21 @@ def deploy_net(name: str, architecture: Architecture, fc: Sequence[str], blobs: 
 
 
 def _write_settings(layer, step: Step) -> None:
-    """Put a step's settings that are not Caffe's defaults into a layer."""
-    said = step.settings
+    """Write a step's settings that differ from Caffe's defaults into a layer."""
+    values = step.settings
     if step.type == "Convolution":
-        settings = FULL["ConvolutionParameter"](num_output=said["num_output"], kernel_size=said["kernel"][:1])
+        settings = FULL["ConvolutionParameter"](num_output=values["num_output"], kernel_size=values["kernel"][:1])
         for key, default in (("pad", 0), ("stride", 1)):
-            if said[key][0] != default:
-                getattr(settings, key).append(said[key][0])
-        if said["group"] != 1:
-            settings.group = said["group"]
+            if values[key][0] != default:
+                getattr(settings, key).append(values[key][0])
+        if values["group"] != 1:
+            settings.group = values["group"]
         layer.convolution_param = settings.SerializeToString()
     elif step.type == "Pooling":
-        settings = FULL["PoolingParameter"](pool=0, kernel_size=said["kernel"][0], stride=said["stride"][0])
+        settings = FULL["PoolingParameter"](pool=0, kernel_size=values["kernel"][0], stride=values["stride"][0])
         layer.pooling_param = settings.SerializeToString()
     elif step.type == "LRN":
-        settings = FULL["LRNParameter"](**{key: said[key] for key in ("local_size", "alpha", "beta")})
+        settings = FULL["LRNParameter"](**{key: values[key] for key in ("local_size", "alpha", "beta")})
         layer.lrn_param = settings.SerializeToString()
     elif step.type == "InnerProduct":
-        layer.inner_product_param = FULL["InnerProductParameter"](num_output=said["num_output"]).SerializeToString()
+        layer.inner_product_param = FULL["InnerProductParameter"](num_output=values["num_output"]).SerializeToString()

@@ -1,21 +1,23 @@
-"""The SHA-256 of a file, taken while other work goes on."""
+"""The SHA-256 of a file, computed in a thread."""
 
 import hashlib
 import threading
 from pathlib import Path
 
-BUFFER = 1 << 18  # bytes; stays in the cache
+BUFFER = 1 << 18  # bytes; fits in the cache
 
 
 class FileDigest(threading.Thread):
-    """Starts at once; hashing leaves the interpreter to the others. Ends with the program."""
+    """A daemon thread that hashes a file; hashing releases the interpreter lock."""
 
     def __init__(self, path: Path) -> None:
+        """Start hashing the file at `path`."""
         super().__init__(daemon=True)
         self._path, self._digest, self._error = path, hashlib.sha256(), None
         self.start()
 
     def run(self) -> None:
+        """Hash the file; keep an error for `hexdigest`."""
         buffer = bytearray(BUFFER)
         view = memoryview(buffer)
         try:
@@ -26,7 +28,7 @@ class FileDigest(threading.Thread):
             self._error = error
 
     def hexdigest(self) -> str:
-        """The digest, waited for. Raises OSError when the file could not be read."""
+        """Wait for the digest and return it; raise OSError if the file could not be read."""
         self.join()
         if self._error:
             raise self._error

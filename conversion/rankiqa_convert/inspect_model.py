@@ -1,4 +1,4 @@
-"""What is in a model file: for `convert.py inspect`."""
+"""Describe the content of a model file, for `rankiqa convert inspect`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from rankiqa.data.json_text import parse_json
 from rankiqa.models.score_meaning import from_metadata
 from rankiqa_convert.recognise import recognise
 from rankiqa_convert.solver_states import is_state
-from rankiqa_convert.weights import PARTS, read_safetensors, said_meaning
+from rankiqa_convert.weights import PARTS, meaning_dict, read_safetensors
 
 
 def inspect(path: Path) -> dict:
-    """{"format", "version", "layers": [{"name", "type", "blobs": [{"shape", "dtype", "sha256", "finite"}]}], ..}.
+    """Describe a model file.
 
-    format: "caffemodel", "solverstate" or "safetensors", "-hdf5" behind it for Caffe's HDF5 forms. Every layer is
-    listed; sha256 is over the little-endian float32 values. Raises CaffemodelError as `caffemodel.read` does.
+    Returns:
+        {"format", "version", "layers": [{"name", "type", "blobs": [{"shape", "dtype", "sha256", "finite"}]}], ..}.
+        The format is "caffemodel", "solverstate" or "safetensors", followed by "-hdf5" for Caffe's HDF5 formats.
+        Every layer is listed. sha256 is over the little-endian float32 values.
+
+    Raises:
+        CaffemodelError: For the same reasons as in `caffemodel.read`.
     """
     kind = content_type(path)
     if kind == "safetensors":
@@ -39,25 +44,30 @@ def inspect(path: Path) -> dict:
 
 
 def _network(net: Net, path: Path) -> dict:
-    """{"network", "structure", "meaning"}: null where it is none of RankIQA's; "differs" says how."""
+    """Return {"network", "structure", "meaning"}; all None, with the reason in "differs", if it is not RankIQA's."""
     try:
         match = recognise(net, str(path))
     except CaffemodelError as error:
         return {"network": None, "structure": None, "meaning": None, "differs": str(error).removeprefix(f"{path}: ")}
-    return {"network": match.arch.name, "structure": match.structure, "meaning": said_meaning(match.meaning)}
+    return {"network": match.arch.name, "structure": match.structure, "meaning": meaning_dict(match.meaning)}
 
 
 def _hdf5(kind: str) -> str:
+    """Return the suffix of the format's name."""
     return "-hdf5" if kind == "hdf5" else ""
 
 
 def _blob(blob: Blob) -> dict:
+    """Describe a blob."""
     digest, finite = blob.summary()
     return {"shape": list(blob.shape), "dtype": blob.dtype, "sha256": digest, "finite": finite}
 
 
 def _safetensors(path: Path) -> dict:
-    """Tensors NAME.weight and NAME.bias are blobs 0 and 1 of a layer NAME; any other tensor is a layer of its own."""
+    """Describe a safetensors file.
+
+    Tensors NAME.weight and NAME.bias are listed as blobs 0 and 1 of a layer NAME; any other tensor is its own layer.
+    """
     metadata, arrays = read_safetensors(path)
     layers: dict[str, list] = {}
     order = {part: k for k, part in enumerate(PARTS)}
@@ -66,26 +76,27 @@ def _safetensors(path: Path) -> dict:
         row = _row(arrays[key])
         layers.setdefault(name if part in PARTS else key, []).append(row)
     types = {}
-    with contextlib.suppress(KeyError, TypeError, ValueError):  # another writer's, or none: then there are no types
+    with contextlib.suppress(KeyError, TypeError, ValueError):  # without our metadata, types are unknown
         types = {layer["name"]: layer["type"] for layer in parse_json(metadata["layers"])}
         layers = {name: layers[name] for name in [*types, *layers] if name in layers}  # Caffe's order first
     rows = [{"name": name, "type": types.get(name, ""), "blobs": blobs} for name, blobs in layers.items()]
     kept = {key: value for key, value in metadata.items() if key not in ("layers", "format", "version")}
     version = metadata.get("version", "")
     try:
-        meaning = said_meaning(from_metadata(metadata))
+        meaning = meaning_dict(from_metadata(metadata))
     except ValueError:
         meaning = None
     return {"format": "safetensors", "version": version, "layers": rows, "metadata": kept, "meaning": meaning}
 
 
 def _row(values: np.ndarray) -> dict:
+    """Describe an array."""
     digest, finite = array_blob(values).summary()
     return {"shape": list(values.shape), "dtype": str(values.dtype), "sha256": digest, "finite": finite}
 
 
 def table(description: dict) -> str:
-    """The same for a reader."""
+    """Format the description that `inspect` returned as text."""
     more = [
         f"{k} {v}" for k, v in description.items() if k in ("name", "iter", "learned_net", "current_step") and v != ""
     ]

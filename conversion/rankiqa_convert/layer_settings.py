@@ -1,4 +1,4 @@
-"""A layer's settings as Caffe understands them: defaults filled in, and the two ways of writing a size made one."""
+"""A layer's settings as Caffe interprets them, with defaults filled in and one representation of sizes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FIELDS = {
     "InnerProduct": "inner_product_param",
     "ReLU": "relu_param",
 }
-# fields that forks of Caffe add, and that only say which algorithm computes the same: of NVIDIA Caffe
+# fields of NVIDIA Caffe that only choose between algorithms with the same result
 _INERT = {"Convolution": {19, 20}}
 
 
 def read_settings(layer, field: str) -> Any:
-    """A layer's settings message. Raises CaffemodelError for bytes that are none."""
+    """Return a layer's settings message; raise CaffemodelError if its bytes are damaged."""
     message = FULL[settings_message(field)]()
     try:
         message.ParseFromString(getattr(layer, field))
@@ -33,7 +33,7 @@ def read_settings(layer, field: str) -> Any:
 
 
 def settings_of(layer) -> dict[str, Any]:
-    """All settings of a layer (V2, of the FAST schema) that change what it computes; {} for a type without any here."""
+    """Return all settings of a V2 layer (FAST schema) that change what it computes; {} for types without settings."""
     if layer.type not in FIELDS:
         return {}
     message = read_settings(layer, FIELDS[layer.type])
@@ -45,14 +45,14 @@ def settings_of(layer) -> dict[str, Any]:
 
 
 def _value(message: Message, name: str, default):
-    """A field's value, or Caffe's default."""
+    """Return a field's value or Caffe's default; for an enum, its name."""
     value = getattr(message, name) if message.HasField(name) else default
     field = message.DESCRIPTOR.fields_by_name[name]
     return field.enum_type.values_by_number[value].name if field.enum_type else value
 
 
 def _pair(message: Message, name: str, default: int, size: str | None = None) -> Any:
-    """(height, width) of a setting that is written once, per axis, or as _h and _w."""
+    """Return (height, width) of a setting that is written once, per axis, or as _h and _w; a text if both occur."""
     field = size or name
     values = list(getattr(message, field))
     if message.DESCRIPTOR.fields_by_name.get(f"{name}_h") is not None:
@@ -60,11 +60,12 @@ def _pair(message: Message, name: str, default: int, size: str | None = None) ->
         if any(parts):
             pair = (getattr(message, f"{name}_h"), getattr(message, f"{name}_w"))
             return f"both {values} and {pair}" if values else pair
-    # CAFFE: one value goes for both axes (base_conv_layer.cpp)
+    # CAFFE: a single value applies to both axes (base_conv_layer.cpp)
     return (default, default) if not values else (values[0],) * 2 if len(values) == 1 else tuple(values)
 
 
 def _convolution(message: Message) -> dict[str, Any]:
+    """Return the settings of a convolution."""
     return {
         "num_output": _value(message, "num_output", 0),
         "kernel": _pair(message, "kernel", 0, "kernel_size"),
@@ -79,10 +80,13 @@ def _convolution(message: Message) -> dict[str, Any]:
 
 
 def _pooling(message: Message) -> dict[str, Any]:
+    """Return the settings of a pooling layer."""
+
     def pair(name: str, default: int, size: str | None = None) -> Any:
+        """Return (height, width) of a setting that is written once or as _h and _w; a text if both occur."""
         plain = getattr(message, size or name) if message.HasField(size or name) else default
         split = (getattr(message, f"{name}_h"), getattr(message, f"{name}_w"))
-        # CAFFE: the height's field decides which of the two ways is read (pooling_layer.cpp)
+        # CAFFE: the height's field decides which of the two is read (pooling_layer.cpp)
         if message.HasField(f"{name}_h") or message.HasField(f"{name}_w"):
             return f"both {plain} and {split}" if message.HasField(size or name) else split
         return (plain, plain)
@@ -98,6 +102,7 @@ def _pooling(message: Message) -> dict[str, Any]:
 
 
 def _lrn(message: Message) -> dict[str, Any]:
+    """Return the settings of a local response normalisation."""
     return {
         "local_size": _value(message, "local_size", 5),
         "alpha": _value(message, "alpha", 1.0),
@@ -108,6 +113,7 @@ def _lrn(message: Message) -> dict[str, Any]:
 
 
 def _inner_product(message: Message) -> dict[str, Any]:
+    """Return the settings of a fully-connected layer."""
     return {
         "num_output": _value(message, "num_output", 0),
         "bias_term": _value(message, "bias_term", True),
@@ -117,6 +123,7 @@ def _inner_product(message: Message) -> dict[str, Any]:
 
 
 def _relu(message: Message) -> dict[str, Any]:
+    """Return the settings of a ReLU."""
     return {"negative_slope": _value(message, "negative_slope", 0.0)}
 
 

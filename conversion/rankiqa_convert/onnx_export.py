@@ -1,4 +1,4 @@
-"""A recognised model as ONNX, node by node from the table, with Caffe's layer names."""
+"""Export a recognised model as ONNX, node by node from the architecture table, with Caffe's layer names."""
 
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ OPSET = 17
 
 
 def export(match: Match, target: Path) -> None:
-    """Write `target`: input "data" (N, 3, crop, crop) float32 BGR 0..255, output named as Caffe's output layer (N, 1).
+    """Write a model as ONNX.
 
-    Raises MissingExtra (a ValueError) where the onnx package is missing.
+    Its input is "data" (N, 3, crop, crop), float32, BGR, 0..255. Its output (N, 1) has the name of Caffe's output
+    layer.
+
+    Args:
+        match: The model.
+        target: The .onnx to write.
+
+    Raises:
+        MissingExtra: If the onnx package is missing (a ValueError).
     """
     onnx = need("onnx", "onnx", "--onnx")
     helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
@@ -27,11 +35,13 @@ def export(match: Match, target: Path) -> None:
     blob, side = "data", match.arch.crop
 
     def node(kind, name, *inputs, **attributes):
+        """Append a node that reads the last one."""
         nonlocal blob
         nodes.append(helper.make_node(kind, [blob, *inputs], [name], name=name, **attributes))
         blob = name
 
     def parameters(name):
+        """Store a layer's weight and bias and return their names."""
         names = [f"{name}.weight", f"{name}.bias"]
         for key, values, shape in zip(names, match.blobs[name], shapes[name], strict=True):
             weights.append(numpy_helper.from_array(np.ascontiguousarray(values.float32().reshape(shape)), key))
@@ -46,7 +56,7 @@ def export(match: Match, target: Path) -> None:
             side = (side + 2 * layer.pad - layer.kernel) // layer.stride + 1
         elif isinstance(layer, Pool):
             out = pooled_size(side, layer.kernel, layer.stride)
-            # CAFFE: rounds up; said by explicit padding at the end, since runtimes differ on ceil_mode
+            # CAFFE: rounds up (pooling_layer.cpp). Written as padding at the end, because runtimes differ on ceil_mode.
             end = max(0, (out - 1) * layer.stride + layer.kernel - side)
             pads = [0, 0, end, end]
             node("MaxPool", layer.name, kernel_shape=[layer.kernel] * 2, strides=[layer.stride] * 2, pads=pads)
@@ -60,7 +70,7 @@ def export(match: Match, target: Path) -> None:
                 side = 0
             node("Gemm", name, *parameters(name), transB=1)
             if layer.hidden:
-                node("Relu", "relu" + layer.name.removeprefix("fc"))  # dropout does nothing when scoring
+                node("Relu", "relu" + layer.name.removeprefix("fc"))  # dropout has no effect on scores
     crop = match.arch.crop
     graph = helper.make_graph(
         nodes,
@@ -70,6 +80,6 @@ def export(match: Match, target: Path) -> None:
         weights,
     )
     model = helper.make_model(graph, producer_name="rankiqa", opset_imports=[helper.make_opsetid("", OPSET)])
-    model.ir_version = 8  # what opset 17 came with: older runtimes read it
+    model.ir_version = 8  # the version of opset 17, so that older runtimes can read the file
     onnx.checker.check_model(model)
     onnx.save(model, str(target))

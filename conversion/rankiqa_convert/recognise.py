@@ -1,4 +1,7 @@
-"""Which of the three networks a model file holds, or what it shares with one; else an error that lists what differs."""
+"""Recognise the network in a model file, or the layers that it shares with one.
+
+If a file does not fit, one error lists everything that differs.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ CHECKED, NOT_STATED = "checked", "not stated"
 
 @dataclass(frozen=True)
 class Match:
-    """What a model file was recognised as.
+    """A recognised model file.
 
     Attributes:
         arch: The network.
-        fc: The fully-connected layers' names as in the file.
+        fc: The names of the fully-connected layers in the file.
         blobs: {layer: (weight, bias)} in Caffe's order.
-        structure: How far its layer list was compared: CHECKED, NOT_STATED or "checked against FILE".
-        trained_on: Which of upstream's nets it is; None where that is not known.
+        structure: How the layer list was compared: CHECKED, NOT_STATED or "checked against FILE".
+        trained_on: Which of upstream's nets it is; None if that is not known.
     """
 
     arch: Architecture
@@ -41,25 +44,25 @@ class Match:
 
     @property
     def meaning(self) -> ScoreMeaning:
-        """What the score means, as far as it is known."""
+        """The meaning of the score, as far as it is known."""
         return meaning_of(self.trained_on)
 
 
 def recognise(
     net: Net, path: str, arch: str | None = None, *, prototxt: Path | None = None, claimed: str | None = None
 ) -> Match:
-    """Tell which network a file holds and take its weights, when it computes what that network computes.
+    """Identify the network in a model file, check that it computes the same, and return its weights.
 
     Args:
-        net: The model file.
-        path: Its name, for errors.
-        arch: The network to expect; None: the likeliest.
-        prototxt: A network's description to compare with the table, too.
-        claimed: What --trained-on says.
+        net: The content of the model file.
+        path: The file's name, for error messages.
+        arch: The expected network; None: the best match.
+        prototxt: A network description that is compared with the table, too.
+        claimed: The value of --trained-on.
 
     Raises:
-        CaffemodelError: Which lists every missing and every unexpected layer, every wrong shape, and everything that
-            the layer list computes otherwise.
+        CaffemodelError: If the file differs. The message lists every missing and unexpected layer, every wrong shape,
+            and every difference in what the layer list computes.
     """
     layers, problems = _with_blobs(net)
     architecture = ARCHITECTURES[arch] if arch else _likeliest(layers, path)
@@ -74,7 +77,7 @@ def recognise(
     problems += [f"unexpected {name}" for name in layers if name not in shapes]
     outputs = math.prod(layers[fc[-1]][-1].shape) if fc[-1] in layers else 1
     if outputs != 1:
-        problems.insert(0, f"{outputs} outputs at {fc[-1]} where RankIQA has 1 (a classifier?)")
+        problems.insert(0, f"{outputs} outputs at {fc[-1]}, expected 1 (a classifier?)")
     structure, different = _structure(net, architecture, fc, prototxt)
     problems += different
     if problems:
@@ -86,7 +89,7 @@ def recognise(
 def _structure(
     net: Net, architecture: Architecture, fc: tuple[str, ...], prototxt: Path | None, until: str | None = None
 ) -> tuple[str, list[str]]:
-    """(how far the structure was checked, every difference)."""
+    """Return (how the structure was checked, all differences)."""
     checked, problems = NOT_STATED, []
     if states_structure(v2_layers(net)):
         checked, problems = CHECKED, differences(net, architecture, fc, until)
@@ -103,19 +106,19 @@ def _structure(
 def shared(
     net: Net, path: str, like: str, arch: str | None = None, *, prototxt: Path | None = None, claimed: str | None = None
 ) -> Match:
-    """The layers that a file has in common by name with a net of the original: what `caffe train --weights` copies.
+    """Return the layers that a file shares by name with one of the original's nets, as `caffe train --weights` copies.
 
     Args:
-        net: The model file, as ImageNet's VGG-16.
-        path: Its name, for errors.
-        like: The net of the original: live-rank ..
-        arch: The network; None: the likeliest.
-        prototxt: A network's description to compare with the table, too.
-        claimed: What --trained-on says.
+        net: The content of the model file, for example ImageNet's VGG-16.
+        path: The file's name, for error messages.
+        like: The original's net: live-rank ..
+        arch: The network; None: the best match.
+        prototxt: A network description that is compared with the table, too.
+        claimed: The value of --trained-on.
 
     Raises:
-        CaffemodelError: For another `like`, no layer in common, or (as Caffe) a common one of another shape; and for a
-            structure that is another up to the last layer that is taken.
+        CaffemodelError: If `like` is unknown, no layer is shared, a shared layer has another shape (Caffe fails, too),
+            or the structure differs up to the last shared layer.
     """
     layers, problems = _with_blobs(net)
     architecture = ARCHITECTURES[arch] if arch else _likeliest(layers, path)
@@ -136,18 +139,19 @@ def shared(
         raise CaffemodelError(
             f"{path}: expected layers that fit {architecture.name}'s {like}, got: {'; '.join(problems)}"
         )
-    taken = tuple(nets[like])
-    # Without an output layer there is no score yet: it will mean what the training makes of it
-    name = trained_on(net, path, architecture, taken, claimed) if taken[-1] in common else like
-    return Match(architecture, taken, _pairs(layers, common), structure, name)
+    target_fc = tuple(nets[like])
+    # Without the file's output layer the score has no meaning yet; it gets that of the net that is trained
+    name = trained_on(net, path, architecture, target_fc, claimed) if target_fc[-1] in common else like
+    return Match(architecture, target_fc, _pairs(layers, common), structure, name)
 
 
 def _pairs(layers: dict[str, list[Blob]], names: Iterable[str]) -> dict[str, tuple[Blob, Blob]]:
+    """Return {layer: (weight, bias)}."""
     return {name: (layers[name][0], layers[name][1]) for name in names}
 
 
 def _with_blobs(net: Net) -> tuple[dict[str, list[Blob]], list[str]]:
-    """({layer: its blobs}, problems)."""
+    """Return ({layer: its blobs}, problems) for the layers with weights."""
     layers, problems = {}, []
     for layer in net.layers:
         if layer.blobs and layer.name in layers:
@@ -158,6 +162,7 @@ def _with_blobs(net: Net) -> tuple[dict[str, list[Blob]], list[str]]:
 
 
 def _misfits(name: str, blobs: list[Blob], expected: tuple) -> list[str]:
+    """Describe the differences between a layer's blobs and the expected shapes."""
     if len(blobs) != 2:
         return [f"{name}: expected 2 blobs (weight, bias), got {len(blobs)}"]
     return [
@@ -168,13 +173,15 @@ def _misfits(name: str, blobs: list[Blob], expected: tuple) -> list[str]:
 
 
 def _fc_name(base: str, layers: dict) -> str:
+    """Return the name of a fully-connected layer in a file, with or without the suffix."""
     return base + SUFFIX if base + SUFFIX in layers and base not in layers else base
 
 
 def _likeliest(layers: dict, path: str) -> Architecture:
-    """The network that most of the layers' names and shapes speak for."""
+    """Return the network that shares the most layer names and shapes with a file."""
 
     def likeness(architecture: Architecture) -> tuple[int, int]:
+        """Return (number of layers with the same name and weight shape, number with the same name)."""
         fc = [_fc_name(layer.name, layers) for layer in architecture.linear_layers]
         shapes = architecture.parameter_shapes(fc)
         known = [name for name in shapes if name in layers]
@@ -194,6 +201,6 @@ def _likeliest(layers: dict, path: str) -> Architecture:
 
 
 def layer_types(architecture: Architecture, fc: tuple[str, ...]) -> dict[str, str]:
-    """{layer name: Caffe's type} of the layers with weights, in order."""
+    """Return {layer name: Caffe's type} of the layers with weights, in order."""
     convs = {layer.name for layer in architecture.layers if isinstance(layer, Conv)}
     return {name: "Convolution" if name in convs else "InnerProduct" for name in architecture.parameter_shapes(fc)}

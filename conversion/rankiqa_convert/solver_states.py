@@ -1,4 +1,4 @@
-"""A training's state, both ways: Caffe's .caffemodel and .solverstate, and the port's snapshot (rankiqa.snapshots)."""
+"""Convert a training's state between Caffe's .caffemodel and .solverstate and the port's snapshot."""
 
 from __future__ import annotations
 
@@ -20,28 +20,38 @@ from caffemodel.files import content_type, replacing
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.file_format import HISTORY
 from rankiqa_convert.recognise import recognise
-from rankiqa_convert.weights import PARTS, describe, read_safetensors, said_meaning, to_net
+from rankiqa_convert.weights import PARTS, describe, meaning_dict, read_safetensors, to_net
 
 
 def is_state(path: Path) -> bool:
-    """Is a file a solver's state, by content?"""
+    """Return whether a file's content is a solver state."""
     kind = content_type(path)
     if kind == "hdf5":
-        from caffemodel import hdf5  # late, as in `read`
+        from caffemodel import hdf5  # imported here as in `caffemodel.read`
 
         return hdf5.is_solverstate(path)
     return kind == "solver state"
 
 
 def learned_net(state: SolverState, path: Path) -> Path:
-    """The model that a solver state names: below the current folder, where Caffe looks for it, or beside the state."""
-    # A state that was written on Windows names its model with backslashes
+    """Find the model file that a solver state names.
+
+    The name is tried relative to the current folder, as in Caffe, and then in the folder of the state.
+
+    Args:
+        state: The solver state.
+        path: Its file.
+
+    Raises:
+        CaffemodelError: If there is no such file.
+    """
+    # a state that was written on Windows uses backslashes
     for name in dict.fromkeys((state.learned_net, state.learned_net.replace("\\", "/"))):
         for candidate in (Path(name), path.parent / Path(name).name):
-            with contextlib.suppress(OSError, ValueError):  # too long, or with a zero in it
+            with contextlib.suppress(OSError, ValueError):  # a name that is too long or contains a zero
                 if candidate.is_file():
                     return candidate
-    # One that is not UTF-8 cannot be claimed from its text; a model that has the state's own name is the one
+    # a name that is not UTF-8 cannot be recovered from its text, so also accept a model with the state's own name
     beside = path.with_name(path.name.replace(".solverstate", ".caffemodel"))
     if beside != path and beside.is_file():
         return beside
@@ -53,11 +63,22 @@ def learned_net(state: SolverState, path: Path) -> Path:
 def to_snapshot(
     path: Path, out: Path, arch: str | None = None, prototxt: Path | None = None, claimed: str | None = None
 ) -> dict:
-    """Write the port's snapshot of a solver state and its model. Returns what --json prints.
+    """Convert a solver state and its model to the port's snapshot.
 
-    Raises CaffemodelError when the model is none of RankIQA's, or the history is not that of its parameters.
+    Args:
+        path: The solver state.
+        out: The .safetensors to write.
+        arch: The expected network; None: the best match.
+        prototxt: A network description that is compared with the table, too.
+        claimed: The value of --trained-on.
+
+    Returns:
+        The summary that --json prints.
+
+    Raises:
+        CaffemodelError: If the model is not RankIQA's, or the history does not fit its parameters.
     """
-    from safetensors.numpy import save_file  # late: the way of the weights does without
+    from safetensors.numpy import save_file  # imported here because converting weights alone does not need it
 
     state = read_solverstate(path)
     model = learned_net(state, path)
@@ -78,15 +99,25 @@ def to_snapshot(
     metadata = {**describe(match), "source_name": path.name, "training": json.dumps(training)}
     with replacing(out) as temporary:
         save_file(tensors, temporary, metadata)
-    said = {"structure": match.structure, "meaning": said_meaning(match.meaning)}
-    return {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), **training, **said}
+    more = {"structure": match.structure, "meaning": meaning_dict(match.meaning)}
+    return {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), **training, **more}
 
 
 def to_solverstate(path: Path, like: str, out: Path) -> dict:
-    """Write Caffe's two files of a snapshot: OUT (.solverstate or .solverstate.h5) and the model beside it.
+    """Convert a snapshot to Caffe's two files: a solver state and the model beside it.
 
-    The state names the model as OUT is given, so Caffe finds it from the folder that OUT is relative to.
-    Returns what --json prints. Raises CaffemodelError for a file that is no snapshot.
+    The state stores the model's name relative to the same folder as `out`, so Caffe finds it from there.
+
+    Args:
+        path: The snapshot.
+        like: The original's net, or a model file, as in `weights.to_net`.
+        out: The .solverstate or .solverstate.h5 to write.
+
+    Returns:
+        The summary that --json prints.
+
+    Raises:
+        CaffemodelError: If the file is not a snapshot.
     """
     metadata, arrays = read_safetensors(path)
     if "training" not in metadata:

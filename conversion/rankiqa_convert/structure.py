@@ -1,7 +1,7 @@
-"""Does a model file compute what the network of the table computes? Its layer list against the table's.
+"""Compare the layer list of a model file with the architecture table, to check that both compute the same.
 
-Names and shapes of weights do not tell: average instead of max pooling, or a missing ReLU, has the same. A caffemodel
-states every layer with its settings; from these the way from the image to the score is followed and compared.
+Names and shapes of weights are not enough: with average instead of max pooling, or a missing ReLU, they are the same.
+A caffemodel states every layer with its settings, so the path from the image to the score can be traced and compared.
 """
 
 from __future__ import annotations
@@ -20,14 +20,18 @@ from rankiqa_convert.expected_layers import Step, expected_steps
 from rankiqa_convert.layer_settings import read_settings, settings_of
 
 TRAIN, TEST = 0, 1
-_TRANSPARENT = ("Split", "Dropout")  # dropout changes nothing when scoring
-# what may read the score, beside layers of the type ..Loss and Python layers with a label
+_TRANSPARENT = ("Split", "Dropout")  # dropout has no effect on scores
+# layer types that may read the score, besides those that end in Loss and Python layers with a label
 _ENDS = ("Accuracy", "Silence", "HDF5Output", "ArgMax")
 _ORDERED = ("Data", "ImageData", "WindowData", "MemoryData")  # data layers whose first top is the image
 
 
 def v2_layers(net: Net) -> list:
-    """A net's layers as V2 messages, as Caffe upgrades them; none for HDF5, which has no layer list."""
+    """Return a net's layers as V2 messages, upgraded as Caffe does it; [] for HDF5, which has no layer list.
+
+    Raises:
+        CaffemodelError: If the layers cannot be upgraded.
+    """
     if net.message is None:
         return []
     try:
@@ -39,21 +43,22 @@ def v2_layers(net: Net) -> list:
 
 
 def states_structure(layers: Sequence) -> bool:
-    """Whether layers say how they are connected, or what their settings are."""
+    """Return whether any layer states its connections or settings."""
     return any(layer.bottom or layer.top or any(layer.HasField(name) for name, _, _ in PARAMETERS) for layer in layers)
 
 
 def differences(net: Net, architecture: Architecture, fc: Sequence[str], until: str | None = None) -> list[str]:
-    """All that a net computes otherwise than the table.
+    """List all differences between what a net computes and the table.
 
     Args:
-        net: A model file or a prototxt.
-        architecture: What it should compute.
+        net: The content of a model file or a prototxt.
+        architecture: The expected network.
         fc: The names of its fully-connected layers.
-        until: Compare up to this layer only, and neither the input nor what follows; None: the whole network.
+        until: The last layer to compare; then neither the input nor the layers after it are checked. None: compare
+            the whole network.
 
     Returns:
-        A text of each difference, with the layer's name.
+        A description of each difference, with the layer's name.
     """
     layers, differences = v2_layers(net), []
     steps = expected_steps(architecture, fc)
@@ -71,10 +76,10 @@ def differences(net: Net, architecture: Architecture, fc: Sequence[str], until: 
 
 
 def _phases(net: Net, layers: list) -> list[list]:
-    """The layers of each phase that has data; of a net without any data, all of them."""
+    """Return the layers of each phase that has a data layer, or all layers if the net has no data layer."""
     state = net.message.state if net.message is not None else b""
     kept = [[layer for layer in layers if _in_phase(layer, phase, state)] for phase in (TRAIN, TEST)]
-    # Caffe's snapshots keep the layers of one phase: the other has no data
+    # Caffe's snapshots keep the layers of one phase, so the other phase has no data layer
     fed = [part for part in kept if any(not layer.bottom for layer in part)]
     if not fed:
         return [layers]
@@ -82,10 +87,12 @@ def _phases(net: Net, layers: list) -> list[list]:
 
 
 def _in_phase(layer, phase: int, state: bytes) -> bool:
-    # CAFFE: any include rule that is met, or no exclude rule that is (net.cpp)
+    """Return whether a layer is part of a phase."""
+    # CAFFE: a layer is kept if any include rule is met or, without include rules, no exclude rule is met (net.cpp)
     given = FULL["NetState"].FromString(state)
 
     def met(rule_bytes: bytes) -> bool:
+        """Return whether the net's state meets a rule."""
         rule = FULL["NetStateRule"].FromString(rule_bytes)
         if rule.HasField("phase") and rule.phase != phase:
             return False
@@ -99,21 +106,31 @@ def _in_phase(layer, phase: int, state: bytes) -> bool:
 
 
 class _Flow:
-    """The layers of one phase, which of them makes what each reads, and the way back from the output."""
+    """The data flow between the layers of one phase, traced back from the output."""
 
     def __init__(self, layers: list, net: Net, architecture: Architecture, steps: list[Step], whole: bool) -> None:
+        """Find the layer that makes each blob.
+
+        Args:
+            layers: The layers of the phase, as V2 messages.
+            net: The net that they belong to.
+            architecture: The expected network.
+            steps: The expected layers.
+            whole: Also check the input and the layers after the output.
+        """
         self.layers, self.architecture, self.steps, self.whole = layers, architecture, steps, whole
         self.declared = [text_of(name) for name in net.message.input] if net.message is not None else []
         self.names = [text_of(layer.name) for layer in layers]
-        self.reads: list[list[tuple[str, int | None, int]]] = []  # of each layer: (blob, maker, which of its tops)
-        made: dict[str, tuple[int, int]] = {}
+        self.reads: list[list[tuple[str, int | None, int]]] = []  # per layer: (blob, maker, top of the maker)
+        maker_of: dict[str, tuple[int, int]] = {}
         for i, layer in enumerate(layers):
             bottoms = [text_of(blob) for blob in layer.bottom]
-            makers = [made.get(blob, (None, 0)) for blob in bottoms]
+            makers = [maker_of.get(blob, (None, 0)) for blob in bottoms]
             self.reads.append([(blob, maker, top) for blob, (maker, top) in zip(bottoms, makers, strict=True)])
-            made.update({text_of(blob): (i, k) for k, blob in enumerate(layer.top)})
+            maker_of.update({text_of(blob): (i, k) for k, blob in enumerate(layer.top)})
 
     def problems(self) -> list[str]:
+        """Describe all differences from the expected layers."""
         last = self.steps[-1].name
         if last not in self.names:
             return [f"missing {self.steps[-1]} among the layers with data"]
@@ -124,10 +141,11 @@ class _Flow:
         return differences
 
     def _label(self, i: int) -> str:
+        """Return a layer's name and type for messages."""
         return f"{self.names[i]} ({text_of(self.layers[i].type)})"
 
     def _way_back(self, at: int) -> tuple[list[int], list[str]]:
-        """(layers from the image to layer `at`, problems of connection and input)."""
+        """Return (the layers from the image to layer `at`, problems with connections and the input)."""
         chain, differences = [at], []
         while True:
             layer, reads = self.layers[at], self.reads[at]
@@ -151,7 +169,7 @@ class _Flow:
         return chain[::-1], differences
 
     def _outside(self, at: int, blob: str) -> list[str]:
-        """Problems of an input that no layer makes: old caffemodels name it, or say nothing."""
+        """Describe problems with an input that no layer makes; old caffemodels declare it by name or not at all."""
         sources = [name for i, name in enumerate(self.names) if not self.layers[i].bottom]
         if (self.declared and blob not in self.declared) or (sources and not self.declared):
             return [f"{self._label(at)}: expected to read the network's input, got bottom {blob}, which no layer makes"]
@@ -160,7 +178,7 @@ class _Flow:
         return []
 
     def _source(self, i: int, top: int) -> list[str]:
-        """Problems of the layer that the image comes from."""
+        """Describe problems with the layer that provides the image."""
         layer, differences = self.layers[i], []
         tops = [text_of(name) for name in layer.top]
         ordered = layer.type in _ORDERED or layer.type == "Input"
@@ -177,22 +195,22 @@ class _Flow:
                 differences.append(
                     f"{self._label(i)}: expected N x 3 x {crop} x {crop}, got {' x '.join(map(str, shape))}"
                 )
-        # What a data layer does to the pixels is part of what the weights expect
+        # the weights depend on the data layer's transformation of the pixels
         for field in ("transform_param", "data_param", "image_data_param", "window_data_param"):
             settings = read_settings(layer, field)
             known = settings.DESCRIPTOR.fields_by_name
-            for name, right in (("scale", 1.0), ("mean_file", ""), ("mean_value", []), ("force_gray", False),
+            for name, wanted in (("scale", 1.0), ("mean_file", ""), ("mean_value", []), ("force_gray", False),
                                 ("is_color", True), ("crop_size", crop)):  # fmt: skip
                 if name not in known or (not is_repeated(known[name]) and not settings.HasField(name)):
                     continue
                 value = getattr(settings, name)
                 value = list(value) if is_repeated(known[name]) else value
-                if value != right and not (name == "crop_size" and value == 0):
-                    differences.append(f"{self._label(i)} {name}: expected {right or 'none'}, got {value}")
+                if value != wanted and not (name == "crop_size" and value == 0):
+                    differences.append(f"{self._label(i)} {name}: expected {wanted or 'none'}, got {value}")
         return differences
 
     def _compare(self, chain: list[int]) -> list[str]:
-        """Every difference between the steps of the table and the layers on the way."""
+        """Describe all differences between the steps of the table and the layers of a chain."""
         got = [Step(self.names[i], text_of(self.layers[i].type), settings_of(self.layers[i])) for i in chain]
         keys = [[(step.type, step.name if step.has_weights else "") for step in side] for side in (self.steps, got)]
         differences, shared = [], {}
@@ -217,7 +235,7 @@ class _Flow:
         return differences
 
     def _after(self, chain: list[int]) -> list[str]:
-        """What reads a blob of the network and is neither in it nor a loss or measure."""
+        """Describe layers that read a blob of the network and are neither part of it nor a loss or measure."""
         differences, inside = [], set(chain)
         for i, layer in enumerate(self.layers):
             makers = {maker for _, maker, _ in self.reads[i]}
@@ -235,7 +253,7 @@ class _Flow:
 
 
 def check_types(net: Net, types: dict[str, str]) -> list[str]:
-    """Types of layers with weights that are not the table's; a layer without a type (HDF5) is passed over."""
+    """Describe layers with weights whose type differs from the table's; layers without a type (HDF5) are skipped."""
     return [
         f"{layer.name}: expected type {types[layer.name]}, got {layer.type}"
         for layer in net.layers
@@ -244,12 +262,12 @@ def check_types(net: Net, types: dict[str, str]) -> list[str]:
 
 
 def read_prototxt(path) -> Net:
-    """A network's prototxt, of V0, V1 or V2.
+    """Read a network's prototxt of V0, V1 or V2.
 
     Raises:
-        CaffemodelError: For a file that is none.
+        CaffemodelError: If the file is not a network's prototxt.
     """
-    from google.protobuf import text_format  # late: few need it
+    from google.protobuf import text_format  # imported here because it is rarely needed
 
     from caffemodel.files import content_type
     from caffemodel.message import from_message

@@ -1,7 +1,8 @@
-"""Which of upstream's four nets a model file is, and so what its score means: by its Python layers, or its names.
+"""Identify which of upstream's four nets a model file is, and so what its score means.
 
-Fully-connected layers tell live-ft (fc6 fc7 fc8) from tid2013-ft (fc6_m fc7_m fc8). The rank nets of both data sets
-have the same names and opposite directions: their files tell only where a training net's Python layers are in them.
+The names of the fully-connected layers distinguish live-ft (fc6 fc7 fc8) from tid2013-ft (fc6_m fc7_m fc8). The rank
+nets of both data sets have the same names and opposite score directions; only files that contain a training net's
+Python layers distinguish them.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from rankiqa_convert.structure import v2_layers
 
 _UPSTREAM = re.compile(r"(netloss|rank_layer|ft_layer)_(live|tid2013)$")
 _LISTS = {"live": "live-rank", "tid2013": "tid2013-rank", "ft_live": "live-ft", "ft_tid2013": "tid2013-ft"}
-OPTION = "--trained-on says what its score means: " + ", ".join(MEANINGS)
+OPTION = "state its net by --trained-on: " + ", ".join(MEANINGS)
 
 
 def _by_python_layers(net: Net) -> set[str]:
-    """The nets that a file's Python layers belong to: upstream's by module, caffe_ref's by the list that they read."""
+    """Return the nets that a file's Python layers belong to.
+
+    Upstream's layers are identified by their module, caffe_ref's by the list that they read.
+    """
     nets = set()
     for layer in v2_layers(net):
         if not layer.python_param:
@@ -45,20 +49,20 @@ def _by_python_layers(net: Net) -> set[str]:
 
 
 def trained_on(net: Net, path: str, architecture: Architecture, fc: Sequence[str], claimed: str | None) -> str | None:
-    """The net of upstream's that a file is.
+    """Identify which of upstream's nets a model file is.
 
     Args:
-        net: The model file.
-        path: Its name, for errors.
+        net: The content of the model file.
+        path: The file's name, for error messages.
         architecture: Its network.
-        fc: Its fully-connected layers' names.
-        claimed: What --trained-on says.
+        fc: The names of its fully-connected layers.
+        claimed: The value of --trained-on.
 
     Returns:
-        "live-rank", "live-ft", "tid2013-rank" or "tid2013-ft"; None where neither the file nor the option tells.
+        "live-rank", "live-ft", "tid2013-rank" or "tid2013-ft"; None if neither the file nor the option states it.
 
     Raises:
-        CaffemodelError: When the option does not fit the file.
+        CaffemodelError: If the option does not fit the file.
     """
     names = known_nets(architecture)
     fitting = [name for name in MEANINGS if tuple(names[name]) == tuple(fc)]
@@ -74,18 +78,18 @@ def trained_on(net: Net, path: str, architecture: Architecture, fc: Sequence[str
         raise CaffemodelError(f"{path}: --trained-on {claimed}: expected the layers {expected}, got {' '.join(fc)}")
     if stated and claimed not in stated:
         raise CaffemodelError(
-            f"{path}: --trained-on {claimed}: expected that, got a training net of {', '.join(stated)}"
+            f"{path}: --trained-on {claimed}: expected that net, got a training net of {', '.join(stated)}"
         )
     return claimed
 
 
 def meaning_of(name: str | None) -> ScoreMeaning:
-    """What the score of one of upstream's nets means; nothing known for None."""
+    """Return the meaning of the score of one of upstream's nets; for None, an unknown meaning."""
     return MEANINGS[name] if name else ScoreMeaning()
 
 
 def unknown_reason(fc: Sequence[str]) -> str:
-    """Why a file's meaning is not known, in a line."""
+    """Explain in one line why the meaning of a file's score is not known."""
     ranked = fc[-1].endswith(SUFFIX)
-    why = "rank nets of LIVE and TID2013 have the same layers" if ranked else "its layers' names do not tell"
+    why = "rank nets of LIVE and TID2013 have the same layers" if ranked else "the names of its layers do not show it"
     return f"whether a lower score is better is not known: {why}; {OPTION}"

@@ -1,4 +1,4 @@
-"""Converted weights: the .safetensors files that the port loads, and back."""
+"""Write the .safetensors files that the port loads, and convert them back to nets."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Pa
     Args:
         match: The model.
         source: Its file.
-        digest: Of `source`, which is computed beside the conversion.
-        target: The .safetensors.
+        digest: The digest of `source`, which is computed in parallel.
+        target: The .safetensors to write.
 
     Returns:
-        What --json prints.
+        The summary that --json prints.
 
     Raises:
-        CaffemodelError: That lists every blob with values that are not finite.
+        CaffemodelError: If values are not finite. The message lists all blobs with such values.
     """
     types, shapes = layer_types(match.arch, match.fc), match.arch.parameter_shapes(match.fc)
     summary = {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), "source_sha256": "0" * 64}
-    said = describe(match)
+    description = describe(match)
     summary["layers"] = [
         {
             "name": name,
@@ -48,24 +48,24 @@ def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Pa
     ]
     broken = []
     with open(target, "wb") as file:
-        size = file.write(_header(summary, source, said))
+        size = file.write(_header(summary, source, description))
         for layer in summary["layers"]:
             for k, blob in enumerate(match.blobs[layer["name"]]):
                 layer["blobs"][k]["sha256"], finite = blob.summary(file.write)
                 if not finite:
                     broken.append(f"{layer['name']} blob {k}")
         summary["source_sha256"] = digest.hexdigest()
-        final = _header(summary, source, said)  # the digests are known only now; their length was from the start
+        final = _header(summary, source, description)  # now with the digests, whose length was known before
         assert len(final) == size
         file.seek(0)
         file.write(final)
     if broken:
         raise CaffemodelError(f"{source}: expected finite values, got nan or inf in {', '.join(broken)}")
-    return {**summary, "structure": match.structure, "meaning": said_meaning(match.meaning)}
+    return {**summary, "structure": match.structure, "meaning": meaning_dict(match.meaning)}
 
 
 def describe(match: Match) -> dict[str, str]:
-    """The metadata of a weights file that says what the network is, what it takes and what its score means."""
+    """Return the metadata of a weights file: its network, the input it expects and the meaning of its score."""
     return {
         "format": FORMAT, "version": VERSION, "arch": match.arch.name, "head": match.head,
         "fc": json.dumps(list(match.fc)), "colour_order": InputSpec(match.arch.crop).channel_order,
@@ -73,15 +73,15 @@ def describe(match: Match) -> dict[str, str]:
     }  # fmt: skip
 
 
-def said_meaning(meaning: ScoreMeaning) -> dict | None:
-    """A meaning for --json; None where nothing is known."""
+def meaning_dict(meaning: ScoreMeaning) -> dict | None:
+    """Return a meaning as a dict for --json; None if nothing is known."""
     return {key: getattr(meaning, key) for key in KEYS} if meaning != ScoreMeaning() else None
 
 
-def _header(summary: dict, source: Path, said: dict[str, str]) -> bytes:
-    """A safetensors header: 8 bytes of length, then JSON, padded by spaces to a multiple of 8."""
+def _header(summary: dict, source: Path, description: dict[str, str]) -> bytes:
+    """Return a safetensors header: 8 bytes of length, then JSON, padded with spaces to a multiple of 8."""
     metadata = {
-        **said,
+        **description,
         "source_name": source.name,
         "source_sha256": summary["source_sha256"],
         "layers": json.dumps(summary["layers"]),
@@ -98,8 +98,15 @@ def _header(summary: dict, source: Path, said: dict[str, str]) -> bytes:
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """(metadata, {name: array}) of a safetensors file. Raises CaffemodelError when it is none, or cut off."""
-    from safetensors import SafetensorError, safe_open  # late: the way from Caffe does without
+    """Read a safetensors file.
+
+    Returns:
+        (metadata, {name: array}).
+
+    Raises:
+        CaffemodelError: If the file is something else or cut off.
+    """
+    from safetensors import SafetensorError, safe_open  # imported here because converting from Caffe does not need it
 
     head(path)
     try:
@@ -110,11 +117,16 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
 
 
 def to_net(path: Path, like: str) -> Net:
-    """The caffemodel of converted weights: of a net of the original (`like` live-rank, tid2013-rank, live-ft,
-    tid2013-ft), or with the structure of an existing model file (`like` a path).
+    """Convert the port's weights back to a net.
 
-    Raises CaffemodelError that lists every layer that one side has and the other lacks, and every wrong shape; or the
-    values that are not finite float32.
+    Args:
+        path: The .safetensors.
+        like: One of the original's nets (live-rank, tid2013-rank, live-ft, tid2013-ft), or the path of a model file
+            whose structure is used.
+
+    Raises:
+        CaffemodelError: If the layers differ or values are not finite float32. The message lists every missing and
+            unexpected layer and every wrong shape, or the layers with such values.
     """
     metadata, arrays = read_safetensors(path)
     arrays = {name: array for name, array in arrays.items() if not name.startswith(SOLVER)}

@@ -158,7 +158,7 @@ def test_an_imagenet_classifier_is_refused_by_name(tmp_path, capsys):
     small = {name: [np.zeros((1,) * len(s), "f4") for s in shapes]
              for name, shapes in ARCHITECTURES["vgg16"].parameter_shapes().items() if name != "fc8_m"}  # fmt: skip
     error = refused(capsys, tmp_path, model(tmp_path / "m.caffemodel", small | fc8), "--arch", "vgg16")
-    assert "expected a vgg16 of RankIQA, got: 1000 outputs at fc8 where RankIQA has 1" in error
+    assert "expected a vgg16 of RankIQA, got: 1000 outputs at fc8, expected 1" in error
 
 
 def test_a_training_starts_from_a_classifier(tmp_path, capsys):
@@ -197,7 +197,7 @@ def test_what_a_training_cannot_start_from(tmp_path, capsys):
     other = model(tmp_path / "other.caffemodel", {"ip": [np.zeros((1, 2), "f4"), np.zeros(1, "f4")]})
     assert "got none of them" in refused(capsys, tmp_path, other, "--for", "live-rank", "--arch", "shallow")
     status, _, err = run(capsys, source, "--to", "caffemodel", "--like", "live-ft", "--for", "live-ft", "--out", "x")
-    assert status == 2 and "--for, --net and --trained-on only without --to" in err
+    assert status == 2 and "--for, --net and --trained-on work only without --to" in err
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
