@@ -5,8 +5,8 @@
     get_upstream.py OUT --from PATH           adopt a checkout, a bare mirror, or an archive (.tar, .tar.gz, .zip)
     get_upstream.py --check DIR               verify files that are already there
 
-What is used, and the SHA-256 of each file, is listed in upstream.toml. A file that differs or is missing is named, and
-nothing is written. Runs under Python 3.9 with nothing installed but git (for a clone or a mirror).
+upstream.toml lists the files and their SHA-256. If files differ or are missing, they are named and nothing is written.
+Runs under Python 3.9 with nothing installed except git (for a clone or a mirror).
 """
 
 import argparse
@@ -25,21 +25,24 @@ from pathlib import Path
 
 PINS = Path(__file__).resolve().with_name("upstream.toml")
 CLONE_TIMEOUT = 300  # seconds
-OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")  # git sets them for its hooks
-# What the readers of archives raise for a file that is cut off, damaged or encrypted
+HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")  # git sets them in hooks
+# raised by the archive readers for a file that is cut off, damaged or encrypted
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError)
 
 
 class UpstreamError(RuntimeError):
-    """The original could not be had, or differs from what is pinned; the message says where."""
+    """The original cannot be read or differs from the pinned files; the message says where."""
 
 
 class NotReached(UpstreamError):
-    """The repository could not be cloned: no network, most likely."""
+    """The repository could not be cloned, most likely because there is no network."""
 
 
 def pins():
-    """upstream.toml as {section: {name: value}}; top-level names are in section "". (Python 3.9 has no TOML reader.)"""
+    """Return upstream.toml as {section: {name: value}}; top-level names are in section "".
+
+    Python 3.9 has no TOML reader.
+    """
     sections, section = {"": {}}, ""
     for line in PINS.read_text().splitlines():
         if header := re.fullmatch(r"\[(\w+)\]", line):
@@ -51,8 +54,8 @@ def pins():
 
 
 def _run_git(folder, *arguments, timeout=None):
-    """Git in a folder, whatever repository a hook's GIT_DIR names. UpstreamError where there is no git."""
-    environment = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
+    """Run git in a folder, ignoring the GIT_DIR of a hook; raise NotReached if git is not installed."""
+    environment = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
     environment["GIT_TERMINAL_PROMPT"] = "0"
     try:
         return subprocess.run(
@@ -64,10 +67,13 @@ def _run_git(folder, *arguments, timeout=None):
 
 
 def _last_line(done):
+    """Return the last line that a process wrote to stderr."""
     return (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
 
 
 def _from_folder(folder):
+    """Return a function name -> bytes or None for the files of a folder."""
+
     def read(name):
         path = Path(folder, name)
         return path.read_bytes() if path.is_file() else None
@@ -76,7 +82,10 @@ def _from_folder(folder):
 
 
 def _from_git(folder, commit):
-    """Files of a commit in a git directory; of the pinned one, whatever its branch points at."""
+    """Return a function name -> bytes or None for the files of a commit in a git directory.
+
+    It reads the pinned commit, no matter where the branch points.
+    """
     if _run_git(folder, "cat-file", "-e", f"{commit}^{{commit}}").returncode:
         got = _last_line(_run_git(folder, "cat-file", "-e", f"{commit}^{{commit}}"))
         raise UpstreamError(f"{folder}: expected a repository that has commit {commit} ({got})")
@@ -89,7 +98,10 @@ def _from_git(folder, commit):
 
 
 def _from_archive(path):
-    """Files of an archive, below its one top folder or at its root. Members are read, never unpacked."""
+    """Return a function name -> bytes or None for the files of an archive, at its root or below a top folder.
+
+    Members are read, never unpacked.
+    """
     if zipfile.is_zipfile(path):
         archive = zipfile.ZipFile(path)
         members = {m.filename: m for m in archive.infolist() if not m.is_dir()}
@@ -114,6 +126,7 @@ def _from_archive(path):
 
 
 def _clone(repository, commit, folder):
+    """Fetch one commit into a folder; return a function name -> bytes or None for its files."""
     steps = (["init", "-q"], ["remote", "add", "origin", repository], ["fetch", "-q", "--depth", "1", "origin", commit])
     for step in steps:
         try:
@@ -127,7 +140,14 @@ def _clone(repository, commit, folder):
 
 
 def opened(place, commit):
-    """A function name -> bytes or None over a checkout, a git directory or an archive."""
+    """Open a checkout, a git directory or an archive.
+
+    Returns:
+        A function that takes a file's name and returns its bytes, or None if there is no such file.
+
+    Raises:
+        UpstreamError: If the place is none of these.
+    """
     place = Path(place)
     if place.is_dir():
         is_git = (place / "objects").is_dir() and (place / "HEAD").is_file()
@@ -143,12 +163,22 @@ def opened(place, commit):
 
 
 def git_blob(data):
-    """Git's name of a file: SHA-1 over a header and its bytes."""
+    """Return git's name of a file: the SHA-1 over a header and its bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def verified(read):
-    """{name: bytes} of every pinned file. UpstreamError lists every file that differs or is missing."""
+    """Read and verify all pinned files.
+
+    Args:
+        read: A function name -> bytes or None, as `opened` returns it.
+
+    Returns:
+        {name: bytes}.
+
+    Raises:
+        UpstreamError: If files differ or are missing. The message lists all of them.
+    """
     pinned, files, wrong = pins(), {}, []
     for name, expected in pinned["sha256"].items():
         data = read(name)
@@ -157,7 +187,7 @@ def verified(read):
             files[name] = data
         else:
             wrong.append(f"{name}: expected SHA-256 {expected}, got {got}")
-    for name, expected in pinned["git_blob"].items():  # may be missing
+    for name, expected in pinned["git_blob"].items():  # these may be missing
         data = read(name)
         if data is not None and git_blob(data) == expected:
             files[name] = data
@@ -170,30 +200,42 @@ def verified(read):
 
 
 def write(files, out):
-    """Write {name: bytes} as a folder: beside it first, then renamed. An existing folder is an error."""
+    """Write {name: bytes} as a new folder, atomically: beside it first, then renamed.
+
+    Raises:
+        UpstreamError: If the folder exists and is not empty.
+    """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UpstreamError(f"{out}: expected a new or empty folder")
     out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         for name, data in files.items():
-            path = made / name
+            path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             path.chmod(0o755 if name.endswith(".sh") else 0o644)
-        for folder in [made, *(p for p in made.rglob("*") if p.is_dir())]:
+        for folder in [temporary, *(p for p in temporary.rglob("*") if p.is_dir())]:
             folder.chmod(0o755)
-        os.rename(made, out)  # onto an empty folder too
+        os.rename(temporary, out)  # also replaces an empty folder
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
 def get(out, place=None):
-    """Verified files of the original in folder `out`; place: checkout, mirror or archive (None: clone).
+    """Write the verified files of the original to a folder.
 
-    Returns how many files. Raises UpstreamError, NotReached where the clone fails.
+    Args:
+        out: The new folder.
+        place: A checkout, mirror or archive; None: clone the repository.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        UpstreamError: If files differ, or (NotReached) the clone fails.
     """
     pinned = pins()[""]
     with tempfile.TemporaryDirectory(prefix="rankiqa-upstream-") as folder:
@@ -207,6 +249,7 @@ def get(out, place=None):
 
 
 def main(argv=None):
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", nargs="?", help="a new folder for the files")
     parser.add_argument(

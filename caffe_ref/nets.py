@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Train and deploy networks and solvers of RankIQA, as Caffe's prototxt, from one table.
+"""Print RankIQA's training and deploy networks and solvers as Caffe's prototxt, from one table.
 
-{vgg16, alexnet, shallow} x {rank, ft} x {live, tid2013} x {train, deploy}, and a solver for each training net.
-VGG-16 with `layers="upstream"` is, message for message, what the original repository has (digests in upstream.toml).
-AlexNet and Shallow are the paper's other two networks; Shallow's fillers are not published, xavier is our choice.
+The networks are {vgg16, alexnet, shallow} x {rank, ft} x {live, tid2013} x {train, deploy}, with a solver for each
+training net. VGG-16 with `layers="upstream"` equals the original repository message for message (digests in
+upstream.toml). AlexNet and Shallow are the paper's other two networks. Shallow's fillers are not published; xavier is
+our choice.
 
-A message is a dict of field -> value; a repeated field is a list. Runs under Python 3.9, with nothing installed.
+A message is a dict of field -> value; a repeated field is a list. Runs under Python 3.9 with nothing installed.
 Source: paper section 3 and supplement table 5; upstream src/{RankIQA,FT}/{live,tid2013}/.
 """
 
@@ -24,7 +25,7 @@ DATASETS = ("live", "tid2013")
 ARCHS = ("vgg16", "alexnet", "shallow")
 
 BATCH = {("rank", "live"): 48, ("rank", "tid2013"): 45, ("ft", "live"): 30, ("ft", "tid2013"): 30}
-# What the ranked lists and a minibatch are made of: groups (distortions) in the list, groups drawn, levels, images.
+# the structure of ranked lists and minibatches: groups (distortions) in the list, groups in a minibatch, levels, images
 RANKED = {
     "live": {"list_groups": 4, "groups": 4, "levels": 6, "images": 2},
     "tid2013": {"list_groups": 18, "groups": 9, "levels": 5, "images": 1},
@@ -33,18 +34,19 @@ MARGIN = 10
 
 
 def _fc_name(name, task, dataset):
-    """The name a fully-connected layer has in this net: fine-tuning renames what it re-initialises."""
+    """Return the name of a fully-connected layer in a net: layers that are re-initialised are renamed."""
     output = name in ("fc8", "fc1")
     renamed = output if task == "rank" else dataset == "tid2013" and not output
     return name + "_m" if renamed else name
 
 
 def _multipliers(factor):
+    """Return the param messages of a weight and a bias."""
     return [{"lr_mult": factor, "decay_mult": 1}, {"lr_mult": 2 * factor, "decay_mult": 0}]
 
 
 def _body(arch, task, dataset, kind):
-    """Every layer from the first convolution to the output; returns (layers, name of the output blob)."""
+    """Return (layers from the first convolution to the output, name of the output blob)."""
     layers, bottom = [], "data"
     for what, name, *spec in TABLE[arch]:
         if what == "conv":
@@ -68,7 +70,7 @@ def _body(arch, task, dataset, kind):
         else:
             out, weight, bias, hidden = spec
             name, number = _fc_name(name, task, dataset), name[2:]
-            # upstream: what is re-initialised learns ten times faster; its deploy nets say so of every fc layer (inert)
+            # upstream: re-initialised layers have ten times the rate; its deploy nets state it for every fc (no effect)
             new = task == "ft" or kind == "deploy" or not hidden
             param = {"num_output": out, "weight_filler": weight, "bias_filler": bias}
             layers.append(
@@ -84,6 +86,7 @@ def _body(arch, task, dataset, kind):
 
 
 def _layer(name, kind, bottom=None, top=None, **fields):
+    """Return a layer message."""
     layer = {"name": name, "type": kind}
     for key, value in (("bottom", bottom), ("top", top)):
         if value is not None:
@@ -92,6 +95,7 @@ def _layer(name, kind, bottom=None, top=None, **fields):
 
 
 def _python(module, layer, param=None):
+    """Return a python_param message."""
     fields = {"module": module, "layer": layer}
     if param is not None:
         fields["param_str"] = param
@@ -99,6 +103,7 @@ def _python(module, layer, param=None):
 
 
 def _data_param(arch, task, dataset, phase, layers, data):
+    """Return the python_param message of a data layer."""
     crop, batch = CROP[arch], BATCH[task, dataset]
     prefix = {("rank", "live"): "live", ("rank", "tid2013"): "tid2013"}.get((task, dataset), f"ft_{dataset}")
     split = f"{prefix}_{phase.lower()}"
@@ -111,7 +116,7 @@ def _data_param(arch, task, dataset, phase, layers, data):
     else:
         param.update(batch=batch, sort_by_label=dataset == "tid2013")
     param.update(data)
-    if phase in param:  # what differs between the phases, as a user gives it: {"TRAIN": {..}, "TEST": {..}}
+    if phase in param:  # the user's parameters for one phase: {"TRAIN": {..}, "TEST": {..}}
         param.update(param[phase])
     param = {k: v for k, v in param.items() if k not in ("TRAIN", "TEST")}
     module, name = ("rank_data", "RankData") if task == "rank" else ("ft_data", "FTData")
@@ -119,11 +124,18 @@ def _data_param(arch, task, dataset, phase, layers, data):
 
 
 def net(arch, task, dataset, kind, *, layers="ours", data=None):
-    """One network as a message.
+    """Return a network as a message.
 
-    arch, task, dataset: from ARCHS, TASKS, DATASETS; kind: "train" or "deploy".
-    layers: "upstream" names the original's Python layers (VGG-16 only: they crop at 224), "ours" those of caffe_ref.
-    data: parameters of our data layer to add or change (list, root, seed, images ..; {"TRAIN": {..}} for one phase).
+    Args:
+        arch: One of ARCHS.
+        task: One of TASKS.
+        dataset: One of DATASETS.
+        kind: "train" or "deploy".
+        layers: "upstream": the original's Python layers (VGG-16 only: they crop at 224); "ours": those of caffe_ref.
+        data: Parameters of our data layer to change (list, root, seed, images ..); {"TRAIN": {..}} for one phase.
+
+    Raises:
+        ValueError: For upstream's layers with another network than VGG-16.
     """
     if layers == "upstream" and arch != "vgg16":
         raise ValueError(f"upstream's layers: expected arch vgg16 (they crop at 224), got {arch}")
@@ -140,8 +152,8 @@ def net(arch, task, dataset, kind, *, layers="ours", data=None):
     ]  # fmt: skip
     ours = layers == "ours"
     if task == "rank":
-        made = {**RANKED[dataset], **(data or {})}
-        param = json.dumps({**{key: made[key] for key in ("groups", "levels", "images")}, "margin": MARGIN})
+        structure = {**RANKED[dataset], **(data or {})}
+        param = json.dumps({**{key: structure[key] for key in ("groups", "levels", "images")}, "margin": MARGIN})
         python = (
             _python("caffe_ref.layers.ranking_loss", "PairRankingLoss", param)
             if ours
@@ -163,7 +175,7 @@ def net(arch, task, dataset, kind, *, layers="ours", data=None):
     return {**message, "layer": sources + body + ends}
 
 
-# base_lr, gamma, stepsize, max_iter, test_iter, models/ folder, file names (section 1 of upstream's facts)
+# base_lr, gamma, stepsize, max_iter, test_iter, folder in models/, path of the training net
 SOLVERS = {
     ("rank", "live"): (1e-5, 0.1, 10000, 50000, 1, "rank_live", "src/RankIQA/live/train_{arch}.prototxt"),
     ("rank", "tid2013"): (1e-4, 0.1, 10000, 50000, 1, "rank_tid2013", "src/RankIQA/tid2013/train_{arch}.prototxt"),
@@ -173,13 +185,13 @@ SOLVERS = {
 
 
 def train_path(arch, task, dataset):
-    """Where upstream keeps the training net, below the repository's root (ours for the two other networks)."""
+    """Return upstream's path of a training net, relative to the repository (our own for AlexNet and Shallow)."""
     name = {"vgg16": "live" if (task, dataset) == ("ft", "live") else "vgg"}.get(arch, arch)
     return SOLVERS[task, dataset][6].format(arch=name)
 
 
 def solver(arch, task, dataset, **changes):
-    """The solver of a training net, as a message; `changes` replace or add fields (value None removes one)."""
+    """Return the solver of a training net as a message; `changes` replace or add fields (None removes a field)."""
     base_lr, gamma, stepsize, max_iter, test_iter, folder, _ = SOLVERS[task, dataset]
     message = {
         "net": train_path(arch, task, dataset),
@@ -195,7 +207,7 @@ def solver(arch, task, dataset, **changes):
 
 
 def upstream_files():
-    """{path in the original repository: message} of its 8 networks and 4 solvers."""
+    """Return {path in the original repository: message} of its 8 networks and 4 solvers."""
     files = {}
     for task in TASKS:
         for dataset in DATASETS:
@@ -208,7 +220,7 @@ def upstream_files():
 
 
 def read_upstream(place):
-    """The same {path: message}, read from a checkout of the original, or from a JSON file of its parsed messages."""
+    """Read the same {path: message} from a checkout of the original, or from a JSON file of its parsed messages."""
     place = Path(place)
     if place.is_dir():
         return {path: prototxt.parse((place / path).read_text()) for path in upstream_files()}
@@ -217,6 +229,7 @@ def read_upstream(place):
 
 
 def _fields(text):
+    """Parse a JSON object, for argparse."""
     try:
         fields = json.loads(text)
     except ValueError:
@@ -227,6 +240,7 @@ def _fields(text):
 
 
 def main(argv=None):
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for command, text in (("net", "print a network"), ("solver", "print a solver")):
@@ -242,13 +256,13 @@ def main(argv=None):
             command_parser.add_argument(
                 "--set", type=_fields, default={}, help='JSON: fields to change, {"max_iter": 100}'
             )
-    digests = commands.add_parser("digests", help="print the digest of each of upstream's files, as made here")
-    digests.add_argument("--of", metavar="PATH", help="of a checkout of the original (or its messages as JSON) instead")
+    digests = commands.add_parser("digests", help="print the digest of each of upstream's files, from our table")
+    digests.add_argument("--of", metavar="PATH", help="read a checkout of the original, or its messages as JSON")
     options = parser.parse_args(argv)
     if options.command == "digests":
-        made = {path: prototxt.parse(prototxt.to_text(message)) for path, message in upstream_files().items()}
+        ours = {path: prototxt.parse(prototxt.to_text(message)) for path, message in upstream_files().items()}
         try:
-            messages = read_upstream(options.of) if options.of else made
+            messages = read_upstream(options.of) if options.of else ours
         except (OSError, ValueError, KeyError, TypeError) as error:
             parser.error(
                 f"--of {options.of}: expected a checkout of the original, or its messages as JSON, got: {error}"

@@ -1,13 +1,13 @@
-"""Protobuf text without a schema: write it, read it, and a canonical form with a digest.
+"""Write and read protobuf text without a schema, and compute its canonical form and digest.
 
-Caffe's own parser has the last word (the tests hold this one to it); this one needs nothing installed.
+This parser needs nothing installed. The tests compare it with Caffe's own parser, which decides.
 
-Canonical form of a file: the message as JSON, in which
-- every field is a list of its values in their order (so a field set once and a repeated one with one value look alike),
-  and fields are sorted by name: the order of different fields says nothing in a protobuf message;
-- a scalar is a string: numbers as the shortest decimal of their float32 value ("1", "0.0005"), booleans and enum
-  names as they are, quoted text as it is, with every character between the quotes;
-- no white space. Comments, line breaks and the way a number is written (1e-5, 0.00001) leave no trace.
+The canonical form of a file is the message as JSON:
+- Every field is a list of its values in order, so a field that is set once and a repeated field with one value look the
+  same. Fields are sorted by name, because the order of different fields has no meaning in a protobuf message.
+- A scalar is a string: a number is the shortest decimal of its float32 value ("1", "0.0005"); booleans, enum names and
+  quoted text are unchanged, with every character between the quotes.
+- There is no white space. Comments, line breaks and number formats (1e-5, 0.00001) make no difference.
 The digest is the SHA-256 of that JSON in UTF-8.
 """
 
@@ -23,11 +23,11 @@ _TOKEN = re.compile(
 
 
 class Quoted(str):
-    """Text that stood between quotes: never read as a number."""
+    """Text that was quoted; it is never read as a number."""
 
 
 def to_text(message, indent=0):
-    """The message (dict; repeated fields are lists, messages are dicts) as protobuf text."""
+    """Return a message (a dict; repeated fields are lists, messages are dicts) as protobuf text."""
     pad, lines = "  " * indent, []
     for key, value in message.items():
         for item in value if isinstance(value, list) else [value]:
@@ -42,6 +42,7 @@ _ENUMS = {"phase", "pool", "solver_mode", "solver_type", "norm_region"}
 
 
 def _scalar_text(key, value):
+    """Return a scalar as protobuf text; enum values are not quoted."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and key not in _ENUMS:
@@ -50,9 +51,13 @@ def _scalar_text(key, value):
 
 
 def parse(text):
-    """Protobuf text -> {field: [values]}; values are dicts, Quoted, or the bare word or number as str.
+    """Parse protobuf text.
 
-    Raises ValueError with the line where the text stops being protobuf text.
+    Returns:
+        {field: [values]}. Values are dicts, Quoted, or a bare word or number as str.
+
+    Raises:
+        ValueError: If the text is invalid. The message states the line.
     """
     tokens = []
     for match in _TOKEN.finditer(text):
@@ -66,6 +71,7 @@ def parse(text):
 
 
 def _message(tokens, at, closing):
+    """Parse a message up to its closing bracket; return (message, index of the next token)."""
     message = {}
     while at < len(tokens):
         token, line = tokens[at]
@@ -93,27 +99,29 @@ def _message(tokens, at, closing):
 
 
 def _scalar(tokens, at):
+    """Parse a scalar; return (value, index of the next token)."""
     token, _ = tokens[at]
     if token[0] not in "\"'":
         return token, at + 1
     parts = []
-    while at < len(tokens) and tokens[at][0][0] in "\"'":  # neighbouring strings are one
+    while at < len(tokens) and tokens[at][0][0] in "\"'":  # adjacent strings are concatenated
         parts.append(ast.literal_eval(tokens[at][0]))
         at += 1
     return Quoted("".join(parts)), at
 
 
 def canonical(message):
-    """The canonical form (see the module's docstring) of a message from `parse` or from JSON, as str."""
+    """Return the canonical form (see the module docstring) of a message from `parse` or from JSON, as str."""
     return json.dumps(_canonical(message), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest(message):
-    """SHA-256 (hex) of the canonical form."""
+    """Return the SHA-256 (hex) of the canonical form."""
     return hashlib.sha256(canonical(message).encode()).hexdigest()
 
 
 def _canonical(value):
+    """Return a value in canonical form, as JSON types."""
     if isinstance(value, dict):
         return {key: [_canonical(item) for item in (v if isinstance(v, list) else [v])] for key, v in value.items()}
     if isinstance(value, bool):
@@ -127,6 +135,7 @@ def _canonical(value):
 
 
 def _shortest(number):
+    """Return the shortest decimal that has the same float32 value."""
     single = struct.unpack("<f", struct.pack("<f", number))[0]
     for digits in range(1, 10):
         text = f"{single:.{digits}g}"

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What the original's reader, cv2.imread, makes of image files.
+"""Read image files with cv2.imread, as the original does, and write their shapes and digests.
 
     read_images.py FOLDER ANSWER.json
 
-The answer: {file name: [shape, SHA-256 of the pixels (uint8, BGR, row by row) in hexadecimal], or null where it reads
-none}. It needs neither Caffe nor a file of ours, so that the container runs it from any folder.
+The answer is {file name: [shape, SHA-256 of the pixels (uint8, BGR, row by row) in hexadecimal], or null for a file
+that cv2 cannot read}. The script needs neither Caffe nor another file of ours, so the container can run it from any
+folder.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ import numpy as np
 
 
 def read(path):
+    """Return [shape, SHA-256 of the pixels] of an image, or None if cv2 cannot read it."""
     try:
         pixels = cv2.imread(path)
     except cv2.error:
@@ -27,6 +29,7 @@ def read(path):
 
 
 def main(argv=None):
+    """Run the command line and return the exit status."""
     folder, answer = argv if argv is not None else sys.argv[1:]
     pixels = {name: read(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
     with open(answer, "w") as file:

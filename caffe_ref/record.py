@@ -1,36 +1,38 @@
 #!/usr/bin/env python3
-"""Ask the original Caffe, inside its container: a request file in, one .npz out.
+"""Run the original Caffe inside its container: read a request file, write the answer as one .npz.
 
     record.py REQUEST.json ANSWER.npz        (paths in the request are relative to the request's folder)
 
-Request: {"version": 1, "arrays": "arrays.npz" or null, "jobs": [job, ..]}, and "device": "gpu" to compute on the first
-GPU. Every job has "name" and "kind":
+The request is {"version": 1, "arrays": "arrays.npz" or null, "jobs": [job, ..]}, with "device": "gpu" to compute on the
+first GPU. Every job has "name", "kind" and the fields listed here. NAME/.. are the arrays of the answer.
 
 forward  net, phase, weights, seed, set {"layer/0": array}, inputs {blob: array}, top_diffs {blob: array},
-         forwards (1: so many forward passes, the last is returned), backward (true: from the losses, and from top_diffs
-         where given), return, a list of:
-           tops         NAME/top/LAYER/k      what each layer computed, before a layer in place overwrote it
+         forwards (number of forward passes, default 1; the last is returned), backward (true: a backward pass from the
+         losses, and from top_diffs if given), return, a list of:
+           tops         NAME/top/LAYER/k      the output of each layer, before an in-place layer overwrote it
            blobs        NAME/blob/BLOB        every blob at the end of the forward pass
            diffs        NAME/diff/BLOB        its gradient
            params       NAME/param/LAYER/k
            param_diffs  NAME/param_diff/LAYER/k
-           caffemodel   NAME/caffemodel, hdf5 NAME/hdf5: the file Caffe saves of the net, as bytes
-         and always NAME/loss, the weighted sum of the losses (float32).
-solve    solver, weights, set, inputs {blob of the training net: array}, restore (a .solverstate), steps, trace
-         ([steps at which params and param_diffs are also returned, as NAME/at/STEP/param/LAYER/k ..]), return: params,
-         param_diffs (of the last step: what was taken off the parameters), blobs; always NAME/losses (steps,), the
-         first output of the training net after each step. With "snapshot" in return, the files that Caffe writes at
-         the end: NAME/file/FILENAME, as bytes; with save (true) they are only written, for a later job. With "cost"
-         NAME/seconds (steps,) and NAME/peak_bytes of the process.
-minibatches  net, iterations: what its data layer feeds, NAME/labels (iterations, N) and NAME/sha256 (iterations, 32),
-         the SHA-256 of the crops of each minibatch (float32).
+           caffemodel   NAME/caffemodel, hdf5 NAME/hdf5: the file that Caffe saves of the net, as bytes
+         NAME/loss, the weighted sum of the losses (float32), is always returned.
+solve    solver, weights, set, inputs {blob of the training net: array}, restore (a .solverstate), steps, trace (a list
+         of steps whose params and param_diffs are also returned, as NAME/at/STEP/param/LAYER/k ..), return, a list of
+         params, param_diffs (of the last step: the values that were subtracted from the parameters), blobs, snapshot
+         (NAME/file/FILENAME, the files that Caffe writes at the end, as bytes) and cost (NAME/seconds (steps,) and
+         NAME/peak_bytes of the process). With save (true), a snapshot is only written, for a later job. NAME/losses
+         (steps,), the first output of the training net after each step, is always returned.
+minibatches  net, iterations. Returns the minibatches of its data layer: NAME/labels (iterations, N) and NAME/sha256
+         (iterations, 32), the SHA-256 of the crops of each minibatch (float32).
 score    net, weights, set, output (blob), images [{"path"} or {"array"}, ..], offsets (array (images, crops, 2), top
-         and left), crop, batch (1, as upstream): NAME/scores (images, crops), and NAME/pixels, the SHA-256 of the
-         pixels read (uint8 BGR, row by row), as 32 bytes each.
-upgrade  file (a caffemodel of any version): NAME/upgraded, what Caffe's upgrade_net_proto_binary makes of it, as bytes.
-parse    file (a prototxt), solver (true for a solver): NAME/digest, its digest by prototxt.py, read by Caffe's parser.
+         and left), crop, batch (default 1, as upstream). Returns NAME/scores (images, crops), and NAME/pixels, the
+         SHA-256 of each image's pixels (uint8 BGR, row by row), as 32 bytes each.
+upgrade  file (a caffemodel of any version). Returns NAME/upgraded, the output of Caffe's upgrade_net_proto_binary, as
+         bytes.
+parse    file (a prototxt), solver (true for a solver). Returns NAME/digest, its digest by prototxt.py, after it was
+         read by Caffe's parser.
 
-"weights" (a caffemodel, copied by layer name) and "set" (exact parameters) may both be left out.
+"weights" (a caffemodel, copied by layer name) and "set" (exact parameters) are optional.
 """
 
 import hashlib
@@ -49,7 +51,7 @@ from request import RequestError, check
 
 
 def prepare(net, job, arrays):
-    """Put the job's weights into a net."""
+    """Load the job's weights into a net."""
     if job.get("weights"):
         net.copy_from(job["weights"])
     for key, array in job.get("set", {}).items():
@@ -61,24 +63,26 @@ def prepare(net, job, arrays):
 
 
 def assign(target, values, where):
-    """Copy without numpy's broadcasting, which would hide a wrong shape."""
+    """Copy values into an array without numpy's broadcasting, which would hide a wrong shape."""
     if target.shape != values.shape:
         raise RequestError(f"{where}: expected shape {target.shape}, got {values.shape}")
     target[...] = values
 
 
 def parameters(net, what, kind, answer):
+    """Add all parameters (kind "data") or their gradients ("diff") to the answer, as WHAT/LAYER/k."""
     for layer, blobs in net.params.items():
         for k, blob in enumerate(blobs):
             answer[f"{what}/{layer}/{k}"] = np.array(getattr(blob, kind))
 
 
 def file_bytes(path):
-    """A file that Caffe wrote, as uint8 (n,)."""
+    """Return a file that Caffe wrote, as uint8 (n,)."""
     return np.fromfile(path, np.uint8)
 
 
 def forward(caffe, job, arrays):
+    """Run a job of kind "forward"."""
     if job.get("seed") is not None:
         caffe.set_random_seed(job["seed"])
     net = caffe.Net(job["net"], getattr(caffe, job.get("phase", "TEST")))
@@ -120,6 +124,7 @@ def forward(caffe, job, arrays):
 
 
 def solve(caffe, job, arrays):
+    """Run a job of kind "solve"."""
     solver = caffe.get_solver(job["solver"])
     prepare(solver.net, job, arrays)
     for blob, key in job.get("inputs", {}).items():
@@ -156,6 +161,7 @@ def solve(caffe, job, arrays):
 
 
 def minibatches(caffe, job, _):
+    """Run a job of kind "minibatches"."""
     net = caffe.Net(job["net"], caffe.TRAIN)
     labels, digests = [], []
     for _ in range(job["iterations"]):
@@ -166,6 +172,7 @@ def minibatches(caffe, job, _):
 
 
 def read_pixels(image, arrays, where):
+    """Return an image of a request as uint8 (H, W, 3) BGR."""
     if "array" in image:
         return arrays[image["array"]]
     import cv2
@@ -177,6 +184,7 @@ def read_pixels(image, arrays, where):
 
 
 def score(caffe, job, arrays):
+    """Run a job of kind "score"."""
     net = caffe.Net(job["net"], caffe.TEST)
     prepare(net, job, arrays)
     crop, offsets, batch = job["crop"], arrays[job["offsets"]], job.get("batch", 1)
@@ -196,6 +204,7 @@ def score(caffe, job, arrays):
 
 
 def upgrade(_, job, __):
+    """Run a job of kind "upgrade"."""
     with tempfile.TemporaryDirectory() as folder:
         target = os.path.join(folder, "upgraded")
         subprocess.run(["upgrade_net_proto_binary", job["file"], target], check=True)
@@ -203,6 +212,7 @@ def upgrade(_, job, __):
 
 
 def parse(_, job, __):
+    """Run a job of kind "parse"."""
     from caffe.proto import caffe_pb2
     from google.protobuf import json_format, text_format
 
@@ -224,6 +234,7 @@ KINDS = {
 
 
 def main(argv=None):
+    """Run the command line and return the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
     if len(arguments) != 2:
         print(f"record.py: expected REQUEST.json ANSWER.npz, got {' '.join(arguments) or 'nothing'}", file=sys.stderr)
@@ -239,7 +250,7 @@ def main(argv=None):
     answer = {}
     try:
         check(request)
-        import caffe  # late: a malformed request is refused without it
+        import caffe  # imported here so that a malformed request is refused without it
 
         if request.get("device") == "gpu":
             caffe.set_device(0)

@@ -1,4 +1,4 @@
-"""The form of a request to record.py, whose docstring describes it: checked before Caffe is loaded."""
+"""Check the format of a request to record.py, before Caffe is loaded; record.py's docstring describes the format."""
 
 FIELDS = {
     "forward": {"net", "phase", "weights", "seed", "set", "inputs", "top_diffs", "forwards", "backward", "return"},
@@ -27,13 +27,17 @@ RETURNS = {
 
 
 class RequestError(ValueError):
-    """The request is not what this file describes."""
+    """The request has a wrong format."""
 
 
 def check(request):
-    """RequestError that names the job and the field, unless every job is of the form described above."""
+    """Check the format of a request.
+
+    Raises:
+        RequestError: If the format is wrong. The message names the job and the field.
+    """
     if not isinstance(request, dict) or not isinstance(request.get("jobs"), list):
-        raise RequestError("expected an object with a list of jobs, got another")
+        raise RequestError("expected an object with a list of jobs, got something else")
     if request.get("version") != 1:
         raise RequestError(f"version: expected 1, got {request.get('version')!r}")
     if request.get("device", "cpu") not in ("cpu", "gpu"):

@@ -1,4 +1,4 @@
-"""The layers of the three networks, from the image to the output.
+"""The table of the three networks' layers, from the image to the output.
 
 A layer is a tuple: ("conv", name, geometry, weight filler, bias filler, relu), ("pool", name, parameters),
 ("norm", name, parameters) or ("fc", name, outputs, weight filler, bias filler, hidden).
@@ -10,30 +10,37 @@ ZERO = {"type": "constant"}
 
 
 def _gaussian(std):
+    """Return a gaussian filler."""
     return {"type": "gaussian", "std": std}
 
 
 def _constant(value):
+    """Return a constant filler."""
     return {"type": "constant", "value": value}
 
 
 def _conv(name, out, kernel, stride=1, pad=0, group=1, weight=XAVIER, bias=ZERO, relu=True):
+    """Return a convolution."""
     return ("conv", name, dict(out=out, kernel=kernel, stride=stride, pad=pad, group=group), weight, bias, relu)
 
 
 def _pool(name, kernel, stride):
+    """Return a max pooling."""
     return ("pool", name, {"pool": "MAX", "kernel_size": kernel, "stride": stride})
 
 
 def _norm(name):
+    """Return a local response normalisation."""
     return ("norm", name, {"local_size": 5, "alpha": 1e-4, "beta": 0.75})
 
 
 def _fc(name, out, weight=XAVIER, bias=ZERO, hidden=True):
+    """Return a fully-connected layer; hidden layers have a ReLU and dropout."""
     return ("fc", name, out, weight, bias, hidden)
 
 
 def _vgg16():
+    """Return the layers of VGG-16."""
     table = []
     for block, (width, convs) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], start=1):
         table += [_conv(f"conv{block}_{i}", width, 3, pad=1) for i in range(1, convs + 1)]
@@ -42,6 +49,7 @@ def _vgg16():
 
 
 def _alexnet():
+    """Return the layers of AlexNet."""
     g, g5, bias_one = _gaussian(0.01), _gaussian(0.005), _constant(0.1)
     return [
         _conv("conv1", 96, 11, stride=4, weight=g), _norm("norm1"), _pool("pool1", 3, 2),
@@ -54,6 +62,7 @@ def _alexnet():
 
 
 def _shallow():
+    """Return the layers of the paper's Shallow network."""
     return [
         _conv("conv1", 32, 3), _pool("pool1", 4, 4),
         _conv("conv2", 32, 3), _pool("pool2", 4, 4),

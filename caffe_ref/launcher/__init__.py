@@ -1,1 +1,1 @@
-"""Runs upstream's commands as they are: GPU numbers mapped, overrides applied, bad input explained in one last line."""
+"""Run upstream's unchanged commands: map GPU numbers, apply overrides and explain bad input in the last line."""

@@ -1,4 +1,4 @@
-"""What is wrong with an input, in one line, and what to mount where."""
+"""Explain in one line what is wrong with an input, and which folder to mount."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ MOUNTS = ("data", "models", "results")
 
 
 def _below_root(path):
-    """The path below the original's root, with links followed: upstream writes some as /home/xialei/.."""
+    """Return the path relative to the original's root. Links are resolved, because upstream uses /home/xialei/.."""
     full = os.path.realpath(path)
     for root in (ROOT, os.path.realpath(os.curdir)):
         if full.startswith(root + os.sep):
@@ -21,7 +21,7 @@ def _below_root(path):
 
 
 def mount(path):
-    """How to give the container the folder that should hold this path; "" for a path outside upstream's folders."""
+    """Return how to mount the folder that should hold this path; "" for a path outside upstream's folders."""
     top = _below_root(path).split(os.sep)[0]
     if top not in MOUNTS:
         return ""
@@ -29,14 +29,14 @@ def mount(path):
 
 
 def missing(path, what="file"):
-    """Why a path cannot be read, or None when it can."""
+    """Return why a file cannot be read, or None if it can."""
     shown = _below_root(path)
     if not os.path.exists(path):
         folder = os.path.dirname(path) or "."
-        like = os.path.splitext(path)[1]
-        there = sorted(n for n in os.listdir(folder) if n.endswith(like)) if like and os.path.isdir(folder) else []
+        suffix = os.path.splitext(path)[1]
+        files = sorted(n for n in os.listdir(folder) if n.endswith(suffix)) if suffix and os.path.isdir(folder) else []
         others = (
-            f" (there: {', '.join(there[:5])}{' ..' if len(there) > 5 else ''})" if there and what != "image" else ""
+            f" (there: {', '.join(files[:5])}{' ..' if len(files) > 5 else ''})" if files and what != "image" else ""
         )
         return f"{shown}: no such {what}{others}{mount(path)}"
     if not os.path.isfile(path):
@@ -47,7 +47,7 @@ def missing(path, what="file"):
 
 
 def unwritable(folder):
-    """Why files cannot be made in a folder, or None when they can."""
+    """Return why files cannot be created in a folder, or None if they can."""
     shown = _below_root(folder)
     if not os.path.isdir(folder):
         return f"{shown}: no such folder to write to{mount(folder)}"
@@ -58,11 +58,11 @@ def unwritable(folder):
 
 
 def image(path):
-    """Why upstream's data layer or evaluation cannot take a crop of this image, or None when it can."""
+    """Return why upstream's data layer or evaluation cannot crop this image, or None if it can."""
     problem = missing(path, "image")
     if problem:
         return problem
-    import cv2  # a second to import: only where something failed
+    import cv2  # imported here because it takes a second and is needed only after a failure
 
     pixels = cv2.imread(path)
     if pixels is None:
@@ -75,12 +75,12 @@ def image(path):
 
 
 def of_argument(argument, _error):
-    """For a worker of the data layer: what is wrong with the image that it was given."""
+    """Return what is wrong with the image that a worker of the data layer received, or None."""
     return image(argument) if isinstance(argument, str) else None
 
 
 def of_error(error, last_image=None):
-    """What an exception of upstream's code is about, or None. last_image: what it read last."""
+    """Return the cause of an exception in upstream's code, or None; last_image is the image that was read last."""
     name = getattr(error, "filename", None)
     if isinstance(error, OSError) and name:
         if error.errno in (errno.EACCES, errno.EROFS) or not os.path.isdir(os.path.dirname(name) or "."):

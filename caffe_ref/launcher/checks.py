@@ -1,4 +1,4 @@
-"""What upstream's training would trip over, found before Caffe starts."""
+"""Check the inputs of upstream's training before Caffe starts."""
 
 import ast
 import os
@@ -11,23 +11,27 @@ DATA_LAYERS = "src.data_layer."
 
 
 class BadInput(ValueError):
-    """The run cannot work; the message says what is missing and what to mount where."""
+    """The run cannot work; the message says what is missing and what to mount."""
 
 
 def require(path, what):
-    """BadInput unless the file is there."""
+    """Raise BadInput if a file is missing or unreadable."""
     problem = advice.missing(path, what)
     if problem:
         raise BadInput(problem)
 
 
 def read_list(path):
-    """A list of upstream (`path label` a line) -> (paths, labels). BadInput names the line."""
+    """Read one of upstream's lists (`path label` per line) as (paths, labels).
+
+    Raises:
+        BadInput: If a line is malformed. The message names the line.
+    """
     require(path, "list")
     paths, labels = [], []
     with open(path, encoding="utf-8", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, start=1):
-            if line.startswith("\ufeff"):  # the original takes it for a part of the first path
+            if line.startswith("\ufeff"):  # the original would read it as part of the first path
                 raise BadInput(f"{path} line {number}: expected `path label`, got a byte-order mark (BOM) before it")
             parts = line.split()
             try:
@@ -38,13 +42,14 @@ def read_list(path):
     return paths, labels
 
 
-def _images_there(path, images):
+def _require_images(path, images):
+    """Raise BadInput if images of a list are missing."""
     first = {}
     for number, image in enumerate(images, start=1):
         first.setdefault(image, number)
     absent = [image for image in first if not os.path.exists(image)]
     if absent:
-        hint = "" if advice.mount(absent[0]) else advice.mount(path)  # some lists name images below data/
+        hint = "" if advice.mount(absent[0]) else advice.mount(path)  # some lists have paths relative to data/
         raise BadInput(
             f"{path} line {first[absent[0]]}: {advice.missing(absent[0], 'image')}{hint} "
             f"({len(absent)} of {len(first)} images are missing)"
@@ -52,7 +57,7 @@ def _images_there(path, images):
 
 
 def _ranked(path, labels, ranked):
-    """A rank list must fill a minibatch; returns what is doubtful about it."""
+    """Raise BadInput if a rank list cannot fill a minibatch; return a warning about its structure, or None."""
     groups, levels, images = ranked["list_groups"], ranked["levels"], ranked["images"]
     per_level = len(labels) // groups // levels
     if per_level < images:
@@ -72,7 +77,7 @@ def _ranked(path, labels, ranked):
 
 
 def _data_layer(layer):
-    """Check the list of one of upstream's data layers; returns what is doubtful about it, or None."""
+    """Check the list of one of upstream's data layers; return a warning about it, or None."""
     try:
         param = ast.literal_eval(layer.python_param.param_str.strip())
         path, batch = os.path.join(param["pascal_root"], param["split"] + ".txt"), param["batch_size"]
@@ -82,17 +87,23 @@ def _data_layer(layer):
         ) from None
     images, labels = read_list(path)
     task, _, dataset = layer.python_param.module[len(DATA_LAYERS) :].partition("_layer_")
-    doubt = _ranked(path, labels, RANKED[dataset]) if task == "rank" and dataset in RANKED else None
+    warning = _ranked(path, labels, RANKED[dataset]) if task == "rank" and dataset in RANKED else None
     if len(images) < batch:
         raise BadInput(f"{path}: expected at least {batch} lines (a batch), got {len(images)}")
-    _images_there(path, images)
-    return doubt
+    _require_images(path, images)
+    return warning
 
 
 def before_training(message, weights, snapshot):
-    """BadInput unless files, lists, images and folders are there. Says on stderr what is doubtful.
+    """Check the files, lists, images and folders of a training; print warnings to stderr.
 
-    found: SolverParameter; weights: files to start from; snapshot: the solver state to resume from, or "".
+    Args:
+        message: The SolverParameter.
+        weights: The files to start from.
+        snapshot: The solver state to resume from, or "".
+
+    Raises:
+        BadInput: If something is missing.
     """
     for name in weights:
         require(name, "weights")
@@ -107,6 +118,6 @@ def before_training(message, weights, snapshot):
     require(message.net, "network")
     for layer in solver.read(message.net, solver.schema().NetParameter()).layer:
         if layer.type == "Python" and layer.python_param.module.startswith(DATA_LAYERS):
-            doubt = _data_layer(layer)
-            if doubt:
-                print(f"caffe.bin: warning: {doubt}", file=sys.stderr, flush=True)
+            warning = _data_layer(layer)
+            if warning:
+                print(f"caffe.bin: warning: {warning}", file=sys.stderr, flush=True)

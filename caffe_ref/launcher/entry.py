@@ -1,4 +1,4 @@
-"""The image's entry point: folders that upstream's scripts write to, and the exit status that their `| tee` loses."""
+"""The image's entry point: create upstream's output folders, and return the exit status that its `| tee` loses."""
 
 import contextlib
 import os
@@ -13,26 +13,26 @@ from caffe_ref.launcher import advice
 from caffe_ref.launcher.caffe_bin import FORWARDED, RUN
 
 UPSTREAM = Path("/opt/RankIQA")
-# As in upstream's checkout (models/) and as its evaluation expects (results/).
+# upstream's checkout has those in models/, and its evaluation expects those in results/
 FOLDERS = {"models": ("rank_live", "ft_live", "rank_tid2013", "ft_rank_tid2013"), "results": ("live", "tid2013")}
 
 
 def make_folders():
-    """Below what is mounted, where the user may."""
+    """Create upstream's output folders below the mounted folders, where the user has permission."""
     for top, names in FOLDERS.items():
         for name in names:
             if os.access(top, os.W_OK):
-                with contextlib.suppress(OSError):  # a file of that name, a full disk: what needs the folder says so
+                with contextlib.suppress(OSError):  # e.g. a full disk; the command that needs it reports it
                     Path(top, name).mkdir(exist_ok=True)
 
 
 def unwritable_log(script):
-    """Why `tee` in a script could not write its log, or None when it can: upstream's own goes on without one."""
+    """Return why `tee` in a script cannot write its log, or None if it can; upstream continues without a log."""
     text = Path(script).read_text(encoding="utf-8", errors="surrogateescape")
     for log in re.findall(r"\|\s*tee\s+(?:-\S+\s+)*([^\s;|&$]+)", text):
         folder = os.path.dirname(log) or "."
         if not os.path.isdir(folder) and os.path.isdir(os.path.dirname(folder) or "."):
-            folder = os.path.dirname(folder) or "."  # make_folders could not make it: say what it could not write to
+            folder = os.path.dirname(folder) or "."  # make_folders could not create it: check its parent
         problem = advice.unwritable(folder)
         if problem:
             return f"{log}: {problem}"
@@ -40,20 +40,21 @@ def unwritable_log(script):
 
 
 def supervise(command):
-    """Run one of upstream's shell scripts; the status of the caffe in it where the script's own says nothing.
+    """Run one of upstream's shell scripts and return its exit status, or, if that is 0, the status of its caffe.
 
-    Signals go to caffe, which snapshots on SIGINT and ends; the script and its `tee` then end by themselves.
+    Signals go to caffe, which on SIGINT writes a snapshot and ends; the script and its `tee` then end by themselves.
     """
     with tempfile.TemporaryDirectory(prefix="caffe_ref-run-") as folder:
         pid, status = Path(folder, "pid"), Path(folder, "status")
         process = subprocess.Popen(command, env={**os.environ, RUN: folder})
 
         def forward(number, _frame):
-            to = process.pid
-            with contextlib.suppress(OSError, ValueError):  # not there yet, or not yet written
-                to = int(pid.read_text())
+            """Send a signal to caffe, or to the script while caffe has not started."""
+            target = process.pid
+            with contextlib.suppress(OSError, ValueError):  # the file does not exist yet, or is still empty
+                target = int(pid.read_text())
             with contextlib.suppress(ProcessLookupError):
-                os.kill(to, number)
+                os.kill(target, number)
 
         for number in FORWARDED:
             signal.signal(number, forward)
@@ -65,18 +66,18 @@ def supervise(command):
 
 
 def main(command):
-    """Returns the exit status, or becomes the command."""
+    """Run a command: supervise a shell script and return its exit status, or replace this process by the command."""
     if not command or not command[0]:
         print("entry: expected a command, got an empty one (an unset variable?)", file=sys.stderr)
         return 127
-    here = Path.cwd() == UPSTREAM
-    if here and any(word.startswith(("./src/", "src/")) for word in command) and not Path("src").is_dir():
+    in_upstream = Path.cwd() == UPSTREAM
+    if in_upstream and any(word.startswith(("./src/", "src/")) for word in command) and not Path("src").is_dir():
         print(
-            "entry: this image was built without the original's files: docker/build.py --from CHECKOUT puts them in",
+            "entry: this image was built without the original's files: docker/build.py --from CHECKOUT adds them",
             file=sys.stderr,
         )
         return 1
-    if here:
+    if in_upstream:
         make_folders()
     try:
         if command[0].endswith(".sh"):

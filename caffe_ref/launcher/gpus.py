@@ -1,4 +1,4 @@
-"""Which GPU is used for the one that upstream asked for."""
+"""Count the usable GPUs, and map the GPU numbers in upstream's scripts to them."""
 
 import ctypes
 
@@ -6,7 +6,7 @@ CUDART = ("libcudart.so.11.0", "libcudart.so")
 
 
 def count():
-    """(how many GPUs can be used, why none can: "" where one can)."""
+    """Return (number of usable GPUs, reason why there is none or "")."""
     for name in CUDART:
         try:
             cuda = ctypes.CDLL(name)
@@ -23,12 +23,16 @@ def count():
     return number.value, "" if number.value else "no GPU is visible in this container"
 
 
-def mapped(asked, number):
-    """GPU numbers as Caffe's -gpu takes them ("2", "0,1", "all") -> numbers below `number`, as text, in order."""
-    if asked == "all":
-        return asked
+def mapped(requested, number):
+    """Map the value of Caffe's -gpu ("2", "0,1", "all") to numbers below `number`, as text, in order.
+
+    Raises:
+        ValueError: If the value is anything else.
+    """
+    if requested == "all":
+        return requested
     try:
-        numbers = [int(number_text) % number for number_text in asked.split(",")]
+        numbers = [int(number_text) % number for number_text in requested.split(",")]
     except ValueError:
-        raise ValueError(f"-gpu: expected numbers or all, got {asked!r}") from None
+        raise ValueError(f"-gpu: expected numbers or all, got {requested!r}") from None
     return ",".join(str(device) for device in dict.fromkeys(numbers))

@@ -1,4 +1,4 @@
-"""What is done inside a Python that runs upstream's code, in `caffe train` and in scripts, before its first module."""
+"""Prepare a Python that runs upstream's code, in `caffe train` or in a script, before its first module is loaded."""
 
 import functools
 import os
@@ -13,7 +13,7 @@ _last_image = None
 
 
 def _remember_images():
-    """Keep the path of the last image read, for the explanation of a failure."""
+    """Store the path of the last image that was read, to explain a failure."""
     import cv2
 
     read = cv2.imread
@@ -27,6 +27,7 @@ def _remember_images():
 
 
 def _seed():
+    """Seed numpy from CAFFE_SEED; exit if the seed is invalid."""
     seed = os.environ.get("CAFFE_SEED")
     if seed:
         import numpy
@@ -39,18 +40,20 @@ def _seed():
 
 
 def explain(kind, error, trace):
-    """The traceback as ever (a sys.excepthook), then what it is about: for the launcher's last line, or at once."""
+    """Print the usual traceback (as sys.excepthook), then the cause: to the launcher's file, or to stderr."""
     traceback.print_exception(kind, error, trace)
-    said = advice.of_error(error, _last_image) if isinstance(error, Exception) else None
+    cause = advice.of_error(error, _last_image) if isinstance(error, Exception) else None
     if os.environ.get(FAILURE):
-        text = said or traceback.format_exception_only(kind, error)[-1].strip()
-        # the name of a file in it need not be text
+        text = cause or traceback.format_exception_only(kind, error)[-1].strip()
+        # the text may contain a file name that is not valid UTF-8
         Path(os.environ[FAILURE]).write_text(text, encoding="utf-8", errors="backslashreplace")
-    elif said:
-        print(f"python: {said}", file=sys.stderr, flush=True)
+    elif cause:
+        print(f"python: {cause}", file=sys.stderr, flush=True)
 
 
 def _reporting(method):
+    """Wrap a method so that it explains its exceptions before raising them."""
+
     @functools.wraps(method)
     def run(*arguments):
         try:
@@ -63,7 +66,7 @@ def _reporting(method):
 
 
 def report_layers(module):
-    """Let a module's layers show their exceptions: Caffe of 2018 ends in a native stack without a word of them."""
+    """Make a module's layers print their exceptions; Caffe itself ends in a native stack trace without them."""
     import caffe
 
     for kind in vars(module).values():
@@ -73,7 +76,7 @@ def report_layers(module):
 
 
 def prepare():
-    """Seed, explanations. Called once, before the first of upstream's modules runs."""
+    """Install the seed and the explanations of failures; called once, before upstream's first module runs."""
     from caffe_ref.python2 import hook, pool
 
     pool.explain = advice.of_argument
@@ -85,25 +88,27 @@ def prepare():
 
 
 def prepare_script():
-    """The same for an evaluation or list script, where GPU numbers are asked for through pycaffe."""
+    """Do the same for an evaluation or list script, which selects GPUs through pycaffe."""
     prepare()
     import caffe
 
     number, why = gpus.count()
     set_device = caffe.set_device
 
-    def on_gpu(asked):
-        available = asked % number
-        if available != asked:
+    def on_gpu(requested):
+        """Replace caffe.set_device: map the GPU number."""
+        available = requested % number
+        if available != requested:
             print(
-                f"GPU {asked} asked for, running on GPU {available}: this machine has {number}",
+                f"GPU {requested} asked for, running on GPU {available}: this machine has {number}",
                 file=sys.stderr,
                 flush=True,
             )
         set_device(available)
 
-    def on_cpu(asked):
-        print(f"GPU {asked} asked for, running on the CPU: {why}", file=sys.stderr, flush=True)
+    def on_cpu(requested):
+        """Replace caffe.set_device: use the CPU."""
+        print(f"GPU {requested} asked for, running on the CPU: {why}", file=sys.stderr, flush=True)
 
     caffe.set_device = on_gpu if number else on_cpu
     if not number:

@@ -1,4 +1,4 @@
-"""The solver that Caffe gets: upstream's, with what the user and the machine ask for, each change named."""
+"""Read upstream's solver and apply the changes that the user or the machine requires, with a line for each."""
 
 import importlib.util
 from functools import cache
@@ -8,12 +8,12 @@ from google.protobuf import text_format
 
 
 class BadSolver(ValueError):
-    """A solver, net or override that Caffe's schema does not allow; the message says where."""
+    """A solver, net or override does not fit Caffe's schema; the message says where."""
 
 
 @cache
 def schema():
-    """caffe_pb2, without importing Caffe itself."""
+    """Return the module caffe_pb2, without importing Caffe itself."""
     caffe = Path(importlib.util.find_spec("caffe").origin).parent
     spec = importlib.util.spec_from_file_location("caffe_ref_caffe_pb2", caffe / "proto" / "caffe_pb2.py")
     module = importlib.util.module_from_spec(spec)
@@ -22,7 +22,11 @@ def schema():
 
 
 def read(path, message):
-    """Protobuf text file -> message. BadSolver where it is not."""
+    """Merge a protobuf text file into a message and return the message.
+
+    Raises:
+        BadSolver: If the file is not valid protobuf text of this message.
+    """
     try:
         return text_format.Merge(Path(path).read_text(errors="surrogateescape"), message)
     except text_format.ParseError as error:
@@ -30,6 +34,7 @@ def read(path, message):
 
 
 def _shown(message, field):
+    """Return a field's value as text."""
     if field.label == field.LABEL_REPEATED:
         return " ".join(str(value) for value in getattr(message, field.name)) or "not set"
     if not message.HasField(field.name):
@@ -38,20 +43,34 @@ def _shown(message, field):
     return field.enum_type.values_by_number[value].name if field.enum_type else str(value)
 
 
-MOST_SEED = 2**32 - 1  # numpy's largest, which takes the same number
+MAX_SEED = 2**32 - 1  # numpy's largest seed; Caffe and numpy get the same number
 
 
 def seed_of(text):
-    """CAFFE_SEED as a number. BadSolver for one that Caffe or numpy would refuse in their own words."""
-    if not (text.isascii() and text.isdigit() and int(text) <= MOST_SEED):
-        raise BadSolver(f"CAFFE_SEED: expected a whole number, 0..{MOST_SEED}, got {text!r}")
+    """Return CAFFE_SEED as a number.
+
+    Raises:
+        BadSolver: If Caffe or numpy would reject it.
+    """
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_SEED):
+        raise BadSolver(f"CAFFE_SEED: expected a whole number, 0..{MAX_SEED}, got {text!r}")
     return int(text)
 
 
 def changed(solver, overrides="", seed="", cpu=False):
-    """Apply overrides (protobuf text), a random_seed and CPU mode to a SolverParameter, in place.
+    """Change a SolverParameter in place. A repeated field is replaced, not extended.
 
-    Returns a line for each change: "max_iter: 2 (was 50000)". A repeated field is replaced, not added to.
+    Args:
+        solver: The SolverParameter.
+        overrides: Fields to replace, as protobuf text.
+        seed: The random_seed, as text; "": no change.
+        cpu: Set CPU mode.
+
+    Returns:
+        A line for each change: "CAFFE_SOLVER: max_iter: 2 (was 50000)".
+
+    Raises:
+        BadSolver: If the overrides or the seed are invalid.
     """
     parts = [(overrides, "CAFFE_SOLVER")]
     if seed:
@@ -76,5 +95,5 @@ def changed(solver, overrides="", seed="", cpu=False):
 
 
 def to_text(solver):
-    """A SolverParameter as protobuf text."""
+    """Return a SolverParameter as protobuf text."""
     return text_format.MessageToString(solver)

@@ -1,1 +1,1 @@
-"""Our Caffe Python layers, for machines without upstream and for the paper's two other networks."""
+"""Our own Caffe Python layers, for machines without upstream's and for the paper's two other networks."""

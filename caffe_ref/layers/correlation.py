@@ -1,11 +1,14 @@
-"""SROCC and LCC of a test minibatch."""
+"""A Caffe layer that computes SROCC and LCC of a test minibatch."""
 
 import caffe
 from scipy import stats
 
 
 class Correlation(caffe.Layer):
-    """Bottoms: scores (N, 1), labels (N,). Tops: Spearman's rank correlation (1,), Pearson's linear one (1,)."""
+    """Compute correlations between scores and labels.
+
+    Bottoms: scores (N, 1), labels (N,). Tops: Spearman's rank correlation (1,), Pearson's linear correlation (1,).
+    """
 
     def setup(self, bottom, top):
         pass

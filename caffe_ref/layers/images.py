@@ -1,4 +1,4 @@
-"""Lists, images and random crops for the data layers, as upstream reads them, but reproducible."""
+"""Lists, images and random crops for the data layers, read as upstream does, but reproducible."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -8,9 +8,16 @@ import numpy as np
 
 
 def read_list(path, root):
-    """A list file (`path label` a line) -> (image paths below root, labels as floats). ValueError names the line."""
+    """Read a list file with `path label` per line.
+
+    Returns:
+        (image paths below root, labels as floats).
+
+    Raises:
+        ValueError: If a line is malformed. The message names the line.
+    """
     paths, labels = [], []
-    # A byte-order mark is no part of the first path; names in another encoding reach the file system as they are
+    # utf-8-sig skips a byte-order mark; surrogateescape passes names in another encoding unchanged to the file system
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as lines:
         for number, line in enumerate(lines, start=1):
             parts = line.split()
@@ -26,11 +33,11 @@ def read_list(path, root):
 
 
 class Crops:
-    """Reads images (BGR, 0..255, neither mean nor scale) and cuts a random square out of each.
+    """Read images (BGR, 0..255, without mean or scale) and cut a random square out of each.
 
-    The n-th image ever asked for is cropped by numpy's RandomState([seed, n]), top first, then left: the crop
-    depends on neither the other images nor on how many threads read. Upstream draws them in ten forked processes
-    that share one state, which no seed can repeat.
+    The n-th requested image is cropped by numpy's RandomState([seed, n]), which draws top first, then left. So a crop
+    does not depend on the other images or on the number of threads. Upstream draws crops in ten forked processes that
+    share one state, which no seed can repeat.
     """
 
     def __init__(self, crop, seed, cache_mb):
@@ -39,6 +46,7 @@ class Crops:
         self._threads = ThreadPoolExecutor(max_workers=2)
 
     def _image(self, path):
+        """Return an image as uint8 (H, W, 3) BGR, from the cache if possible."""
         image = self._cache.get(path)
         if image is None:
             image = cv2.imread(path)
@@ -50,18 +58,19 @@ class Crops:
         return image
 
     def _cut(self, job):
+        """Return the crop (3, crop, crop) of a job (number, path)."""
         number, path = job
         image = self._image(path)
         height, width = image.shape[:2]
         if min(height, width) <= self.crop:
             raise ValueError(f"{path}: expected both sides above {self.crop} pixels, got {height} x {width} (H x W)")
         random = np.random.RandomState([self.seed, number])
-        top = random.randint(height - self.crop)  # upstream: the last offset is never drawn
+        top = random.randint(height - self.crop)  # as upstream, never draw the last offset
         left = random.randint(width - self.crop)
         return image[top : top + self.crop, left : left + self.crop].transpose(2, 0, 1)
 
     def take(self, paths):
-        """-> float32 (N, 3, crop, crop), a crop of each path, in order."""
+        """Return a crop of each path, in order, as float32 (N, 3, crop, crop)."""
         jobs = [(self.count + i, path) for i, path in enumerate(paths)]
         self.count += len(jobs)
         return np.stack(list(self._threads.map(self._cut, jobs))).astype(np.float32)

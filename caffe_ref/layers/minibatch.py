@@ -1,4 +1,4 @@
-"""What the two data layers share: a list of images, an order, random crops."""
+"""The base class of the two data layers: a list of images, an order, random crops."""
 
 import caffe
 import numpy as np
@@ -6,10 +6,19 @@ from caffe_ref.layers.images import Crops, read_list
 
 
 class Minibatches(caffe.Layer):
-    """Tops: data (N, 3, crop, crop), label (N,). A layer says which lines come next: `next_indices()`."""
+    """A data layer; subclasses choose the lines of each minibatch in `next_indices()`.
+
+    Tops: data (N, 3, crop, crop), float32 BGR 0..255; label (N,).
+    """
 
     def start(self, p, number, top):
-        """Read the list and shape the tops. p: the layer's parameters; number: images in a minibatch."""
+        """Read the list and shape the tops.
+
+        Args:
+            p: The layer's parameters.
+            number: The number of images in a minibatch.
+            top: The layer's tops.
+        """
         self.paths, self.labels = read_list(p["list"], p["root"])
         self.crops = Crops(p["crop"], p["seed"], p["cache_mb"])
         self.order = np.random.RandomState(p["seed"])

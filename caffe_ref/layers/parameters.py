@@ -1,13 +1,21 @@
-"""Layer parameters as JSON in param_str: checked, never evaluated."""
+"""Layer parameters as JSON in param_str; they are checked, never evaluated."""
 
 import json
 
 
 def read(layer, required, optional):
-    """The layer's param_str as a dict.
+    """Parse a layer's param_str.
 
-    required: {name: type}; optional: {name: default}, a given value must have the default's type (None takes any).
-    Raises ValueError that names the layer, what was expected and what was found.
+    Args:
+        layer: The layer.
+        required: {name: type}.
+        optional: {name: default}. A value must have the type of its default; with the default None it may have any.
+
+    Returns:
+        {name: value}, with defaults filled in.
+
+    Raises:
+        ValueError: If the parameters do not fit. The message names the layer, the expected and the actual value.
     """
     where = type(layer).__name__ + " param_str"
     try:
@@ -20,13 +28,13 @@ def read(layer, required, optional):
     unexpected = sorted(set(given) - set(required) - set(optional))
     if missing or unexpected:
         raise ValueError(f"{where}: missing {missing}, unexpected {unexpected}")
-    kinds = {**required, **{k: type(v) for k, v in optional.items() if v is not None}}
-    for name, kind in kinds.items():
+    types = {**required, **{k: type(v) for k, v in optional.items() if v is not None}}
+    for name, expected in types.items():
         value = given.get(name)
-        if name in given and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if name in given and (not isinstance(value, expected) or (expected is int and isinstance(value, bool))):
+            if expected is float and isinstance(value, int) and not isinstance(value, bool):
                 continue
-            raise ValueError(f"{where}: {name}: expected {kind.__name__}, got {value!r}")
-        if name in given and kind is int and name != "seed" and value < 0:
+            raise ValueError(f"{where}: {name}: expected {expected.__name__}, got {value!r}")
+        if name in given and expected is int and name != "seed" and value < 0:
             raise ValueError(f"{where}: {name}: expected a number of 0 or more, got {value}")
     return {**optional, **given}

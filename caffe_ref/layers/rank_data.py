@@ -1,20 +1,23 @@
-"""Minibatches of ranked images, in upstream's order (rank_layer_live, rank_layer_tid2013 in one)."""
+"""A data layer for ranking: minibatches of ranked images, in the order of upstream's two rank_layer files."""
 
 from caffe_ref.layers import parameters
 from caffe_ref.layers.minibatch import Minibatches
 
 
 class RankData(Minibatches):
-    """Tops: data (N, 3, crop, crop), label (N,), N = groups x levels x images.
+    """Feed minibatches of a ranked list, as rank_layer_live and rank_layer_tid2013 do.
 
-    The list is in blocks: for each distortion, for each level, all images. param_str, JSON: list, crop, seed;
-    list_groups (distortions in the list), groups (of them in a minibatch, drawn anew each time when fewer), levels,
-    images (per level); root (what the list's paths start from), cache_mb (decoded images kept in memory).
+    Tops: data (N, 3, crop, crop), float32 BGR 0..255; label (N,). N = groups x levels x images.
+
+    The list consists of blocks: for each distortion, for each level, all images. param_str (JSON): list, crop, seed;
+    list_groups (distortions in the list), groups (distortions in a minibatch; if fewer than list_groups, drawn anew for
+    each minibatch), levels, images (per level); root (the folder of the list's paths), cache_mb (memory for decoded
+    images).
     """
 
     def setup(self, bottom, top):
-        need = {"list": str, "crop": int, "list_groups": int, "groups": int, "levels": int, "images": int}
-        p = parameters.read(self, need, {"seed": 0, "root": "", "cache_mb": 0})
+        required = {"list": str, "crop": int, "list_groups": int, "groups": int, "levels": int, "images": int}
+        p = parameters.read(self, required, {"seed": 0, "root": "", "cache_mb": 0})
         self.list_groups, self.groups, self.levels, self.images = (
             p[k] for k in ("list_groups", "groups", "levels", "images")
         )
@@ -30,7 +33,7 @@ class RankData(Minibatches):
         self.first = 0  # the first image of the next minibatch
 
     def next_indices(self):
-        """Line numbers of the next minibatch: for each group, for each level, `images` images."""
+        """Return the line numbers of the next minibatch: for each group, for each level, `images` images."""
         groups = range(self.list_groups)
         if self.groups < self.list_groups:
             groups = self.order.permutation(self.list_groups)[: self.groups]
@@ -42,6 +45,6 @@ class RankData(Minibatches):
             for i in range(self.images)
         ]
         self.first += self.images
-        if self.per_level - self.first < self.images:  # upstream: what is left over at the end is never seen
+        if self.per_level - self.first < self.images:  # upstream never uses the remainder at the end
             self.first = 0
         return indices

@@ -1,4 +1,4 @@
-"""The pair ranking loss of upstream's two loss layers, its constants as parameters."""
+"""The pair ranking loss of upstream's two loss layers, with their constants as parameters."""
 
 import caffe
 import numpy as np
@@ -6,7 +6,11 @@ from caffe_ref.layers import parameters
 
 
 def ordered_pairs(groups, levels, images):
-    """Index pairs (i, j), i in an earlier level of the same group than j, in upstream's order; two int arrays (P,)."""
+    """Return all pairs (i, j) where i has a lower level than j in the same group, in upstream's order.
+
+    Returns:
+        Two int arrays (P,): the i and the j of each pair.
+    """
     run = levels * images
     pairs = [
         (g * run + i, g * run + j)
@@ -19,10 +23,12 @@ def ordered_pairs(groups, levels, images):
 
 
 class PairRankingLoss(caffe.Layer):
-    """Bottoms: scores (N, 1), labels (not read). Top: the loss, sum(max(0, margin - (s_i - s_j))) / N over all pairs.
+    """Compute sum(max(0, margin - (s_i - s_j))) / N over all pairs.
 
-    param_str, JSON: groups, levels, images (N is their product), margin.
-    As upstream, N counts images, not pairs, and the gradient reads neither top.diff nor loss_weight.
+    Bottoms: scores (N, 1), labels (ignored). Top: the loss.
+
+    param_str (JSON): groups, levels, images (N is their product), margin. As in upstream, N counts images, not pairs,
+    and the gradient ignores top.diff and loss_weight.
     """
 
     def setup(self, bottom, top):
@@ -44,7 +50,7 @@ class PairRankingLoss(caffe.Layer):
         top[0].data[...] = np.sum(self.loss) / self.number
 
     def backward(self, top, propagate_down, bottom):
-        active = self.loss > 0  # upstream: a pair exactly at the margin has no gradient
+        active = self.loss > 0  # as upstream: a pair exactly at the margin has no gradient
         gradient = np.zeros(self.number, np.float32)
         np.subtract.at(gradient, self.first[active], 1)
         np.add.at(gradient, self.second[active], 1)

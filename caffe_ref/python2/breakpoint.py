@@ -1,11 +1,11 @@
-"""pdb.set_trace() of a script that runs without a terminal: said, and passed."""
+"""A pdb.set_trace() that, without a terminal, prints a message and continues."""
 
 import pdb
 import sys
 
 
 def set_trace(**named):
-    """Stops in the debugger where somebody can answer it."""
+    """Stop in the debugger if there is a terminal; otherwise print a message and continue."""
     caller = sys._getframe(1)
     if sys.stdin is not None and sys.stdin.isatty():
         debugger = pdb.Pdb(**named)
@@ -16,4 +16,5 @@ def set_trace(**named):
 
 
 def install():
+    """Replace pdb.set_trace."""
     pdb.set_trace = set_trace

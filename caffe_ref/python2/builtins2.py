@@ -1,4 +1,4 @@
-"""Builtins that mean something else in Python 2, for translated modules only."""
+"""Builtins that differ in Python 2, for translated modules only."""
 
 import builtins
 import functools
@@ -7,37 +7,37 @@ import math
 import sys
 from decimal import ROUND_HALF_UP, Decimal
 
-_BASES = {int: "", float: "", bool: "", complex: ""}  # numbers sort before everything but None
+_BASES = {int: "", float: "", bool: "", complex: ""}  # numbers sort before everything except None
 
 
 def _rank(value):
-    """Python 2's order of unlike types: None, numbers, then by the type's name."""
+    """Return a sort key for Python 2's order of different types: None, numbers, then by the type's name."""
     return (0, "") if value is None else (1, _BASES.get(type(value), type(value).__name__))
 
 
 def cmp(a, b):
-    """-1, 0 or 1; unlike types by Python 2's order."""
+    """Compare two values, of different types by Python 2's order; return -1, 0 or 1."""
     try:
         return (a > b) - (a < b)
     except TypeError:
-        one, other = _rank(a), _rank(b)
-        if one != other:
-            return -1 if one < other else 1
-    for x, y in zip(a, b):  # sequences of one type with unlike items
+        rank_a, rank_b = _rank(a), _rank(b)
+        if rank_a != rank_b:
+            return -1 if rank_a < rank_b else 1
+    for x, y in zip(a, b):  # sequences of the same type with items of different types
         if cmp(x, y):
             return cmp(x, y)
     return cmp(len(a), len(b))
 
 
 def sorted2(iterable, cmp=None, key=None, reverse=False):
-    """sorted() with Python 2's arguments and order of unlike types."""
+    """Sort like sorted(), with Python 2's arguments and order of different types."""
     items = list(iterable)
     sort(items, cmp, key, reverse)
     return items
 
 
 def sort(items, cmp=None, key=None, reverse=False):
-    """items.sort() with Python 2's arguments, where items is a list; any other object's own method."""
+    """Sort a list in place with Python 2's arguments; call the own sort method of any other object."""
     if not isinstance(items, list):
         given = {"cmp": cmp, "key": key, "reverse": reverse or None}
         return items.sort(**{name: value for name, value in given.items() if value is not None})
@@ -52,7 +52,7 @@ def sort(items, cmp=None, key=None, reverse=False):
 
 
 def round2(number, digits=0):
-    """Half away from zero, by the number's exact value, as a float."""
+    """Round half away from zero, by the number's exact value; return a float."""
     number = float(number)
     if not math.isfinite(number):
         return number
@@ -60,7 +60,7 @@ def round2(number, digits=0):
 
 
 def open2(name, mode="r", *rest, **named):
-    """Text as Python 2 has it: bytes go in and out unchanged, lines end at "\\n" only."""
+    """Open a file like Python 2: bytes of text files are read and written unchanged, and only "\\n" ends a line."""
     if "b" not in mode and not rest and not named:
         named = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
         mode = mode.replace("U", "") or "r"
@@ -68,7 +68,7 @@ def open2(name, mode="r", *rest, **named):
 
 
 def namespace():
-    """A translated module's __builtins__."""
+    """Return the __builtins__ of a translated module."""
     changed = {
         "cmp": cmp,
         "file": open2,

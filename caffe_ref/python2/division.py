@@ -1,21 +1,21 @@
-"""Python 2's `/`: whole numbers stay whole. Put into the syntax tree, decided by type at run time."""
+"""Python 2's `/`, which divides integers to an integer: replaced in the syntax tree, decided by type at run time."""
 
 import ast
 
 import numpy as np
 
 DIVIDE, IN_PLACE = "__py2_divide__", "__py2_divide_in_place__"
-_WHOLE = "biu"  # numpy's kinds: bool, signed, unsigned
+_WHOLE = "biu"  # numpy's dtype kinds: bool, signed, unsigned
 
 
 def _method(value, name):
-    """A method of the value's class, as Python looks up operators."""
+    """Return a method of the value's class, as Python looks up operators, or None."""
     method = getattr(type(value), name, None)
     return None if method is None else method.__get__(value)
 
 
 def _tried(pairs):
-    """The result of the first of (value, method name, other) that is there and does not decline."""
+    """Return the first result that is not NotImplemented from (value, method name, other) triples."""
     for value, name, other in pairs:
         method = _method(value, name)
         if method is not None:
@@ -26,11 +26,12 @@ def _tried(pairs):
 
 
 def _arrays(a, b):
+    """Return whether one of the operands is numpy's."""
     return isinstance(a, (np.ndarray, np.generic)) or isinstance(b, (np.ndarray, np.generic))
 
 
 def _ufunc(a, b):
-    """numpy's function for a / b under Python 2."""
+    """Return numpy's function for a / b under Python 2."""
     kinds = np.asarray(a).dtype.kind + np.asarray(b).dtype.kind
     if "O" in kinds:
         return np.frompyfunc(divide, 2, 1)
@@ -38,8 +39,8 @@ def _ufunc(a, b):
 
 
 def divide(a, b):
-    """a / b as Python 2 computes it."""
-    if isinstance(a, int) and isinstance(b, int):  # bool and long included
+    """Return a / b as Python 2 computes it."""
+    if isinstance(a, int) and isinstance(b, int):  # includes bool and long
         return a // b
     if _arrays(a, b):
         return _ufunc(a, b)(a, b)
@@ -48,7 +49,7 @@ def divide(a, b):
 
 
 def divide_in_place(a, b):
-    """What a /= b binds under Python 2; an array is changed in place."""
+    """Return the new value of a after a /= b under Python 2; an array is changed in place."""
     if isinstance(a, np.ndarray):
         function = _ufunc(a, b)
         if isinstance(function, np.ufunc) and a.dtype.kind != "O":
@@ -63,13 +64,14 @@ def divide_in_place(a, b):
 
 
 class Division(ast.NodeTransformer):
-    """Replaces a / b and a /= b by calls of the functions above; a target is evaluated once."""
+    """Replace a / b and a /= b by calls of the functions above; a target is evaluated once."""
 
     def visit_BinOp(self, node):
         self.generic_visit(node)
         return self._call(DIVIDE, node.left, node.right, node) if isinstance(node.op, ast.Div) else node
 
     def _call(self, name, left, right, at):
+        """Return a call node at the position of `at`."""
         return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [left, right], []), at)
 
     def visit_AugAssign(self, node):
@@ -79,7 +81,7 @@ class Division(ast.NodeTransformer):
         target, before = node.target, []
 
         def once(value):
-            """Keep a value in a name of its own; returns how to read it."""
+            """Assign a value to a new temporary name; return the node that reads it."""
             name = f"__py2_target_{len(before)}__"
             before.append(ast.Assign([ast.Name(name, ast.Store())], value))
             return ast.Name(name, ast.Load())
@@ -98,7 +100,7 @@ class Division(ast.NodeTransformer):
 
 
 def _index(node):
-    """A subscript as an expression: a slice becomes a call of slice()."""
+    """Return a subscript as an expression: a slice becomes a call of slice()."""
     if isinstance(node, ast.Slice):
         parts = [part or ast.Constant(None) for part in (node.lower, node.upper, node.step)]
         return ast.Call(ast.Name("slice", ast.Load()), parts, [])

@@ -1,4 +1,4 @@
-"""Imports of Python 2 modules below some folders: translated in memory, the files untouched."""
+"""An import hook that translates Python 2 modules below given folders in memory; the files are not changed."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ UPSTREAM = "/opt/RankIQA"
 
 
 def default_roots():
-    """The image's copy of the original, and the current folder where it is a checkout of it."""
+    """Return the image's copy of the original, and the current folder if it is a checkout."""
     roots = [os.environ.get("RANKIQA_ROOT", UPSTREAM)]
     if os.path.isfile(os.path.join("src", "MyLossLayer", "__init__.py")):
         roots.append(os.getcwd())
@@ -16,7 +16,7 @@ def default_roots():
 
 
 class Loader(SourceFileLoader):
-    """Translates a module instead of compiling it; writes no bytecode."""
+    """Translate a module instead of compiling it; write no bytecode."""
 
     def get_code(self, fullname):
         from caffe_ref.python2.translate import translate
@@ -34,14 +34,15 @@ class Loader(SourceFileLoader):
 
 
 class Finder:
-    """Finds what PathFinder finds; a source file below one of the roots gets our loader."""
+    """Find modules like PathFinder, and use our loader for source files below one of the roots."""
 
     before_first = None  # called once, before the first module
-    after_each = None  # called with every module that was translated
+    after_each = None  # called with every translated module
     roots = ()
 
     @classmethod
     def prepare_once(cls):
+        """Call `before_first` unless it was called before."""
         before, cls.before_first = cls.before_first, None
         if before:
             before()
@@ -60,7 +61,7 @@ class Finder:
 
 
 def prepare(more=None):
-    """What translated code needs around it: breakpoints that pass without a terminal, pools that do not hang."""
+    """Install breakpoints that continue without a terminal and pools that do not hang, then call more()."""
     from caffe_ref.python2 import breakpoint, pool
 
     breakpoint.install()
@@ -70,7 +71,7 @@ def prepare(more=None):
 
 
 def install(roots=None, before_first=None):
-    """Translate modules below `roots` from now on; before_first() is called once, before the first of them runs."""
+    """Translate modules below `roots` from now on; call before_first() once, before the first of them runs."""
     folders = default_roots() if roots is None else roots
     Finder.roots = tuple(os.path.join(os.path.realpath(root), "") for root in folders)
     Finder.before_first = lambda: prepare(before_first)

@@ -1,24 +1,24 @@
-"""multiprocessing.Pool for upstream's data layers: the same workers and chunks, but a dead worker ends the wait."""
+"""A multiprocessing.Pool for upstream's data layers: the same workers and chunks, but it fails if a worker dies."""
 
 import multiprocessing
 import multiprocessing.pool
 import signal
 
-TICK = 0.5  # seconds between looks at the workers
-explain = None  # (argument, exception) -> what is wrong with the argument, or None; asked in the worker
+TICK = 0.5  # seconds between checks of the workers
+explain = None  # (argument, exception) -> what is wrong with the argument, or None; called in the worker
 
 
 class BadInput(ValueError):
-    """What a worker was given cannot be used; the message says why."""
+    """The argument of a worker cannot be used; the message says why."""
 
 
 def _ignore_interrupts():
-    """Ctrl-C is Caffe's: it finishes the iteration and snapshots, for which it needs the workers."""
+    """Ignore Ctrl-C: Caffe handles it by finishing the iteration and writing a snapshot, which needs the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Explained:
-    """Calls a function; where it fails and the reason is known, says so."""
+    """A function that raises BadInput if the wrapped function fails for a known reason."""
 
     def __init__(self, function):
         self.function = function
@@ -27,23 +27,23 @@ class _Explained:
         try:
             return self.function(argument)
         except Exception as error:
-            said = explain(argument, error) if explain else None
-            if said:
-                raise BadInput(said) from error
+            reason = explain(argument, error) if explain else None
+            if reason:
+                raise BadInput(reason) from error
             raise
 
 
 class Pool(multiprocessing.pool.Pool):
-    """Forks at once, as ever; map() raises RuntimeError when a worker has ended before its work."""
+    """A Pool that forks at once, as usual; map() raises RuntimeError if a worker ends before its work."""
 
     def __init__(self, processes=None, initializer=None, initargs=(), maxtasksperchild=None):
         context = multiprocessing.get_context("fork")
         super().__init__(processes, initializer or _ignore_interrupts, initargs, maxtasksperchild, context)
-        self._first = list(self._pool)  # the pool replaces the dead in its own list
+        self._first = list(self._pool)  # the pool replaces dead workers in its own list
         self._replaces = maxtasksperchild is not None
 
     def _abandon(self):
-        """End what is left. terminate() would wait for a lock that the dead worker may hold."""
+        """Kill the remaining workers; terminate() would wait for a lock that the dead worker may hold."""
         self._terminate.cancel()
         self._worker_handler._state = multiprocessing.pool.TERMINATE
         for worker in [*self._first, *self._pool]:
@@ -51,8 +51,9 @@ class Pool(multiprocessing.pool.Pool):
                 worker.kill()
 
     def map(self, func, iterable, chunksize=None):
+        """Apply a function to all items; raise RuntimeError if a worker ends early."""
         items = list(iterable)
-        if chunksize is None:  # Pool's own rule, which counts the living: none, for a moment after all have died
+        if chunksize is None:  # Pool's rule, but Pool counts living workers, which may be 0 just after all have died
             chunksize, rest = divmod(len(items), self._processes * 4)
             chunksize += bool(rest)
         waiting = self.map_async(_Explained(func), items, chunksize)
@@ -67,12 +68,14 @@ class Pool(multiprocessing.pool.Pool):
 
 
 def _how(exitcode):
+    """Describe how a process ended."""
     if exitcode >= 0:
         return f"ended with status {exitcode}"
     name = signal.Signals(-exitcode).name
-    often = ", most often for want of memory" if exitcode == -signal.SIGKILL else ""
-    return f"died ({name}{often})"
+    cause = ", most often for lack of memory" if exitcode == -signal.SIGKILL else ""
+    return f"died ({name}{cause})"
 
 
 def install():
+    """Replace multiprocessing.Pool."""
     multiprocessing.Pool = Pool

@@ -1,4 +1,4 @@
-"""Runs a Python 2 script as __main__."""
+"""Run a Python 2 script as __main__."""
 
 import os
 import sys
@@ -6,22 +6,24 @@ import types
 
 from caffe_ref.python2 import hook
 
-USAGE = "python: here it runs the original's Python 2 scripts: python SCRIPT [ARGUMENTS]; python3 is Python 3"
+USAGE = "python: this command runs the original's Python 2 scripts: python SCRIPT [ARGUMENTS]; python3 is Python 3"
 
 
 def _say(text):
+    """Print a line to stderr and return exit status 2."""
     print(text, file=sys.stderr, flush=True)
     return 2
 
 
 def _without_our_frames(trace):
+    """Return a traceback without the frames of this module."""
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
     return trace
 
 
 def main(argv, before=None):
-    """Run argv[0] with argv as its sys.argv; before() is called once, first. Returns the exit status."""
+    """Call before(), run argv[0] with argv as its sys.argv, and return the exit status."""
     if not argv or argv[0].startswith("-"):
         return _say(USAGE)
     path = argv[0]
@@ -32,7 +34,7 @@ def main(argv, before=None):
         return _say(f"python: {path}: {error.strerror} (in {os.getcwd()})")
     from caffe_ref.python2.translate import names, translate
 
-    hook.Finder.before_first = None  # `before` takes its place
+    hook.Finder.before_first = None  # `before` replaces it
     hook.prepare(before)
     module = types.ModuleType("__main__")
     vars(module).update(names(), __file__=path)

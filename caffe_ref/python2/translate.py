@@ -1,4 +1,4 @@
-"""Python 2 source to a code object of this Python: lib2to3's grammar, our division, the file's own line numbers."""
+"""Translate Python 2 source to a code object: with lib2to3's fixers, our division and the file's line numbers."""
 
 import ast
 import io
@@ -10,22 +10,23 @@ from lib2to3.pgen2.tokenize import TokenError
 
 from caffe_ref.python2 import builtins2, division
 
-# These only add imports for what builtins2 has; `import` needs a package around the file.
+# Most of these fixers only add imports of functions that builtins2 has.
 LEFT_OUT = {
     "lib2to3.fixes.fix_" + name for name in ("reduce", "reload", "intern", "future", "buffer", "idioms", "ws_comma")
 }
-RELATIVE = "lib2to3.fixes.fix_import"
+RELATIVE = "lib2to3.fixes.fix_import"  # only for files in a package
 SORT = "__py2_sort__"
 
 
 @cache
 def _tool(package):
+    """Return lib2to3's refactoring tool, for a file in a package or for a script."""
     names = set(refactor.get_fixers_from_package("lib2to3.fixes")) - LEFT_OUT
     return refactor.RefactoringTool(sorted(names if package else names - {RELATIVE}))
 
 
 def decoded(data):
-    """Source bytes -> text, by its coding line, else UTF-8, else Latin-1 (Python 2 took any byte in a string)."""
+    """Decode source bytes by the coding line, as UTF-8 or as Latin-1 (Python 2 allowed any byte in strings)."""
     encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline) if _declares(data) else ("utf-8-sig", None)
     try:
         text = data.decode(encoding)
@@ -35,12 +36,15 @@ def decoded(data):
 
 
 def _declares(data):
+    """Return whether the first two lines declare an encoding."""
     return any(b"coding" in line for line in data.split(b"\n", 2)[:2] if line.lstrip().startswith(b"#"))
 
 
 def _original_lines(tree):
-    """Line of the file for each line of the translated text (both from 1): a leaf of the file keeps its number, a new
-    one has none, and a line of new leaves only belongs to the line before it."""
+    """Return the file's line for each line of the translated text (both from 1).
+
+    Leaves from the file keep their line number. Lines that consist of new leaves only get the number before them.
+    """
     line_numbers, at = {}, 1
     for leaf in tree.leaves():
         at += leaf.prefix.count("\n")
@@ -54,7 +58,7 @@ def _original_lines(tree):
 
 
 class _Sort(ast.NodeTransformer):
-    """items.sort(..) with arguments, or without: the list may hold unlike types."""
+    """Replace items.sort(..) by our sort, with or without arguments, because items may have different types."""
 
     def visit_Call(self, node):
         self.generic_visit(node)
@@ -65,6 +69,7 @@ class _Sort(ast.NodeTransformer):
 
 
 def _true_division(tree):
+    """Return whether a module imports division from __future__."""
     return any(
         isinstance(node, ast.ImportFrom)
         and node.module == "__future__"
@@ -74,10 +79,15 @@ def _true_division(tree):
 
 
 def translate(source, filename, package=False):
-    """Python 2 source (bytes or text) -> code object.
+    """Translate Python 2 source to a code object.
 
-    filename: for tracebacks, and where implicit relative imports are looked for when `package` is true.
-    Raises SyntaxError with file and line.
+    Args:
+        source: Bytes or text.
+        filename: The file's name, for tracebacks and, if `package` is true, for implicit relative imports.
+        package: Whether the file is a module of a package.
+
+    Raises:
+        SyntaxError: If the source is not valid; it has the file and the line.
     """
     text = decoded(source) if isinstance(source, bytes) else source.rstrip("\n") + "\n"
     try:
@@ -104,7 +114,7 @@ def translate(source, filename, package=False):
 
 
 def names():
-    """What translated code finds besides its own names."""
+    """Return the additional globals of translated code."""
     return {
         "__builtins__": {
             **builtins2.namespace(),

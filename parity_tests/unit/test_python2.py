@@ -190,7 +190,7 @@ def test_pool(tmp_path):
     assert lines[0] == "[0, 0, 1, 1, 2, 2, 3, 3, 4, 4]", done.stderr
     assert lines[1] in ("True", "one worker took several")
     assert lines[2] == "IndexError tuple index out of range"
-    assert lines[3:] == ["a worker process of the data layer died (SIGKILL, most often for want of memory)"] * 3
+    assert lines[3:] == ["a worker process of the data layer died (SIGKILL, most often for lack of memory)"] * 3
 
 
 @pytest.mark.parametrize("words", [[], ["-c", "print 1"], ["-m", "json"], ["nowhere.py"]])
