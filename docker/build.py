@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Build the image caffe_ref (the original Caffe 1.0 and RankIQA); nothing happens when it is there and up to date.
+"""Build the image caffe_ref (the original Caffe 1.0 and RankIQA), unless it exists and is up to date.
 
     build.py                     clone the original RankIQA at its pinned commit
-    build.py --from PATH         take it from a checkout, bare mirror or archive
+    build.py --from PATH         use a checkout, bare mirror or archive instead
     build.py --without-upstream  Caffe and our layers only, for a machine without network
     build.py --gpu               caffe_ref:gpu, compiled with CUDA (long)
-    build.py --port              rankiqa, the port on the CPU, with Debian's PyTorch (--torch-index: another's)
+    build.py --port              rankiqa, the port on the CPU, with Debian's PyTorch (--torch-index: another one)
 
-The base image is pulled; where no image registry is reached it is made by debootstrap, under the name that the
-Dockerfile asks for. Needs a Docker engine (docker/engine.py gets one).
+The base image is pulled. Without access to an image registry it is made with debootstrap, under the name in the
+Dockerfile. Needs a Docker engine, which docker/engine.py finds or starts.
 """
 
 import argparse
@@ -35,24 +35,24 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILES = {
     "caffe_ref": ROOT / "docker" / "caffe_cpu.Dockerfile",
     "caffe_ref:gpu": ROOT / "docker" / "caffe_gpu.Dockerfile",
-    "rankiqa_octave": ROOT / "docker" / "octave.Dockerfile",  # Octave alone; asked for by parity_tests/octave
+    "rankiqa_octave": ROOT / "docker" / "octave.Dockerfile",  # Octave alone; used by parity_tests/octave
     "rankiqa": ROOT / "docker" / "port.Dockerfile",
 }
 IMAGE, GPU, PORT = "caffe_ref", "caffe_ref:gpu", "rankiqa"
-SOURCE = "rankiqa.source"  # label: digest of what the image was made from
+SOURCE = "rankiqa.source"  # label: digest of the files that the image was built from
 UPSTREAM = "rankiqa.upstream"  # label: commit of the original inside, or "none"
-AUTO, WITHOUT = "auto", "without"  # of upstream: clone it if that works; leave it out
+AUTO, WITHOUT = "auto", "without"  # values of `upstream`: clone it if possible; build without it
 TORCH = "rankiqa.torch"  # label of the port's image: "debian" or the index of its PyTorch
-STAGE = "rankiqa.stage=build"  # label of what a build leaves behind beside its image
+STAGE = "rankiqa.stage=build"  # label of intermediate images
 PULL_TIMEOUT = 60  # seconds without a byte from the registry
 
 
 class BuildError(RuntimeError):
-    """The image could not be built; the message is the engine's or apt's own."""
+    """The image could not be built; the message is that of the engine or apt."""
 
 
 def sources(image):
-    """Every file of ours that goes into an image, sorted."""
+    """Return all of our files that an image is built from, sorted."""
     common = [DOCKERFILES[image], ROOT / "docker" / "apt_sources"]
     if image == PORT:
         packages = [p for part in ("port", "conversion") for p in (ROOT / part).rglob("*") if p.is_file()]
@@ -69,7 +69,7 @@ def sources(image):
 
 
 def source_digest(image):
-    """SHA-256 over the names, modes and bytes of what the image is made from; pages make no image stale."""
+    """Return the SHA-256 over names, modes and bytes of an image's files, except Markdown pages."""
     digest = hashlib.sha256()
     for path in sources(image):
         if path.suffix == ".md":
@@ -80,7 +80,7 @@ def source_digest(image):
 
 
 def labels(client, image):
-    """The labels of an image; empty where it does not exist."""
+    """Return the labels of an image; {} if it does not exist."""
     try:
         return client.images.get(image).labels
     except docker.errors.ImageNotFound:
@@ -88,7 +88,7 @@ def labels(client, image):
 
 
 def up_to_date(client, image, upstream, torch_index=None):
-    """Is the image there, made from these very files, with the original in it or out of it as wanted?"""
+    """Return whether the image exists, was built from the current files, and has the original or not, as requested."""
     image_labels = labels(client, image)
     if image == PORT:
         return image_labels.get(SOURCE) == source_digest(image) and image_labels.get(TORCH) == (torch_index or "debian")
@@ -98,38 +98,42 @@ def up_to_date(client, image, upstream, torch_index=None):
 
 
 def base_names(image):
-    """[(repository, tag)] that the stages of the Dockerfile start from."""
-    found = re.findall(r"^FROM (\S+):(\S+)", DOCKERFILES[image].read_text(), re.MULTILINE)
-    return list(dict.fromkeys(found))
+    """Return [(repository, tag)] of the Dockerfile's base images."""
+    names = re.findall(r"^FROM (\S+):(\S+)", DOCKERFILES[image].read_text(), re.MULTILINE)
+    return list(dict.fromkeys(names))
 
 
 def pull(repository, tag):
-    """Try to pull the base; True when it worked. In a client of its own: the timeout is short."""
+    """Try to pull a base image with a short timeout; return whether it worked."""
     try:
         with_timeout = answering(timeout=PULL_TIMEOUT)
         with_timeout.images.pull(repository, tag=tag)
         return True
-    except Exception as error:  # the SDK lets requests' and urllib3's own errors through
+    except Exception as error:  # the SDK also raises errors of requests and urllib3
         log_line(f"{repository}:{tag} could not be pulled ({str(error).splitlines()[0][:120]})")
         return False
 
 
 def archives(mirror):
-    """Where Debian's archive may be, given a mirror: what apt_sources tries inside the image."""
+    """Return possible addresses of Debian's archive for a mirror, the same that apt_sources tries inside the image."""
     mirror = mirror.rstrip("/")
     own = [mirror.replace("//deb.", "//archive.", 1)] if "//deb." in mirror else []
     return [*own, f"{mirror.removesuffix('/debian')}/debian-archive/debian"]
 
 
 def default_mirror(suite, scripts=Path("/usr/share/debootstrap/scripts")):
-    """The mirror that debootstrap takes a release from by itself; None where it does not say."""
+    """Return debootstrap's default mirror of a release, or None if it has none."""
     script = scripts / suite
     match = re.search(r"^\s*default_mirror (\S+)", script.read_text(), re.MULTILINE) if script.exists() else None
     return match and match[1]
 
 
 def run_debootstrap(suite, root, mirror):
-    """debootstrap into `root`, from the mirror (None: its own), else from the archive. Raises BuildError."""
+    """Run debootstrap into `root`, from the mirror (None: its default) or else from the archive.
+
+    Raises:
+        BuildError: If no place has the release.
+    """
     start = mirror or default_mirror(suite)
     errors = []
     for place in (mirror, *(archives(start) if start else [])):
@@ -145,9 +149,9 @@ def run_debootstrap(suite, root, mirror):
 
 
 def debootstrap(client, repository, tag, mirror):
-    """Make the base from Debian's packages."""
+    """Make the base image from Debian's packages; raise BuildError if that is impossible here."""
     if os.geteuid() != 0 or not is_debian():
-        raise BuildError(f"{repository}:{tag}: no registry is reached, and making it needs root on Debian or Ubuntu")
+        raise BuildError(f"{repository}:{tag}: no registry answers, and making it needs root on Debian or Ubuntu")
     suite = tag.split("-")[0]
     log_line(f"making {repository}:{tag} with debootstrap")
     if shutil.which("debootstrap") is None:
@@ -162,7 +166,7 @@ def debootstrap(client, repository, tag, mirror):
 
 
 def ensure_bases(client, image, mirror):
-    """Have the images that the Dockerfile starts from."""
+    """Pull or make the missing base images of the Dockerfile."""
     for repository, tag in base_names(image):
         try:
             client.images.get(f"{repository}:{tag}")
@@ -172,7 +176,7 @@ def ensure_bases(client, image, mirror):
 
 
 def stage(folder, image, upstream):
-    """Fill a build context with our files and, for Caffe, the original's; returns the original's commit, or "none"."""
+    """Copy our files and, for Caffe, the original's into a build context; return the original's commit or "none"."""
     for path in sources(image):
         target = Path(folder, path.relative_to(ROOT))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -196,10 +200,17 @@ def stage(folder, image, upstream):
 
 
 def build(client, mirror=None, upstream=AUTO, image=IMAGE, torch_index=None):
-    """Build an image unless it is up to date. Raises BuildError.
+    """Build an image unless it is up to date.
 
-    upstream: None clones the original, a path adopts it, WITHOUT leaves it out, AUTO clones it where that works.
-    torch_index: for the port's image, the address of a package index to take PyTorch from, rather than from Debian.
+    Args:
+        client: Docker SDK client.
+        mirror: A Debian mirror; None: the base image's.
+        upstream: None: clone the original; a path: use it; WITHOUT: build without it; AUTO: clone it if possible.
+        image: The name of the image, one of DOCKERFILES.
+        torch_index: For the port's image: a package index whose PyTorch is used instead of Debian's.
+
+    Raises:
+        BuildError: If the build fails.
     """
     if up_to_date(client, image, upstream, torch_index):
         return
@@ -230,14 +241,14 @@ def build(client, mirror=None, upstream=AUTO, image=IMAGE, torch_index=None):
                 raise BuildError("\n".join([*tail[-5:], step["error"].strip()]))
             text = step.get("stream", "").strip()
             tail += text.splitlines()
-            if text.upper().startswith("STEP "):  # podman writes it in capitals
+            if text.upper().startswith("STEP "):  # podman writes STEP
                 log_line(text.splitlines()[0][:100])
     remove_stages(client)
     log_line(f"{image} built in {time.monotonic() - start:.0f} s")
 
 
 def download_wheels(client, folder, torch_index):
-    """The wheels for the port's image, for the engine's processor. Raises BuildError."""
+    """Download the wheels of the port's image for the engine's processor; raise BuildError if that fails."""
     log_line("downloading the wheels that Debian lacks")
     try:
         port_wheels.download(folder, client.info()["Architecture"], torch_index)
@@ -246,20 +257,21 @@ def download_wheels(client, folder, torch_index):
 
 
 def remove_stages(client):
-    """Remove the untagged image of an earlier stage: it is larger than the image that was made from it."""
+    """Remove the untagged images of earlier stages, which are larger than the final image."""
     for left in client.images.list(filters={"dangling": True, "label": STAGE}):
         try:
             client.images.remove(left.id)
-        except docker.errors.APIError as error:  # a container that somebody started from it
+        except docker.errors.APIError as error:  # e.g. a container uses it
             log_line(f"left over from the build: {left.short_id} ({error.explanation})")
 
 
 def main(argv=None):
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mirror", help="Debian mirror (default: the base image's, then Debian's archive)")
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--from", dest="place", metavar="PATH", help="checkout, bare mirror or archive of the original")
-    origin.add_argument("--without-upstream", action="store_true", help="leave the original's files out")
+    origin.add_argument("--without-upstream", action="store_true", help="build without the original's files")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--gpu", action="store_true", help="build caffe_ref:gpu, with CUDA")
     which.add_argument("--port", action="store_true", help="build rankiqa, the port on the CPU")
@@ -271,7 +283,7 @@ def main(argv=None):
     image = PORT if options.port else GPU if options.gpu else IMAGE
     upstream = WITHOUT if options.without_upstream else options.place
     if options.port and upstream:
-        parser.error("--port: the image of the port holds nothing of the original")
+        parser.error("--port: the image of the port has no files of the original")
     if options.torch_index and not options.port:
         parser.error("--torch-index: only for --port")
     try:

@@ -1,11 +1,11 @@
-"""The host's side of the reference: questions to the original Caffe in its container.
+"""Run the original Caffe in its container, from the host.
 
     caffe = Live(client)            # docker SDK client; the image caffe_ref must exist (docker/build.py)
     answer = caffe.ask("layers/shallow", jobs, arrays, files)      # jobs: caffe_ref/record.py describes them
     answer.error("net/top/conv1/0", ours)      # max|ours - caffe| / max|caffe|
 
-Tests, benchmarks, the reproduction and the GPU check use it. It knows nothing of recorded answers: those are in
-parity_tests/lib/recordings.py.
+Tests, benchmarks, the reproduction and the GPU check use it. Recorded answers are handled in
+parity_tests/lib/recordings.py, not here.
 """
 
 import contextlib
@@ -22,20 +22,24 @@ import numpy as np
 import containers
 
 IMAGE = "caffe_ref"
-CUDA_CACHE = "rankiqa_cuda_cache"  # a volume: what GPUs newer than the library compile when it first runs
-SAMPLE = 512  # values kept of an array by `Array.sampled`
+CUDA_CACHE = "rankiqa_cuda_cache"  # a volume for the code that is compiled at first use on GPUs newer than the library
+SAMPLE = 512  # number of values that `Array.sampled` keeps
 
 
 class CaffeError(RuntimeError):
-    """Caffe refused or failed; the message is its own."""
+    """Caffe refused a request or failed; the message is Caffe's."""
 
 
 class SampledError(RuntimeError):
-    """The whole array was asked of an answer that holds a sample of it."""
+    """The whole array was requested, but the answer has only a sample of it."""
 
 
 def sample_places(size):
-    """Which values of a flattened array a sample keeps: int array, all of `size` or SAMPLE of them, always the same."""
+    """Return the indices of a flattened array that a sample keeps, as an int array; the same for each call.
+
+    Args:
+        size: The size of the array. Up to SAMPLE values, all are kept; otherwise SAMPLE of them.
+    """
     if size <= SAMPLE:
         return np.arange(size)
     return np.sort(np.random.RandomState(size % 2**32).choice(size, SAMPLE, replace=False))
@@ -45,10 +49,10 @@ class Array:
     """One array of an answer, whole or sampled.
 
     Attributes:
-        values: the values kept, flat.
-        at: their places in the flattened array; None where all are kept.
-        shape: of the whole array.
-        largest: largest magnitude of the whole array.
+        values: The values that are kept, flat.
+        at: Their indices in the flattened array; None if all are kept.
+        shape: The shape of the whole array.
+        largest: The largest magnitude in the whole array.
     """
 
     def __init__(self, values, at, shape, largest):
@@ -56,25 +60,25 @@ class Array:
 
     @classmethod
     def whole(cls, array):
-        """All of a numpy array."""
+        """Return an Array with all values of a numpy array."""
         largest = np.abs(array, dtype=np.float64).max() if array.size else 0.0
         return cls(array.reshape(-1), None, array.shape, largest)
 
     def sampled(self):
-        """At most SAMPLE of its values; itself where the array is a file (uint8), which is kept whole."""
+        """Return a copy with at most SAMPLE values; an array of uint8 is a file and is returned unchanged."""
         if self.values.dtype == np.uint8:
             return self
         at = sample_places(self.values.size)
         return Array(self.values[at], at, self.shape, self.largest)
 
     def error(self, ours):
-        """How far an array of ours is from Caffe's.
+        """Compare an array of ours with Caffe's.
 
         Args:
-            ours: array of Caffe's shape; another shape gives an infinite error.
+            ours: An array of Caffe's shape; for another shape the error is infinite.
 
         Returns:
-            Difference: max|ours - caffe| / max|caffe|; where Caffe has only zeros, max|ours - caffe|.
+            Difference: max|ours - caffe| / max|caffe|, or max|ours - caffe| if Caffe has only zeros.
         """
         ours = np.asarray(ours)
         if ours.shape != self.shape:
@@ -90,14 +94,18 @@ class Array:
         return Difference(distance[worst] / (self.largest or 1.0), detail)
 
     def array(self):
-        """The whole array in its shape. Raises SampledError where only a sample was kept."""
+        """Return the whole array in its shape.
+
+        Raises:
+            SampledError: If only a sample was kept.
+        """
         if self.at is not None:
             raise SampledError(f"only {self.values.size} of {np.prod(self.shape)} values were recorded")
         return self.values.reshape(self.shape)
 
 
 class Difference(float):
-    """An error relative to Caffe's largest value; `detail` says where it is largest and both values there."""
+    """An error relative to Caffe's largest value; `detail` states where it is largest, and both values there."""
 
     def __new__(cls, error, detail):
         difference = super().__new__(cls, error)
@@ -109,21 +117,21 @@ class Answer(dict):
     """{key of record.py: Array}."""
 
     def error(self, key, ours):
-        """Array.error of the array named `key`; the detail names it, too."""
+        """Return Array.error of the array `key`; the detail also states the key."""
         difference = self[key].error(ours)
         return Difference(difference, f"{key}: {difference.detail}")
 
     def array(self, key):
-        """Array.array of the array named `key`."""
+        """Return Array.array of the array `key`."""
         return self[key].array()
 
     def keys_of(self, prefix):
-        """{what follows `prefix` in the key: key} of the arrays whose key begins with it."""
+        """Return {key without the prefix: key} of the arrays whose key begins with `prefix`."""
         return {key[len(prefix) :]: key for key in self if key.startswith(prefix)}
 
 
 def question_digest(jobs, arrays, files):
-    """SHA-256 over everything that determines the answer."""
+    """Return the SHA-256 over everything that determines the answer."""
     digest = hashlib.sha256(json.dumps(jobs, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode() + np.ascontiguousarray(array).tobytes())
@@ -137,10 +145,10 @@ class Live:
     """The original Caffe, in a container without network, as an ordinary user, with one folder of the host.
 
     Args:
-        client: docker SDK client of the engine that has the image.
-        environment: variables of every container.
-        image: name of the image.
-        gpu: give the container the machine's GPUs, and compute on the first; what it compiles is kept in a volume.
+        client: Docker SDK client of the engine that has the image.
+        environment: Environment variables of every container.
+        image: The name of the image.
+        gpu: Give the container the machine's GPUs and compute on the first; compiled code is cached in a volume.
     """
 
     name = "live"
@@ -155,15 +163,15 @@ class Live:
         """Run a command in the image.
 
         Args:
-            command: list of words.
-            folder: folder of the host, mounted as /work, where the command starts and may write.
-            on_line: called with each line of output as it comes.
+            command: A list of words.
+            folder: A folder of the host. It is mounted as /work and is the command's working folder.
+            on_line: Called with each line of output as soon as it is written.
 
         Returns:
-            str: its output, stdout and stderr together.
+            str: The output, stdout and stderr together.
 
         Raises:
-            CaffeError: the exit status was not 0; the message is the command's own.
+            CaffeError: If the exit status is not 0; the message is the command's.
         """
         folder = Path(folder).resolve()
         gpus = [docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if self.gpu else None
@@ -201,17 +209,17 @@ class Live:
         return "\n".join(lines)
 
     def stop(self):
-        """End what other threads have this object run, each with CaffeError or an error of the engine's."""
+        """Kill the containers that other threads run with this object; their calls raise an error."""
         for container in tuple(self._running):
             with contextlib.suppress(docker.errors.APIError):
                 container.kill()
 
     def ask(self, case, jobs, arrays=None, files=None):
-        """Have Caffe answer questions.
+        """Run jobs in Caffe and return the answer.
 
         Args:
-            case: name of the question; what keeps answers (parity_tests/lib/recordings.py) files them by it.
-            jobs: list of dictionaries, as caffe_ref/record.py describes them.
+            case: The name of the request; recordings (parity_tests/lib/recordings.py) are stored by it.
+            jobs: A list of dictionaries, as caffe_ref/record.py describes them.
             arrays: {name: numpy array} that the jobs refer to.
             files: {name in the jobs' folder: text, or a Path to copy}.
 
@@ -219,7 +227,7 @@ class Live:
             Answer
 
         Raises:
-            CaffeError: Caffe refused or failed; the message is its own.
+            CaffeError: If Caffe refuses or fails; the message is Caffe's.
         """
         arrays, files = arrays or {}, files or {}
         with tempfile.TemporaryDirectory(prefix="rankiqa-") as folder:
@@ -239,6 +247,6 @@ class Live:
 
 
 def own_words(lines, most=12):
-    """What Caffe or Python said of a failure: its fatal lines, or the last ones."""
+    """Return the message of Caffe or Python about a failure: the fatal lines, or else the last lines."""
     fatal = [line for line in lines if line.startswith("F") or "Error" in line or line.startswith("record.py:")]
     return "\n".join((fatal or [line for line in lines if line.strip()])[-most:])

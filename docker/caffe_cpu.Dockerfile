@@ -1,8 +1,8 @@
-# The original Caffe 1.0 (Debian's own build, Python layers on), CPU only, and the original RankIQA repository.
-# docker/build.py makes the build context: caffe_ref/ and upstream/ (verified files of the original, or none).
+# The original Caffe 1.0 (Debian's build, with Python layers), CPU only, and the original RankIQA repository.
+# docker/build.py creates the build context: caffe_ref/ and upstream/ (verified files of the original, or none).
 FROM debian:bullseye-slim
 
-# MIRROR: another Debian mirror; empty: the base image's, or the archive once bullseye has left it.
+# MIRROR: another Debian mirror; empty: the base image's, or the archive after bullseye has left it.
 ARG MIRROR=
 COPY docker/apt_sources /usr/local/sbin/
 RUN apt_sources bullseye main deb "$MIRROR" \
@@ -10,15 +10,15 @@ RUN apt_sources bullseye main deb "$MIRROR" \
       caffe python3-caffe python3-opencv python3-scipy python3-lib2to3 libopenblas0-pthread \
  && rm -rf /var/lib/apt/lists/*
 
-# One GEMM kernel on every machine: OpenBLAS 0.3.13 picks wrong ones on some newer processors, and results stay comparable.
-# Only read on x86-64; set it to another core type with `docker run -e`.
+# Use the same GEMM kernel on every machine, so that results are comparable: OpenBLAS 0.3.13 chooses wrong kernels on some
+# newer processors. The variable only affects x86-64; `docker run -e` sets another core type.
 ENV OPENBLAS_CORETYPE=Haswell \
     PYTHONPATH=/opt:/opt/caffe_ref/python2/site:/opt/RankIQA \
     PYTHONDONTWRITEBYTECODE=1 \
     GLOG_logtostderr=1 \
     MPLCONFIGDIR=/tmp
 
-# Paths that the original's files name: its author's Caffe and checkout.
+# Paths in the original's files: its author's Caffe and checkout.
 RUN useradd --create-home --uid 1000 rankiqa \
  && install -d -o rankiqa -g rankiqa /work \
  && install -d /home/xialei/caffe/distribute/bin /home/xialei/Project/CleanProject \

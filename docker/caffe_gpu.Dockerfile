@@ -1,14 +1,14 @@
 # The original Caffe 1.0 with CUDA, for GPUs of 2016 and later, and the original RankIQA repository.
-# bullseye's own source package of caffe, built as Debian builds it but with CUDA, cuDNN off. CUDA is bookworm's 11.8: the
-# first with machine code for sm_89 and sm_90, and its compiler takes bullseye's.
-# docker/build.py --gpu makes the build context: caffe_ref/ and upstream/ (verified files of the original, or none).
+# bullseye's source package of caffe, built by Debian's rules but with CUDA and without cuDNN. CUDA is bookworm's 11.8: the
+# first version with machine code for sm_89 and sm_90, and its compiler works with bullseye's gcc.
+# docker/build.py --gpu creates the build context: caffe_ref/ and upstream/ (verified files of the original, or none).
 FROM debian:bookworm-slim AS cuda
 
-# MIRROR: another Debian mirror; empty: the base image's, or the archive once the release has left it.
+# MIRROR: another Debian mirror; empty: the base image's, or the archive after the release has left it.
 ARG MIRROR=
 COPY docker/apt_sources /usr/local/sbin/
-# Unpacked, not installed: bookworm's packages ask for its C library by name; the programs run with bullseye's.
-# Without static libraries, 2 GB that nothing here links.
+# Unpack the packages instead of installing them: they depend on bookworm's C library, but the programs run with
+# bullseye's. Skip the static libraries, 2 GB that nothing here links.
 WORKDIR /packages
 RUN apt_sources bookworm "main contrib non-free" deb "$MIRROR" \
  && apt-get download nvidia-cuda-toolkit nvidia-cuda-dev libcu++-dev libcub-dev libthrust-dev \
@@ -31,8 +31,8 @@ RUN apt_sources bullseye "main contrib non-free" "deb deb-src" "$MIRROR" \
  && rm -rf /usr/share/doc
 COPY --from=cuda /cuda /
 
-# Debian's rules, CUDA instead of CPU_ONLY; shlibs.local: no package of bullseye's has CUDA's libraries, they are copied.
-# Machine code for Pascal to Hopper, PTX that newer GPUs compile when first run.
+# Debian's rules with CUDA instead of CPU_ONLY. shlibs.local declares CUDA's libraries, which no package of bullseye has;
+# they are copied. Machine code for Pascal to Hopper; PTX, which is compiled at first use on newer GPUs.
 WORKDIR /build
 RUN apt-get source caffe \
  && cd caffe-* \
@@ -42,7 +42,8 @@ RUN apt-get source caffe \
  && DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" dpkg-buildpackage -B -uc -us \
  && mkdir /out && cp ../caffe_*.deb ../libcaffe1_*.deb ../python3-caffe_*.deb /out
 
-# What each library has code for is looked at, and listed in the image. (cuBLAS has none of sm_89, which runs sm_86's.)
+# Check which architectures each library has code for, and list them in the image. (cuBLAS has no code for sm_89, which
+# runs that of sm_86.)
 RUN dpkg-deb -x /out/libcaffe1_*.deb /tmp/libcaffe \
  && cd /usr/lib/x86_64-linux-gnu \
  && cuda_architectures /tmp/libcaffe/usr/lib/*/libcaffe.so.* libcublas.so.11 libcublasLt.so.11 libcurand.so.10 \
@@ -61,8 +62,8 @@ RUN apt-get -o Acquire::Check-Valid-Until=false update \
       python3-opencv python3-scipy python3-lib2to3 libopenblas0-pthread \
  && rm -rf /var/lib/apt/lists/* /opt/caffe_cuda/*.deb
 
-# As in caffe_cpu.Dockerfile; and the GPU as the driver gives it, without TF32, which Caffe never had; room for all that
-# a newer GPU compiles (docker/gpu_entry).
+# As in caffe_cpu.Dockerfile. In addition: all GPUs, no TF32, which Caffe never used, and a cache that is large enough for
+# all code that is compiled for a newer GPU (docker/gpu_entry).
 ENV OPENBLAS_CORETYPE=Haswell \
     PYTHONPATH=/opt:/opt/caffe_ref/python2/site:/opt/RankIQA \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -73,7 +74,7 @@ ENV OPENBLAS_CORETYPE=Haswell \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     NVIDIA_TF32_OVERRIDE=0
 
-# Paths that the original's files name: its author's Caffe and checkout.
+# Paths in the original's files: its author's Caffe and checkout.
 RUN useradd --create-home --uid 1000 rankiqa \
  && install -d -o rankiqa -g rankiqa /work \
  && install -d /home/xialei/caffe/distribute/bin /home/xialei/Project/CleanProject \
@@ -84,7 +85,7 @@ COPY upstream /opt/RankIQA
 COPY upstream/data /opt/upstream_data
 COPY caffe_ref /opt/caffe_ref
 COPY docker/gpu_entry /usr/local/bin/
-# A volume that is mounted there is any user's
+# Any user can write to a volume that is mounted here
 RUN install -d -m 1777 /cuda_cache
 USER rankiqa
 WORKDIR /opt/RankIQA

@@ -1,6 +1,6 @@
-"""Run inside the image rankiqa while it is built: from a caffemodel to a score, from photographs to a trained model.
+"""Check the image rankiqa while it is built: from a caffemodel to a score, and from photographs to a trained model.
 
-Fails where a command does, so an image whose parts do not work together is not made.
+If a command fails, the build fails, so there is never an image whose parts do not work together.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ score photos --weights run/live-rank_iter_1.safetensors --crops 1
 
 
 def check(folder):
-    """Raise SystemExit at the first command that fails."""
+    """Run all commands in a folder; raise SystemExit at the first that fails."""
     random_caffemodel(folder / "w.caffemodel", "shallow")
     (folder / "photos").mkdir()
     for n in range(2):

@@ -1,23 +1,23 @@
-"""How a folder of the host gets into a container, on each kind of engine.
+"""Mount a folder of the host in a container, on each kind of engine.
 
-The engine may be Docker or podman (its API is Docker's), run by root or by an ordinary user ("rootless"), with or
-without SELinux. What is written into the folder belongs to the caller in each case.
+The engine may be Docker or podman (which has Docker's API), run by root or by an ordinary user ("rootless"), with or
+without SELinux. In each case, files that are written to the folder belong to the caller.
 """
 
 import os
 from dataclasses import dataclass
 from functools import cache
 
-IMAGE_USER = 1000  # user of the images, for the containers of a caller who is root
+IMAGE_USER = 1000  # the images' user, for containers of a caller who is root
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What matters of an engine.
+    """The relevant properties of an engine.
 
     Attributes:
-        rootless: an ordinary user runs it: root of a container is that user outside.
-        selinux: containers open only files that carry their label.
+        rootless: An ordinary user runs the engine, so root in a container is that user outside.
+        selinux: Containers can open only files with their SELinux label.
     """
 
     rootless: bool = False
@@ -25,23 +25,23 @@ class Traits:
 
 
 def traits_of(info):
-    """Traits from what the engine says of itself (`docker info`), a dictionary."""
+    """Return the traits of an engine from its description (`docker info`), a dictionary."""
     security = {option.split(",")[0] for option in info.get("SecurityOptions") or ()}
-    rootless = "name=rootless" in security or bool(info.get("Rootless"))  # Docker says the first, podman the second
+    rootless = "name=rootless" in security or bool(info.get("Rootless"))  # Docker reports the first, podman the second
     return Traits(rootless, "name=selinux" in security)
 
 
 @cache
 def traits(client):
-    """Traits of the engine of a docker SDK client, which is asked once."""
+    """Return the traits of a Docker SDK client's engine; they are queried once per client."""
     return traits_of(client.info())
 
 
 def container_user(traits, uid, gid):
-    """UID:GID inside the container by which the caller (uid, gid) owns what is written.
+    """Return the UID:GID inside the container for which the caller (uid, gid) owns the written files.
 
-    Rootless engines make root of the container the caller: no `--userns=keep-id` is needed, which is podman's alone.
-    Where root calls an engine of root's, the container still gets an ordinary user.
+    In rootless engines, root in the container is the caller, so `--userns=keep-id`, which only podman has, is not
+    needed. If root calls an engine that root runs, the container still gets an ordinary user.
     """
     if traits.rootless:
         return "0:0"
@@ -49,12 +49,14 @@ def container_user(traits, uid, gid):
 
 
 def mount_options(traits, folder, uid=None, gid=None):
-    """Options of the SDK's `containers.create` that mount a folder as /work, writable.
+    """Return the options of the SDK's `containers.create` that mount a folder as /work, writable.
 
     Args:
-        traits: of the engine.
-        folder: absolute Path. Where root calls an engine of root's, it is given to IMAGE_USER, and all in it.
-        uid, gid: of the caller; those of this process by default.
+        traits: The traits of the engine.
+        folder: An absolute Path. If root calls an engine that root runs, the owner of the folder and of all files in
+            it becomes IMAGE_USER.
+        uid: The caller's user id; None: that of this process.
+        gid: The caller's group id; None: that of this process.
 
     Returns:
         {"user": .., "volumes": ..}

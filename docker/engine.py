@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Have a Docker engine: the one that answers, or one installed and started for as long as it is needed.
+"""Find a running Docker engine, or install and start one while it is needed.
 
-    engine.py [--no-install] [--optional] -- COMMAND..     run a command with an engine answering
+    engine.py [--no-install] [--optional] -- COMMAND..     run a command while an engine is running
 
-Where none answers, root on Debian or Ubuntu gets docker.io by apt and a dockerd of its own, stopped by its process id
-at the end. `--optional` runs the command all the same where no engine can be had, after a line that says why.
+If no engine answers and the user is root on Debian or Ubuntu, docker.io is installed by apt and a dockerd is started.
+It is stopped by its process id at the end. With `--optional`, the command is run even without an engine, after a line
+that says why there is none.
 """
 
 import argparse
@@ -22,39 +23,41 @@ from pathlib import Path
 
 import docker
 
-START_TIMEOUT = 60  # seconds for a fresh dockerd to answer
-STOP_TIMEOUT = 30
+START_TIMEOUT = 60  # seconds until a new dockerd must answer
+STOP_TIMEOUT = 30  # seconds until a stopped dockerd is killed
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 PID_FILE = Path("/var/run/docker.pid")
 
 
 class NoEngine(RuntimeError):
-    """No Docker engine answers and none could be started; the message says why and what would help."""
+    """No Docker engine answers and none could be started; the message says why and how to get one."""
 
 
 def log_line(text):
+    """Print a line to stderr."""
     print(f"docker: {text}", file=sys.stderr, flush=True)
 
 
 def context_host(environment=None):
-    """The address of the Docker context that the user chose, or None for the default one.
+    """Return the address of the Docker context that the user chose, or None for the default context.
 
-    The SDK's `from_env` knows DOCKER_HOST alone; `docker` itself also obeys DOCKER_CONTEXT and `docker context use`.
+    The SDK's `from_env` reads only DOCKER_HOST; `docker` itself also uses DOCKER_CONTEXT and `docker context use`.
 
     Args:
-        environment: variables, those of this process by default.
+        environment: The environment variables; None: those of this process.
 
     Raises:
-        NoEngine: the chosen context does not exist, or its engine is not on this machine: containers mount folders.
+        NoEngine: If the chosen context does not exist or its engine is on another machine, where containers could not
+            mount folders of this one.
     """
     environment = os.environ if environment is None else environment
-    if environment.get("DOCKER_HOST"):  # it comes before any context, as in `docker`
+    if environment.get("DOCKER_HOST"):  # it has priority over contexts, as in `docker`
         return None
     folder = Path(environment.get("DOCKER_CONFIG") or Path(environment.get("HOME") or "/nonexistent", ".docker"))
     name = environment.get("DOCKER_CONTEXT")
     try:
         name = name or json.loads((folder / "config.json").read_text()).get("currentContext")
-    except (OSError, ValueError, AttributeError):  # no configuration, or none that `docker` could read
+    except (OSError, ValueError, AttributeError):  # no configuration, or an invalid one
         return None
     if not name or name == "default":
         return None
@@ -75,7 +78,7 @@ def context_host(environment=None):
 
 
 def sockets(environment=None, uid=None):
-    """Where an engine may listen when none answers at the default place: rootless Docker, Docker Desktop, podman."""
+    """Return other sockets at which an engine may listen: of rootless Docker, Docker Desktop and podman."""
     environment = os.environ if environment is None else environment
     uid = os.getuid() if uid is None else uid
     runtime = Path(environment.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}")
@@ -85,7 +88,11 @@ def sockets(environment=None, uid=None):
 
 
 def addresses(environment=None):
-    """Where to ask for an engine, in order; None is DOCKER_HOST or else the default place. Raises NoEngine."""
+    """Return the addresses to try, in order; None stands for DOCKER_HOST or the default socket.
+
+    Raises:
+        NoEngine: If the chosen Docker context cannot be used.
+    """
     environment = os.environ if environment is None else environment
     host = context_host(environment)
     if host:
@@ -96,13 +103,13 @@ def addresses(environment=None):
 
 
 def answering(timeout=docker.constants.DEFAULT_TIMEOUT_SECONDS):
-    """A client of the first engine of `addresses` that answers, or None.
+    """Return a client of the first engine of `addresses` that answers, or None.
 
     Args:
-        timeout: seconds that a request may take without a byte.
+        timeout: How many seconds a request waits for a byte.
 
     Raises:
-        NoEngine: a Docker context is chosen that cannot be used.
+        NoEngine: If the chosen Docker context cannot be used.
     """
     for address in addresses():
         try:
@@ -118,14 +125,14 @@ def answering(timeout=docker.constants.DEFAULT_TIMEOUT_SECONDS):
 
 
 def is_debian(os_release=Path("/etc/os-release")):
-    """Debian, Ubuntu and what descends from them."""
+    """Return whether this is Debian, Ubuntu or a distribution based on them."""
     text = os_release.read_text() if os_release.exists() else ""
     ids = [line.split("=", 1)[1].strip('"') for line in text.splitlines() if line.startswith(("ID=", "ID_LIKE="))]
     return bool({"debian", "ubuntu"} & set(" ".join(ids).split()))
 
 
 def apt_install(*packages):
-    """Install Debian packages; NoEngine with apt's last line when that fails."""
+    """Install Debian packages; raise NoEngine with apt's last line if that fails."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", *packages]):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -135,25 +142,32 @@ def apt_install(*packages):
 
 
 def how_to():
-    """The one line that would make an engine answer here."""
+    """Return one line that says how to get an engine on this machine."""
     if is_debian():
         return "sudo apt-get install -y docker.io && sudo usermod -aG docker $USER   (then log in again)"
     return "install a Docker engine and see that `docker info` answers for this user"
 
 
 def install_and_start():
-    """Install docker.io if it is missing and start dockerd; returns (client, process or None, log path)."""
+    """Install docker.io if it is missing and start dockerd.
+
+    Returns:
+        (client, process, log path); process and log path are None if the package has started the system's engine.
+
+    Raises:
+        NoEngine: If that is impossible or dockerd does not answer.
+    """
     if os.geteuid() != 0:
         raise NoEngine(f"no engine answers and this user may not install one; {how_to()}")
     host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
-    if host != DEFAULT_HOST:  # one that is started here would never answer there
+    if host != DEFAULT_HOST:  # a dockerd that is started here would not answer at that address
         raise NoEngine(f"no engine answers at DOCKER_HOST={host}; without that variable one is started here")
     if shutil.which("dockerd") is None:
         if not is_debian():
             raise NoEngine(f"no engine answers and this is not Debian or Ubuntu; {how_to()}")
         log_line("no engine answers: installing docker.io")
         apt_install("docker.io")
-        if client := answering():  # the package started one, which is the system's, not ours to stop
+        if client := answering():  # the package has started the system's engine, which we must not stop
             return client, None, None
     forget_dead_pid()
     with tempfile.NamedTemporaryFile(prefix="rankiqa-dockerd-", suffix=".log", delete=False) as log:
@@ -174,7 +188,7 @@ def install_and_start():
 
 
 def forget_dead_pid():
-    """Remove a pid file whose process is gone: dockerd would refuse to start."""
+    """Remove a pid file whose process has ended, because dockerd would refuse to start."""
     try:
         os.kill(int(PID_FILE.read_text()), 0)
     except (FileNotFoundError, PermissionError):
@@ -184,7 +198,7 @@ def forget_dead_pid():
 
 
 def stop(process):
-    """End a dockerd of ours by its process id, and wait for it."""
+    """Stop a dockerd that we started, and wait for its end."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
@@ -197,7 +211,17 @@ def stop(process):
 
 @contextlib.contextmanager
 def engine(install=True):
-    """A client of a Docker engine; what had to be started is stopped at the end. Raises NoEngine."""
+    """Provide a client of a Docker engine; an engine that had to be started is stopped at the end.
+
+    Args:
+        install: Whether an engine may be installed and started.
+
+    Yields:
+        The client.
+
+    Raises:
+        NoEngine: If no engine answers and none can be started.
+    """
     client, process = answering(), None
     if client is None:
         if not install:
@@ -212,13 +236,15 @@ def engine(install=True):
 
 
 def main(argv=None):
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--no-install", action="store_true", help="use only an engine that answers already")
-    parser.add_argument("--optional", action="store_true", help="run the command without an engine if need be")
+    parser.add_argument("--no-install", action="store_true", help="use only an engine that is already running")
+    parser.add_argument("--optional", action="store_true", help="run the command even if there is no engine")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(argv)
 
     def run():
+        """Run the command and return its exit status."""
         return subprocess.run(options.command).returncode
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a started engine is stopped

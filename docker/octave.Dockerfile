@@ -1,7 +1,7 @@
-# GNU Octave with the image package, for the original's MATLAB files, which are mounted when it runs.
+# GNU Octave with the image package, for the original's MATLAB files, which are mounted at run time.
 FROM debian:bookworm-slim
 
-# MIRROR: another Debian mirror; empty: the base image's, or the archive once bookworm has left it.
+# MIRROR: another Debian mirror; empty: the base image's, or the archive after bookworm has left it.
 ARG MIRROR=
 COPY docker/apt_sources /usr/local/sbin/
 RUN apt_sources bookworm main deb "$MIRROR" \

@@ -1,9 +1,10 @@
-"""The host's side of GNU Octave: questions to the original's MATLAB distortions, and how long they take.
+"""Run the original's MATLAB distortions in GNU Octave, and measure their time.
 
     octave = Octave(upstream)                      # a folder of the original's files (caffe_ref/get_upstream.py)
-    files = octave.ask([Job("tid2013", 8, 1, image)])      # what its generator writes, as bytes
+    files = octave.ask([Job("tid2013", 8, 1, image)])      # the files that its generator writes, as bytes
 
-Octave is this machine's `octave-cli` with the image package (Debian: octave, octave-image), or else runs in Docker.
+Octave is this machine's `octave-cli` with the image package (Debian: octave, octave-image) or, without that, runs in
+Docker.
 """
 
 import functools
@@ -24,10 +25,10 @@ IMAGE = "rankiqa_octave"
 PICTURES = shutil.ignore_patterns("pristine_images")
 MATLAB_FOLDERS = ("data/data_generator", "data/rank_tid2013")
 HOW_TO = "expected octave-cli with its image package (Debian: apt-get install octave octave-image), or a Docker engine"
-TIMEOUT = 1800  # seconds for one question
-# multithresh, rgb2ind with a size, imwrite's CompressionRatio and CBM3D's compiled parts are MATLAB's alone
+TIMEOUT = 1800  # seconds for one request
+# only MATLAB has multithresh, rgb2ind with a size, imwrite's CompressionRatio and CBM3D's compiled parts
 MATLAB_ONLY = {"QN", "CQD", "JP2K", "ID"}
-# (data set, type) of every type of upstream's that Octave runs
+# (data set, type) of all of upstream's distortion types that Octave can run
 ROWS = [
     (dataset, row.name)
     for dataset, table in DATASETS.items()
@@ -37,17 +38,23 @@ ROWS = [
 
 
 class OctaveError(RuntimeError):
-    """Octave is missing, or refused; the message is its own."""
+    """Octave is missing or has failed; the message is Octave's."""
 
 
 @dataclass(frozen=True)
 class Job:
     """One image to distort.
 
-    call: "live" or "tid2013" (upstream's generator of that set), or a function of upstream's (image, ..).
-    type: the generator's number of the distortion; for a function what it takes besides. level: from 1.
-    image: uint8 (H, W, 3), RGB. numbers: what rand, randn and randi give out, in MATLAB's order (column by column);
-    None leaves Octave's own generator in place, seeded by `seed`. redraw: rows [kind, a, b, c] (ask.m).
+    Attributes:
+        call: "live" or "tid2013" (upstream's generator of that set), or the name of one of upstream's functions
+            (image, ..).
+        type: The generator's number of the distortion; for a function, its arguments after the image.
+        level: The level, from 1.
+        image: uint8 (H, W, 3), RGB.
+        numbers: The numbers that rand, randn and randi return, in MATLAB's order (column by column); None: Octave's own
+            generators, seeded with `seed`.
+        seed: The seed of Octave's generators.
+        redraw: Rows [kind, a, b, c] of numbers to draw again; ask.m describes them.
     """
 
     call: str
@@ -61,7 +68,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Made:
-    """What came of a job: the file that was written, how many numbers were taken, and the numbers drawn again."""
+    """The result of a job.
+
+    Attributes:
+        file: The content of the written file.
+        used: How many of the job's numbers were used.
+        redrawn: The numbers that were drawn again.
+    """
 
     file: bytes
     used: int
@@ -69,19 +82,23 @@ class Made:
 
 
 class Here:
-    """octave-cli of this machine."""
+    """The octave-cli of this machine."""
 
     @staticmethod
     @functools.cache
     def works():
-        """Is it there, with the image package?"""
+        """Return whether octave-cli and its image package are installed."""
         if shutil.which(OCTAVE[0]) is None:
             return False
-        asked = subprocess.run([*OCTAVE, "--eval", "pkg load image"], capture_output=True, stdin=subprocess.DEVNULL)
-        return asked.returncode == 0
+        done = subprocess.run([*OCTAVE, "--eval", "pkg load image"], capture_output=True, stdin=subprocess.DEVNULL)
+        return done.returncode == 0
 
     def run(self, script, folder):
-        """Run a script of the folder in Octave on question.mat and answer.mat. Raises OctaveError."""
+        """Run a script of the driver on question.mat in a folder; it writes answer.mat.
+
+        Raises:
+            OctaveError: If the script fails.
+        """
         done = subprocess.run(
             [*OCTAVE, *arguments(script)],
             cwd=folder,
@@ -91,22 +108,23 @@ class Here:
             timeout=TIMEOUT,
         )
         if done.returncode:
-            said = done.stderr.splitlines()
-            said = [line for line in said if line.startswith("error:")] or said
-            raise OctaveError("\n".join(said[:12]) or f"octave-cli ended with status {done.returncode}")
+            lines = done.stderr.splitlines()
+            lines = [line for line in lines if line.startswith("error:")] or lines
+            raise OctaveError("\n".join(lines[:12]) or f"octave-cli ended with status {done.returncode}")
 
 
 class InDocker:
-    """The image of docker/octave.Dockerfile, which is built first."""
+    """Octave in the image of docker/octave.Dockerfile."""
 
     def __init__(self, client):
+        """Build the image if necessary; `client` is a Docker SDK client."""
         import build
 
         build.build(client, upstream=build.WITHOUT, image=IMAGE)
         self.live = Live(client, image=IMAGE)
 
     def run(self, script, folder):
-        """As Here.run."""
+        """Do the same as Here.run."""
         try:
             self.live.run([*OCTAVE, *arguments(script)], folder)
         except CaffeError as error:
@@ -114,7 +132,11 @@ class InDocker:
 
 
 def find():
-    """Here or InDocker, whichever there is. Raises OctaveError."""
+    """Return Here if Octave is installed, otherwise InDocker.
+
+    Raises:
+        OctaveError: If there is neither Octave nor a Docker engine.
+    """
     if Here.works():
         return Here()
     import engine
@@ -129,26 +151,42 @@ def find():
 
 
 def arguments(script):
+    """Return the arguments of octave-cli for a script of the driver."""
     return [f"driver/{script}", "question.mat", "answer.mat", "upstream"]
 
 
 def cell(values):
-    """A MATLAB cell of dictionaries or arrays, for savemat."""
+    """Return a MATLAB cell of dictionaries or arrays, for savemat."""
     objects = np.empty((1, len(values)), object)
     objects[0, :] = values
     return objects
 
 
 class Octave:
-    """The original's files in Octave. upstream: a folder of them; where: Here or InDocker (None: find())."""
+    """The original's files in Octave.
+
+    Args:
+        upstream: A folder of the original's files.
+        where: Here or InDocker; None: find().
+    """
 
     def __init__(self, upstream, where=None):
         self.upstream, self.where = Path(upstream), where or find()
-        self.versions = None  # "octave", "image": known after the first question
+        self.versions = None  # {"octave", "image"}, known after the first request
 
     def ask(self, jobs):
-        """-> a Made for each job. Raises OctaveError."""
-        asked = [
+        """Run jobs in Octave.
+
+        Args:
+            jobs: A list of Job.
+
+        Returns:
+            A Made for each job.
+
+        Raises:
+            OctaveError: If Octave fails.
+        """
+        question = [
             {
                 "call": job.call,
                 "type": np.atleast_1d(np.float64(job.type)),
@@ -160,7 +198,7 @@ class Octave:
             }
             for job in jobs
         ]
-        answer = self._run("ask.m", {"jobs": cell(asked)})
+        answer = self._run("ask.m", {"jobs": cell(question)})
         self.versions = answer["versions"]
         answers = answer["answers"] if len(jobs) > 1 else [answer["answers"]]
         return [
@@ -173,15 +211,25 @@ class Octave:
         ]
 
     def seconds(self, image, types, shortest):
-        """How long an image takes, for each of types, {name: the values of its levels}. Raises OctaveError.
+        """Measure how long distorting an image takes.
 
-        shortest: seconds that each type is repeated at least.
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            types: {distortion: the values of its levels}.
+            shortest: The minimum time in seconds for which each type is repeated.
+
+        Returns:
+            {distortion: seconds per image}.
+
+        Raises:
+            OctaveError: If Octave fails.
         """
-        asked = [{"name": name, "values": np.array(values, np.float64)} for name, values in types.items()]
-        answer = self._run("time.m", {"image": image, "types": cell(asked), "shortest": float(shortest)})
+        question = [{"name": name, "values": np.array(values, np.float64)} for name, values in types.items()]
+        answer = self._run("time.m", {"image": image, "types": cell(question), "shortest": float(shortest)})
         return dict(zip(types, np.atleast_1d(answer["seconds"]).tolist(), strict=True))
 
     def _run(self, script, question):
+        """Run a script of the driver on a question and return its answer, both as {variable: value}."""
         from scipy.io import loadmat, savemat
 
         with tempfile.TemporaryDirectory(prefix="rankiqa-octave-") as folder:

@@ -1,4 +1,4 @@
-"""Networks for the rungs: prototxts from caffe_ref/nets.py, weights from a seed, as a caffemodel and in the port."""
+"""Networks for parity tests and benchmarks: prototxts from caffe_ref/nets.py, and seeded weights for both sides."""
 
 import subprocess
 import sys
@@ -22,32 +22,32 @@ TASKS = {"live-rank": ("rank", "live"), "live-ft": ("ft", "live"), "tid2013-rank
 
 @cache
 def deploy_text(arch, like="live-rank"):
-    """The deploy prototxt, from caffe_ref (in a process of its own: the two sides share no code)."""
+    """Return the deploy prototxt from caffe_ref, run as a separate process because the two sides share no code."""
     command = [sys.executable, ROOT / "caffe_ref" / "nets.py", "net", arch, *TASKS[like], "deploy"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def with_batch(text, batch):
-    """A deploy prototxt for a larger batch."""
+    """Return a deploy prototxt for a larger batch."""
     return text.replace("dim: 1\n", f"dim: {batch}\n", 1)
 
 
 def random_arrays(arch, like="live-rank", seed=0):
-    """{layer: [weight, bias]} float32, scaled so that activations keep their size from layer to layer."""
+    """Return {layer: [weight, bias]} in float32, scaled so that activations have the same magnitude in each layer."""
     architecture = ARCHITECTURES[arch]
     rng = np.random.default_rng(seed)
-    made = {}
+    parameters = {}
     for name, (weight, bias) in architecture.parameter_shapes(known_nets(architecture)[like]).items():
         scale = np.float32(np.sqrt(2.0 / np.prod(weight[1:])))
         arrays = rng.standard_normal(weight, np.float32) * scale, rng.standard_normal(bias, np.float32)
-        made[name] = list(arrays)
-    first = next(iter(made.values()))
-    first[0] /= 50  # inputs run to 255
-    return made
+        parameters[name] = list(arrays)
+    first = next(iter(parameters.values()))
+    first[0] /= 50  # because inputs are up to 255
+    return parameters
 
 
 def random_caffemodel(path, arch, like="live-rank", seed=0):
-    """Write a caffemodel with those arrays."""
+    """Write a caffemodel with `random_arrays` and return its path."""
     architecture = ARCHITECTURES[arch]
     types = layer_types(architecture, known_nets(architecture)[like])
     arrays = random_arrays(arch, like, seed)
@@ -56,14 +56,14 @@ def random_caffemodel(path, arch, like="live-rank", seed=0):
 
 
 def converted(path):
-    """The port's network, by way of convert.py, from a caffemodel beside which the safetensors is written."""
+    """Convert a caffemodel with the converter, write the safetensors beside it and return the port's network."""
     weights = Path(path).with_suffix(".safetensors")
     assert convert.main([str(path), "--out", str(weights)]) == 0
     return rankiqa.load(weights)
 
 
 def photograph_crops(n, crop, seed=0):
-    """n crops of real photographs, uint8-valued float32 (n, 3, crop, crop) BGR, taken as the original takes them."""
+    """Return n random crops of photographs, cut as the original does: float32 (n, 3, crop, crop), BGR, whole 0..255."""
     images = [rankiqa.read_image(path) for path in sorted(CROPS.glob("*.png"))]
     rng, spec = np.random.RandomState(seed), rankiqa.InputSpec(crop)
     parts = []

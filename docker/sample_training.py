@@ -1,6 +1,6 @@
-"""A small training, ranking then fine-tuning, of real photographs, set up alike for Caffe and for the port.
+"""A small training (ranking, then fine-tuning) on real photographs, with the same set-up in Caffe and in the port.
 
-Nothing is exchanged between the two but the images, the lists and one seed.
+The two share only the images, the lists and one seed.
 """
 
 import json
@@ -17,16 +17,16 @@ from sample_networks import ROOT, TASKS
 
 PHOTOGRAPHS = ROOT / "parity_tests" / "photographs"
 TYPES = ("JPEG", "GN", "GB", "JP2K")
-SIZE = (288, 288)  # of the region of a photograph that is used, height and width
+SIZE = (288, 288)  # height and width of the region of a photograph that is used
 SEED = 1701
 
 
 def make_images(folder, train=12, test=4):
-    """Write the images as BMP and the four lists; returns {name of the list: its text}."""
+    """Write the images as BMP and the four lists; return {name of the list: its text}."""
     folder, texts = Path(folder), {}
     names = sorted(PHOTOGRAPHS.glob("*.jpg"))[: train + test]
     for split, chosen in (("train", names[:train]), ("test", names[train:])):
-        made = {kind: [[] for _ in range(6)] for kind in TYPES}
+        by_level = {kind: [[] for _ in range(6)] for kind in TYPES}
         scored = []
         for n, path in enumerate(chosen):
             image = cv2.imread(str(path))
@@ -35,16 +35,16 @@ def make_images(folder, train=12, test=4):
             pristine = f"{split}{n:02}.bmp"
             cv2.imwrite(str(folder / pristine), image)
             for kind in TYPES:
-                made[kind][5].append(pristine)
+                by_level[kind][5].append(pristine)
                 for level in range(1, 6):
                     rng = np.random.default_rng([SEED, n, level])
                     changed = rankiqa.distort(image[..., ::-1], kind, level, rng)[..., ::-1]
                     name = f"{split}{n:02}_{kind}{level}.bmp"
                     cv2.imwrite(str(folder / name), changed)
-                    made[kind][5 - level].append(name)  # the worst level first, as upstream's list
-                    apart = np.sqrt(np.mean((changed.astype(np.float64) - image) ** 2))
-                    scored.append(f"{name} {apart:.2f}\n")  # stands in for DMOS
-        ranked = [f"{name} {level}\n" for kind in TYPES for level in range(6) for name in made[kind][level]]
+                    by_level[kind][5 - level].append(name)  # the worst level first, as in upstream's list
+                    rmse = np.sqrt(np.mean((changed.astype(np.float64) - image) ** 2))
+                    scored.append(f"{name} {rmse:.2f}\n")  # used instead of DMOS
+        ranked = [f"{name} {level}\n" for kind in TYPES for level in range(6) for name in by_level[kind][level]]
         texts[f"rank_{split}.txt"], texts[f"ft_{split}.txt"] = "".join(ranked), "".join(scored)
     for name, text in texts.items():
         (folder / name).write_text(text)
@@ -52,24 +52,32 @@ def make_images(folder, train=12, test=4):
 
 
 def image_files(folder):
-    """{name: path} of the images and the lists, for Caffe's folder."""
+    """Return {name: path} of the images and lists, for Caffe's folder."""
     return {path.name: path for path in sorted(Path(folder).iterdir()) if path.suffix in (".bmp", ".txt")}
 
 
 def presets(arch, dataset, iterations, **changes):
-    """{task: preset} of a training that is small enough for a test."""
+    """Return {task: preset} of a training that is small enough for a test; `changes` are {task: settings}."""
     every = {"max_iter": iterations, "snapshot": 0, "test_interval": 100, "display": 20, "average_loss": 20}
     rank = PRESETS[f"{dataset}-rank"].but(**{**every, **changes.get("rank", {})})
     return {"rank": rank, "ft": PRESETS[f"{dataset}-ft"].but(**{**every, "test_iter": 2, **changes.get("ft", {})})}
 
 
 def _nets(*arguments):
+    """Run caffe_ref/nets.py and return its output."""
     command = [sys.executable, ROOT / "caffe_ref" / "nets.py", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def caffe_files(arch, preset, seed=SEED, test_net=True):
-    """{name: text} of Caffe's train net, deploy net and solver of a preset; the solver with a TEST net or without."""
+    """Return {name: text} of a preset's train net, deploy net and solver for Caffe.
+
+    Args:
+        arch: The network.
+        preset: The preset.
+        seed: The seed of the data layers and the solver.
+        test_net: Whether the solver also runs the TEST net.
+    """
     names, task = (arch, *TASKS[preset.net]), preset.task
     data = {"seed": seed, "cache_mb": 400}
     for phase in ("TRAIN", "TEST"):

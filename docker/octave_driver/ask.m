@@ -1,15 +1,15 @@
-## octave-cli ask.m QUESTION ANSWER UPSTREAM: distort images by the original's own files, unchanged.
+## octave-cli ask.m QUESTION ANSWER UPSTREAM: distort images with the original's unchanged files.
 ##
-## QUESTION (.mat) holds jobs, a cell of structs with
-##   call      "live" or "tid2013": the generator of that set, whose file is the answer; else the name of a function
-##             that takes an image and more
-##   type      the generator's number of the distortion; for a function what it takes besides the image
+## QUESTION (.mat) has jobs, a cell of structs with
+##   call      "live" or "tid2013": run the generator of that set, whose file is the answer; otherwise the name of a
+##             function that takes an image and further arguments
+##   type      the generator's number of the distortion; for a function, its arguments after the image
 ##   level     the generator's level
 ##   image     uint8, height x width x 3
-##   numbers   what rand, randn and randi give out, in order; [] leaves Octave's own in place, seeded by `seed`
+##   numbers   the numbers that rand, randn and randi return, in order; []: use Octave's own, seeded with `seed`
 ##   redraw    with Octave's own: rows [kind a b c] that are drawn again from the same seed after the run, in order:
 ##             [0 a b c] randn(a, b, c), [1 a b c] rand(a, b, c), [2 a b 0] randi([a b], 1)
-## ANSWER (.mat) gets answers, a cell of structs: file (bytes), used (numbers taken), redrawn.
+## ANSWER (.mat) has answers, a cell of structs: file (bytes), used (how many numbers were used), redrawn.
 1;
 
 function bytes = content (path)

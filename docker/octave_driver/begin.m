@@ -1,4 +1,5 @@
-## What ask.m and time.m begin with: QUESTION's variables, the path to the original's functions, and `target`, the ANSWER.
+## The common beginning of ask.m and time.m: load QUESTION's variables, add the original's functions to the path, and set
+## `target`, the path of ANSWER.
 pkg load image
 warning ("off", "Octave:shadowed-function");
 here = fileparts (mfilename ("fullpath"));

@@ -1,12 +1,12 @@
-## octave-cli time.m QUESTION ANSWER UPSTREAM: how long the original's distortions take, without writing a picture.
+## octave-cli time.m QUESTION ANSWER UPSTREAM: measure the time of the original's distortions, without writing a picture.
 ##
-## QUESTION (.mat) holds image (uint8, height x width x 3), shortest (seconds, each type is repeated at least so long) and
-## types, a cell of structs with name and values, one of each level. ANSWER (.mat) gets seconds, a row: for each type those
-## of one image, the mean over its levels, after a run on a corner of the image that isn't counted.
+## QUESTION (.mat) has image (uint8, height x width x 3), shortest (the minimum time in seconds for which each type is
+## repeated) and types, a cell of structs with name and values, one value per level. ANSWER (.mat) has seconds, a row: the
+## seconds per image for each type, as the mean over its levels. A first run on a corner of the image is not counted.
 1;
 
 function made = distorted (image, name, value, level)
-  ## As the generator of TID2013's set calls it; JPEG is the file that imwrite makes.
+  ## Call a distortion as the generator of TID2013's set does; for JPEG, measure imwrite.
   switch (name)
     case "GN"
       made = imnoise (image, "gaussian", 0, value);

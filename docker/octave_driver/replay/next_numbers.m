@@ -1,5 +1,5 @@
 function x = next_numbers (varargin)
-  ## The next numbers of the question, column by column, in the shape that the caller of rand or randn asks for.
+  ## Return the next numbers of the question, column by column, in the shape that rand or randn was called with.
   global NUMBERS USED
   shape = [varargin{:}];
   if (isempty (shape))

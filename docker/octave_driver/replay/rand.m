@@ -1,4 +1,4 @@
 function x = rand (varargin)
-  ## In the place of Octave's own: the question's numbers, on (0, 1).
+  ## Replace Octave's own function: return the question's numbers, on (0, 1).
   x = next_numbers (varargin{:});
 endfunction

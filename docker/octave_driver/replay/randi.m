@@ -1,5 +1,5 @@
 function x = randi (bounds, varargin)
-  ## In the place of Octave's own: an integer for each of the question's numbers on (0, 1), both bounds inclusive.
+  ## Replace Octave's own function: turn the question's numbers on (0, 1) into integers, with both bounds inclusive.
   if (isscalar (bounds))
     bounds = [1 bounds];
   endif

@@ -1,4 +1,4 @@
 function x = randn (varargin)
-  ## In the place of Octave's own: the question's numbers, normal.
+  ## Replace Octave's own function: return the question's numbers, which are normally distributed.
   x = next_numbers (varargin{:});
 endfunction

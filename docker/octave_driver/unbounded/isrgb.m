@@ -1,4 +1,5 @@
 function answer = isrgb (image)
-  ## In the place of Octave's own, whose ycbcr2rgb refuses a picture with values outside [0, 1]. MATLAB's takes it.
+  ## Replace Octave's own function, because of which ycbcr2rgb rejects a picture with values outside [0, 1]. MATLAB
+  ## accepts it.
   answer = ndims (image) == 3 && size (image, 3) == 3;
 endfunction
