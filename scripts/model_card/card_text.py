@@ -87,9 +87,9 @@ def not_measured(card: str) -> list[str]:
     return [line.removeprefix("- ") for line in lines if line.startswith("- ")]
 
 
-README = """The package's model was ranked without opinions ([card](port/rankiqa/models/shipped/CARD.md)). Ours,
-`scripts/card`; LIVE's realigned scores (BRISQUE learnt from LIVE):"""
-MARKS = ("<!-- card -->\n", "<!-- end of card -->")  # what they stand between in README.md
+README = """The package's model was trained by ranking, without opinions ([card](port/rankiqa/models/shipped/CARD.md)).
+Measured with `scripts/card`, on LIVE's realigned scores (BRISQUE was trained on LIVE):"""
+MARKS = ("<!-- card -->\n", "<!-- end of card -->")  # README.md has the table between them
 SHOWN = {"LIVE 50, dmos_realigned": "LIVE, 50 images", "LIVE In the Wild, odd": "LIVE In the Wild, 581 odd",
          "LIVE In the Wild, all 1162": "all 1,162"}  # fmt: skip
 
