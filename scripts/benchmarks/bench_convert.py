@@ -1,6 +1,6 @@
-"""Converting a VGG-16 caffemodel (537 MB) against copying the file: time, and memory against its size.
+"""Compare converting a VGG-16 caffemodel (537 MB) with copying the file: time, and memory over file size.
 
-Each round copies (cp), then converts in a process of its own, Python's start included; both from a warm page cache.
+Each round copies (cp), then converts in a new process; Python's start counts. Both read from a warm page cache.
 """
 
 import os
@@ -15,7 +15,7 @@ from sample_networks import ROOT, random_caffemodel
 
 
 def _timed(command):
-    """(seconds, peak resident memory in bytes) of a command."""
+    """Run a command and return (seconds, peak resident memory in bytes)."""
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -25,9 +25,10 @@ def _timed(command):
 
 
 def measure(rounds):
+    """Return ({ratio: value}, {median: value})."""
     with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         model = Path(folder, "vgg16.caffemodel")
-        # In a process of its own: a child's peak memory starts from its parent's
+        # Create the model in another process, because a child's peak memory starts at its parent's
         subprocess.run(
             [sys.executable, __file__, model], check=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)}
         )

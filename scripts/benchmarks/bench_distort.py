@@ -1,8 +1,9 @@
-"""Distorting: each type of the port in one process of one thread, against upstream's MATLAB code in GNU Octave, on the
-same photograph, in one run; then `rankiqa distort` with two workers against one. Higher is better for the port.
+"""Compare the port's distortions, on one thread, with upstream's MATLAB code in GNU Octave, on the same photograph.
 
-Times are of the picture alone, without writing it (JPEG: of writing the file), a mean over TID2013's levels. Without
-the original's files (RANKIQA_UPSTREAM=PATH) or without Octave, only the port is timed, and a line says so.
+`rankiqa distort` with two workers is compared with one, too. Higher ratios are better for the port.
+
+Times are means over TID2013's levels, without writing the picture (for JPEG: of writing the file). Without the
+original's files (RANKIQA_UPSTREAM=PATH) or Octave, only the port is timed, and a line says so.
 """
 
 import json
@@ -26,17 +27,18 @@ from rankiqa.ranked_sets.worker_pool import WORKER_ENVIRONMENT
 HERE = Path(__file__).resolve().parent
 PHOTOGRAPHS = HERE.parents[1] / "parity_tests" / "photographs"
 HEIGHT, WIDTH = 384, 512
-SHORTEST = 0.2  # seconds: each type is repeated at least so long in a round
+SHORTEST = 0.2  # seconds: the minimum time for which each type is repeated in a round
 
 
 def photograph(name="castle"):
-    """One of the photographs, brought to LIVE's and TID2013's size; uint8 (384, 512, 3), RGB."""
+    """Return a photograph at the size of LIVE's and TID2013's images: uint8 (384, 512, 3), RGB."""
     image = cv2.imread(str(PHOTOGRAPHS / f"{name}.jpg"))
     return np.ascontiguousarray(cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)[..., ::-1])
 
 
 def _distort(row, image, value, rng, path):
-    if row.name == "JPEG":  # Octave's imwrite makes the file
+    """Do the same work as Octave for one distortion."""
+    if row.name == "JPEG":  # Octave's imwrite writes the file, so write it here, too
         path.write_bytes(row.encode(image, value, rng))
     elif row.encode:
         row.encode(image, value, rng)
@@ -45,7 +47,7 @@ def _distort(row, image, value, rng, path):
 
 
 def port_seconds(names):
-    """{type: seconds of an image}, in this process."""
+    """Return {type: seconds per image}, measured in this process."""
     cv2.setNumThreads(1)
     image, rng, seconds = photograph(), np.random.default_rng(0), {}
     with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
@@ -63,7 +65,7 @@ def port_seconds(names):
 
 
 def _child(names):
-    """port_seconds in a process of one thread, as `rankiqa distort` has its workers."""
+    """Run port_seconds in a process with one thread, like the workers of `rankiqa distort`."""
     command = [sys.executable, __file__, *names]
     environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
@@ -71,7 +73,7 @@ def _child(names):
 
 
 def _octave(folder):
-    """Octave with the original's files, or None after a line that says why."""
+    """Return Octave with the original's files, or print why there is none and return None."""
     place = os.environ.get("RANKIQA_UPSTREAM")
     try:
         if not place:
@@ -80,14 +82,14 @@ def _octave(folder):
             )
         where = octave_client.find()
     except octave_client.OctaveError as error:
-        print(f"bench: the port alone: {error}", file=sys.stderr)
+        print(f"bench: measuring only the port: {error}", file=sys.stderr)
         return None
     get_upstream.get(Path(folder, "RankIQA"), place)
     return octave_client.Octave(Path(folder, "RankIQA"), where)
 
 
 def _set(images, out, workers):
-    """Make LIVE's set; (seconds, seconds of processor, the most memory of a worker in MB)."""
+    """Make LIVE's set; return (seconds, processor seconds, largest memory of a worker in MB)."""
     command = [sys.executable, "-m", "rankiqa", "distort", "--set", "live", "--images", str(images), "--out", str(out)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([*command, "--workers", str(workers), "--json"], capture_output=True, text=True)
@@ -100,7 +102,7 @@ def _set(images, out, workers):
 
 
 def _workers(folder):
-    """What _set measures with one worker and with two: (2, 3)."""
+    """Return the results of _set with one worker and with two."""
     images = Path(folder, "photographs")
     if not images.exists():
         images.mkdir()
@@ -114,30 +116,31 @@ def _workers(folder):
 
 
 def measure(rounds):
+    """Return ({ratio: value}, {median: value})."""
     names = list(TID2013)
-    asked = [name for dataset, name in octave_client.ROWS if dataset == "tid2013"]
-    port, theirs, made = [], [], []
+    runnable = [name for dataset, name in octave_client.ROWS if dataset == "tid2013"]
+    port, theirs, sets = [], [], []
     with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         octave = _octave(folder)
         for i in range(rounds):
             print(f"bench: round {i + 1} of {rounds}", file=sys.stderr)
             port.append(_child(names))
             if octave:
-                theirs.append(octave.seconds(photograph(), {name: TID2013[name].levels for name in asked}, SHORTEST))
-            made.append(_workers(folder))
+                theirs.append(octave.seconds(photograph(), {name: TID2013[name].levels for name in runnable}, SHORTEST))
+            sets.append(_workers(folder))
     ratios = {
         f"octave_over_port_{name}": median(times[name] / ours[name] for times, ours in zip(theirs, port, strict=True))
-        for name in asked
+        for name in runnable
         if theirs
     }
-    ratios["workers_2_over_1"] = median(times[0] / two[0] for times, two in made)
+    ratios["workers_2_over_1"] = median(one[0] / two[0] for one, two in sets)
     medians = {f"port_{name}_images_per_s": 1 / median(times[name] for times in port) for name in names}
     if theirs:
-        medians |= {f"octave_{name}_images_per_s": 1 / median(times[name] for times in theirs) for name in asked}
+        medians |= {f"octave_{name}_images_per_s": 1 / median(times[name] for times in theirs) for name in runnable}
     for number in (1, 2):
-        medians[f"workers_{number}_s"] = median(row[number - 1][0] for row in made)
-        medians[f"workers_{number}_processor_s"] = median(row[number - 1][1] for row in made)
-    return ratios, {**medians, "worker_peak_mb": max(peak for row in made for *_, peak in row)}
+        medians[f"workers_{number}_s"] = median(row[number - 1][0] for row in sets)
+        medians[f"workers_{number}_processor_s"] = median(row[number - 1][1] for row in sets)
+    return ratios, {**medians, "worker_peak_mb": max(peak for row in sets for *_, peak in row)}
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""`rankiqa.score_many` on many files with Shallow: 1,000 good and 100 bad ones, memory, and how long it waits.
+"""Measure `rankiqa.score_many` with Shallow on many files: results for 1,000 good and 100 bad files, memory, waiting.
 
-waiting_share: of the time with two threads that read, how much the network had no image to work on (photographs, 30
-crops). memory_growth_mb: what 9,000 further files add to the memory of the process after the first 1,000.
-evaluate_over_single_calls: time of `rankiqa.score` for one photograph after the other over that of `rankiqa evaluate`'s
-scores of the same list; evaluate_same_bits: how many of its scores equal those of single calls bit for bit.
+waiting_share: the share of the time in which the network had no image, with two reading threads (photographs, 30
+crops). memory_growth_mb: by how much 9,000 files increase the memory of the process after the first 1,000.
+evaluate_over_single_calls: the time of `rankiqa.score` for each photograph over that of the scores of `rankiqa
+evaluate` for the same list. evaluate_same_bits: the share of its scores that equal those of single calls bit for bit.
 """
 
 import sys
@@ -30,11 +30,12 @@ PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "parity_tests" / "photograph
 
 
 class _Timed(TorchEngine):
-    """An engine that knows how long it worked."""
+    """An engine that measures its computing time."""
 
     seconds = 0.0
 
     def scores(self, crops):
+        """Score crops and add the time to `seconds`."""
         start = time.perf_counter()
         outputs = super().scores(crops)
         self.seconds += time.perf_counter() - start
@@ -42,7 +43,7 @@ class _Timed(TorchEngine):
 
 
 def _files(folder):
-    """GOOD files of which each has its own pixels, and BAD ones among them."""
+    """Write GOOD files with different pixels, and BAD files between them."""
     rng = np.random.default_rng(0)
     for k in range(GOOD):
         cv2.imwrite(str(folder / f"{k:04}.bmp"), rng.integers(0, 256, (228, 228, 3), np.uint8))
@@ -52,7 +53,7 @@ def _files(folder):
 
 
 def _right(model, folder, rows):
-    """({right scores}, {reasons}) of the rows, each against a single call."""
+    """Return (number of scores that equal a single call's, number of bad files with an error message)."""
     right = reasons = 0
     for row in rows:
         path = Path(row["path"])
@@ -64,7 +65,7 @@ def _right(model, folder, rows):
 
 
 def _evaluation(model, rounds):
-    """(time of single calls over that of an evaluation's scores, share of its scores that have their bits)."""
+    """Return (time of single calls over that of an evaluation's scores, share of scores that are equal bit for bit)."""
     paths = sorted(PHOTOGRAPHS.glob("*.jpg"))
     images = [RatedImage(str(path), float(number)) for number, path in enumerate(paths)]
     ratios, same = [], 0.0
@@ -74,11 +75,12 @@ def _evaluation(model, rounds):
         middle = time.perf_counter()
         many = [image.score for image in score_images(model, images)]
         ratios.append((middle - start) / (time.perf_counter() - middle))
-        same = float(np.mean([one == other for one, other in zip(single, many, strict=True)]))
+        same = float(np.mean([a == b for a, b in zip(single, many, strict=True)]))
     return median(ratios), same
 
 
 def measure(rounds):
+    """Return ({ratio: value}, {median: value})."""
     memory.keep_freed()
     torch.manual_seed(0)
     model = rankiqa.build("shallow").eval()
@@ -95,7 +97,7 @@ def measure(rounds):
         for number, _ in enumerate(score_many(model, (paths[k % len(paths)] for k in range(FILES)), crops=1), start=1):
             if number in (1_000, FILES):
                 used.append(process.memory_info().rss / 1e6)
-        a_file = (time.perf_counter() - start) / FILES
+        file_seconds = (time.perf_counter() - start) / FILES
     waits = []
     for _ in range(rounds):
         engine = _Timed(model)
@@ -112,4 +114,4 @@ def measure(rounds):
         "evaluate_over_single_calls": evaluate,
         "evaluate_same_bits": same,
     }
-    return ratios, {"file_s": a_file, "memory_mb": used[0]}
+    return ratios, {"file_s": file_seconds, "memory_mb": used[0]}

@@ -1,4 +1,4 @@
-"""Filling VGG-16 and AlexNet: the port's vectorised draw against Caffe's own, weights alone, in one run."""
+"""Compare the time of filling VGG-16 and AlexNet with random weights in the port (vectorised) and in Caffe."""
 
 import sys
 import tempfile
@@ -14,7 +14,7 @@ from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.models.network import fill
 from sample_networks import deploy_text
 
-# Caffe fills when it makes a net: the time of a net with its fillers less that of one with zeros
+# Caffe fills weights when it creates a net, so subtract the time of a net that is filled with zeros
 TIMER = """import json, sys, time, caffe
 caffe.set_mode_cpu()
 def made(path):
@@ -27,6 +27,7 @@ print(json.dumps([made(sys.argv[1]), made(sys.argv[2])]))
 
 
 def _zeros(text):
+    """Return a prototxt with constant fillers."""
     return "\n".join(
         line.replace('"xavier"', '"constant"').replace('"gaussian"', '"constant"')
         for line in text.splitlines()
@@ -35,6 +36,7 @@ def _zeros(text):
 
 
 def _caffe(client, arch):
+    """Return the seconds that Caffe takes to fill a network."""
     with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         text = deploy_text(arch)
         for name, content in (("net.prototxt", text), ("zeros.prototxt", _zeros(text)), ("timer.py", TIMER)):
@@ -46,6 +48,7 @@ def _caffe(client, arch):
 
 
 def measure(rounds):
+    """Return ({ratio: value}, {median: value})."""
     times = {f"{who}_{arch}": [] for arch in ("vgg16", "alexnet") for who in ("caffe", "port")}
     with engine.engine() as client:
         build.build(client)

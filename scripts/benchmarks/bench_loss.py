@@ -1,6 +1,6 @@
-"""The ranking loss with its gradient: its share of a training iteration, and how time and memory grow with the scores.
+"""Measure the ranking loss with its gradient: its share of an iteration, and how time and memory grow with the scores.
 
-The plain double loop, as upstream's layer has it, is timed on the smallest size.
+The plain double loop of upstream's layer is timed with the smallest size.
 """
 
 import sys
@@ -18,11 +18,13 @@ REPEATS = 20
 
 
 def _once(scores, images):
+    """Compute the loss and its gradient."""
     scores.grad = None
     rankiqa.pair_ranking_loss(scores, distortions=9, levels=5, images=images).backward()
 
 
 def _seconds(work, repeats):
+    """Return the mean time of work()."""
     start = time.perf_counter()
     for _ in range(repeats):
         work()
@@ -30,7 +32,7 @@ def _seconds(work, repeats):
 
 
 class _Held(TorchDispatchMode):
-    """Counts the bytes of the tensors that operations return for as long as they live; `peak`: the most at once."""
+    """Count the bytes of all living tensors that operations have returned; `peak` is the maximum."""
 
     def __init__(self):
         super().__init__()
@@ -44,15 +46,17 @@ class _Held(TorchDispatchMode):
         return result
 
     def _hold(self, tensor):
+        """Count a tensor's storage until the tensor is deleted."""
         storage = tensor.untyped_storage()
         place, size = storage.data_ptr(), storage.nbytes()
         if place not in self.users:
             self.now += size
             self.peak = max(self.peak, self.now)
-        self.users[place] = self.users.get(place, 0) + 1  # views hold what they look at
+        self.users[place] = self.users.get(place, 0) + 1  # views share a storage
         weakref.finalize(tensor, self._release, place, size)
 
     def _release(self, place, size):
+        """Uncount a storage when its last tensor is deleted."""
         self.users[place] -= 1
         if not self.users[place]:
             del self.users[place]
@@ -60,13 +64,14 @@ class _Held(TorchDispatchMode):
 
 
 def _held(scores, images):
+    """Return the peak memory in bytes of the loss and its gradient."""
     with _Held() as held:
         _once(scores, images)
     return held.peak
 
 
 def _double_loop(scores):
-    """Upstream's way, in plain Python."""
+    """Compute the loss and its gradient like upstream, in plain Python."""
     gradient = [0.0] * 45
     total = 0.0
     for group in range(9):
@@ -82,11 +87,12 @@ def _double_loop(scores):
 
 
 def measure(rounds):
+    """Return ({ratio: value}, {median: value})."""
     torch.manual_seed(0)
     times = {n: [] for n in SIZES}
     iteration, loop, memory = [], [], {}
     model = rankiqa.build("vgg16")
-    crops = torch.rand(4, 3, model.crop, model.crop) * 255  # of 45: the iteration's time is scaled up from these
+    crops = torch.rand(4, 3, model.crop, model.crop) * 255  # the time is scaled up to the 45 of an iteration
     scores = {n: (torch.randn(45 * n) * 10).requires_grad_() for n in SIZES}
     for n in SIZES:
         _once(scores[n], n)

@@ -1,11 +1,11 @@
-"""Scoring with VGG-16 on one photograph of TID2013's size, in one run: the original Caffe, the port's engines and
-precisions, torchvision's network, and dense scores. Ratios are times of the one over times of the other: higher is
-better for the first.
+"""Measure scoring with VGG-16 on a photograph of TID2013's size in Caffe, the port's engines and torchvision.
 
-Seconds are a crop's, of passes of ten as `rankiqa score` makes them, of thirty with the engine winograd (Caffe: one
-crop at a time as upstream does, and ten); dense: an image's, against thirty crops. bfloat16 with OpenVINO only on a CPU
-that has it. How far the ways agree: on VGG-16's crops, and with the network that scripts/reproduce trained on distorted
-photographs.
+In a ratio A_over_B, higher is better for A: it is the time of B over the time of A.
+
+Times are per crop, in passes of ten crops as in `rankiqa score`, of thirty with the engine winograd (Caffe: one crop,
+as upstream does, and ten). The dense time is that of an image and is compared with thirty crops. OpenVINO is measured
+in bfloat16 only on a CPU that supports it. The agreement of the scores is measured on VGG-16's crops, and with the
+network that scripts/reproduce trained on distorted photographs.
 """
 
 import os
@@ -32,20 +32,21 @@ from sample_networks import converted, deploy_text, random_caffemodel
 
 PARITY = Path(__file__).resolve().parents[2] / "parity_tests"
 PHOTOGRAPHS = sorted((PARITY / "photographs").glob("*.jpg"))
-TRAINED = PARITY / "recorded" / "reproduce" / "rank.caffemodel"  # Shallow, ranked by Caffe in scripts/reproduce
+TRAINED = PARITY / "recorded" / "reproduce" / "rank.caffemodel"  # Shallow, trained in Caffe by scripts/reproduce
 HEIGHT, WIDTH = 384, 512
 CROPS = 30
 RANKED = 6  # photographs, each at five levels of LIVE's types
 
 
 def _seconds(work):
+    """Return the time of work()."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def _caffe_seconds(caffe, path, model, image, offsets, batch):
-    """Time of one image of `offsets` crops less that of one of a single pass: loading the net falls out."""
+    """Return Caffe's seconds per crop: all crops minus a single pass, which cancels the time of loading the net."""
     job = {
         "name": "s",
         "kind": "score",
@@ -57,22 +58,24 @@ def _caffe_seconds(caffe, path, model, image, offsets, batch):
     files = {"deploy.prototxt": deploy_text("vgg16"), "w.caffemodel": path}
     times = []
     for part in (offsets, offsets[:batch]):
-        arrays = {"i": np.ascontiguousarray(image[:, :, ::-1]), "o": part[None]}  # Caffe takes BGR
+        arrays = {"i": np.ascontiguousarray(image[:, :, ::-1]), "o": part[None]}  # Caffe expects BGR
         times.append(_seconds(lambda arrays=arrays: caffe.ask("bench", [job], arrays, files)))
     return (times[0] - times[1]) / (len(offsets) - batch)
 
 
 def _photograph(path):
+    """Return a photograph at TID2013's size, uint8 (384, 512, 3), RGB."""
     image = rankiqa.read_image(path)
     return np.ascontiguousarray(cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC))
 
 
 def _say(line):
+    """Print a line to stderr."""
     print(f"bench: {line}", file=sys.stderr)
 
 
 def _engines(model):
-    """{name: engine} of all that this machine can run."""
+    """Return {name: engine} of all engines that this machine can run."""
     engines = {"port": TorchEngine(model)}
     others = {
         "port_bf16": ("torch", "bf16"),
@@ -84,12 +87,13 @@ def _engines(model):
     for name, (kind, precision) in others.items():
         try:
             engines[name] = engine_named(kind, model, precision=precision, say=_say)
-        except ValueError as error:  # no such package, or no bfloat16
+        except ValueError as error:  # a missing package, or no bfloat16
             _say(f"{name} is left out: {error}")
     return engines
 
 
 def measure(rounds):
+    """Return ({ratio: value}, {median: value})."""
     with engine.engine() as client, tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         os.environ["RANKIQA_CACHE"] = folder
         build.build(client)
@@ -98,6 +102,7 @@ def measure(rounds):
         agreement = _agreement(Path(folder))
 
     def over(fast, slow, scale=1.0):
+        """Return the median ratio of the time of `slow` to that of `fast`."""
         return median(scale * b / a for a, b in zip(times[fast], times[slow], strict=True))
 
     fp32 = [name for name in ("port", "winograd", "onnxruntime", "openvino") if name in times]
@@ -123,17 +128,17 @@ def measure(rounds):
 
 
 def _times(rounds, client, path, model):
-    """({name: seconds of each round}, {error_NAME: largest difference from the port's crops over their range})."""
+    """Return ({name: seconds of each round}, {error_NAME: largest difference from the port's scores / their range})."""
     import torchvision
 
-    memory.keep_freed()  # as `rankiqa score`
+    memory.keep_freed()  # as `rankiqa score` does
     twin = torchvision.models.vgg16(num_classes=1).eval()
     channels_last = converted(path).to(memory_format=torch.channels_last)
     image = _photograph(PHOTOGRAPHS[0])
     offsets = rankiqa.crop_offsets(*image.shape[:2], model.crop, 3 * CHUNK, np.random.RandomState(0))
     crops = rankiqa.take_crops(image, offsets[:CHUNK], model.input_spec)
     engines = _engines(model)
-    for _ in range(FIRST + 1):  # after which the convolutions run in oneDNN's layout, if that gives the same bits
+    for _ in range(FIRST + 1):  # then the convolutions use oneDNN's layout, if its bits are the same
         reference = engines["port"].scores(crops)
     errors = {
         f"error_{name}": float((other.scores(crops) - reference).abs().max() / (reference.max() - reference.min()))
@@ -154,7 +159,7 @@ def _times(rounds, client, path, model):
             print(f"bench: round {i + 1} of {rounds}", file=sys.stderr)
             for name, (work, parts) in works.items():
                 if not i:
-                    work()  # once before it counts
+                    work()  # warm-up
                 times[name].append(_seconds(work) / parts)
             caffe = Live(client)
             times["caffe"].append(_caffe_seconds(caffe, path, model, image, offsets[:CHUNK], 1))
@@ -163,8 +168,12 @@ def _times(rounds, client, path, model):
 
 
 def _agreement(folder):
-    """With a trained Shallow on photographs at five levels of each of LIVE's types: SROCC of dense scores with those of
-    crops, and of bfloat16 with float32 (ten crops), and how often each orders two levels of one photograph rightly."""
+    """Measure with a trained Shallow, on photographs at five levels of LIVE's types, how well kinds of scores agree.
+
+    Returns:
+        The SROCC of dense scores with those of crops and of bfloat16 with float32 (ten crops), and for each kind the
+        share of pairs of levels that it orders correctly.
+    """
     path = Path(folder, "rank.caffemodel")
     path.write_bytes(TRAINED.read_bytes())
     model = converted(path)
@@ -194,7 +203,7 @@ def _agreement(folder):
 
 
 def _ranked_rightly(levels):
-    """Share of pairs of levels of one photograph and type whose order the scores give, either way round."""
+    """Return the share of pairs of levels (of one photograph and type) in order, for the better of both directions."""
     pairs = [(i, j) for i in range(5) for j in range(i + 1, 5)]
     rising = np.mean([[row[j] > row[i] for i, j in pairs] for row in levels])
     return float(max(rising, 1 - rising))

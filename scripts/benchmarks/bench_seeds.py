@@ -1,9 +1,9 @@
-"""Trainings of scripts/reproduce over several seeds: the ranking of Shallow by the original Caffe and by the port.
+"""Repeat the rank training of scripts/reproduce (Shallow) with several seeds in the original Caffe and in the port.
 
-A seed decides starting weights, crops and noise; both engines start from the same weights. Afterwards rounding makes
-them two trainings (the port multiplies by PyTorch's own products). SROCC is that of held-out images' scores with their
-true level. port_from_caffe: how far the means are apart, in standard deviations of Caffe's seeds: at most 1 is wanted.
---rounds N: N seeds.
+A seed determines the initial weights, crops and noise; both engines start from the same weights. Then rounding makes
+their trainings differ, because the port uses PyTorch's own matrix products. SROCC is that of the held-out images'
+scores with their true level. port_from_caffe: the distance of the means in standard deviations over Caffe's seeds; it
+should be at most 1. --rounds N: N seeds.
 """
 
 import sys
@@ -28,11 +28,12 @@ import distorted_images
 
 
 def _say(line):
+    """Print a line to stderr."""
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
 def _train_port(job, recipe, seed):
-    """`rankiqa train` with the settings of `caffe_training.write_networks`; the weights that it ends at."""
+    """Run `rankiqa train` with the settings of `caffe_training.write_networks`; return the final weights' file."""
     start = job / "start.safetensors"
     compare.convert(job / caffe_training.START, start)
     settings = {
@@ -51,30 +52,31 @@ def _train_port(job, recipe, seed):
 
 
 def _of_a_seed(caffe, photographs, job, recipe, seed):
-    """{engine: (SROCC of held-out images, seconds of the training)}; "start": before."""
+    """Return {engine: (SROCC of the held-out images, seconds of the training)}; "start" is the initial network."""
     images = distorted_images.make(photographs, job, seed)
     distorted_images.write_lists(images, job)
     caffe_training.write_networks(caffe, job, recipe, seed)
     caffe_training.write_start(caffe, job, seed)
-    ends = {}
-    begun = time.monotonic()
+    final = {}
+    start_time = time.monotonic()
     theirs, _ = caffe_training.train(caffe, job, "rank", caffe_training.START, recipe, _say)
-    ends["caffe"] = (job / "caffe.safetensors", time.monotonic() - begun)
-    compare.convert(theirs, ends["caffe"][0])
-    begun = time.monotonic()
-    ends["port"] = (_train_port(job, recipe, seed), time.monotonic() - begun)
-    ends["start"] = (job / "start.safetensors", 0.0)
+    final["caffe"] = (job / "caffe.safetensors", time.monotonic() - start_time)
+    compare.convert(theirs, final["caffe"][0])
+    start_time = time.monotonic()
+    final["port"] = (_train_port(job, recipe, seed), time.monotonic() - start_time)
+    final["start"] = (job / "start.safetensors", 0.0)
     held = [image for image in images if image.held_out]
     pixels = [rankiqa.read_image(job / image.file) for image in held]
     offsets = compare.draw_offsets(pixels, recipe.crops, seed)
     levels = np.array([image.level for image in held], float)
     return {
         name: (compare.correlations(compare.score_port(weights, pixels, offsets), levels)["srocc"], seconds)
-        for name, (weights, seconds) in ends.items()
+        for name, (weights, seconds) in final.items()
     }
 
 
 def measure(rounds):
+    """Return ({SROCC or distance: value}, {median: seconds})."""
     memory.keep_freed()
     recipe = caffe_training.Recipe()
     photographs, _ = chosen_photographs.load(None)
@@ -83,15 +85,15 @@ def measure(rounds):
         build.build(client)
         for seed in range(1, rounds + 1):
             with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
-                found = _of_a_seed(Live(client), photographs, Path(folder), recipe, seed)
-            for name, (srocc, seconds) in found.items():
+                results = _of_a_seed(Live(client), photographs, Path(folder), recipe, seed)
+            for name, (srocc, seconds) in results.items():
                 by_engine[name].append((srocc, seconds))
-            _say(f"seed {seed}: " + ", ".join(f"{name} {srocc:.4f}" for name, (srocc, _) in found.items()))
+            _say(f"seed {seed}: " + ", ".join(f"{name} {srocc:.4f}" for name, (srocc, _) in results.items()))
     srocc = {name: np.array([value for value, _ in values]) for name, values in by_engine.items()}
     numbers = {f"srocc_{name}_mean": float(values.mean()) for name, values in srocc.items()}
     if rounds > 1:
         numbers |= {f"srocc_{name}_deviation": float(values.std(ddof=1)) for name, values in srocc.items()}
-        apart = abs(srocc["port"].mean() - srocc["caffe"].mean())
-        numbers["port_from_caffe"] = float(apart / srocc["caffe"].std(ddof=1))
+        distance = abs(srocc["port"].mean() - srocc["caffe"].mean())
+        numbers["port_from_caffe"] = float(distance / srocc["caffe"].std(ddof=1))
     medians = {f"{name}_s": float(np.median([s for _, s in by_engine[name]])) for name in ("caffe", "port")}
     return numbers, medians

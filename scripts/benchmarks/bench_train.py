@@ -1,7 +1,7 @@
-"""An iteration of Rank live (48 images): the port against the original Caffe, time and peak memory, in one run.
+"""Compare time and peak memory of an iteration of Rank live (48 images) in the port and in the original Caffe.
 
-Each engine trains in a process of its own, images read and cropped included; the first iteration is not counted.
-`products`: the port with `--caffe-products`; `winograd`: with `--winograd`.
+Each engine trains in its own process; reading and cropping images counts, the first iteration does not.
+`products` is the port with `--caffe-products`, `winograd` the port with `--winograd`.
 """
 
 import json
@@ -20,29 +20,30 @@ import sample_training
 from caffe_client import Live
 from rankiqa.training.presets import PRESETS
 
-STEPS = {"shallow": 6, "alexnet": 4, "vgg16": 2}  # counted ones, a round
+STEPS = {"shallow": 6, "alexnet": 4, "vgg16": 2}  # iterations per round that are counted
 WAYS = ("port", "products", "winograd")
 
 
 def _preset(steps):
+    """Return the preset of the measured training."""
     return PRESETS["live-rank"].but(max_iter=steps, test_interval=100, display=0, snapshot=0, clip_gradients=10.0)
 
 
 def _port_process(arch, steps, folder, way):
-    """What `--port` runs: seconds of each iteration, and this process's peak memory, as JSON."""
+    """Train and print the seconds of each iteration and this process's peak memory as JSON; runs in a new process."""
     from rankiqa import CaffeBlas
     from rankiqa.data.lists import read_list
     from rankiqa.models import memory
     from rankiqa.training.recipe import Recipe
     from rankiqa.training.trainer import Trainer
 
-    memory.keep_freed()  # as `rankiqa train`
+    memory.keep_freed()  # as `rankiqa train` does
     lists = {split: read_list(Path(folder, f"rank_{split}.txt"), folder) for split in ("train", "test")}
     trainer = Trainer.from_preset(
         _preset(steps), arch, **lists, seed=0, cache_mb=400, products=CaffeBlas() if way == "products" else None,
         recipe=Recipe(winograd=way == "winograd"), log=lambda line: None,
     )  # fmt: skip
-    trainer.test()  # as Caffe does before the first iteration: its TEST net takes part in the peak
+    trainer.test()  # as Caffe does before the first iteration; its TEST net counts in the peak
     seconds = []
     for _ in range(steps):
         start = time.perf_counter()
@@ -53,15 +54,17 @@ def _port_process(arch, steps, folder, way):
 
 
 def _port(arch, steps, folder, way):
+    """Return (seconds of each iteration, peak memory) of the port, measured in a new process."""
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}; import bench_train; "
                f"bench_train._port_process({arch!r}, {steps}, {str(folder)!r}, {way!r})"]  # fmt: skip
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"} if way == "products" else None  # as `rankiqa train`
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"} if way == "products" else None  # like `rankiqa train`
     measured = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
     measured = json.loads(measured.splitlines()[-1])
     return measured["seconds"][1:], measured["peak"]
 
 
 def _caffe(client, arch, steps, folder):
+    """Return (seconds of each iteration, peak memory) of Caffe."""
     files = {path.name: path for path in Path(folder).iterdir()}
     files.update(sample_training.caffe_files(arch, _preset(steps), seed=0))
     job = {"name": "t", "kind": "solve", "solver": "rank_solver.prototxt", "steps": steps, "return": ["cost"]}
@@ -70,6 +73,7 @@ def _caffe(client, arch, steps, folder):
 
 
 def measure(rounds):
+    """Return ({ratio: value}, {median: value})."""
     seconds, peaks = {}, {}
     ratios = {way: {arch: [] for arch in STEPS} for way in WAYS}
     with engine.engine() as client, tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:

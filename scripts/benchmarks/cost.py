@@ -1,12 +1,12 @@
-"""What a million images scored and the paper's training cost, reckoned from rates that are measured on this machine.
+"""Estimate the cost of scoring a million images and of the paper's training, from rates measured on this machine.
 
     scripts/cost [--save RATES.json]                          on the CPU
-    scripts/cost --device cuda --with RATES.json ..           on a GPU, beside rates that were saved elsewhere
+    scripts/cost --device cuda --with RATES.json ..           on a GPU, together with rates that were saved elsewhere
 
-Measured: `rankiqa.score_many` with VGG-16 and 30 crops on image files, and iterations of the paper's two trainings on
-image files, reading and cropping included; the first of each is not counted. Reckoned: the time of other numbers of
-cores or GPUs, in proportion. That is right for scoring, whose parts share nothing (--shard, --ray), and the least that
-training can take.
+Measured are `rankiqa.score_many` with VGG-16 and 30 crops on image files, and iterations of the paper's two trainings
+on image files. Reading and cropping count; the first image or iteration does not. The times for other numbers of cores
+or GPUs are estimated in proportion. This is correct for scoring, whose parts are independent (--shard, --ray), and a
+lower bound for training.
 """
 
 import argparse
@@ -36,12 +36,13 @@ COLUMNS = (("cpu", 2, "2 cores"), ("cpu", 16, "16 cores"), ("cuda", 1, "1 GPU"),
 
 
 def _synchronise(device):
+    """Wait until a GPU has finished."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
 
 
 def _score_seconds(device, images):
-    """Seconds of each image."""
+    """Return the seconds of each image."""
     model = rankiqa.build("vgg16").to(device)
     paths = sorted(sample_training.PHOTOGRAPHS.glob("*.jpg"))[: images + 1]
     rows, times = iter(rankiqa.score_many(model, paths)), []
@@ -55,7 +56,7 @@ def _score_seconds(device, images):
 
 
 def _training_seconds(device, folder, steps):
-    """{"rank", "ft": seconds of each iteration}."""
+    """Return {"rank", "ft": seconds of each iteration}."""
     seconds = {}
     for task, name in TRAININGS.items():
         preset = PRESETS[name].but(max_iter=steps + 1, test_interval=0, display=0, snapshot=0)
@@ -75,8 +76,12 @@ def _training_seconds(device, folder, steps):
 
 
 def measured(device, rounds):
-    """The rates of a device: {"device", "units", "machine", "score_s", "rank_s", "ft_s"}; units: cores, or one GPU."""
-    memory.keep_freed()  # as the commands
+    """Measure the rates of a device.
+
+    Returns:
+        {"device", "units", "machine", "score_s", "rank_s", "ft_s"}; units are CPU cores, or 1 for a GPU.
+    """
+    memory.keep_freed()  # as the commands do
     print("cost: scoring", file=sys.stderr)
     score = _score_seconds(device, 2 * rounds)
     with tempfile.TemporaryDirectory(prefix="rankiqa-cost-") as folder:
@@ -90,17 +95,23 @@ def measured(device, rounds):
 
 
 def _cpu_name():
+    """Return the name of the processor."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), "unknown")
 
 
 def _text(seconds):
+    """Return a duration as text, in hours or days."""
     hours = seconds / 3600
     return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} h"
 
 
 def table(rates):
-    """The rows of a Markdown table, from {"cpu" and "cuda": rates or nothing}."""
+    """Return the lines of a Markdown table.
+
+    Args:
+        rates: {"cpu", "cuda": rates}; a device may be missing.
+    """
     iterations = {task: PRESETS[name].solver.max_iter for task, name in TRAININGS.items()}
     rows = [
         ("a million images scored (VGG-16, 30 crops)", "score_s", IMAGES),
@@ -118,7 +129,7 @@ def table(rates):
 
 
 def _line(known):
-    """What the rates of a device were measured on."""
+    """Describe the rates of a device and the machine that they were measured on."""
     return (
         f"Measured on {known['machine']} ({known['units']} {'cores' if known['device'] == 'cpu' else 'GPU'}): "
         f"{known['score_s']:.3g} s an image, {known['rank_s']:.3g} s and {known['ft_s']:.3g} s an iteration."
@@ -126,9 +137,10 @@ def _line(known):
 
 
 def main(argv=None):
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="cost", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ..")
-    parser.add_argument("--rounds", type=int_in_range(1), default=3, help="iterations that a median is of (default 3)")
+    parser.add_argument("--rounds", type=int_in_range(1), default=3, help="iterations for each median (default 3)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the rates as JSON")
     parser.add_argument("--with", dest="others", type=Path, nargs="+", default=[], metavar="FILE", help="saved rates")
     options = parser.parse_args(argv)
@@ -142,7 +154,7 @@ def main(argv=None):
     try:
         rates = [json.loads(path.read_text()) for path in options.others]
         by_device = {known["device"]: known for known in rates}
-        table(by_device)  # before the minutes that measuring takes
+        table(by_device)  # check the saved rates before measuring for minutes
         for known in rates:
             _line(known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,6 +1,6 @@
-"""`scripts/bench score|train --device cuda`: the port in float32, TF32 and bfloat16, and Caffe on the same GPU.
+"""`scripts/bench score|train --device cuda`: measure the port in float32, TF32 and bfloat16, and Caffe, on one GPU.
 
-Caffe is left out where its image is not there. Every time is taken with the GPU's queue empty before and after.
+Caffe is measured only if its image exists. The GPU's queue is empty before and after each time measurement.
 """
 
 import os
@@ -36,33 +36,35 @@ RECIPES = {"port": Recipe(), "port_tf32": Recipe(precision="tf32"),
 
 
 def say(line):
+    """Print a line to stderr."""
     print(f"bench: {line}", file=sys.stderr)
 
 
 def caffe_on_gpu():
-    """Caffe on the first GPU, or None after a line that says why not."""
+    """Return Caffe on the first GPU, or print why that is impossible and return None."""
     try:
         client = engine.answering()
     except engine.NoEngine as error:
         say(f"without Caffe: {error}")
         return None
     if client is None or not build.labels(client, build.GPU):
-        say(f"without Caffe: no Docker engine that has the image {build.GPU} (docker/build.py --gpu)")
+        say(f"without Caffe: no Docker engine has the image {build.GPU} (docker/build.py --gpu)")
         return None
     caffe = Live(client, image=build.GPU, gpu=True)
     try:
         with tempfile.TemporaryDirectory() as folder:
             caffe.run(["caffe", "device_query", "-gpu", "0"], folder)
-    except Exception as error:  # the engine's or Caffe's own: no GPU gets into a container
+    except Exception as error:  # an error of the engine or Caffe: containers get no GPU
         say(f"without Caffe: {str(error).strip().splitlines()[-1]}")
         return None
     return caffe
 
 
 def seconds(work, device):
-    """How long work() takes until the GPU is done."""
+    """Return the time of work() until the GPU has finished."""
 
     def wait():
+        """Wait until the GPU has finished."""
         if torch.device(device).type == "cuda":
             torch.cuda.synchronize(device)
 
@@ -74,17 +76,22 @@ def seconds(work, device):
 
 
 def _over(times, slow, fast):
+    """Return the median ratio of two series of times."""
     return median(a / b for a, b in zip(times[slow], times[fast], strict=True))
 
 
 def score(rounds, device, caffe, arch="vgg16"):
-    """Scoring: ({ratios, higher is better for the first}, {medians: seconds a crop, passes of ten; of an image of 30}).
+    """Measure scoring.
 
     Args:
-        rounds: measurements that the medians are of.
-        device: where the port computes.
+        rounds: The number of measurements for each median.
+        device: The port's device.
         caffe: Live on a GPU, or None.
-        arch: the network.
+        arch: The network.
+
+    Returns:
+        ({A_over_B: ratio, higher is better for A}, {median: seconds per crop in passes of ten; "images": per image with
+        30 crops}).
     """
     with tempfile.TemporaryDirectory(prefix="rankiqa-bench-") as folder:
         path = random_caffemodel(Path(folder, f"{arch}.caffemodel"), arch)
@@ -97,10 +104,12 @@ def score(rounds, device, caffe, arch="vgg16"):
         full, half = TorchEngine(model), TorchBfloat16Engine(model, say)
 
         def tf32():
+            """Score the crops in TF32."""
             with torch.inference_mode(), float32_products(TF32):
                 return model(crops.to(device, non_blocking=True)).squeeze(1)
 
         def images():
+            """Score image files."""
             return list(rankiqa.score_many(model, photographs, workers=WORKERS, batch=4))
 
         works = {
@@ -120,7 +129,7 @@ def score(rounds, device, caffe, arch="vgg16"):
             say(f"round {number + 1} of {rounds}")
             for name, (work, parts) in works.items():
                 if not number:
-                    work()  # once before it counts
+                    work()  # warm-up
                 times[name].append(seconds(work, device) / parts)
             for name, batch in (("caffe", 1), ("caffe_10_at_once", CHUNK)) if caffe else ():
                 times[name].append(_caffe_seconds(caffe, arch, path, model, image, offsets, batch))
@@ -132,13 +141,13 @@ def score(rounds, device, caffe, arch="vgg16"):
 
 
 def _caffe_seconds(caffe, arch, path, model, image, offsets, batch):
-    """Of a crop: a long series of passes less a short one, so that loading the net falls out."""
+    """Return Caffe's seconds per crop: a long series of passes minus a short one, to cancel the time of loading."""
     job = {"name": "s", "kind": "score", "net": "deploy.prototxt", "weights": "w.caffemodel", "output": model.head,
            "crop": model.crop, "offsets": "o", "batch": batch, "images": [{"array": "i"}]}  # fmt: skip
     files = {"deploy.prototxt": deploy_text(arch), "w.caffemodel": path}
     many, times = np.tile(offsets, (20, 1)), []
     for part in (many, many[: len(many) // 2]):
-        arrays = {"i": np.ascontiguousarray(image[:, :, ::-1]), "o": part[None]}  # Caffe takes BGR
+        arrays = {"i": np.ascontiguousarray(image[:, :, ::-1]), "o": part[None]}  # Caffe expects BGR
         start = time.perf_counter()
         caffe.ask("bench", [job], arrays, files)
         times.append(time.perf_counter() - start)
@@ -146,12 +155,17 @@ def _caffe_seconds(caffe, arch, path, model, image, offsets, batch):
 
 
 def train(rounds, device, caffe, archs=TRAINED, steps=STEPS):
-    """Iterations of Rank live: ({ratios of times, lower is better for the first}, {medians: seconds, GPU memory}).
+    """Measure iterations of Rank live.
 
     Args:
-        rounds, device, caffe: as `score`.
-        archs: networks.
-        steps: iterations that count, a round.
+        rounds: The number of measurements for each median.
+        device: The port's device.
+        caffe: Live on a GPU, or None.
+        archs: The networks.
+        steps: The number of iterations per round that are counted.
+
+    Returns:
+        ({A_over_B_time_ARCH: ratio, lower is better for A}, {median: seconds or bytes of GPU memory}).
     """
     preset = PRESETS["live-rank"].but(
         max_iter=steps + 1, test_interval=steps + 2, test_iter=1, display=0, snapshot=0, clip_gradients=10.0
@@ -168,15 +182,14 @@ def train(rounds, device, caffe, archs=TRAINED, steps=STEPS):
                         preset, arch, train=train_list, seed=0, cache_mb=400, workers=WORKERS, device=device,
                         recipe=recipe, log=lambda line: None,
                     )  # fmt: skip
-                    found = times.setdefault(f"{name}_{arch}", [])
-                    found.append(_iteration_seconds(trainer, steps))
+                    times.setdefault(f"{name}_{arch}", []).append(_iteration_seconds(trainer, steps))
                     if trainer.device.type == "cuda":
                         medians[f"{name}_{arch}_bytes"] = torch.cuda.max_memory_allocated(device)
                         torch.cuda.reset_peak_memory_stats(device)
                     trainer.batches.stop()
                 if caffe:
-                    found = times.setdefault(f"caffe_{arch}", [])
-                    found.append(_caffe_iteration(caffe, arch, preset, steps, folder))
+                    seconds_of_caffe = times.setdefault(f"caffe_{arch}", [])
+                    seconds_of_caffe.append(_caffe_iteration(caffe, arch, preset, steps, folder))
     for arch in archs:
         for name in RECIPES:
             other = f"caffe_{arch}" if caffe else f"port_{arch}"
@@ -187,15 +200,19 @@ def train(rounds, device, caffe, archs=TRAINED, steps=STEPS):
 
 
 def _iteration_seconds(trainer, steps):
+    """Return the port's median seconds of an iteration."""
+
     def iterate():
+        """Run one iteration."""
         trainer.forward_backward()
         trainer.optimizer.step()
 
-    iterate()  # loads kernels, fills the memory
+    iterate()  # warm-up: loads kernels, allocates memory
     return median(seconds(iterate, trainer.device) for _ in range(steps))
 
 
 def _caffe_iteration(caffe, arch, preset, steps, folder):
+    """Return Caffe's median seconds of an iteration."""
     files = sample_training.image_files(folder)
     files |= sample_training.caffe_files(arch, preset, seed=0)
     job = {"name": "t", "kind": "solve", "solver": "rank_solver.prototxt", "steps": steps + 1, "return": ["cost"]}
@@ -203,11 +220,11 @@ def _caffe_iteration(caffe, arch, preset, steps, folder):
 
 
 def measure(name, rounds, device):
-    """`score` or `train` with Caffe on the GPU where it is there.
+    """Run `score` or `train`, with Caffe on the GPU if it is available.
 
     Raises:
-        RuntimeError: For Caffe's or the engine's own errors.
-        ValueError: Where there is no such GPU.
+        RuntimeError: If Caffe fails.
+        ValueError: If there is no such GPU.
     """
     if not device.startswith("cuda"):
         raise ValueError(f"--device {device}: expected cpu, cuda or cuda:N")

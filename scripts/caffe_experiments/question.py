@@ -1,4 +1,4 @@
-"""The efficient method's training as a question to the original Caffe: train, then score held-out crops."""
+"""Run the efficient method's training in the original Caffe, and score held-out crops with it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.models.scorer import Scorer
 from rankiqa.training.presets import RankPreset
 
-LIST = "rank_train.txt"  # the name that sample_training's prototxts give it
+LIST = "rank_train.txt"  # the name in sample_training's prototxts
 OUTPUT_BATCH = 8  # crops that Caffe scores at once
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What Caffe made of it.
+    """The results of Caffe.
 
     Attributes:
-        scores: {iteration: float32 (lines,)} of the held-out crops.
-        same_start: Whether Caffe drew the weights that the port starts from.
-        same_pixels: For each line of the held-out list, whether it read the image to the port's pixels.
+        scores: {iteration: float32 (lines,)}, the scores of the held-out crops.
+        same_start: Whether Caffe's initial weights equal the port's.
+        same_pixels: For each line of the held-out list, whether Caffe and the port read the same pixels.
     """
 
     scores: dict[int, np.ndarray]
@@ -43,22 +43,24 @@ def ask(
     caffe: Live, arch: str, preset: RankPreset, train: ImageList, held_out: HeldOut, start: Scorer, *, seed: int,
     centre: bool, given: bool, iterations: Sequence[int],
 ) -> Answer:  # fmt: skip
-    """Have Caffe train and score.
+    """Train and score in Caffe.
 
     Args:
         caffe: The original in its container.
         arch: The network.
         preset: The settings of the training.
-        train: The list.
-        held_out: What is scored.
+        train: The training list.
+        held_out: The images to score.
         start: The network that the port starts from.
-        seed: Of weights, minibatches and crops.
-        centre: Whether the first filters are centred, as the port's are.
-        given: Whether the port started from weights that a file gave, which Caffe then takes, too; else it draws them.
-        iterations: After which held-out images are scored, rising; 0 is the start, the last one the end.
+        seed: The seed of weights, minibatches and crops.
+        centre: Whether the first filters are centred, like the port's.
+        given: Whether the port started from the weights of a file; Caffe then uses the same weights, otherwise it draws
+            them.
+        iterations: The iterations after which held-out images are scored, in ascending order; 0 is the start, and the
+            last is the end of the training.
 
     Raises:
-        CaffeError: Caffe refused or failed; the message is its own.
+        CaffeError: If Caffe refuses or fails; the message is Caffe's.
     """
     files = sample_training.caffe_files(arch, preset, seed, test_net=False)
     parameters = {key: array.numpy() for key, array in blobs_of(start).items()}
@@ -91,7 +93,7 @@ def ask(
 
 
 def blobs_of(model: Scorer) -> dict[str, torch.Tensor]:
-    """{"layer/0": weight, "layer/1": bias} of a network of the original's, as Caffe numbers a layer's blobs."""
+    """Return {"layer/0": weight, "layer/1": bias} of one of the original's networks, with Caffe's numbers of blobs."""
     assert model.arch in ARCHITECTURES, model.arch
     names = {"weight": 0, "bias": 1}
     return {
@@ -101,7 +103,7 @@ def blobs_of(model: Scorer) -> dict[str, torch.Tensor]:
 
 
 def _drawn(caffe: Live, files: dict[str, str], seed: int) -> dict[str, np.ndarray]:
-    """The weights that Caffe's fillers draw from the seed."""
+    """Return the weights that Caffe's fillers draw from the seed."""
     job = {"name": "drawn", "kind": "forward", "net": "rank_deploy.prototxt", "seed": seed, "return": ["params"]}
     answer = caffe.ask("experiment", [job], files={"rank_deploy.prototxt": files["rank_deploy.prototxt"]})
     keys = answer.keys_of("drawn/param/")

@@ -1,8 +1,8 @@
-"""scripts/experiment_caffe: `rankiqa experiment levels|mining`, the same training in the original Caffe, one page.
+"""scripts/experiment_caffe: run `rankiqa experiment levels|mining`, and the same training in the original Caffe.
 
-Takes the options of that command. First it runs it; then the original Caffe, in its container, trains by the efficient
-method from the same seed, and so does the port with its products summed as Caffe sums them; then the page is written
-anew with OUT/caffe_*.csv. What is done is not done again.
+It takes the options of that command and runs it first. Then the efficient method is trained with the same seed in the
+original Caffe, in its container, and in the port with Caffe's matrix products. Finally the page is written again, now
+with OUT/caffe_*.csv. Steps that an earlier run has completed are skipped.
 """
 
 from __future__ import annotations
@@ -35,17 +35,26 @@ from rankiqa.experiments.training_runs import CURVE, EFFICIENT, Curve, start, tr
 from rankiqa.models.scorer import Scorer
 
 NAMES = ("levels", "mining")
-THREADS = 1  # of both sides' products of matrices: their last bits depend on the number
+THREADS = 1  # for the matrix products of both sides, because their last bits depend on it
 
 
 def say(line: str) -> None:
-    """A line on the way."""
+    """Print a line to stderr."""
     print(f"experiment_caffe: {line}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
 class Run:
-    """The efficient method's run of an experiment that is done, as its folder describes it."""
+    """The efficient method's run of a completed experiment, read from its folder.
+
+    Attributes:
+        out: The folder of the experiment.
+        settings: Its settings.
+        seed: Its seed.
+        init: The file of the initial weights; None: they are drawn.
+        train: The training list.
+        held_out: The held-out images.
+    """
 
     out: Path
     settings: Settings
@@ -64,7 +73,12 @@ class Run:
         return cls(out, settings, about["seed"], about["init"], train, HeldOut(held_out, seed=about["seed"]))
 
     def trained(self, name: str, products: CaffeBlas | None) -> tuple[Scorer, dict[int, float]]:
-        """The port's network of OUT/runs/NAME, trained now where it is missing, and its curve."""
+        """Return the port's network of OUT/runs/NAME and {iteration: held-out loss}; train it if it is missing.
+
+        Args:
+            name: The name of the run.
+            products: Caffe's matrix products, or None for PyTorch's.
+        """
         folder, preset = self.out / "runs" / name, self.settings.rank_preset(iterations=self.settings.iterations)
         watch = Curve(folder / CURVE, self.held_out, preset.size)
         model = trained(folder, preset, self.settings.arch, self.train, self.settings, seed=self.seed, init=self.init,
@@ -80,9 +94,9 @@ def compare(caffe: Live, run: Run) -> None:
     try:
         products = CaffeBlas(THREADS)
     except ValueError as error:
-        say(f"left out: the port with {error}")
+        say(f"skipped: the port with {error}")
     else:
-        say(f"the port, its products summed as Caffe sums them: {settings.iterations} iterations")
+        say(f"the port with Caffe's matrix products: {settings.iterations} iterations")
         model, curves[original.PRODUCTS] = run.trained(f"{EFFICIENT}_caffe_products", products)
         scores[original.PRODUCTS] = run.held_out.scores(model)
     say(f"the original Caffe: {settings.iterations} iterations")
@@ -92,7 +106,7 @@ def compare(caffe: Live, run: Run) -> None:
         seed=run.seed, centre=settings.centred_start, given=run.init is not None, iterations=sorted(curve),
     )  # fmt: skip
     if not answer.same_start:
-        raise RuntimeError(f"seed {run.seed}: expected Caffe to draw the port's first weights, got others")
+        raise RuntimeError(f"seed {run.seed}: expected Caffe to draw the port's initial weights, got others")
     curves[original.CAFFE] = {n: float(run.held_out.losses(values).mean()) for n, values in answer.scores.items()}
     scores[original.CAFFE] = answer.scores[max(answer.scores)]
     images, held_out = run.held_out.images, run.held_out
@@ -108,14 +122,14 @@ def compare(caffe: Live, run: Run) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run what is missing; returns the exit status of `rankiqa experiment`."""
+    """Run the missing steps and return the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/experiment_caffe", description=__doc__.split(": ", 1)[1])
     experiment.add_options(parser, NAMES)
     parser.add_argument("--no-install", action="store_true", help="do not install or start a Docker engine")
     argv = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(argv)
     command = ["experiment", *(word for word in argv if word != "--no-install")]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that an engine of ours is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that an engine that we started is stopped
     status = rankiqa(command)
     if status:
         return status
@@ -134,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
         say(f"failed: {(str(error).strip() or type(error).__name__).splitlines()[0]}")
         return 1
     except KeyboardInterrupt:
-        say("stopped; the same command goes on")
+        say("stopped; the same command continues")
         return 130
     return rankiqa(command)
 

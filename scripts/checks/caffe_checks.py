@@ -1,4 +1,4 @@
-"""Caffe on the GPU against Caffe on the CPU and against the port; and the original's own training script."""
+"""Compare Caffe on the GPU with Caffe on the CPU and with the port, and run the original's own training script."""
 
 import re
 import tempfile
@@ -20,12 +20,12 @@ SOLVER = "max_iter: 2 display: 1 average_loss: 1 test_iter: 1"
 
 
 def last_words(error):
-    """The last line of the engine's or Caffe's own message."""
+    """Return the last line of an error message of the engine or Caffe."""
     return (getattr(error, "explanation", None) or str(error)).strip().splitlines()[-1]
 
 
 def guarded(table, check, case, work):
-    """What work() returns; None where the engine or Caffe ends it, which is a row that failed."""
+    """Return the result of work(); if the engine or Caffe fails, add a failed row and return None."""
     try:
         return work()
     except (docker.errors.APIError, CaffeError) as error:
@@ -34,7 +34,7 @@ def guarded(table, check, case, work):
 
 
 def check_layers(table, questions, cpu, gpu, name):
-    """Layers and gradients of Caffe on the CPU and on the GPU; returns {arch: the GPU's answer}."""
+    """Compare layers and gradients of Caffe on the CPU and on the GPU; return {arch: the GPU's answer}."""
     answers = {}
     for question in questions:
         check, case = f"Caffe on {name} / on the CPU", f"{question.arch} layers"
@@ -47,7 +47,7 @@ def check_layers(table, questions, cpu, gpu, name):
 
 
 def check_training(table, archs, images, cpu, gpu, name):
-    """One solver step of Caffe on the CPU and on the GPU."""
+    """Compare one solver step of Caffe on the CPU and on the GPU."""
     for arch in archs:
         check, question = f"Caffe on {name} / on the CPU", TrainingQuestion(arch, images, steps=1)
         on_cpu = guarded(table, check, f"{arch} solver step", lambda question=question: question.caffe(cpu))
@@ -57,7 +57,7 @@ def check_training(table, archs, images, cpu, gpu, name):
 
 
 def check_against_port(table, questions, caffes, ports, name, device):
-    """Layers and gradients of the port on the device and of Caffe on the GPU."""
+    """Compare layers and gradients of the port on a device with Caffe on the GPU."""
     for question in questions:
         if question.arch in caffes and question.arch in ports:
             check = f"port on {device} / Caffe on {name}"
@@ -65,21 +65,21 @@ def check_against_port(table, questions, caffes, ports, name, device):
 
 
 def check_trainings_against_port(table, archs, images, gpu, name, device, steps):
-    """Iterations of Rank live in the port on the device and in Caffe on the GPU: losses, and how long each takes."""
+    """Compare losses and times of Rank live's iterations in the port on a device and in Caffe on the GPU."""
     for arch in archs:
         check, question = f"port on {device} / Caffe on {name}", TrainingQuestion(arch, images, steps)
         on_gpu = guarded(table, check, f"{arch} losses", lambda question=question: question.caffe(gpu, updates=False))
         if on_gpu:
             ours = question.port(device)
             compare_trainings(table, check, arch, on_gpu, ours, updates=False)
-            # the first iteration also fills the memory and loads kernels
+            # skip the first iteration, which also allocates memory and loads kernels
             times = [np.median(answer.array("t/seconds")[steps > 1 :]) for answer in (ours, on_gpu)]
-            detail = f"{times[0]:.3g} s an iteration, Caffe's {times[1]:.3g} s: {times[1] / times[0]:.1f} times as fast"
+            detail = f"{times[0]:.3g} s an iteration, Caffe {times[1]:.3g} s: {times[1] / times[0]:.1f} times as fast"
             table.add(Row(check, f"{arch} speed, float32", None, detail=detail))
 
 
 def upstream_folder(folder):
-    """Fill a folder as the original's root: its src, two ranked lists, a network to start from."""
+    """Fill a folder like the original's root, with its src, two ranked lists and a network to start from."""
     folder = Path(folder)
     (folder / "src").symlink_to(f"{UPSTREAM}/src")  # inside the container
     (folder / "models" / "rank_live").mkdir(parents=True)
@@ -92,21 +92,21 @@ def upstream_folder(folder):
 
 
 def check_upstream(table, gpu, name):
-    """Two iterations of the original's own script; its files are the image's, unchanged."""
+    """Run two iterations of the original's own script, with the image's unchanged files; return whether it passed."""
     check, case = f"the original on {name}", SCRIPT.removeprefix("./src/")
     with tempfile.TemporaryDirectory(prefix="rankiqa-gpu-") as folder:
         upstream_folder(folder)
-        said = guarded(table, check, case, lambda: gpu.run([SCRIPT], folder))
-    if said is None:
+        log = guarded(table, check, case, lambda: gpu.run([SCRIPT], folder))
+    if log is None:
         return False
     wanted = "Use GPU with device ID" if gpu.gpu else "running on the CPU"
-    losses = dict(re.findall(r"Iteration (\d+).*, loss = (\S+)", said))
+    losses = dict(re.findall(r"Iteration (\d+).*, loss = (\S+)", log))
     finite = [np.isfinite(float(loss)) for loss in losses.values()]
     problem = ""
-    if "Optimization Done." not in said:
+    if "Optimization Done." not in log:
         problem = "it did not end with `Optimization Done.`"
     elif not {"0", "1", "2"} <= set(losses) or not all(finite):
         problem = f"expected finite losses of iterations 0, 1 and 2, got {losses}"
-    elif wanted not in said:
+    elif wanted not in log:
         problem = f"expected {wanted!r} in its log"
     return table.add(Row(check, case, not problem, detail=problem or f"losses {', '.join(losses.values())}"))

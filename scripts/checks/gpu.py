@@ -1,9 +1,9 @@
-"""On a machine with an NVIDIA GPU: is Caffe right on it, and the port? Minutes.
+"""Check Caffe and the port on a machine with an NVIDIA GPU; this takes minutes.
 
-Compared are Caffe on the GPU with Caffe on the CPU (layers, gradients, a solver step; Shallow and VGG-16), the port on
-the GPU with both Caffe on the GPU and the port on the CPU (TF32 off), and how far TF32, bfloat16 and torch.compile are
-from float32. The original's own training script runs for two iterations. Exit status 0: all is right, 1: it is not, or
-something is missing.
+Caffe on the GPU is compared with Caffe on the CPU (layers, gradients, a solver step; Shallow and VGG-16). The port on
+the GPU, without TF32, is compared with Caffe on the GPU and with the port on the CPU. TF32, bfloat16 and torch.compile
+are compared with float32. The original's own training script runs for two iterations. Exit status 0: everything passed;
+1: a check failed, or something is missing.
 """
 
 import argparse
@@ -32,22 +32,22 @@ from rankiqa.cli.guard import guarded
 from rankiqa.data.atomic_files import check_target, replacing
 
 IMAGE = "caffe_ref:gpu"
-SMI_TIMEOUT = 30  # seconds: nvidia-smi of a driver in trouble hangs
-DRIVER = "a driver of CUDA 11.8 or newer (520.61)"
+SMI_TIMEOUT = 30  # seconds; nvidia-smi hangs if the driver is broken
+DRIVER = "a driver for CUDA 11.8 or newer (520.61)"
 
 
 def missing():
-    """What to install where no container gets a GPU: the driver, or else what gives it to containers."""
+    """Return what to install if containers get no GPU: the driver, or the toolkit that passes it to containers."""
     if shutil.which("nvidia-smi") is None:
         return f"no NVIDIA driver here (no nvidia-smi): install {DRIVER}, and nvidia-container-toolkit"
     return (
-        "nvidia-smi is here: see that it lists a GPU, install nvidia-container-toolkit, then"
+        "nvidia-smi is here: check that it lists a GPU, install nvidia-container-toolkit, then run"
         " `sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker`"
     )
 
 
 def devices():
-    """Each GPU as nvidia-smi names it: name, driver, memory; from driver 510 on, capability."""
+    """Return a line of nvidia-smi for each GPU: name, driver, memory and, from driver 510 on, compute capability."""
     if shutil.which("nvidia-smi") is None:
         return []
     for fields in ("name,driver_version,memory.total,compute_cap", "name,driver_version,memory.total"):
@@ -62,18 +62,18 @@ def devices():
 
 
 def no_gpu_for_torch():
-    """Why PyTorch has no GPU; "" where it has one."""
+    """Return why PyTorch has no GPU, or "" if it has one."""
     if torch.cuda.is_available():
         return ""
     if torch.version.cuda is None:
         return f"PyTorch {torch.__version__} is built without CUDA: install another of its wheels"
     if not devices():
-        return f"{missing()}; --cpu shows what is checked"
+        return f"{missing()}; --cpu shows the checks"
     return f"PyTorch {torch.__version__} (CUDA {torch.version.cuda}) does not see it: its driver may be too old"
 
 
 def check_device(table, device):
-    """Rows that say what all this runs on; returns whether it can run."""
+    """Add rows that describe the GPU; return whether PyTorch can use it."""
     for number, line in enumerate(devices()):
         table.add(Row("GPU and driver", f"number {number}", None, detail=line))
     if device == "cpu":
@@ -91,37 +91,40 @@ def check_device(table, device):
 
 
 def sees_gpu(table, gpu):
-    """Does Caffe see a GPU? Its own words otherwise, and what to install."""
+    """Return whether Caffe sees a GPU; otherwise add a row with Caffe's message and what to install."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            said = gpu.run(["caffe", "device_query", "-gpu", "0"], folder)
+            log = gpu.run(["caffe", "device_query", "-gpu", "0"], folder)
     except (docker.errors.APIError, CaffeError) as error:
         words = caffe_checks.last_words(error)
         table.add(Row("device", "a GPU in the container", False, detail=f"{words}; {missing()}"))
         return False
-    name = next((line.split(":")[-1].strip() for line in said.splitlines() if "Name:" in line), "unknown")
+    name = next((line.split(":")[-1].strip() for line in log.splitlines() if "Name:" in line), "unknown")
     return table.add(Row("device", "a GPU in the container", True, detail=name))
 
 
 def both_caffes(table, options):
-    """(Caffe on the CPU, Caffe on the GPU), or None after a row that says what is missing."""
+    """Return (Caffe on the CPU, Caffe on the GPU, whether the image has the original's files).
+
+    If something is missing, add a row that says what, and return None.
+    """
     try:
         client, why = engine.answering(), f"none answers; {engine.how_to()}"
     except engine.NoEngine as error:
         client, why = None, str(error)
-    hint = "--port-only leaves Caffe out"
+    hint = "--port-only checks without Caffe"
     if client is None:
         table.add(Row("device", "a Docker engine", False, detail=f"{why}; {hint}"))
         return None
     try:
         known = build.labels(client, options.image)
-    except docker.errors.APIError as error:  # a name that cannot be an image's
+    except docker.errors.APIError as error:  # an invalid name of an image
         detail = f"{caffe_checks.last_words(error)}; {hint}"
         table.add(Row("device", f"the image {options.image}", False, detail=detail))
         return None
     if not known or (options.image == IMAGE and not build.up_to_date(client, IMAGE, build.AUTO)):
-        state = "made from other files than these" if known else "none that build.py made is there"
-        detail = f"{state}; .venv/bin/python docker/build.py --gpu makes it; {hint}"
+        state = "built from other versions of the files" if known else "no such image of build.py exists"
+        detail = f"{state}; .venv/bin/python docker/build.py --gpu builds it; {hint}"
         table.add(Row("device", f"the image {options.image}", False, detail=detail))
         return None
     cpu = Live(client, image=options.image, environment={"CAFFE_SOLVER": caffe_checks.SOLVER})
@@ -133,14 +136,14 @@ def both_caffes(table, options):
 
 
 def run_checks(table, options, folder):
-    """All checks, in the order of what they need."""
+    """Run all checks, those with the fewest requirements first."""
     device = "cpu" if options.cpu else options.device
     can_run = check_device(table, device)
     caffes = None if options.port_only else both_caffes(table, options)
     if not can_run and caffes is None:
         return
     sample_training.make_images(folder, train=2, test=2)
-    quick = options.cpu  # the CPU trains VGG-16 for a minute an iteration: only the first of --nets is trained
+    quick = options.cpu  # on the CPU, train only the first of --nets: VGG-16 takes a minute per iteration
     questions = [LayersQuestion(arch, folder, few=quick) for arch in options.nets]
     ports = check_port(table, questions, folder, device, quick, options.compile) if can_run else {}
     if caffes is None:
@@ -164,27 +167,26 @@ def run_checks(table, options, folder):
 
 
 def main(argv=None):
+    """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="gpu_check", description=__doc__.splitlines()[0])
-    parser.add_argument("--cpu", action="store_true", help="the CPU against itself, to see what is checked")
-    parser.add_argument("--port-only", action="store_true", help="without Caffe, which needs Docker")
-    parser.add_argument("--device", default="cuda", help="of the port: cuda (default), cuda:1 ..; Caffe takes cuda:0")
+    parser.add_argument("--cpu", action="store_true", help="compare the CPU with itself, to show the checks")
+    parser.add_argument("--port-only", action="store_true", help="check without Caffe, which needs Docker")
+    parser.add_argument("--device", default="cuda", help="the port's: cuda (default), cuda:1 ..; Caffe uses cuda:0")
     parser.add_argument("--nets", nargs="+", choices=list(CROPS), default=list(CROPS), metavar="NET",
                         help="shallow, vgg16 (default: both)")  # fmt: skip
     parser.add_argument("--iterations", type=int, default=20, metavar="N",
-                        help="of the training in which the port is held to Caffe (default 20)")  # fmt: skip
-    parser.add_argument("--no-compile", dest="compile", action="store_false", help="without torch.compile")
-    parser.add_argument(
-        "--image", default=IMAGE, help=f"Caffe's image (default {IMAGE}); another's age is not looked at"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table as JSON, too")
+                        help="of the training in which the port is compared with Caffe (default 20)")  # fmt: skip
+    parser.add_argument("--no-compile", dest="compile", action="store_false", help="do not check torch.compile")
+    parser.add_argument("--image", default=IMAGE, help=f"Caffe's image (default {IMAGE}, which must be up to date)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table as JSON")
     options = parser.parse_args(argv)
     if options.iterations < 1:
         parser.error(f"--iterations: expected 1 or more, got {options.iterations}")
     if not re.fullmatch(r"cuda(:\d+)?", options.device):
-        parser.error(f"--device: expected cuda or cuda:N, got {options.device!r}; --cpu takes the CPU")
+        parser.error(f"--device: expected cuda or cuda:N, got {options.device!r}; --cpu uses the CPU")
     try:
         if options.json:
-            check_target(options.json)  # before the minutes of comparing
+            check_target(options.json)  # before comparing for minutes
     except ValueError as error:
         parser.error(f"--json {error}")
     table, start = Table(), time.monotonic()

@@ -1,4 +1,4 @@
-"""The port on a device against the port on the CPU, and how far TF32, bfloat16 and torch.compile are from float32."""
+"""Compare the port on a device with the port on the CPU, and TF32, bfloat16 and torch.compile with float32."""
 
 import copy
 
@@ -13,14 +13,14 @@ from rankiqa.models.modes import IEEE, TF32, float32_products
 from rankiqa.scoring.engines import TorchBfloat16Engine
 from sample_training import PHOTOGRAPHS
 
-SCORES = 1e-4  # of the largest score: as FORWARD
-TF32_FORWARD = 1e-2  # factors with ten bits (2**-11 each) through up to 16 layers
-BF16_FORWARD = 5e-2  # seven bits (2**-8)
+SCORES = 1e-4  # relative to the largest score; the same reason as FORWARD
+TF32_FORWARD = 1e-2  # factors have ten bits (error 2**-11 each), and there are up to 16 layers
+BF16_FORWARD = 5e-2  # seven bits (error 2**-8)
 CROPS = 10
 
 
 def check_layers(table, questions, device):
-    """Layers and gradients on the device and on the CPU; returns {arch: the device's answer}."""
+    """Compare layers and gradients on a device and on the CPU; return {arch: the device's answer}."""
     answers = {}
     for question in questions:
         on_cpu = question.port("cpu")
@@ -31,7 +31,7 @@ def check_layers(table, questions, device):
 
 
 def check_scores(table, question, device):
-    """`rankiqa.score_many` on the device and `rankiqa.score` on the CPU, of photographs."""
+    """Compare `rankiqa.score_many` on a device with `rankiqa.score` on the CPU, for photographs."""
     paths = sorted(PHOTOGRAPHS.glob("*.jpg"))[:3]
     expected = [rankiqa.score(question.model.to("cpu"), rankiqa.read_image(path), crops=CROPS).score for path in paths]
     rows = list(rankiqa.score_many(question.model.to(device), paths, crops=CROPS, batch=3))
@@ -44,18 +44,20 @@ def check_scores(table, question, device):
 
 
 def check_modes(table, question, device, compiled):
-    """One network's outputs in TF32, bfloat16 and through torch.compile, against float32 on the same device."""
+    """Compare a network's outputs in TF32, in bfloat16 and with torch.compile to float32 on the same device."""
     model = question.model.to(device).eval()
     crops = torch.from_numpy(question.crops).to(device)
 
-    def outputs(forward, kind=IEEE):
-        with torch.inference_mode(), float32_products(kind):
+    def outputs(forward, precision=IEEE):
+        """Return the outputs of all crops, float32 (crops,)."""
+        with torch.inference_mode(), float32_products(precision):
             return forward(crops).reshape(-1).float().cpu().numpy()
 
     expected = outputs(model)
 
-    def compare(name, made, tolerance):
-        errors = {"crop": float(np.abs(made - expected).max() / np.abs(expected).max())}
+    def compare(name, actual, tolerance):
+        """Add a row."""
+        errors = {"crop": float(np.abs(actual - expected).max() / np.abs(expected).max())}
         return table.compare(f"port on {device} / its float32", f"{question.arch} {name}", errors, tolerance)
 
     if torch.device(device).type == "cuda":
@@ -66,13 +68,13 @@ def check_modes(table, question, device, compiled):
     if compiled:
         try:
             compare("compile", outputs(torch.compile(copy.deepcopy(model))), FORWARD)
-        except Exception as error:  # whatever the compiler lacks on this machine: it is the row's finding
+        except Exception as error:  # any failure of the compiler is the row's result
             first = str(error).strip().splitlines()[0][:100] if str(error).strip() else type(error).__name__
             table.add(Row(f"port on {device} / its float32", f"{question.arch} compile", False, detail=first))
 
 
 def check_training(table, archs, images, device):
-    """An iteration of Rank live on the device and on the CPU."""
+    """Compare an iteration of Rank live on a device and on the CPU."""
     for arch in archs:
         question = TrainingQuestion(arch, images, steps=1)
         on_cpu, other = question.port("cpu"), question.port(device)
@@ -80,15 +82,18 @@ def check_training(table, archs, images, device):
 
 
 def check_port(table, questions, images, device, quick, compiled):
-    """All of them; returns {arch: layers and gradients on the device}.
+    """Run all checks of the port.
 
     Args:
-        table: takes the rows.
-        questions: LayersQuestion of each network.
-        images: folder of sample_training.make_images.
-        device: of the port.
-        quick: train the first network alone.
-        compiled: run the first network through torch.compile, too.
+        table: Receives the rows.
+        questions: A LayersQuestion for each network.
+        images: The folder of sample_training.make_images.
+        device: The port's device.
+        quick: Train only the first network.
+        compiled: Also run the first network with torch.compile.
+
+    Returns:
+        {arch: layers and gradients on the device}.
     """
     answers = check_layers(table, questions, device)
     check_scores(table, questions[0], device)

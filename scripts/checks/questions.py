@@ -1,6 +1,6 @@
-"""What Caffe and the port are both asked: layers and gradients of a network, and a training. Both give an `Answer`.
+"""Questions that Caffe and the port both answer, as an `Answer`: layers and gradients of a network, and a training.
 
-Dropout is left out of the trainings: Caffe on a GPU draws its masks from cuRAND, on the CPU from its own stream.
+The trainings have no dropout, because Caffe draws its masks on a GPU with cuRAND, but on the CPU from its own stream.
 """
 
 import contextlib
@@ -24,32 +24,32 @@ from rankiqa.training.recipe import FP32, Recipe
 from rankiqa.training.trainer import Trainer
 from sample_networks import converted, deploy_text, photograph_crops, random_caffemodel, with_batch
 
-CROPS = {"shallow": (8, 227, "fc1_m"), "vgg16": (4, 224, "fc8_m")}  # crops, their size, the output
+CROPS = {"shallow": (8, 227, "fc1_m"), "vgg16": (4, 224, "fc8_m")}  # number of crops, their size, the output layer
 LOSS = """input: "label" input_shape {{ dim: {number} }}
 layer {{ name: "loss" type: "EuclideanLoss" bottom: "{output}" bottom: "label" top: "loss" }}
 """
 NOT_LAYERS = {"net/top/input/0", "net/top/input/1", "net/top/loss/0"}
-FEW = 2  # crops where the CPU computes all
+FEW = 2  # number of crops if the CPU computes everything
 
 
 def blob_key(name):
-    """A parameter of the port as Caffe counts it: "conv1.bias" -> "conv1/1"."""
+    """Return Caffe's name of the port's parameter: "conv1.bias" -> "conv1/1"."""
     layer, part = name.rsplit(".", 1)
     return f"{layer}/{('weight', 'bias').index(part)}"
 
 
 def as_array(tensor):
-    """A tensor of any device as an Array."""
+    """Return a tensor on any device as an Array."""
     return Array.whole(tensor.detach().float().cpu().numpy())
 
 
 class LayersQuestion:
-    """Every layer of a network on crops of photographs, and the gradients of the Euclidean loss of made-up labels.
+    """All layers of a network for crops of photographs, and the gradients of the Euclidean loss for arbitrary labels.
 
     Args:
         arch: "shallow" or "vgg16".
-        folder: where its weights are written.
-        few: with FEW crops.
+        folder: The folder for its weights.
+        few: Use only FEW crops.
     """
 
     def __init__(self, arch, folder, few=False):
@@ -61,11 +61,11 @@ class LayersQuestion:
         self.labels = np.linspace(0, 100, self.number, dtype=np.float32)
 
     def caffe(self, live):
-        """Caffe's answer."""
+        """Return Caffe's answer."""
         job = {"name": "net", "kind": "forward", "net": "net.prototxt", "weights": "w.caffemodel"}
         job.update(inputs={"data": "data", "label": "label"}, backward=True)
         job["return"] = ["tops", "param_diffs"]
-        # without a loss Caffe computes no gradient, whatever is put into the output's
+        # without a loss Caffe computes no gradients, even if the output's gradient is set
         text = with_batch(deploy_text(self.arch), self.number) + LOSS.format(number=self.number, output=self.output)
         files = {"net.prototxt": text, "w.caffemodel": self.path}
         answer = live.ask(f"gpu_check/{self.arch}", [job], {"data": self.crops, "label": self.labels}, files)
@@ -75,10 +75,10 @@ class LayersQuestion:
     def model(self):
         """The port's network, on the CPU."""
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return converted(self.path)  # it says much about weights that come without a net
+            return converted(self.path)  # prints notes about weights without a net
 
     def port(self, device):
-        """The port's answer on a device, in full float32."""
+        """Return the port's answer on a device, in full float32."""
         model, crops = self.model.to(device).eval(), torch.from_numpy(self.crops).to(device)
         labels = torch.from_numpy(self.labels).to(device)
         with full_float32():
@@ -94,12 +94,12 @@ class LayersQuestion:
 
 
 class TrainingQuestion:
-    """Iterations of Rank live without dropout: the losses, the last update of each parameter, seconds an iteration.
+    """Iterations of Rank live without dropout: losses, the last update of each parameter, seconds per iteration.
 
     Args:
         arch: "shallow" or "vgg16".
-        images: folder of sample_training.make_images.
-        steps: iterations.
+        images: The folder of sample_training.make_images.
+        steps: The number of iterations.
     """
 
     def __init__(self, arch, images, steps):
@@ -109,7 +109,7 @@ class TrainingQuestion:
         )
 
     def caffe(self, live, updates=True):
-        """Caffe's answer; updates: with the last update of each parameter."""
+        """Return Caffe's answer; `updates` includes the last update of each parameter."""
         files = sample_training.image_files(self.images)
         files |= sample_training.caffe_files(self.arch, self.preset, seed=0)
         net = files["rank_net.prototxt"]
@@ -119,7 +119,7 @@ class TrainingQuestion:
         return live.ask(f"gpu_check/{self.arch}_training", [job], {}, files)
 
     def port(self, device, precision=FP32):
-        """The port's answer on a device."""
+        """Return the port's answer on a device."""
         lists = {split: read_list(self.images / f"rank_{split}.txt", self.images) for split in ("train", "test")}
         trainer = Trainer.from_preset(
             self.preset, self.arch, **lists, seed=0, cache_mb=400, device=device, recipe=Recipe(precision=precision),

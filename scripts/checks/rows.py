@@ -1,4 +1,4 @@
-"""Rows of a check: what was compared, how far apart it is, whether that is right; as lines, and as JSON."""
+"""The rows of a check's table, with the comparison, its error and its result, as lines and as JSON."""
 
 import json
 import sys
@@ -14,12 +14,12 @@ class Row:
     """One line of the table.
 
     Attributes:
-        check: what is compared, "Caffe on the GPU / on the CPU".
-        case: of what, "vgg16 layers".
-        passed: None: a row that only informs.
-        error: how far apart; None: no number.
-        tolerance: the largest error that is right; None: none.
-        detail: where the error is, or what went wrong.
+        check: The two sides, "Caffe on the GPU / on the CPU".
+        case: The compared values, "vgg16 layers".
+        passed: Whether the check passed; None: the row is only information.
+        error: The error; None: there is no number.
+        tolerance: The largest error that passes; None: there is no limit.
+        detail: Where the error is, or the reason of a failure.
     """
 
     check: str
@@ -38,19 +38,22 @@ class Row:
 
 
 class Table:
-    """The rows of a run, each printed when it is added."""
+    """The rows of a run; each is printed when it is added."""
 
     def __init__(self, file=None):
         self.rows, self.file = [], file
 
     def add(self, row):
-        """Keep and print a row; returns whether it has not failed."""
+        """Store and print a row; return False if it failed, otherwise True."""
         self.rows.append(row)
         print(row, file=self.file or sys.stdout, flush=True)
         return row.passed is not False
 
     def compare(self, check, case, errors, tolerance):
-        """Add the largest of {where: error}; a nan is larger than any number. Nothing to compare has failed."""
+        """Add a row with the largest of {where: error}; return whether it passed.
+
+        A nan counts as larger than any number. The row fails if there is nothing to compare.
+        """
         if not errors:
             return self.add(Row(check, case, False, detail="nothing to compare"))
         where = max(errors, key=lambda name: np.inf if np.isnan(errors[name]) else errors[name])
@@ -59,14 +62,14 @@ class Table:
 
     @property
     def passed(self):
-        """Whether a row has passed and none has failed."""
+        """Whether at least one row has passed and none has failed."""
         states = {row.passed for row in self.rows}
         return True in states and False not in states
 
     def json(self, **more):
-        """The rows and more as JSON text."""
+        """Return the rows and further values as JSON text."""
         rows = [asdict(row) for row in self.rows]
         for row in rows:
             if row["error"] is not None and not np.isfinite(row["error"]):
-                row["error"] = str(row["error"])  # JSON has no nan
+                row["error"] = str(row["error"])  # JSON cannot represent it
         return json.dumps({"passed": self.passed, **more, "rows": rows}, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""Damaged files of every kind given to the commands: how many right answers, clear errors and faults, for each kind."""
+"""Give damaged files of every kind to the commands; count right answers, clear errors and faults for each kind."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from lib.mutations import RIGHT, counts, survey  # noqa: E402
 from rankiqa.cli.arguments import SEED, int_in_range  # noqa: E402
 from rankiqa.cli.guard import guarded  # noqa: E402
 
-SHOWN = 5  # faults of a kind that are printed
+SHOWN = 5  # number of faults printed for each kind
 
 
 def _preload() -> None:
-    """Import what the commands import late, so that no case pays for it in time or memory. Runs nothing of torch: what
-    is forked afterwards could not use its threads."""
+    """Import everything that the commands import late, so that it does not count in the time or memory of a case.
+
+    This must not run any torch operation, because processes that are forked afterwards could not use torch's threads.
+    """
     import cv2  # noqa: F401
     import h5py  # noqa: F401
     import safetensors.torch  # noqa: F401
@@ -40,7 +42,7 @@ def _preload() -> None:
 
 
 def _seconds(text: str) -> float:
-    """A time limit. Raises argparse's error for one that no file could keep."""
+    """Parse a time limit for argparse: a finite number above 0."""
     with contextlib.suppress(ValueError):
         if 0 < (seconds := float(text)) < math.inf:
             return seconds
@@ -48,16 +50,16 @@ def _seconds(text: str) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the survey; returns 0 where there is no fault, else 1."""
+    """Run the survey and return the exit status: 0 without faults, otherwise 1."""
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(damage.KINDS)} (default: all)")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(damage.KINDS)} (default: all)")
     parser.add_argument("--count", type=int_in_range(1), default=1000, help="damaged files of each kind (default 1000)")
-    parser.add_argument("--seed", type=SEED, default=0, help="of the damage (default 0)")
-    parser.add_argument("--seconds", type=_seconds, default=30, help="for each file (default 30)")
+    parser.add_argument("--seed", type=SEED, default=0, help="seed of the damage (default 0)")
+    parser.add_argument("--seconds", type=_seconds, default=30, help="time limit for each file (default 30)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     if unknown := set(options.kinds) - set(damage.KINDS):
-        parser.error(f"expected of {', '.join(damage.KINDS)}, got {', '.join(sorted(unknown))}")
+        parser.error(f"expected kinds from {', '.join(damage.KINDS)}, got {', '.join(sorted(unknown))}")
     table, faulty = {}, False
     with tempfile.TemporaryDirectory(prefix="rankiqa-fuzz-") as folder:
         damage.prepare(Path(folder, "files"))
