@@ -1,4 +1,4 @@
-"""Measure the model that comes with the package and write its card, and README's table of it: scripts/card."""
+"""scripts/card: measure the package's model, and write its card and its table in README.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of one measure beside labels, both so that lower is better."""
+    """The scores of one measure and the labels of the same images; for both, lower is better."""
 
     set: str
     part: str
@@ -56,7 +56,7 @@ class Scored:
 
 
 def row_of(scored: Scored, resamples: int) -> dict:
-    """A row of the card: SROCC and LCC with 95% intervals by resampling references, or images."""
+    """Return a row of card.csv: SROCC and LCC with 95% intervals, by resampling references or images."""
     values = measure(scored.scores, scored.labels).values
     bounds = intervals(scored.scores, scored.labels, scored.references, Bootstrap(resamples)) if resamples else {}
     row: dict = dict.fromkeys(COLUMNS, "")
@@ -71,10 +71,10 @@ def row_of(scored: Scored, resamples: int) -> dict:
     return row
 
 
-def of_held_out(found: list[held_out.Version]) -> Iterable[Scored]:
-    """Each set and type: scores against levels."""
-    for name in dict.fromkeys(version.set for version in found):
-        of_set = [version for version in found if version.set == name]
+def of_held_out(versions: list[held_out.Version]) -> Iterable[Scored]:
+    """Yield the scores and levels of each set and type."""
+    for name in dict.fromkeys(version.set for version in versions):
+        of_set = [version for version in versions if version.set == name]
         for kind in ("all", *dict.fromkeys(version.type for version in of_set)):
             some = [version for version in of_set if kind in ("all", version.type)]
             columns = [np.array([getattr(version, key) for version in some], float) for key in ("score", "level")]
@@ -83,7 +83,12 @@ def of_held_out(found: list[held_out.Version]) -> Iterable[Scored]:
 
 
 def of_opinions(images: list[opinions.Opinion], tables: dict[str, dict[str, float]]) -> Iterable[Scored]:
-    """Each set, and each of its types: each measure's scores against opinions. tables: {measure: {path: score}}."""
+    """Yield the scores of each measure and the opinion scores, for each set and each of its types.
+
+    Args:
+        images: The images with opinion scores.
+        tables: {measure: {path: score}}.
+    """
     for name in dict.fromkeys(image.set for image in images):
         of_set = [image for image in images if image.set == name]
         for kind in ("all", *dict.fromkeys(image.type for image in of_set if image.type not in ("", "pristine"))):
@@ -97,7 +102,7 @@ def of_opinions(images: list[opinions.Opinion], tables: dict[str, dict[str, floa
 
 
 def others(paths: list[str], work: Path) -> dict[str, dict[str, float]]:
-    """{measure: {path: score}} of NIQE and BRISQUE; scores of an earlier run are not computed again."""
+    """Return {measure: {path: score}} of NIQE and BRISQUE; scores of an earlier run are reused."""
     file = work / "other_measures.csv"
     known = {row["path"]: row for row in read_rows(file)}
     missing = [path for path in paths if path not in known]
@@ -118,23 +123,23 @@ def others(paths: list[str], work: Path) -> dict[str, dict[str, float]]:
 
 
 def options_of(argv: list[str] | None) -> argparse.Namespace:
-    """The options."""
+    """Parse the options."""
     parser = argparse.ArgumentParser(prog="scripts/card", description=__doc__)
     parser.add_argument("--live", type=Path, default=REAL / "live", help="images of LIVE, with scores.csv")
     parser.add_argument("--clive", type=Path, default=REAL / "clive", help="LIVE In the Wild: Images/, Data/")
-    parser.add_argument("--photographs", type=Path, default=held_out.PHOTOGRAPHS, help="not trained on")
-    parser.add_argument("--count", type=int, default=10, help="of these photographs (default 10)")
+    parser.add_argument("--photographs", type=Path, default=held_out.PHOTOGRAPHS, help="held-out photographs")
+    parser.add_argument("--count", type=int, default=10, help="number of these photographs (default 10)")
     parser.add_argument("--held-out-crops", type=int, default=10, help="crops of each of their versions (default 10)")
-    parser.add_argument("--resamples", type=int, default=1000, help="of each interval (default 1000)")
-    parser.add_argument("--weights", type=Path, default=SHIPPED, help="(default: the model of the package)")
-    parser.add_argument("--out", type=Path, default=SHIPPED.parent, help="where CARD.md and card.csv go")
-    parser.add_argument("--work", type=Path, default=WORK, help="what can be made again")
-    parser.add_argument("--text-only", action="store_true", help="write the pages from the CSV files that are there")
+    parser.add_argument("--resamples", type=int, default=1000, help="resamples for each interval (default 1000)")
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="(default: the package's model)")
+    parser.add_argument("--out", type=Path, default=SHIPPED.parent, help="folder for CARD.md and card.csv")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder for intermediate results")
+    parser.add_argument("--text-only", action="store_true", help="write the pages from existing CSV files")
     return parser.parse_args(argv)
 
 
 def measured(model: Scorer, options: argparse.Namespace) -> tuple[list[dict], list[str]]:
-    """The rows of card.csv, and what was not measured, a line each."""
+    """Measure; return the rows of card.csv and a line for each measurement that was not possible."""
     options.work.mkdir(parents=True, exist_ok=True)
     sign = 1 if model.lower_is_better else -1
     images, absent = [], []
@@ -154,13 +159,13 @@ def measured(model: Scorer, options: argparse.Namespace) -> tuple[list[dict], li
         ours[row["path"]] = sign * row["score"]
     tables = {OURS: ours, **(others(paths, options.work) if paths else {})}
     print("card: held-out photographs", file=sys.stderr)
-    found, missing = held_out.versions(model, options.photographs, options.count, options.held_out_crops)
-    scored = [*of_opinions(images, tables), *of_held_out(found)]
-    return [row_of(some, options.resamples) for some in scored], [*absent, *missing]
+    versions, missing = held_out.versions(model, options.photographs, options.count, options.held_out_crops)
+    scored = [*of_opinions(images, tables), *of_held_out(versions)]
+    return [row_of(one_set, options.resamples) for one_set in scored], [*absent, *missing]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure and write; returns the exit status."""
+    """Measure, write the card and return the exit status."""
     options = options_of(argv)
     memory.keep_freed()
     table, card = options.out / "card.csv", options.out / "CARD.md"

@@ -1,8 +1,9 @@
-"""Fine-tuning on LIVE In the Wild, ranked first and from ImageNet's weights alone: scripts/card_calibrated IMAGENET.
+"""scripts/card_calibrated IMAGENET: fine-tune the ranked model, and ImageNet's weights, on LIVE In the Wild.
 
-The paper's third claim, on a set that the ranking never saw. Random splits by image, 80% to train; the output layer
-starts at zero from both, labels are standardised (no correlation depends on that). Each run is done once: runs.csv of
-the work folder has a row for each. Nothing of this is shipped.
+This checks the paper's third claim on a data set that was not used for ranking. The splits are random, by image, with
+80% for training. In both cases the output layer starts at zero, and labels are standardised, which changes no
+correlation. Completed runs are not repeated: runs.csv in the work folder has a row for each. These weights are not
+shipped.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SETTINGS = {"base_lr": 5e-4, "weight_decay": 1e-4, "clip_gradients": 1.0, "batch
 
 
 def fine_tuned(start: Path, images: list[opinions.Opinion], iterations: int, seed: int) -> Scorer:
-    """A network that was fine-tuned on images with opinions."""
+    """Fine-tune a network on images with opinion scores and return it."""
     labels = np.array([image.label for image in images])
     labels = (labels - labels.mean()) / labels.std()
     paths = tuple(image.path for image in images)
@@ -52,30 +53,30 @@ def fine_tuned(start: Path, images: list[opinions.Opinion], iterations: int, see
 
 
 def digest(start: Path) -> str:
-    """SHA-256 of the weights that a run starts from: of a weights file's tensors, whatever else it says of them."""
+    """Return the SHA-256 of a run's initial weights; for a weights file, only of its tensors, without metadata."""
     if start.suffix == ".safetensors":
         return weights.digest(rankiqa.load(start))
     return hashlib.sha256(start.read_bytes()).hexdigest()
 
 
 def measured(model: Scorer, images: list[opinions.Opinion], crops: int) -> dict[str, str]:
-    """SROCC and LCC on images."""
+    """Return SROCC and LCC on images."""
     rows = list(rankiqa.score_many(model, [image.path for image in images], crops=crops))
     scores, labels = [row["score"] for row in rows], [image.label for image in images]
     return {"srocc": f"{srocc(scores, labels):.4f}", "lcc": f"{lcc(scores, labels):.4f}"}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run what is missing and write calibrated.csv; returns the exit status."""
+    """Run the missing trainings, write calibrated.csv and return the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/card_calibrated", description=__doc__.splitlines()[0])
     parser.add_argument("imagenet", type=Path, help="EfficientNet-Lite0's ImageNet weights (.pth)")
     parser.add_argument("--clive", type=Path, default=REAL / "clive", help="LIVE In the Wild: Images/, Data/")
-    parser.add_argument("--weights", type=Path, default=SHIPPED, help="(default: the model of the package)")
-    parser.add_argument("--splits", type=int, default=8)
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="(default: the package's model)")
+    parser.add_argument("--splits", type=int, default=8, help="number of splits (default 8)")
     parser.add_argument("--iterations", type=int, default=60, help="of each fine-tuning (default 60)")
     parser.add_argument("--crops", type=int, default=5, help="of each test image (default 5)")
-    parser.add_argument("--out", type=Path, default=SHIPPED.parent, help="where calibrated.csv goes")
-    parser.add_argument("--work", type=Path, default=WORK / "calibrated", help="what can be made again")
+    parser.add_argument("--out", type=Path, default=SHIPPED.parent, help="folder for calibrated.csv")
+    parser.add_argument("--work", type=Path, default=WORK / "calibrated", help="folder for intermediate results")
     options = parser.parse_args(argv)
     memory.keep_freed()
     try:
@@ -109,6 +110,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _summary(runs: list[dict[str, str]], options: argparse.Namespace) -> list[dict]:
+    """Return the rows of calibrated.csv: mean and standard deviation over the splits."""
     rows = []
     for name, start in ((RANKED, options.weights), (IMAGENET, options.imagenet)):
         key = {"start": name, "iterations": str(options.iterations), "weights_sha256": digest(start)}

@@ -20,7 +20,7 @@ order. Not every type is a loss of quality to people (mean shift, contrast), and
 wild."""
 CALIBRATED = """Fine-tuned on a random 80% of its images and measured on the rest, by image; mean and standard
 deviation over the splits. These weights are not shipped."""
-PAIRS = {  # of rankiqa train
+PAIRS = {  # by the option --pairs of rankiqa train
     "all": ", and pristine photographs above the versions of other types",
     "vif": ", of different types by the crops' visual information fidelity (a full-reference measure: no opinions)",
 }
@@ -30,15 +30,15 @@ NAMES = {"rankiqa": "this model", "niqe": "NIQE", "brisque": "BRISQUE"}
 def text(
     model: Scorer, rows: list[dict], calibrated: list[dict], missing: list[str], held_out: dict, folder: Path
 ) -> str:
-    """CARD.md.
+    """Return the text of CARD.md.
 
     Args:
         model: The model.
-        rows: Of card.csv.
-        calibrated: Of calibrated.csv; none: not measured.
-        missing: What was not measured, a line each.
-        held_out: Which photographs: photographs, count, crops.
-        folder: Where digest.json, training_log.txt and training_settings.json are, as far as they are.
+        rows: The rows of card.csv.
+        calibrated: The rows of calibrated.csv; []: not measured.
+        missing: A line for each measurement that was not possible.
+        held_out: {"photographs", "count", "crops"} of the held-out photographs.
+        folder: The folder with digest.json, training_log.txt and training_settings.json, which may be missing.
     """
     real = [row for row in rows if not row["set"].startswith("held-out")]
     ours = [row for row in rows if row["set"].startswith("held-out")]
@@ -82,7 +82,7 @@ NOT_MEASURED = "## Not measured"
 
 
 def not_measured(card: str) -> list[str]:
-    """The lines of that section of a card."""
+    """Return the lines of a card's section NOT_MEASURED."""
     lines = card.partition(f"{NOT_MEASURED}\n")[2].splitlines()
     return [line.removeprefix("- ") for line in lines if line.startswith("- ")]
 
@@ -95,7 +95,7 @@ SHOWN = {"LIVE 50, dmos_realigned": "LIVE, 50 images", "LIVE In the Wild, odd": 
 
 
 def in_readme(page: str, rows: list[dict]) -> str:
-    """README.md with the card's figures between its marks."""
+    """Return README.md with the card's table between MARKS."""
     head, rest = page.split(MARKS[0])
     table = []
     for measure, name in NAMES.items():
@@ -114,6 +114,7 @@ def in_readme(page: str, rows: list[dict]) -> str:
 
 
 def _training(folder: Path) -> list[str]:
+    """Return the paragraphs about the training."""
     lines = []
     settings = folder / "training_settings.json"
     if settings.is_file():
@@ -124,10 +125,10 @@ def _training(folder: Path) -> list[str]:
         )
     log = folder / "training_log.txt"
     if log.is_file():
-        said = log.read_text(encoding="utf-8")
-        losses = re.findall(r"Iteration (\d+).*?loss = ([\d.e+-]+)", said)
+        content = log.read_text(encoding="utf-8")
+        losses = re.findall(r"Iteration (\d+).*?loss = ([\d.e+-]+)", content)
         last = f"; last loss shown {losses[-1][1]} at iteration {losses[-1][0]}" if losses else ""
-        minutes = sum(map(float, re.findall(r"iter/s, ([\d.e+-]+)s/", said))) / 60
+        minutes = sum(map(float, re.findall(r"iter/s, ([\d.e+-]+)s/", content))) / 60
         lines.append(f"[Log](training_log.txt){last}; {minutes:.0f} minutes between its lines, on two cores.")
     digests = folder / "digest.json"
     if digests.is_file():
@@ -137,6 +138,7 @@ def _training(folder: Path) -> list[str]:
 
 
 def _cell(row: dict, name: str) -> str:
+    """Return a correlation with its interval."""
     if not row[name]:
         return "-"
     value = _short(row[name])
@@ -145,15 +147,18 @@ def _cell(row: dict, name: str) -> str:
 
 
 def _short(number: str) -> str:
+    """Return a number with three decimals and without a leading zero."""
     return f"{float(number):.3f}".replace("0.", ".")
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _opinions(rows: list[dict]) -> str:
+    """Return the table of the sets with opinion scores."""
     cells = [
         [row["set"], row["part"], NAMES[row["measure"]], str(row["n"]), _cell(row, "srocc"), _cell(row, "lcc")]
         for row in rows
@@ -162,6 +167,7 @@ def _opinions(rows: list[dict]) -> str:
 
 
 def _levels(rows: list[dict]) -> str:
+    """Return the table of the held-out photographs."""
     cells = []
     for row in rows:
         name = row["set"].removeprefix("held-out, ")
@@ -170,6 +176,7 @@ def _levels(rows: list[dict]) -> str:
 
 
 def _calibrated(rows: list[dict]) -> str:
+    """Return the section about fine-tuning."""
     if not rows:
         return "Not measured: `scripts/card_calibrated` does."
     names = ("start", "splits", "srocc_mean", "srocc_std", "lcc_mean", "lcc_std")

@@ -1,4 +1,4 @@
-"""The sets of real opinions that the card measures on, where their folders are."""
+"""Read the data sets with real opinion scores that the card measures on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import scipy.io
 
 @dataclass(frozen=True)
 class Opinion:
-    """An image with people's opinion. set: the row of the card; label: as the set has it."""
+    """An image with an opinion score.
+
+    Attributes:
+        set: The name of the set in the card.
+        path: The image file.
+        label: The opinion score in the data set.
+        lower_is_better: Whether a lower label is better.
+        type: The type of distortion, or the file format.
+        reference: The reference image; "" if there is none.
+    """
 
     set: str
     path: str
@@ -22,7 +31,7 @@ class Opinion:
 
 
 def live(folder: Path) -> list[Opinion]:
-    """Images of LIVE release 2 with both of its opinions, from scores.csv (image, type, reference, dmos_..)."""
+    """Read the images of LIVE release 2 with both kinds of DMOS, from scores.csv (image, type, reference, dmos_..)."""
     with open(folder / "scores.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [
@@ -34,20 +43,20 @@ def live(folder: Path) -> list[Opinion]:
 
 
 def clive(folder: Path) -> list[Opinion]:
-    """LIVE In the Wild: all of its images that are there, and those at odd and even places of AllImages_release.
+    """Read LIVE In the Wild: all existing images, and those with odd and even indices in AllImages_release.
 
-    Places count from 0. The seven images of its training session are left out. Where only some images are there, the
-    set's name says so.
+    Indices start at 0. The seven images of its training session are not used. If images are missing, the set's name
+    states how many exist.
     """
     names, opinions = (scipy.io.loadmat(folder / "Data" / f"{name}.mat")[name].ravel() for name in (
         "AllImages_release", "AllMOS_release"))  # fmt: skip
-    rows = [(place, str(name.item()), float(mos)) for place, (name, mos) in enumerate(zip(names, opinions))][7:]
-    there = [row for row in rows if (folder / "Images" / row[1]).is_file()]
-    some = "" if len(there) == len(rows) else f" of {len(rows)}"
+    rows = [(index, str(name.item()), float(mos)) for index, (name, mos) in enumerate(zip(names, opinions))][7:]
+    existing = [row for row in rows if (folder / "Images" / row[1]).is_file()]
+    some = "" if len(existing) == len(rows) else f" of {len(rows)}"
     sides = {
-        "odd": [row for row in there if row[0] % 2],
-        "even": [row for row in there if row[0] % 2 == 0],
-        "all": there,
+        "odd": [row for row in existing if row[0] % 2],
+        "even": [row for row in existing if row[0] % 2 == 0],
+        "all": existing,
     }
     return [
         Opinion(f"LIVE In the Wild, {side} {len(chosen)}{some if side == 'all' else ''}",

@@ -1,8 +1,10 @@
-"""NIQE and BRISQUE of images, from their own packages, in a process of their own: others.py PACKAGES < paths > CSV.
+"""Compute NIQE and BRISQUE of images with their own packages, in a separate process.
 
-Both compare an image with statistics of natural images; lower is better. NIQE: Mittal et al. 2013, as BasicSR has it
-(Apache-2.0; it equals MATLAB's). BRISQUE: Mittal et al. 2012, of the package brisque (Apache-2.0), whose model learnt
-from LIVE's opinions.
+    other_measures.py PACKAGES < paths > CSV
+
+Both measures compare an image with statistics of natural images; lower is better. NIQE (Mittal et al. 2013) is that of
+BasicSR (Apache-2.0), which equals MATLAB's. BRISQUE (Mittal et al. 2012) is that of the package brisque (Apache-2.0),
+whose model was trained on LIVE's opinion scores.
 """
 
 import csv
@@ -25,7 +27,7 @@ measures = {}
 def start(packages):
     """Load both measures in a worker."""
     sys.path.append(packages)
-    for name in ("basicsr", "basicsr.utils", "basicsr.metrics"):  # whose own __init__ load a training framework
+    for name in ("basicsr", "basicsr.utils", "basicsr.metrics"):  # their __init__ would load a training framework
         module = types.ModuleType(name)
         module.__path__ = [str(Path(packages, *name.split(".")))]
         sys.modules[name] = module
@@ -34,7 +36,9 @@ def start(packages):
     base = importlib.import_module("brisque").BRISQUE
 
     class Brisque(base):
-        def scale_features(self, features):  # some are arrays of one number, which today's numpy does not convert
+        """BRISQUE for current versions of numpy."""
+
+        def scale_features(self, features):  # some features are arrays of one number, which numpy no longer converts
             return super().scale_features([np.asarray(value).item() for value in features])
 
     brisque = Brisque(url=False)
@@ -42,7 +46,7 @@ def start(packages):
 
 
 def of(path):
-    """A row of an image: path, and each measure, "" where it is not defined."""
+    """Return the row of an image: its path and each measure, or "" if the measure is undefined."""
     image, row = rankiqa.read_image(path), {"path": path}
     for name, measure in measures.items():
         try:
@@ -54,7 +58,7 @@ def of(path):
 
 
 def main():
-    """Rows on standard output as they come."""
+    """Write a row to stdout for each path on stdin, as soon as it is computed."""
     paths = sys.stdin.read().splitlines()
     table = csv.DictWriter(sys.stdout, ("path", "niqe", "brisque"), lineterminator="\n")
     table.writeheader()

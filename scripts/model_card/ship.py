@@ -1,4 +1,4 @@
-"""A trained snapshot as the model that comes with the package: scripts/ship_model SNAPSHOT."""
+"""scripts/ship_model SNAPSHOT: make a trained snapshot the package's model."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ ABOUT = (
     "No reference image of LIVE or TID2013 is among them."
 )
 LARGEST = 20 * 2**20  # bytes
-FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/\"':]+/)+")  # of an absolute path
+FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/\"':]+/)+")  # the folders of an absolute path
 
 
 def without_folders(text: str) -> str:
-    """A log or settings without the folders of the machine that wrote it: of each absolute path its last name."""
+    """Return a text with only the last name of each absolute path, without the folders of the training machine."""
     return FOLDERS.sub("", text)
 
 
 def own_network(trained: Scorer) -> Scorer:
-    """The same weights in the package's own EfficientNet-Lite0. Raises ValueError for another network."""
+    """Return the same weights in the package's own EfficientNet-Lite0; raise ValueError for another network."""
     model = rankiqa.build(NAME).eval()
     assert isinstance(model, Scorer)
     weights.check(trained.state_dict(), model.state_dict(), Path(trained.arch))
@@ -44,23 +44,26 @@ def own_network(trained: Scorer) -> Scorer:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the model, its log and settings; returns the exit status."""
+    """Write the model, its log and its settings; return the exit status."""
     parser = argparse.ArgumentParser(prog="scripts/ship_model", description=__doc__)
-    parser.add_argument("snapshot", type=Path, help="of `rankiqa train --arch timm:efficientnet_lite0 --distort wild`")
+    parser.add_argument(
+        "snapshot", type=Path, help="written by `rankiqa train --arch timm:efficientnet_lite0 --distort wild`"
+    )
     parser.add_argument(
         "--reductions", type=float, nargs="+", default=[1.2, 1.4, 1.75], help="sizes to score at (default 1.2 1.4 1.75)"
     )
-    parser.add_argument("--crops", type=int, default=30, help="random crops an image (default 30)")
+    parser.add_argument("--crops", type=int, default=30, help="random crops per image (default 30)")
     parser.add_argument("--least-side", type=int, default=32, help="smaller images are refused (default 32)")
     parser.add_argument("--longest-side", type=int, default=1024, help="larger images are reduced (default 1024)")
-    parser.add_argument("--photographs", type=Path, default=held_out.PHOTOGRAPHS, help="not trained on")
-    parser.add_argument("--count", type=int, default=10, help="of them (default 10)")
-    parser.add_argument("--about", default=ABOUT, help="what it was trained on, and the terms")
+    parser.add_argument("--photographs", type=Path, default=held_out.PHOTOGRAPHS, help="held-out photographs")
+    parser.add_argument("--count", type=int, default=10, help="number of these photographs (default 10)")
+    parser.add_argument("--about", default=ABOUT, help="a text about its training data and their licences")
     parser.add_argument("--out", type=Path, default=weights.SHIPPED)
     options = parser.parse_args(argv)
     memory.keep_freed()
@@ -69,9 +72,9 @@ def main(argv: list[str] | None = None) -> int:
         model = own_network(trained)
         model.meaning = replace(trained.meaning, about=options.about)
         model.sampling = Sampling(options.crops, tuple(options.reductions), options.least_side, options.longest_side)
-        found, _ = held_out.versions(model, options.photographs, options.count, options.crops, sets=("wild",))
+        versions, _ = held_out.versions(model, options.photographs, options.count, options.crops, sets=("wild",))
         sign = 1 if model.lower_is_better else -1
-        pristine, worst = (sign * value for value in held_out.landmarks(found))
+        pristine, worst = (sign * value for value in held_out.landmarks(versions))
         model.meaning = replace(model.meaning, landmarks=(pristine, worst))
         options.out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(options.out) as temporary:
@@ -89,8 +92,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     for name in ("log.txt", "settings.json"):
         if (options.snapshot.parent / name).is_file():
-            said = (options.snapshot.parent / name).read_text(encoding="utf-8")
-            _write(options.out.parent / f"training_{name}", without_folders(said))
+            content = (options.snapshot.parent / name).read_text(encoding="utf-8")
+            _write(options.out.parent / f"training_{name}", without_folders(content))
     digests = {
         "file_sha256": hashlib.sha256(options.out.read_bytes()).hexdigest(),
         "weights_sha256": weights.digest(model),

@@ -1,4 +1,4 @@
-"""Tables of the card, and where its data are by default."""
+"""Read and write the card's tables; the default folders of its data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORK = ROOT / "results" / "card"
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[dict]) -> None:
-    """Write rows as CSV, whole or not at all."""
+    """Write rows as CSV, atomically."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()
@@ -24,7 +24,7 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[dict]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV; none where there is no file."""
+    """Return the rows of a CSV file; [] if it does not exist."""
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""RankIQA (Shallow) trained in the original Caffe: our prototxts, our data layers, `caffe train`."""
+"""Train RankIQA (Shallow) in the original Caffe with our prototxts, our data layers and `caffe train`."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ UNTRAINED, START = "xavier.caffemodel", "start.caffemodel"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run is made with: found by trying, so that two cores train in about two minutes."""
+    """The settings of a run, found by experiment so that two cores train in about two minutes."""
 
     rank_iterations: int = 120
     rank_base_lr: float = 2e-5
     rank_stepsize: int = 60
-    rank_clip_gradients: float = 300  # the raw 0..255 input makes the first gradients large
+    rank_clip_gradients: float = 300  # the first gradients are large, because the input is 0..255
     ft_iterations: int = 120
-    ft_batch: int = 12  # the original takes 30
+    ft_batch: int = 12  # the original uses 30
     ft_base_lr: float = 3e-6
     ft_stepsize: int = 40
     ft_clip_gradients: float = 1000
-    gamma: float = 0.5  # a sharper drop leaves Caffe's momentum, which holds the old rate, without a counterweight
+    gamma: float = 0.5  # Caffe's momentum contains the old rate, so a sharper drop would leave it too large
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    crops: int = 10  # per scored image (the original takes 30)
+    crops: int = 10  # per scored image (the original uses 30)
 
 
 def write_networks(caffe: Live, folder: Path, recipe: Recipe, seed: int) -> None:
-    """Ask caffe_ref/nets.py for the four networks and the two solvers; they land in `folder` as prototxt files."""
+    """Write the four networks and two solvers of caffe_ref/nets.py into `folder` as prototxt files."""
     commands = []
     for task in ("rank", "ft"):
         data = {"seed": seed, "cache_mb": 400}
@@ -75,11 +75,11 @@ def write_networks(caffe: Live, folder: Path, recipe: Recipe, seed: int) -> None
 
 
 def write_start(caffe: Live, folder: Path, seed: int) -> None:
-    """UNTRAINED: the network as Caffe's fillers leave it. START: the same, but conv1's 3x3 filters sum to zero.
+    """Write the initial weights: UNTRAINED, as Caffe's fillers draw them, and START, for the training.
 
-    The input is 0..255 with its mean left in, and a xavier filter answers to little but that mean: from the plain
-    draw the same scores take some four times as many iterations. The original has no such trouble, since it starts
-    from ImageNet's filters.
+    START equals UNTRAINED except that conv1's 3x3 filters sum to zero. The input is 0..255 without mean subtraction,
+    and a xavier filter responds almost only to the mean: with UNTRAINED, the same scores take about four times as many
+    iterations. The original does not have this problem, because it starts from ImageNet's filters.
     """
     job = {"name": "filled", "kind": "forward", "net": "net.prototxt", "seed": seed, "return": ["caffemodel"]}
     answer = caffe.ask("reproduce/start", [job], files={"net.prototxt": folder / "rank_deploy.prototxt"})
@@ -93,19 +93,29 @@ def write_start(caffe: Live, folder: Path, seed: int) -> None:
 
 
 def train(caffe: Live, folder: Path, task: str, weights: str, recipe: Recipe, progress) -> tuple[Path, dict]:
-    """`caffe train` of one task from `weights` (a file in the folder); returns (the caffemodel made, its loss curves).
+    """Run `caffe train` for one task and write its log to TASK.log.
 
-    The log stays beside it as TASK.log. progress: called with a line now and then.
+    Args:
+        caffe: The original in its container.
+        folder: The folder with the networks, solvers and lists.
+        task: "rank" or "ft".
+        weights: The name of the initial weights in the folder.
+        recipe: The settings.
+        progress: Called with a line every 20 iterations.
+
+    Returns:
+        (the final caffemodel, the loss curves as `curves` returns them).
     """
     iterations = getattr(recipe, f"{task}_iterations")
 
     def watch(line: str) -> None:
+        """Report the progress from a line of the log."""
         if match := ITERATION.search(line):
             number = int(match[1])
             if number and number % 20 == 0:
                 progress(f"iteration {number} of {iterations}, loss {float(match[2]):.3g}")
 
-    # One BLAS thread: more bring nothing to matrices this small, and the sums come out alike on any number of cores
+    # One BLAS thread: more are not faster for such small matrices, and the sums are the same for any number of cores
     command = ["env", "OPENBLAS_NUM_THREADS=1", "caffe", "train", f"--solver={task}_solver.prototxt"]
     log = caffe.run([*command, f"--weights={weights}"], folder, watch)
     (folder / f"{task}.log").write_text(log)
@@ -118,7 +128,7 @@ TESTED = re.compile(r"Test net output #\d+: (\w+) = (\S+)")
 
 
 def curves(log: str) -> dict[str, list[list[float]]]:
-    """What Caffe's log says of a training: {"train": [[iteration, loss], ..], and the same for each test output}."""
+    """Read the losses from Caffe's log: {"train": [[iteration, loss], ..], "test_NAME": the same for a test output}."""
     points: dict[str, list[list[float]]] = {"train": []}
     iteration = 0
     for line in log.splitlines():

@@ -1,4 +1,4 @@
-"""The two ways to Caffe's side of the comparison: run it now, or take what it recorded."""
+"""The chain of the comparison, with live Caffe or with its recorded answers."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ from caffe_client import Live
 
 
 class Progress:
-    """Lines on stderr with the time since the start, and how long each step took."""
+    """Print lines to stderr with the time since the start, and measure the time of each step."""
 
     def __init__(self):
         self.began, self.timings = time.monotonic(), {}
 
     def say(self, text: str) -> None:
+        """Print a line with the time since the start."""
         print(f"reproduce: {time.monotonic() - self.began:4.0f} s  {text}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def step(self, name: str, text: str):
+        """Print a line and measure the time of the block."""
         self.say(text)
         start = time.monotonic()
         yield
@@ -44,9 +46,17 @@ def live(
     seed: int,
     progress: Progress,
 ) -> Compared:
-    """Distort, train and score in Caffe, convert, score in the port.
+    """Distort the photographs, train and score in Caffe, convert, and score in the port.
 
-    While Caffe trains (on one thread, so that a run can be repeated), scores are computed on the other cores.
+    While Caffe trains (on one thread, so that runs are repeatable), scores are computed on the other cores.
+
+    Args:
+        caffe: The original in its container.
+        photographs: The photographs.
+        folder: The output folder.
+        recipe: The settings.
+        seed: The seed of noise, crops and training.
+        progress: Prints and measures the steps.
     """
     job = folder / "caffe"
     with progress.step("distort", f"distorting {len(photographs)} photographs: GB GN JPEG JP2K at five levels"):
@@ -64,6 +74,7 @@ def live(
     scores, layers, port, equal, read, curves = {}, {}, {}, {}, [], {}
 
     def ask(name: str, model: Path) -> None:
+        """Get Caffe's answers for a network."""
         at = offsets if name in compare.TRAINED else offsets[:, : compare.UNTRAINED_CROPS]
         scores[name], digests, layer_errors = compare.ask_caffe(caffe, job, name, model, held, at, crops)
         if name in compare.TRAINED:
@@ -71,14 +82,17 @@ def live(
             read[:] = digests
 
     def baselines() -> None:
+        """Get Caffe's answers for the networks that were not trained."""
         ask("untrained", job / caffe_training.UNTRAINED)
         ask("start", job / caffe_training.START)
 
     def both(name: str, model: Path) -> None:
+        """Get the answers of Caffe and of the port for a network."""
         ask(name, model)
         port[name] = score_in_port(name, model)
 
     def score_in_port(name: str, model: Path) -> np.ndarray:
+        """Convert a network and return the port's scores."""
         weights = folder / f"{name}.safetensors"
         equal[name] = compare.convert(model, weights)
         return compare.score_port(weights, pixels, offsets)
@@ -104,7 +118,7 @@ def live(
 
 
 def recorded(photographs: list[Photograph], folder: Path, side: CaffeSide, seed: int, progress: Progress) -> Compared:
-    """The same from the recording: only the held-out images are made, and those kept that match it pixel for pixel."""
+    """Do the same with the recording: create only the held-out images, and compare those with the recorded pixels."""
     job = folder / "caffe"
     with progress.step("distort", "distorting the held-out photographs: GB GN JPEG JP2K at five levels"):
         images = distorted_images.make([photograph for photograph in photographs if photograph.held_out], job, seed)

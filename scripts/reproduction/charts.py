@@ -1,4 +1,4 @@
-"""The report's charts, drawn by plotly: HTML that needs plotly.js once in its page, and nothing from elsewhere."""
+"""The report's charts, drawn by plotly, as HTML; a page needs plotly.js once and no other resources."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ COLOURS = {"GB": "#2f6db5", "GN": "#c2513a", "JPEG": "#c98a12", "JP2K": "#2f8f63
 GOOD, BAD = COLOURS["GB"], COLOURS["GN"]
 INK, FAINT, GRID = "#1d2733", "#66717f", "#e3e7ec"
 AXIS = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "ticks": "", "automargin": True}
-FLOOR = 1e-8  # where the bars begin
+FLOOR = 1e-8  # the left end of the bars
 
 
 @dataclass(frozen=True)
 class Series:
-    """points: (x, y, what the mouse shows)."""
+    """A series of a chart; its points are (x, y, text shown on hover)."""
 
     name: str
     colour: str
@@ -27,11 +27,12 @@ class Series:
 
 
 def plotly_js() -> Markup:
-    """The library, for one <script> in the page."""
+    """Return the library plotly.js, for a <script> in the page."""
     return Markup(get_plotlyjs())
 
 
 def _html(figure: go.Figure, name: str, height: int, top: int = 8) -> Markup:
+    """Return a figure as HTML with the common layout."""
     figure.update_layout(
         template="none",
         height=height,
@@ -45,11 +46,12 @@ def _html(figure: go.Figure, name: str, height: int, top: int = 8) -> Markup:
 
 
 def _finite(series: Series, positive: bool = False) -> list[tuple[float, float, str]]:
+    """Return the points with finite (and, if required, positive) values."""
     return [p for p in series.points if math.isfinite(p[0] + p[1]) and (p[1] > 0 or not positive)]
 
 
 def scatter(name: str, series: list[Series], x_title: str, y_title: str) -> Markup:
-    """Points of several series, and the line y = x. name: the id of the chart in its page."""
+    """Draw the points of several series and the line y = x; `name` is the id of the chart in its page."""
     figure = go.Figure()
     values = [value for line in series for x, y, _ in _finite(line) for value in (x, y)]
     if not values:
@@ -71,7 +73,7 @@ def scatter(name: str, series: list[Series], x_title: str, y_title: str) -> Mark
 
 
 def lines(name: str, series: list[Series], x_title: str, y_title: str) -> Markup:
-    """Curves over a logarithmic scale; values that are not positive are left out."""
+    """Draw curves with a logarithmic y axis; values that are not positive are not drawn."""
     figure = go.Figure()
     drawn = [line for line in series if _finite(line, positive=True)]
     if not drawn:
@@ -88,7 +90,7 @@ def lines(name: str, series: list[Series], x_title: str, y_title: str) -> Markup
 
 
 def bars(name: str, values: dict[str, float], limit: float) -> Markup:
-    """A bar for each name on a logarithmic scale from FLOOR; the limit is a line. Zero is a bar without length."""
+    """Draw a bar for each name on a logarithmic scale from FLOOR, and the limit as a line; zero has no bar."""
     most = max([limit * 3, *[value for value in values.values() if math.isfinite(value)]])
     lengths = [max(value, FLOOR) if math.isfinite(value) else most for value in values.values()]
     colours = [GOOD if value <= limit else BAD for value in values.values()]
@@ -99,7 +101,7 @@ def bars(name: str, values: dict[str, float], limit: float) -> Markup:
         hovertemplate="%{y}: %{text}<extra></extra>", showlegend=False,
     )  # fmt: skip
     figure.add_vline(x=limit, line={"color": BAD, "dash": "dash", "width": 1})
-    figure.add_annotation(  # on a logarithmic axis plotly takes the logarithm for the place of a text
+    figure.add_annotation(  # on a logarithmic axis, plotly expects the logarithm as the position of a text
         x=math.log10(limit), y=1, yref="paper", yanchor="bottom", text=f"limit {limit:g}", showarrow=False,
         font={"color": BAD, "size": 11},
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which photographs are used, and what is done to them first."""
+"""Choose the photographs, and reduce their size."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rankiqa.data.folders import find_images
 from rankiqa.data.images import ImageError, read_image
 
 DEFAULT = Path(__file__).resolve().parents[2] / "parity_tests" / "photographs"
-CROP = 227  # what Shallow takes
-SHORT_SIDE, LONG_SIDE = 300, 450  # larger photographs are reduced to this and cut in the middle
+CROP = 227  # Shallow's input size
+SHORT_SIDE, LONG_SIDE = 300, 450  # larger photographs are reduced and cropped centrally to this size
 FEWEST, MOST = 6, 60
-HELD_OUT_EVERY = 3  # by sorted name, every third photograph is never trained on
+HELD_OUT_EVERY = 3  # every third photograph, in the order of the names, is held out
 
 
 class PhotographError(ValueError):
@@ -25,7 +25,14 @@ class PhotographError(ValueError):
 
 @dataclass(frozen=True)
 class Photograph:
-    """number: its place by sorted file name; name: unique and fit for a list file; pixels: uint8 (H, W, 3), RGB."""
+    """A photograph.
+
+    Attributes:
+        number: Its index in the order of the file names.
+        name: A unique name that a list file can contain.
+        pixels: uint8 (H, W, 3), RGB.
+        held_out: Whether it is excluded from the training.
+    """
 
     number: int
     name: str
@@ -34,7 +41,7 @@ class Photograph:
 
 
 def reduced(pixels: np.ndarray) -> np.ndarray:
-    """At most SHORT_SIDE x LONG_SIDE: by area averaging, then the middle of the longer side."""
+    """Reduce an image to at most SHORT_SIDE x LONG_SIDE: area averaging, then a central crop of the longer side."""
     scale = SHORT_SIDE / min(pixels.shape[:2])
     if scale < 1:
         height, width = (max(SHORT_SIDE, round(side * scale)) for side in pixels.shape[:2])
@@ -44,9 +51,16 @@ def reduced(pixels: np.ndarray) -> np.ndarray:
 
 
 def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
-    """The photographs of a folder (None: the default set), and a line for each file that is left out.
+    """Load the photographs of a folder.
 
-    Raises PhotographError where fewer than FEWEST can be used.
+    Args:
+        folder: The folder; None: the default photographs.
+
+    Returns:
+        (the photographs, a line for each file that is not used).
+
+    Raises:
+        PhotographError: If fewer than FEWEST photographs can be used.
     """
     if folder is not None and not folder.is_dir():
         raise PhotographError(f"{folder}: expected a folder of photographs, got {_what(folder)}")
@@ -72,7 +86,7 @@ def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
         shown = "; ".join(skipped[:5]) + (f"; and {len(skipped) - 5} more" if len(skipped) > 5 else "")
         raise PhotographError(
             f"{folder}: expected at least {FEWEST} usable photographs, got {len(usable)}"
-            + (f" (left out: {shown})" if skipped else "")
+            + (f" (skipped: {shown})" if skipped else "")
         )
     if folder is not None:
         skipped += [f"{place}: {others.text()}" for place, others in passed_over.items()]
@@ -84,17 +98,18 @@ def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
 
 
 def _what(path: Path) -> str:
+    """Return what a path is instead of a folder."""
     return "a file" if path.exists() else "nothing there"
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """File names without suffix and without what a list file cannot hold; numbered where two are the same."""
+    """Return unique names for a list file: the file names without suffix and special characters, numbered if equal."""
     names: list[str] = []
     for path in paths:
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", path.stem) or "photograph"
-        same, number = name, 1
+        base, number = name, 1
         while name in names:
             number += 1
-            name = f"{same}_{number}"
+            name = f"{base}_{number}"
         names.append(name)
     return names

@@ -1,4 +1,4 @@
-"""Caffe's answers beside the port's: weights, layers, scores, correlations."""
+"""Compare Caffe's answers with the port's: weights, layers, scores, correlations."""
 
 from __future__ import annotations
 
@@ -21,25 +21,31 @@ from rankiqa.scoring.score import score_crops
 
 ROOT = Path(__file__).resolve().parents[2]
 CONVERT = ROOT / "conversion" / "convert.py"
-# untrained: as Caffe fills it; start: what `caffe train` starts from (caffe_training.py)
+# untrained: weights as Caffe fills them; start: the initial weights of `caffe train` (caffe_training.py)
 OUTPUT = {"untrained": "fc1_m", "start": "fc1_m", "rank": "fc1_m", "ft": "fc1"}
 TRAINED = ("rank", "ft")
-UNTRAINED_CROPS = 3  # of the crops of an image, for the two networks that only serve as a baseline
-# Scores and layers: what float32 sums in another order differ by; correlations: what such scores can move a rank by
+UNTRAINED_CROPS = 3  # number of crops per image for the two networks that are only a baseline
+# Scores and layers: float32 sums in another order differ by this much; correlations: such scores can change ranks
 SCORE_TOLERANCE, LAYER_TOLERANCE, CORRELATION_TOLERANCE = 1e-5, 1e-5, 1e-6
 
 
 class ConversionError(RuntimeError):
-    """convert.py failed; the message is its own."""
+    """convert.py failed; the message is that of convert.py."""
 
 
 @dataclass
 class CaffeSide:
-    """What Caffe made and answered, live or from the recording.
+    """Caffe's results, live or from the recording.
 
-    images: the held-out ones; pixels: SHA-256 (hex) of each as Caffe read it; offsets: int (images, crops, 2);
-    layer_crops: uint8 (n, 3, 227, 227); models: {"rank", "ft": caffemodel}; scores: {each of OUTPUT: float32 (images,
-    crops)}; layers: {"rank", "ft": Answer with LAYER/k}; curves: {"rank", "ft": of caffe_training.curves}.
+    Attributes:
+        images: The held-out images.
+        pixels: The SHA-256 (hex) of each image's pixels as Caffe read them.
+        offsets: int (images, crops, 2), the top and left of each crop.
+        layer_crops: uint8 (n, 3, 227, 227), BGR, the crops for which layers are compared.
+        models: {"rank", "ft": caffemodel}.
+        scores: {name in OUTPUT: float32 (images, crops)}.
+        layers: {"rank", "ft": Answer with keys LAYER/k}.
+        curves: {"rank", "ft": loss curves as caffe_training.curves returns them}.
     """
 
     images: list[Image]
@@ -54,9 +60,14 @@ class CaffeSide:
 
 @dataclass
 class Compared:
-    """Both sides. pixels: of the held-out images as the port reads them; port: its scores, of the TRAINED networks;
-    weights_equal: whether each came through the conversion bit for bit; left_out: recorded images that this machine's
-    codecs make differently.
+    """The results of both sides.
+
+    Attributes:
+        side: Caffe's results.
+        pixels: The held-out images as the port reads them, uint8 (H, W, 3), RGB.
+        port: The port's scores for each of TRAINED, float32 (images, crops).
+        weights_equal: For each of TRAINED, whether the converted weights are equal bit for bit.
+        left_out: The recorded images that have other pixels with this machine's codecs.
     """
 
     side: CaffeSide
@@ -67,14 +78,14 @@ class Compared:
 
 
 def draw_offsets(pixels: list[np.ndarray], crops: int, seed: int) -> np.ndarray:
-    """Where the crops are taken, int (images, crops, 2): drawn once, as rankiqa.score does for each image."""
+    """Draw the positions of the crops, int (images, crops, 2), as rankiqa.score does for each image."""
     return np.stack(
         [rankiqa.crop_offsets(*image.shape[:2], CROP, crops, np.random.RandomState(seed)) for image in pixels]
     )
 
 
 def layer_input(images: list[Image], pixels: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
-    """The crops on which every layer is compared: a strongly distorted one of each kind and a pristine one."""
+    """Return the crops for comparing layers: a pristine one and one of each distortion at level 3."""
     wanted = [(PRISTINE, 0), *((name, LEVELS[2]) for name in ("GB", "GN", "JPEG", "JP2K"))]
     first = {(image.distortion, image.level): i for i, image in reversed(list(enumerate(images)))}
     picked = [first[kind] for kind in wanted if kind in first]
@@ -86,7 +97,12 @@ def layer_input(images: list[Image], pixels: list[np.ndarray], offsets: np.ndarr
 def ask_caffe(
     caffe: Live, folder: Path, name: str, model: Path, images: list[Image], offsets: np.ndarray, crops: np.ndarray
 ) -> tuple[np.ndarray, list[str], Answer]:
-    """Caffe's score of each crop, the digest of each image as Caffe read it, every layer's output for `crops`."""
+    """Run a network in Caffe.
+
+    Returns:
+        (the score of each crop, float32 (images, crops); the SHA-256 of each image's pixels as Caffe read them; the
+        output of each layer for `crops`).
+    """
     deploy = "ft_deploy.prototxt" if name == "ft" else "rank_deploy.prototxt"
     files = {Path(image.file).name: folder / image.file for image in images}
     files |= {deploy: folder / deploy, model.name: model}
@@ -102,9 +118,10 @@ def ask_caffe(
 
 
 def convert(model: Path, out: Path) -> bool:
-    """conversion/convert.py on a caffemodel; returns whether every blob came out bit for bit."""
+    """Convert a caffemodel with conversion/convert.py; return whether all blobs are equal bit for bit."""
 
     def run(*arguments: str) -> dict:
+        """Run convert.py and return its JSON output."""
         done = subprocess.run([sys.executable, CONVERT, *arguments, "--json"], capture_output=True, text=True)
         if done.returncode:
             raise ConversionError(done.stderr.strip() or f"convert.py: exit status {done.returncode}")
@@ -123,20 +140,20 @@ def convert(model: Path, out: Path) -> bool:
 
 
 def score_port(weights: Path, pixels: list[np.ndarray], offsets: np.ndarray) -> np.ndarray:
-    """The port's output for each crop, float32 (images, crops)."""
+    """Return the port's score of each crop, float32 (images, crops)."""
     model = rankiqa.load(weights)
     return np.stack([score_crops(model, image, at) for image, at in zip(pixels, offsets, strict=True)])
 
 
 def layer_errors(weights: Path, crops: np.ndarray, caffe: Answer) -> dict[str, float]:
-    """{layer: max|port - caffe| / max|caffe|}, in the network's order."""
+    """Return {layer: max|port - caffe| / max|caffe|}, in the network's order."""
     with torch.inference_mode():
         ours = rankiqa.load(weights).forward_layers(torch.from_numpy(crops.astype(np.float32)))
     return {name: float(caffe.error(f"{name}/0", output.numpy())) for name, output in ours.items()}
 
 
 def score_difference(port: np.ndarray, caffe: np.ndarray) -> dict[str, float]:
-    """Of the images' scores (means over crops) and of the single crops; range is that of Caffe's image scores."""
+    """Return the largest differences of images' scores (means over crops) and of single crops, and Caffe's range."""
     ours, theirs = (scores.mean(1, dtype=np.float64) for scores in (port, caffe))
     return {
         "max_abs_diff": float(np.abs(ours - theirs).max()),
@@ -146,7 +163,10 @@ def score_difference(port: np.ndarray, caffe: np.ndarray) -> dict[str, float]:
 
 
 def correlations(scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """SROCC and LCC of the images' scores (images, crops) with a truth (images,); None where neither is defined."""
+    """Return SROCC and LCC between the scores (images, crops), averaged over crops, and labels (images,).
+
+    Both are None if a correlation is undefined.
+    """
     means = scores.mean(1, dtype=np.float64)
     try:
         return {"srocc": rankiqa.srocc(means, truth), "lcc": rankiqa.lcc(means, truth)}
@@ -155,10 +175,10 @@ def correlations(scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 
 
 def by_distortion(images: list[Image], scores: dict[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
-    """SROCC against the true level, for each distortion with its pristine images, of each of the given scores."""
+    """Return {distortion: {name of scores: SROCC with the true level}}, each including the pristine images."""
     srocc = {}
     for distortion in ("GB", "GN", "JPEG", "JP2K"):
-        mine = [i for i, image in enumerate(images) if image.distortion in (distortion, PRISTINE)]
-        levels = np.array([images[i].level for i in mine], np.float64)
-        srocc[distortion] = {name: correlations(by_engine[mine], levels)["srocc"] for name, by_engine in scores.items()}
+        chosen = [i for i, image in enumerate(images) if image.distortion in (distortion, PRISTINE)]
+        levels = np.array([images[i].level for i in chosen], np.float64)
+        srocc[distortion] = {name: correlations(values[chosen], levels)["srocc"] for name, values in scores.items()}
     return srocc

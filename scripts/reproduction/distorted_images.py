@@ -1,4 +1,4 @@
-"""The distorted images: files, lists for Caffe's data layers, levels and stand-in labels."""
+"""Create the distorted images, the lists for Caffe's data layers, and the labels that replace opinion scores."""
 
 from __future__ import annotations
 
@@ -27,31 +27,42 @@ STAND_IN_NOTE = (
 
 @dataclass(frozen=True)
 class Image:
-    """One image of the set. distortion: GB GN JPEG JP2K, or "pristine" at level 0; label: the stand-in, 0..100."""
+    """One image of the set.
+
+    Attributes:
+        photograph: The name of its photograph.
+        distortion: GB, GN, JPEG, JP2K or, at level 0, "pristine".
+        level: 0..5.
+        label: STAND_IN, 0..100.
+        digest: The SHA-256 of the pixels (uint8, BGR, row by row).
+        held_out: Whether it is excluded from the training.
+    """
 
     photograph: str
     distortion: str
     level: int
     label: float
-    digest: str  # SHA-256 over the pixels, uint8 BGR row by row
+    digest: str
     held_out: bool
 
     @property
     def name(self) -> str:
+        """The name of the image."""
         return f"{self.photograph}_{self.distortion}{self.level or ''}"
 
     @property
     def file(self) -> str:
+        """The path of the file in the job's folder."""
         return f"images/{self.name}.png"
 
 
 def pixel_digest(pixels: np.ndarray) -> str:
-    """The digest of an RGB image as Caffe's side takes it: over its BGR pixels."""
+    """Return the digest of an RGB image like Caffe's side: the SHA-256 of its BGR pixels."""
     return hashlib.sha256(np.ascontiguousarray(pixels[:, :, ::-1])).hexdigest()
 
 
 def stand_in(pristine_luma: np.ndarray, pixels: np.ndarray) -> float:
-    """STAND_IN of a distorted image (RGB) and the luma of its original."""
+    """Return STAND_IN for a distorted image (RGB) and the luma of its pristine photograph."""
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     similarity = structural_similarity(
         pristine_luma, luma, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
@@ -60,38 +71,39 @@ def stand_in(pristine_luma: np.ndarray, pixels: np.ndarray) -> float:
 
 
 def make(photographs: list[Photograph], folder: Path, seed: int) -> list[Image]:
-    """Write every image of every photograph below `folder`; returns them photograph by photograph."""
+    """Write all images of all photographs to `folder`; return them photograph by photograph."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
 
     def distorted(photograph: Photograph) -> list[Image]:
+        """Write all images of one photograph."""
         luma = cv2.cvtColor(photograph.pixels, cv2.COLOR_RGB2GRAY)
-        made = []
-        for kind, (distortion, level) in enumerate([(PRISTINE, 0), *((d, n) for d in LIVE for n in LEVELS)]):
+        versions = []
+        for index, (distortion, level) in enumerate([(PRISTINE, 0), *((d, n) for d in LIVE for n in LEVELS)]):
             pixels, label = photograph.pixels, 0.0
             if level:
-                # A generator of its own for each image: the noise depends on neither the order nor the threads
-                rng = np.random.RandomState([seed, photograph.number, kind])
+                # Each image has its own generator, so that its noise does not depend on the order or the threads
+                rng = np.random.RandomState([seed, photograph.number, index])
                 pixels = rankiqa.distort(photograph.pixels, distortion, level, rng)
                 label = stand_in(luma, pixels)
             image = Image(photograph.name, distortion, level, label, pixel_digest(pixels), photograph.held_out)
             cv2.imwrite(str(folder / image.file), pixels[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-            made.append(image)
-        return made
+            versions.append(image)
+        return versions
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
-        return [image for made in threads.map(distorted, photographs) for image in made]
+        return [image for versions in threads.map(distorted, photographs) for image in versions]
 
 
 def write_lists(images: list[Image], folder: Path) -> None:
-    """The four lists: {rank,ft}_{train,test}.txt, `path label` a line.
+    """Write the four lists {rank,ft}_{train,test}.txt with `path label` per line.
 
-    Rank lists are upstream's blocks: for each distortion, for each level from the worst (label 0) to the pristine
-    (label 5), all photographs; so the output grows with degradation.
+    Rank lists have upstream's block structure: for each distortion, for each level from the worst (label 0) to the
+    pristine (label 5), all photographs. With this order the score grows with degradation.
     """
     for split, held_out in (("train", False), ("test", True)):
-        mine = [image for image in images if image.held_out == held_out]
-        at = {(image.photograph, image.distortion, image.level): image for image in mine}
-        names = list(dict.fromkeys(image.photograph for image in mine))
+        of_split = [image for image in images if image.held_out == held_out]
+        at = {(image.photograph, image.distortion, image.level): image for image in of_split}
+        names = list(dict.fromkeys(image.photograph for image in of_split))
         rank = [
             f"{at[name, distortion if level else PRISTINE, level].file} {len(LEVELS) - level}\n"
             for distortion in ("JPEG", "GN", "GB", "JP2K")
@@ -99,4 +111,4 @@ def write_lists(images: list[Image], folder: Path) -> None:
             for name in names
         ]
         (folder / f"rank_{split}.txt").write_text("".join(rank))
-        (folder / f"ft_{split}.txt").write_text("".join(f"{image.file} {image.label}\n" for image in mine))
+        (folder / f"ft_{split}.txt").write_text("".join(f"{image.file} {image.label}\n" for image in of_split))

@@ -1,4 +1,4 @@
-"""What live Caffe did and answered, kept small in the repository, for machines without Docker."""
+"""Save and load the recorded results of live Caffe, which are kept in the repository for machines without Docker."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FOLDER = Path(__file__).resolve().parents[2] / "parity_tests" / "recorded" / "re
 
 
 class NoRecording(RuntimeError):
-    """Nothing was recorded, or it does not fit."""
+    """There is no recording."""
 
 
 def save(side: CaffeSide, recipe: Recipe, seed: int, about: dict) -> None:
-    """Replace the recording. about: versions and timings, kept as they are."""
+    """Replace the recording; `about` has versions and timings, which are stored unchanged."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     arrays = {"offsets": side.offsets.astype(np.int16), "layer_crops": side.layer_crops}
     arrays |= {f"scores|{name}": scores for name, scores in side.scores.items()}
@@ -46,13 +46,17 @@ def save(side: CaffeSide, recipe: Recipe, seed: int, about: dict) -> None:
 
 
 def load() -> tuple[CaffeSide, Recipe, int, dict]:
-    """(Caffe's side, recipe, seed, about) as recorded. Raises NoRecording."""
+    """Return (Caffe's side, recipe, seed, about) of the recording.
+
+    Raises:
+        NoRecording: If there is none.
+    """
     try:
         text = json.loads((FOLDER / "recording.json").read_text())
         with np.load(FOLDER / "answers.npz", allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
     except FileNotFoundError:
-        raise NoRecording("what live Caffe answered was never recorded") from None
+        raise NoRecording(f"{FOLDER}: expected recorded answers of live Caffe, got none") from None
     layers: dict[str, Answer] = {}
     for key, values in arrays.items():
         if key.startswith("layers|") and key.endswith("|values"):
@@ -77,9 +81,14 @@ def load() -> tuple[CaffeSide, Recipe, int, dict]:
 
 
 def only(side: CaffeSide, digests: dict[str, str]) -> tuple[CaffeSide, list[str]]:
-    """The images whose pixels are the recorded ones, and the names of the others.
+    """Keep only the images that have the recorded pixels; another version of a codec may decode differently.
 
-    digests: {image name: SHA-256 of its pixels as made here}. A codec of another version may decode differently.
+    Args:
+        side: The recorded results.
+        digests: {image name: SHA-256 of its pixels on this machine}.
+
+    Returns:
+        (the results for these images, the names of the other images).
     """
     same = [i for i, image in enumerate(side.images) if digests.get(image.name) == side.pixels[i]]
     kept = set(same)

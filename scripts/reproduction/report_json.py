@@ -1,4 +1,4 @@
-"""What was found, as one dictionary: report.json."""
+"""The results of a run as one dictionary, report.json."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from compare import Compared
 
 
 def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def versions() -> dict[str, str]:
+    """Return the versions of Python and the packages that affect the results."""
     names = ("torch", "numpy", "scipy", "opencv-python-headless", "pillow", "scikit-image", "safetensors")
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
 
@@ -29,7 +31,17 @@ def versions() -> dict[str, str]:
 def build(
     compared: Compared, folder: Path, reference: str, caffe: dict, recipe: caffe_training.Recipe, seed: int, more: dict
 ) -> dict:
-    """The report. reference: "live" or "recorded"; caffe: what is known of the Caffe that answered; more: as it is."""
+    """Build the report.
+
+    Args:
+        compared: The results of both sides.
+        folder: The folder with the converted weights.
+        reference: "live" or "recorded".
+        caffe: A description of the Caffe that was used.
+        recipe: The settings.
+        seed: The seed.
+        more: Further entries of the report.
+    """
     side, port = compared.side, compared.port
     levels = np.array([image.level for image in side.images], np.float64)
     labels = np.array([image.label for image in side.images])
@@ -97,7 +109,7 @@ def build(
 
 
 def _checks(compared: Compared, both: dict, layers: dict, pixels_equal: bool) -> list[dict]:
-    """What the verdict rests on: name, value, limit, passed (a value that is not a number has not passed)."""
+    """Return the checks that decide the verdict: name, value, limit, passed (nan never passes)."""
     checks = [
         {"name": "pixels read by both engines are equal", "value": pixels_equal, "limit": True, "passed": pixels_equal}
     ]
@@ -121,9 +133,10 @@ def _checks(compared: Compared, both: dict, layers: dict, pixels_equal: bool) ->
 
 
 def as_json(report: dict) -> str:
-    """JSON proper: what is not a number becomes null."""
+    """Return the report as valid JSON: nan and infinite values become null."""
 
     def clean(value):
+        """Replace nan and infinite values by None."""
         if isinstance(value, dict):
             return {key: clean(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):

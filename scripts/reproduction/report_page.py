@@ -1,4 +1,4 @@
-"""report.html: one self-contained file, written from templates/report.html."""
+"""Write report.html, one self-contained file, from templates/report.html."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rankiqa.distortions import LIVE
 
-PICTURES = 42  # shown from best to worst
+PICTURES = 42  # number of images shown from best to worst
 NETWORKS = {"rank": "Rank network", "ft": "Fine-tuned network"}
 TRAINING, HELD_OUT = COLOURS["GB"], COLOURS["GN"]
 
 
 def render(report: dict, compared: Compared) -> str:
-    """The page.
+    """Return the page.
 
     Args:
-        report: What report.json holds.
-        compared: Both sides' scores and the held-out images. Scores that are not numbers are shown as such.
+        report: The content of report.json.
+        compared: Both sides' scores and the held-out images. Scores may be nan.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -51,13 +51,14 @@ def render(report: dict, compared: Compared) -> str:
 
 
 def number(value: float | bool | None, form: str = ".4f") -> str:
-    """A number of the report as text."""
+    """Return a number of the report as text."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "–" if value is None or value != value else format(value, form)
 
 
 def _scores(name: str, compared: Compared):
+    """Return the chart of the port's scores over Caffe's."""
     caffe, port = (scores.mean(1, dtype=np.float64) for scores in (compared.side.scores[name], compared.port[name]))
     points: dict[str, list] = {distortion: [] for distortion in COLOURS}
     for image, x, y in zip(compared.side.images, caffe.tolist(), port.tolist(), strict=True):
@@ -70,7 +71,10 @@ def _scores(name: str, compared: Compared):
 
 
 def _curves(curves: dict) -> dict:
+    """Return {title: chart} of the loss curves."""
+
     def series(points: list, name: str, colour: str, dashed: bool = False) -> Series:
+        """Return a series of a curve."""
         return Series(name, colour, [(float(x), float(y), "") for x, y in points], dashed)
 
     ranking = [
@@ -85,6 +89,7 @@ def _curves(curves: dict) -> dict:
 
 
 def _figure(image: distorted_images.Image, pixels: np.ndarray, score: float) -> dict:
+    """Return the template's values of an image with its score."""
     return {
         "name": image.name,
         "picture": _thumbnail(pixels),
@@ -95,7 +100,7 @@ def _figure(image: distorted_images.Image, pixels: np.ndarray, score: float) -> 
 
 
 def _thumbnail(pixels: np.ndarray, width: int = 150) -> str:
-    """An RGB image as the data URI of a small JPEG."""
+    """Return an RGB image as the data URI of a small JPEG."""
     height = round(pixels.shape[0] * width / pixels.shape[1])
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
@@ -103,7 +108,7 @@ def _thumbnail(pixels: np.ndarray, width: int = 150) -> str:
 
 
 def _one_photograph(compared: Compared) -> dict[str, list[dict]]:
-    """{distortion: the versions of one photograph, in the order of their scores}."""
+    """Return {distortion: the versions of one photograph, in the order of their scores}."""
     images, scores = compared.side.images, compared.port["rank"].mean(1, dtype=np.float64)
     photograph = next((image.photograph for image in images if image.level == 0), images[0].photograph)
     rows = {}
@@ -116,7 +121,7 @@ def _one_photograph(compared: Compared) -> dict[str, list[dict]]:
 
 
 def _best_to_worst(compared: Compared) -> list[dict]:
-    """PICTURES held-out images, evenly spaced in the order of their scores."""
+    """Return PICTURES held-out images, evenly spaced in the order of their scores."""
     images, scores = compared.side.images, compared.port["rank"].mean(1, dtype=np.float64)
     order = np.argsort(scores, kind="stable")
     shown = order[np.unique(np.linspace(0, len(order) - 1, min(PICTURES, len(order))).round().astype(int))]
