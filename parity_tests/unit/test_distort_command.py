@@ -198,9 +198,9 @@ def test_it_says_what_it_skipped(photographs, tmp_path, capfd):
     assert main(command) == 0
     out, err = capfd.readouterr()
     assert (
-        "made 48 files of 3 photographs" in out
+        "made 48 files from 3 photographs" in out
         and "skipped 0 valid files" in out
-        and "most memory of a worker: " in out
+        and "peak memory of each worker: " in out
     )
     assert "100%" in err and "48/48" in err and "file/s" in err
     assert main(command) == 0
@@ -208,7 +208,7 @@ def test_it_says_what_it_skipped(photographs, tmp_path, capfd):
     assert (
         "made 0 files" in out
         and "skipped 48 valid files" in out
-        and "3 whole photographs: cat.png, fig.bmp, moose.jpg" in out
+        and "photographs with all files valid: 3 (cat.png, fig.bmp, moose.jpg)" in out
     )
 
 
@@ -281,7 +281,7 @@ def test_recursive_takes_the_photographs_of_folders_inside(images, tmp_path, dis
     assert (status, summary["photographs"], summary["other_files"]) == (0, 3, 0) and "passed over" not in err
     assert sorted(os.listdir(tmp_path / "deep/GN/GN1")) == ["cat.bmp", "fig.bmp", "trip_day_1_moose.bmp"]
     status, _, err = distort(images, images / "out", *one, "--recursive")
-    assert status == 2 and "expected --out outside of --images with --recursive" in err
+    assert status == 2 and "expected a folder outside of --images with --recursive" in err
 
 
 def test_photographs_that_stay_where_the_original_has_them(images, tmp_path, distort, undisturbed):
@@ -302,9 +302,9 @@ def test_photographs_that_stay_where_the_original_has_them(images, tmp_path, dis
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--types", "XX"], "--types: expected of GB, GN, JPEG, JP2K, ours, all, got 'XX'"),
+        (["--types", "XX"], "--types: expected some of GB, GN, JPEG, JP2K, ours, all, got 'XX'"),
         (["--types", "ours"], "--types: expected at least one type, got none"),
-        (["--levels", "6"], "--levels: expected of 1..5, got '6'"),
+        (["--levels", "6"], "--levels: expected levels in 1..5, got '6'"),
         (["--levels", "0"], "got '0'"),
         (["--levels", "1-3"], "got '1-3'"),
         (["--images", "nowhere"], "nowhere: expected a folder to use, got: No such file or directory"),

@@ -64,7 +64,7 @@ def test_measures_that_one_of_two_evaluations_lacks(tmp_path, ends):
     write(tmp_path / "a.csv", first, {"lower_is_better": None})
     write(tmp_path / "b.csv", second, {"lower_is_better": None})
     status, text = ends("a.csv", "--against", "b.csv")
-    assert status == 0 and "lcc less that of b.csv: not defined" in text
+    assert status == 0 and "lcc minus lcc of b.csv: not defined" in text
 
 
 def test_images_that_are_listed_more_than_once():

@@ -175,9 +175,9 @@ def test_index(levels_folder, tmp_path, capsys):
     links = re.findall(r'href="([^"]*)"', text)
     assert links[0] == "a%20b/index.html" and {"a%20b/scores.csv", "a%20b/overlap.csv"} <= set(links)
     assert all((tmp_path / unquote(link)).is_file() for link in links)
-    assert "Begun and not done: broken off." in text
+    assert "Started but not finished: broken off." in text
     for row in rows_of(tmp_path / "a b" / "verdicts.csv"):
-        assert f"{'Shown' if row['shown'] == 'True' else 'Not shown'}: {row['text']}" in text
+        assert f"{'Confirmed' if row['shown'] == 'True' else 'Not confirmed'}: {row['text']}" in text
     assert main(["experiment", "index", "--out", str(tmp_path / "a b")]) == 2
     (tmp_path / "a b" / "experiment.json").write_text("[]")
     assert main(["experiment", "index", "--out", str(tmp_path)]) == 2

@@ -118,7 +118,7 @@ def test_pages_of_experiments(opened, tmp_path):
         shown.locator("dialog[open] button").click()
         assert shown.locator("#mining_paper .scatterlayer .trace").count() == 3
         assert fits(shown)
-    assert shown.locator("p.missing").inner_text() == "Not shown by this run: it is not so. b.csv"
+    assert shown.locator("p.missing").inner_text() == "Not confirmed by this run: it is not so. b.csv"
     assert printed_width(shown) == 340
     shown.emulate_media(media="print")
     assert not shown.locator("p.screen").is_visible() and shown.locator("#levels_GB svg").first.is_visible()

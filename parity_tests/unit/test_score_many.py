@@ -200,7 +200,7 @@ def test_files(folder, weights, expected, tmp_path, form, capsys):
     assert json.loads((tmp_path / f"out.{form}.settings.json").read_text())["crops"] == CROPS
     (images / "1.png").write_bytes((folder / "1.png").read_bytes())
     assert run(images, "--weights", weights, "--out", out, "--resume") == 1
-    assert "3 images are there already" in capsys.readouterr().err
+    assert "already contains 3 images" in capsys.readouterr().err
     rows = _by_name(read_rows(out))
     assert rows == {name: expected[name] for name in rows} and len(rows) == 4
     assert sorted(os.listdir(tmp_path)) == ["images", out.name, f"{out.name}.settings.json"]

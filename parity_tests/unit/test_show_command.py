@@ -159,7 +159,7 @@ def test_a_missing_package_is_named_with_its_extra(small, tmp_path, monkeypatch,
         ("tiny.png", "page.html", "tiny.png: expected both sides at least 32 pixels, got 31 x 40 (H x W)"),
         ("good.png", "nowhere/page.html", "page.html: expected a file in a folder that exists, got no such folder"),
         ("good.png", "folder", "folder: expected a file to write, got a folder"),
-        ("good.png", "good.png", "good.png: expected a file of results to write, got an image"),
+        ("good.png", "good.png", "good.png: expected a file for the results, got an image"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, capsys, image, out, words):

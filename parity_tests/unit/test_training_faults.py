@@ -134,7 +134,7 @@ def test_an_image_that_goes_bad(images, tmp_path, capsys, monkeypatch, how, work
     assert f"{images}/" in line and words in line and "worker process" not in line
     assert line in (out / "log.txt").read_text()
     iteration = int(last(out).stem.rpartition("_")[2])
-    assert iteration >= 5 and f"--resume goes on from {last(out)}" in line and f"at iteration {iteration};" in line
+    assert iteration >= 5 and f"--resume continues from {last(out)}" in line and f"at iteration {iteration};" in line
     shutil.copytree(kept, images, dirs_exist_ok=True)
     assert main(arguments(images, out, "--resume", "--workers", workers)) == 0
     assert same_end(out, tmp_path / "whole")
@@ -220,7 +220,7 @@ def test_signals_to_the_whole_group(images, tmp_path, number):
     os.killpg(process.pid, number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1 and "Traceback" not in err
-    assert f"rankiqa: stopped; at iteration {last(out).stem.rpartition('_')[2]}; --resume goes on from" in err
+    assert f"rankiqa: stopped; at iteration {last(out).stem.rpartition('_')[2]}; --resume continues from" in err
     assert main(arguments(images, out, "--resume", max_iter=16, snapshot=0)) == 0
     assert same_end(out, tmp_path / "whole")
 
@@ -237,7 +237,7 @@ def test_a_full_disk(images, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(atomic_files.os, "replace", full)
     line = refused(capsys, arguments(images, out), status=1)
-    assert "No space left on device" in line and f"--resume goes on from {out}/live-ft_iter_4.safetensors" in line
+    assert "No space left on device" in line and f"--resume continues from {out}/live-ft_iter_4.safetensors" in line
     assert sorted(path.name for path in out.iterdir()) == ["live-ft_iter_4.safetensors", "log.txt", "settings.json"]
     monkeypatch.undo()
     assert main(arguments(images, out, "--resume")) == 0
@@ -269,12 +269,12 @@ def test_two_trainings_in_one_folder(images, tmp_path, capsys):
     command = [sys.executable, "-m", "rankiqa", *arguments(images, out, max_iter=10000, snapshot=0)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr.readline()
-    assert "got one that is training now" in refused(capsys, arguments(images, out))
+    assert "got one in use" in refused(capsys, arguments(images, out))
     process.kill()
     process.communicate()
     # What an earlier one made is not written over
     assert main(arguments(images, out, max_iter=2)) == 0
-    assert "--resume goes on from it; a new training takes another --out" in refused(capsys, arguments(images, out))
+    assert "--resume continues it; a new training needs another --out" in refused(capsys, arguments(images, out))
 
 
 def test_files_of_another_kind(images, tmp_path, capsys, write):
@@ -320,7 +320,7 @@ def test_a_loss_that_is_not_finite(images, tmp_path, capsys, base_lr):
     more = {"base_lr": base_lr, "max_iter": 60, "snapshot": 1}
     line = refused(capsys, arguments(images, out, "--resume", **more), status=1)
     assert "expected a finite loss" in line or "expected finite weights" in line
-    assert f"--resume goes on from {last(out)}" in line
+    assert f"--resume continues from {last(out)}" in line
     rankiqa.load(last(out))  # refuses what is not finite
 
 

@@ -1,4 +1,4 @@
-"""The command `rankiqa`: each module of COMMANDS adds one command and runs it."""
+"""The command line `rankiqa`. Each module of COMMANDS adds one command and runs it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import rankiqa
 from rankiqa.cli import distort, evaluate, experiment, lists, prepare, score, show, train
 from rankiqa.cli.guard import guarded
 
-# add(commands) adds a command and sets run=run(options) -> exit status
+# Each module has add(commands), which adds its command and sets run=run(options) -> exit status.
 CONVERT = "convert"
 COMMANDS = (score, evaluate, train, experiment, prepare, distort, lists, show)
 
 
 class _Version(argparse.Action):
-    """Print the version, which is looked up only then."""
+    """The action of --version. It reads the package's metadata only when the option is given."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **options: Any):
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **options)
@@ -38,12 +38,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line and return the exit status.
+
+    Args:
+        argv: The arguments; None: those of the process.
+    """
     return guarded(_run, sys.argv[1:] if argv is None else argv)
 
 
 def _run(argv: Sequence[str]) -> int:
-    if argv[:1] == [CONVERT]:  # its options are its own; late: the port does without the bridge
+    if argv[:1] == [CONVERT]:  # it parses its own options; late: the port does not need rankiqa_convert
         from rankiqa_convert.cli import main as convert
 
         return convert(list(argv[1:]))

@@ -1,4 +1,4 @@
-"""Types of options that several commands share."""
+"""Option types and checks that several commands share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 
 def int_in_range(least: int, most: float = math.inf) -> Callable[[str], int]:
-    """An argparse type: a whole number in least..most; another text is a usage error that says so."""
+    """Return an argparse type for whole numbers in least..most.
+
+    Args:
+        least: The smallest number that is accepted.
+        most: The largest number that is accepted.
+
+    Returns:
+        A function that parses a text and raises ArgumentTypeError for any other text.
+    """
 
     def parse(text: str) -> int:
         try:
@@ -33,12 +41,13 @@ SEED = int_in_range(0, 2**32 - 1)
 
 
 def processes(least: int) -> Callable[[str], int]:
-    """An argparse type: how many processes work; more than the cores gain nothing and may stop a machine."""
+    """Return an argparse type for a number of processes. More processes than cores gain nothing and can exhaust a
+    machine."""
     return int_in_range(least, max(32, os.cpu_count() or 1))
 
 
 def shard(text: str) -> tuple[int, int]:
-    """An argparse type: i/n, the i-th of n parts."""
+    """Parse i/n, the i-th of n parts (an argparse type)."""
     try:
         i, n = map(int, text.split("/"))
     except ValueError:
@@ -49,18 +58,25 @@ def shard(text: str) -> tuple[int, int]:
 
 
 def usable_device(name: str, dtype: str = "float32") -> torch.device:
-    """The device of --device. Raises ValueError for one that PyTorch cannot compute on here.
+    """Return the device that --device names.
 
     Args:
-        name: As torch writes devices.
-        dtype: What it must be able to add up: trainings sum the ranking loss in float64, which mps lacks.
+        name: A device in torch's notation.
+        dtype: The dtype that the device must be able to sum. Training sums the ranking loss in float64, which mps
+            lacks.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: PyTorch cannot compute on this device here.
     """
-    import torch  # late, so that --help and a wrong option answer at once
+    import torch  # imported late, so that --help and usage errors answer at once
 
     try:
         device = torch.device(name)
         torch.ones(1, device=device, dtype=getattr(torch, dtype)).sum().item()
-    except Exception as error:  # each kind of device has its own
+    except Exception as error:  # the exception class depends on the type of device
         lines = str(error).strip().splitlines() or [type(error).__name__]
         here = ", cuda" if torch.cuda.is_available() else "; this PyTorch has no CUDA device"
         raise ValueError(
@@ -70,31 +86,31 @@ def usable_device(name: str, dtype: str = "float32") -> torch.device:
 
 
 def check_results_file(path: str, inputs: Iterable[str | os.PathLike] = (), *, makes_folder: bool = False) -> None:
-    """Look whether a command can write its results to a file, before the work begins.
+    """Check before the work begins that a command can write its results to a file.
 
     Args:
-        path: The file.
-        inputs: The files that the command reads, none of which it may be.
-        makes_folder: Whether a missing folder is made later.
+        path: The file of results.
+        inputs: The files that the command reads. The file of results must be none of them.
+        makes_folder: Whether the command creates a missing folder later.
 
     Raises:
-        ValueError: As `check_target`, and for an image that is there.
+        ValueError: The file cannot be written (see `check_target`), or it is an existing image.
     """
     from rankiqa.data.atomic_files import check_target
     from rankiqa.data.folders import is_image_name
 
     if is_image_name(os.path.basename(path)) and os.path.isfile(path):
-        raise ValueError(f"{path}: expected a file of results to write, got an image")
+        raise ValueError(f"{path}: expected a file for the results, got an image")
     if not makes_folder or os.path.lexists(path):
         check_target(path, inputs)
 
 
 class Lazy:
-    """An option's default or choices that are imported when they are used: `rankiqa --help` starts without numpy.
+    """The default or the choices of an option, imported at first use, so that `rankiqa --help` starts without numpy.
 
     Args:
-        module: The module's name.
-        name: A number or a collection of names in it.
+        module: The name of the module.
+        name: A number or a collection of names in that module.
     """
 
     def __init__(self, module: str, name: str):
@@ -102,7 +118,7 @@ class Lazy:
 
     @property
     def value(self) -> Any:
-        """The object."""
+        """Return the object."""
         return getattr(importlib.import_module(self.module), self.name)
 
     def __str__(self) -> str:
@@ -119,7 +135,7 @@ class Lazy:
 
 
 def add_photograph_limits(parser: argparse.ArgumentParser) -> None:
-    """Add --min-side and --max-pixels; `int()` of an option is its value."""
+    """Add --min-side and --max-pixels. Convert their values by `int()`, since the defaults are `Lazy`."""
     parser.add_argument(
         "--min-side",
         type=int_in_range(1),

@@ -1,4 +1,4 @@
-"""`rankiqa distort`: a folder of photographs to a ranked set."""
+"""The command `rankiqa distort`: make a ranked set from a folder of photographs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DEFAULT, OURS, ALL = "default", "ours", "all"
 
 
 def add(commands) -> None:
-    """Add the command to an argument parser's commands."""
+    """Add the command to the subparsers `commands`."""
     parser = commands.add_parser(
         "distort",
         help="make a ranked set",
         description="Distort photographs as the original's MATLAB code does (live, tid2013), or as cameras and the web "
         "do (wild): OUT/TYPE/TYPE<level>/NAME.bmp (.jpg, .jp2) and OUT/pristine_images/NAME.bmp. The same command "
-        "resumes a run that was stopped or killed; valid files are skipped. Exit status: 0 all made, 1 something was "
-        "refused or the run failed on the way, 2 nothing was started (wrong options, folders), 130 stopped.",
+        "resumes a run that was stopped or killed; valid files are skipped. Exit status: 0 all files made, 1 some "
+        "photographs were refused or the run failed, 2 not started (wrong options or folders), 130 stopped.",
     )
     parser.set_defaults(run=run)
     parser.add_argument(
@@ -35,52 +35,54 @@ def add(commands) -> None:
         choices=arguments.Lazy("rankiqa.distortions", "DATASETS"),
         metavar="SET",
         dest="dataset",
-        help="whose types, levels and parameters: %(choices)s",
+        help="set that defines types, levels and parameters: %(choices)s",
     )
     parser.add_argument("--images", required=True, metavar="DIR", type=Path, help="a folder of photographs")
-    parser.add_argument(
-        "--recursive", action="store_true", help="also those of folders inside: a/b.jpg gives files a_b"
-    )
-    parser.add_argument("--out", required=True, metavar="DIR", type=Path)
+    parser.add_argument("--recursive", action="store_true", help="also read subfolders; a/b.jpg gives the files a_b.*")
+    parser.add_argument("--out", required=True, metavar="DIR", type=Path, help="folder of the ranked set")
     parser.add_argument(
         "--workers", type=arguments.processes(1),
-        help="processes (default 1, with --ray the cluster's cores; any number: the same files)",
+        help="number of processes; the files do not depend on it (default 1; with --ray the cores of the cluster)",
     )  # fmt: skip
     parser.add_argument(
         "--types", nargs="+", metavar="T", default=[DEFAULT],
-        help="such as GB JPEG; default: those that the original makes or lists; ours: those beyond it; all",
+        help="distortion types, such as GB JPEG. default: those that the original makes or lists; ours: the others; "
+        "all",
     )  # fmt: skip
-    parser.add_argument("--levels", nargs="+", metavar="L", help="1 is the mildest (default: all)")
     parser.add_argument(
-        "--shard", type=arguments.shard, default=(1, 1), metavar="i/n", help="the i-th of n parts, one for each machine"
+        "--levels", nargs="+", metavar="L", help="levels of distortion; 1 is the mildest (default: all)"
+    )
+    parser.add_argument(
+        "--shard", type=arguments.shard, default=(1, 1), metavar="i/n", help="distort part i of n, one part per machine"
     )
     parser.add_argument(
         "--ray", nargs="?", const=ray_cluster.HERE, metavar="ADDRESS",
-        help="work on a Ray cluster, HOST:PORT or auto; without an address that of RAY_ADDRESS or this machine's, "
-        "begun if there is none. Every machine needs the same folders and versions (extra scale)",
+        help="run on a Ray cluster: HOST:PORT or auto; without an address, the cluster of RAY_ADDRESS or of this "
+        "machine, which is started if there is none. Every machine needs the same folders and versions (extra scale)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=arguments.SEED, default=0, help="of what is random (default 0)")
+    parser.add_argument("--seed", type=arguments.SEED, default=0, help="seed of everything that is random (default 0)")
     arguments.add_photograph_limits(parser)
-    parser.add_argument("--quick", action="store_true", help="trust existing files (compare sizes only)")
-    parser.add_argument("--json", action="store_true", help="the summary as a JSON object")
+    parser.add_argument("--quick", action="store_true", help="trust existing files; compare only their sizes")
+    parser.add_argument("--json", action="store_true", help="print the summary as a JSON object")
 
 
 def _split(words: list[str]) -> list[str]:
+    """Return the comma-separated parts of all words."""
     return [part for word in words for part in word.split(",") if part]
 
 
 def types_of(table: dict, words: list[str]) -> list[str]:
-    """The types that --types names.
+    """Return the distortion types that --types names.
 
     Args:
         table: A table of DATASETS.
-        words: Names and groups, also several in a word, separated by commas.
+        words: Names of types and groups; a word may contain several, separated by commas.
 
     Returns:
         Each type once, in the table's order.
 
     Raises:
-        ValueError: A word is neither a name nor a group, or no type is left.
+        ValueError: A word is neither a type nor a group, or the words are empty.
     """
     groups = {
         DEFAULT: [name for name, row in table.items() if row.origin != OURS],
@@ -90,7 +92,7 @@ def types_of(table: dict, words: list[str]) -> list[str]:
     chosen: set[str] = set()
     for word in _split(words):
         if word not in groups and word not in table:
-            raise ValueError(f"--types: expected of {', '.join([*table, OURS, ALL])}, got {word!r}")
+            raise ValueError(f"--types: expected some of {', '.join([*table, OURS, ALL])}, got {word!r}")
         chosen.update(groups.get(word, [word]))
     if not chosen:
         raise ValueError("--types: expected at least one type, got none")
@@ -98,18 +100,18 @@ def types_of(table: dict, words: list[str]) -> list[str]:
 
 
 def levels_of(table: dict, types: list[str], words: list[str] | None) -> list[int]:
-    """The levels that --levels names.
+    """Return the levels that --levels names.
 
     Args:
         table: A table of DATASETS.
-        types: Names of that table.
-        words: Levels, also several in a word, separated by commas; None for all that every type has.
+        types: Names of types in that table.
+        words: Levels; a word may contain several, separated by commas. None: every level that all types have.
 
     Returns:
-        Rising levels.
+        The levels in ascending order.
 
     Raises:
-        ValueError: A level that one of the types lacks, or none.
+        ValueError: One of the types lacks a level, or the words are empty.
     """
     most = min(len(table[name].levels) for name in types)
     if words is None:
@@ -117,14 +119,14 @@ def levels_of(table: dict, types: list[str], words: list[str] | None) -> list[in
     every = {str(level): level for level in range(1, most + 1)}
     for word in _split(words):
         if word not in every:
-            raise ValueError(f"--levels: expected of 1..{most}, got {word!r}")
+            raise ValueError(f"--levels: expected levels in 1..{most}, got {word!r}")
     if not _split(words):
         raise ValueError("--levels: expected at least one level, got none")
     return sorted({every[word] for word in _split(words)})
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make a ranked set; returns the exit status."""
+    """Make a ranked set and return the exit status."""
     with stoppable():
         try:
             with contextlib.ExitStack() as cluster:
@@ -135,7 +137,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, cluster: contextlib.ExitStack) -> int:
-    """Make a ranked set; `cluster` ends the connection to one."""
+    """Make a ranked set. The connection to a Ray cluster ends with the stack `cluster`."""
     from rankiqa.distortions import DATASETS
     from rankiqa.ranked_sets import ray_jobs, settings, worker_pool
     from rankiqa.ranked_sets.make_files import DistortionJob, WriteError, check_types, level_folder
@@ -189,19 +191,23 @@ def _run(options: argparse.Namespace, cluster: contextlib.ExitStack) -> int:
     except (WriteError, WorkerLost) as error:
         problem = str(error)
     except OSError as error:
-        problem = f"{error.filename or options.out}: expected it to be usable to the end, got: {error.strerror}"
+        problem = (
+            f"{error.filename or options.out}: expected a file or folder that stays usable during the run, got: "
+            f"{error.strerror}"
+        )
     _report(options, counts, folder, time.monotonic() - begin, types, levels, problem)
     return 1 if problem or counts.refused else 0
 
 
 def _check_apart(options: argparse.Namespace, images: Path, out: Path) -> None:
-    """Raise ValueError where --recursive would take for photographs what the run itself makes."""
+    """Raise ValueError if --recursive would read the files that the run itself makes."""
     inside = images.resolve() in [out.resolve(), *out.resolve().parents]
     if options.recursive and inside:
-        raise ValueError(f"{options.out}: expected --out outside of --images with --recursive, got it inside")
+        raise ValueError(f"{options.out}: expected a folder outside of --images with --recursive, got one inside")
 
 
 def _report(options, counts, folder, seconds: float, types: list[str], levels: list[int], problem: str | None) -> None:
+    """Print the summary on stdout, and refused photographs and the problem on stderr."""
     peaks = [round(peak / 1024) for _, peak in sorted(counts.peak_kb.items())]
     if options.json:
         summary = {
@@ -213,17 +219,17 @@ def _report(options, counts, folder, seconds: float, types: list[str], levels: l
             "other_files": folder.passed_over.total(), "passed_over": folder.passed_over.by_kind(),
             "seconds": round(seconds, 3), "worker_peak_mb": peaks, "error": problem,
         }  # fmt: skip
-        print(json.dumps(summary)[:-1], end=', "refused": [')  # streamed: there may be as many as photographs
+        print(json.dumps(summary)[:-1], end=', "refused": [')  # streamed: there may be many
         for number, row in enumerate(counts.refusal_rows()):
             print(", " * bool(number) + json.dumps(row), end="")
         print("]}", flush=True)
     else:
-        print(f"made {counts.files} files of {counts.photographs} photographs in {seconds:.1f} s")
+        print(f"made {counts.files} files from {counts.photographs} photographs in {seconds:.1f} s")
         print(f"skipped {counts.skipped_files} valid files")
         if counts.skipped_photographs:
             names = _some(counts.skipped_names, counts.skipped_photographs)
-            print(f"  {counts.skipped_photographs} whole photographs: {names}")
-        print(f"most memory of a worker: {', '.join(map(str, peaks)) or 0} MB", flush=True)
+            print(f"  photographs with all files valid: {counts.skipped_photographs} ({names})")
+        print(f"peak memory of each worker: {', '.join(map(str, peaks)) or 0} MB", flush=True)
     if folder.passed_over.total():
         print(f"rankiqa: {options.images}: passed over {folder.passed_over.text()}", file=sys.stderr)
     for row in counts.refusal_rows():
@@ -235,4 +241,5 @@ def _report(options, counts, folder, seconds: float, types: list[str], levels: l
 
 
 def _some(names: list[str], count: int) -> str:
+    """Return some of `count` names as a text."""
     return ", ".join(sorted(names)) + (f" and {count - len(names)} more" if count > len(names) else "")

@@ -1,4 +1,4 @@
-"""What surrounds every command: standard streams that may be closed, and an end on one line whatever happens."""
+"""The frame around every command: usable standard streams, and one line on stderr for every failure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ FAILED, REFUSED, INTERNAL, INTERRUPTED = 1, 2, 70, 130  # exit statuses; 70: sys
 
 
 def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str], name: str = "rankiqa") -> int:
-    """Run a command; returns its exit status.
+    """Run a command and return its exit status.
 
     Args:
-        command: Takes the arguments; its own errors are its own to word.
-        arguments: Of the command line.
-        name: What the lines on stderr begin with.
+        command: Takes the arguments and returns an exit status. It reports its expected errors itself.
+        arguments: The arguments of the command line.
+        name: The prefix of each line on stderr.
+
+    Returns:
+        The exit status.
 
     Raises:
         SystemExit: From argparse, for usage errors and --help.
@@ -30,13 +33,13 @@ def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str], n
         try:
             return command(arguments)
         finally:
-            sys.stdout.flush()  # here, where its failure has a line, and not when Python ends
+            sys.stdout.flush()  # here, so that a failed write is reported; at Python's exit it would not be
     except BrokenPipeError:  # `rankiqa .. | head`
         _silence_stdout()
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:  # commands word those of files
+    except OSError as error:  # errors of files are reported by the commands; this is mostly stdout
         where = os.fspath(error.filename) if error.filename is not None else "standard output"
         _say(f"{where}: expected to read or write it, got: {error.strerror or error}", name)
         _silence_stdout()
@@ -53,7 +56,7 @@ def guarded(command: Callable[[Sequence[str]], int], arguments: Sequence[str], n
         return _internal(error, name)
 
 
-EMPTY_ALLOWED = ("--prefix", "--root")  # nothing before the paths of a list
+EMPTY_ALLOWED = ("--prefix", "--root")  # an empty text is valid here: nothing goes before the paths of a list
 
 
 class _Refused(ValueError):
@@ -61,7 +64,7 @@ class _Refused(ValueError):
 
 
 def _check(arguments: Sequence[str]) -> None:
-    """Raise for an argument that no command can use."""
+    """Raise _Refused for an argument that no command can use."""
     for number, argument in enumerate(arguments, start=1):
         if argument == "" and (number < 2 or arguments[number - 2] not in EMPTY_ALLOWED):
             raise _Refused(f"argument {number}: expected text, got an empty one (an unset variable?)")
@@ -70,8 +73,11 @@ def _check(arguments: Sequence[str]) -> None:
 
 
 def _open_streams() -> None:
-    """Open what of stdin, stdout and stderr is closed, since the next file would take its number, and what libraries
-    print would land in that file. Writing to a closed stdout fails; a closed stderr is written to without effect."""
+    """Open each of stdin, stdout and stderr that is closed. Otherwise the next opened file would get its number, and
+    output of libraries would end up in that file.
+
+    Writing to a stdout that was closed fails; writing to a stderr that was closed has no effect.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -83,11 +89,11 @@ def _open_streams() -> None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not be text
+            stream.reconfigure(errors="backslashreplace")  # file names may not be valid text
 
 
 def _silence_stdout() -> None:
-    """What is left in stdout's buffer goes nowhere when Python ends."""
+    """Redirect stdout to os.devnull, so that Python's exit does not flush the buffer again."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -98,7 +104,7 @@ def _say(line: str, name: str) -> None:
 
 
 def _internal(error: Exception, name: str) -> int:
-    """One line, and the traceback in a file: a fault of the program, which a test counts as one."""
+    """Report a fault of the program on one line, write its traceback to a file and return INTERNAL."""
     what = " ".join(f"{type(error).__name__}: {error}".split())
     where = ""
     with contextlib.suppress(OSError):

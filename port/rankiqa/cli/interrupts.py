@@ -1,4 +1,4 @@
-"""Stopping a command that runs long."""
+"""Clean interruption of commands that run for a long time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise KeyboardInterrupt at SIGTERM as at Ctrl-C; a second signal does not disturb the clean-up."""
+    """Raise KeyboardInterrupt on SIGTERM as on Ctrl-C. Further signals are ignored, so that the clean-up can finish."""
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
 
     def stop(*_) -> None:
@@ -18,9 +18,9 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in numbers}
+    previous = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""`rankiqa lists`: the lists that both engines train on, from what `rankiqa distort` or a download left."""
+"""The command `rankiqa lists`: write the lists for training and testing, from a ranked set or a downloaded data set."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from rankiqa.training.presets import PRESETS, RankPreset
 
 
 def add(commands) -> None:
-    """Add the command to an argument parser's commands."""
+    """Add the command to the subparsers `commands`."""
     lists_arguments.add(commands, run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the lists; returns the exit status."""
+    """Write the lists and return the exit status."""
     from rankiqa.datasets import list_writer
 
     if options.list == "csv" and options.folder is None:
         options.folder = os.path.dirname(options.table) or "."
     try:
-        made = _ranked(options) if options.list.startswith("rank") else _rated(options)
-        sides, decimals, summary = made
+        sides, decimals, summary = _ranked(options) if options.list.startswith("rank") else _rated(options)
         summary["settings"] = {
             key: value for key, value in vars(options).items() if key not in ("run", "command", "json")
         }
@@ -41,10 +40,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _prefix(options: argparse.Namespace) -> str:
+    """Return the text before each path of the lists."""
     return options.folder if options.prefix is None else options.prefix
 
 
 def _ranked(options: argparse.Namespace) -> tuple[dict, int, dict]:
+    """Return the lines of a ranked set's lists by side, the decimals of a label and the summary."""
     import numpy as np
 
     from rankiqa.datasets import ranked_folders, splits
@@ -67,8 +68,9 @@ def _ranked(options: argparse.Namespace) -> tuple[dict, int, dict]:
     if (len(options.types), options.levels + 1) != (preset.list_groups, preset.levels):
         groups = "" if len(options.types) >= preset.groups else f" --set groups={len(options.types)}"
         blocks.remarks.append(
-            f"`rankiqa train {preset.name}` takes {preset.list_groups} types and {preset.levels} levels, pristine "
-            f"included; for this list --set list_groups={len(options.types)} --set levels={options.levels + 1}{groups}"
+            f"`rankiqa train {preset.name}` expects {preset.list_groups} types and {preset.levels} levels, pristine "
+            f"included; for this list add --set list_groups={len(options.types)} --set "
+            f"levels={options.levels + 1}{groups}"
         )
     summary = {
         "list": options.list,
@@ -79,7 +81,7 @@ def _ranked(options: argparse.Namespace) -> tuple[dict, int, dict]:
         "references": sides,
         "lines": {
             side: {
-                "types": [kind for kind in options.types for _ in range(options.levels + 1) for _ in chosen],
+                "types": [name for name in options.types for _ in range(options.levels + 1) for _ in chosen],
                 "references": [name for _ in blocks.blocks for name in chosen],
             }
             for side, chosen in sides.items()
@@ -90,6 +92,7 @@ def _ranked(options: argparse.Namespace) -> tuple[dict, int, dict]:
 
 
 def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
+    """Return the lines of a data set's lists by side, the decimals of a label and the summary."""
     import numpy as np
 
     from rankiqa.datasets import base, splits
@@ -139,32 +142,32 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
 
 
 def _origins(items, by_image: bool) -> dict[str, list[str]]:
-    """The distortion's type and the reference of each line, where the data set names them."""
+    """Return the distortion type and the reference of each line, if the data set names them."""
     summary = {} if by_image else {"references": [item.reference for item in items]}
     return summary | ({"types": [item.kind for item in items]} if any(item.kind for item in items) else {})
 
 
 def _references(options: argparse.Namespace, module, rated_set) -> tuple[list[str], int]:
-    """The references in the order that a seed permutes, and how many train where nobody says."""
+    """Return the references in the order that a seed permutes, and the default number of training references."""
     from rankiqa.datasets import splits
 
-    every, train = rated_set.dataset.references, rated_set.dataset.train
+    total, train = rated_set.dataset.references, rated_set.dataset.train
     if options.list == "ft-tid2013" and options.reference_25:
         references, train = module.references(rated_set, synthetic=True), train + 1
     elif options.list == "ft-tid2013":
-        references, every = module.references(rated_set), every - 1
+        references, total = module.references(rated_set), total - 1
         rated_set.remarks.append(
-            f"reference {module.SYNTHETIC} is left out, as upstream does (--reference-25 takes it)"
+            f"reference {module.SYNTHETIC} is left out, as upstream does (--reference-25 includes it)"
         )
     elif options.list == "ft-live":
         references = module.references(rated_set)
     else:
         references = sorted({item.reference for item in rated_set.items})
-    return references, splits.train_count(len(references), every, train)
+    return references, splits.train_count(len(references), total, train)
 
 
 def _read(options: argparse.Namespace):
-    """The module of a data set, and what it reads."""
+    """Return the module of a data set and the data set that it read."""
     from rankiqa.datasets import clive, csiq, kadid10k, koniq10k, live, mlive, score_table, spaq, tid2013
 
     folder = options.folder
@@ -189,6 +192,7 @@ def _read(options: argparse.Namespace):
 
 
 def _show(summary: dict) -> None:
+    """Print the summary of the lists."""
     for side, file in summary["files"].items():
         count = f", {len(summary['references'][side])} references" if "references" in summary else ""
         print(f"{file['path']}: {file['lines']} lines{count}")

@@ -1,4 +1,4 @@
-"""`rankiqa prepare`: a folder of pristine images from Waterloo or Places2, chosen as in the paper."""
+"""The command `rankiqa prepare`: choose the pristine images of Waterloo or Places2 as in the paper."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from rankiqa.data.atomic_files import replacing, temporary_name
 from rankiqa.data.json_text import parse_json
 
 LARGE = ("keep", "scale", "refuse")
-SHOWN = 20  # refused images named on stderr; OUT.json and --json have them all
+SHOWN = 20  # number of refused images that stderr lists; OUT.json and --json list all of them
 
 
 def add(commands) -> None:
-    """Add the command to an argument parser's commands."""
+    """Add the command to the subparsers `commands`."""
     command = commands.add_parser(
         "prepare",
         help="choose the pristine images that ranked sets are made from",
         description="Write OUT/NAME.bmp and OUT.json, which says what was chosen and how. The same command resumes a "
-        "run that was stopped or killed. Exit status: 0 all written, 1 something was refused or missing or the run "
-        "failed during the run, 2 nothing was started (wrong options, folders, labels), 130 stopped.",
+        "run "
+        "that was stopped or killed. Exit status: 0 all images written, 1 some images were refused or missing or the "
+        "run "
+        "failed, 2 not started (wrong options, folders or labels), 130 stopped.",
     )
     collections = command.add_subparsers(dest="collection", required=True, metavar="SET")
     texts = {
         "waterloo": "the 4,744 pristine images of the Waterloo Exploration Database",
-        "places2": "the validation images of Places2 (Places365-Standard), so many of each scene",
+        "places2": "validation images of Places2 (Places365-Standard), the same number of each scene",
     }
     waterloo, places2 = (
         collections.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -38,40 +40,43 @@ def add(commands) -> None:
     )
     for parser in (waterloo, places2):
         parser.set_defaults(run=run)
-        parser.add_argument("--images", required=True, metavar="DIR", type=Path, help="where the archive was unpacked")
-        parser.add_argument("--out", required=True, metavar="OUT", type=Path, help="a folder of its own")
+        parser.add_argument("--images", required=True, metavar="DIR", type=Path, help="folder of the unpacked archive")
+        parser.add_argument("--out", required=True, metavar="OUT", type=Path, help="folder for the chosen images only")
     waterloo.add_argument(
-        "--count", type=arguments.int_in_range(1, 99999), default=4744, help="images of the collection (default 4744)"
+        "--count",
+        type=arguments.int_in_range(1, 99999),
+        default=4744,
+        help="number of images in the collection (default 4744)",
     )
     places2.add_argument("--labels", required=True, metavar="FILE", type=Path, help="places365_val.txt")
     places2.add_argument(
         "--scenes",
         type=arguments.int_in_range(1),
         metavar="N",
-        help="so many, drawn by the seed (default all 365; paper: 356)",
+        help="number of scenes, drawn by the seed (default: all 365; paper: 356)",
     )
     places2.add_argument(
-        "--per-scene", type=arguments.int_in_range(1), default=100, metavar="N", help="images of each (default 100)"
+        "--per-scene", type=arguments.int_in_range(1), default=100, metavar="N", help="images per scene (default 100)"
     )
-    places2.add_argument("--seed", type=arguments.SEED, default=0, help="of the choice (default 0)")
+    places2.add_argument("--seed", type=arguments.SEED, default=0, help="seed of the choice (default 0)")
     for parser in (waterloo, places2):
         parser.add_argument(
             "--large",
             choices=LARGE,
             default=LARGE[0],
-            help="an image of which a 224 crop would be less than a third (shorter side above 672): keep it as the "
-            "original's code does (default), scale it down to 672, or refuse it",
+            help="what to do with an image of which a 224 crop is less than a third (shorter side above 672): keep "
+            "it, as the original's code does (default), scale it down to 672, or refuse it",
         )
         arguments.add_photograph_limits(parser)
         parser.add_argument(
-            "--workers", type=arguments.processes(1), default=1, metavar="N", help="processes (default 1)"
+            "--workers", type=arguments.processes(1), default=1, metavar="N", help="number of processes (default 1)"
         )
-        parser.add_argument("--quick", action="store_true", help="trust existing files, without reading them")
-        parser.add_argument("--json", action="store_true", help="the summary as a JSON object")
+        parser.add_argument("--quick", action="store_true", help="trust existing files without reading them")
+        parser.add_argument("--json", action="store_true", help="print the summary as a JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prepare a collection; returns the exit status."""
+    """Prepare a collection and return the exit status."""
     with stoppable():
         try:
             return _run(options)
@@ -81,6 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Choose and write the images, and return the exit status."""
     from rankiqa.ranked_sets import pristine_images, pristine_selection
     from rankiqa.ranked_sets.worker_pool import WorkerLost
 
@@ -104,7 +110,7 @@ def _run(options: argparse.Namespace) -> int:
     files = {name: file.name for name, file in chosen.images}
     counts = {"written": 0, "skipped": 0, "large": 0, "bytes": 0}
     refused = dict(chosen.refused)
-    reasons: dict[str, str] = {}  # of images that were chosen
+    reasons: dict[str, str] = {}  # reasons for refusing chosen images
     problem = None
     try:
         outcomes = pristine_images.prepare_images(
@@ -119,12 +125,12 @@ def _run(options: argparse.Namespace) -> int:
                     counts["written" if outcome.written else "skipped"] += 1
                     counts["large"] += outcome.large
                     counts["bytes"] += outcome.size
-        finally:  # in the order of the images: workers end in any order
+        finally:  # workers finish in any order; list refusals in the order of the images
             refused |= {file: reasons[name] for name, file in files.items() if name in reasons}
         rows = [{"image": name, "error": why} for name, why in refused.items()]
         _write(_sidecar(out), record | {"complete": True, "refused": rows})
     except OSError as error:
-        problem = f"{error.filename or out}: expected it to be written, got: {error.strerror}"
+        problem = f"{error.filename or out}: expected a file that can be written, got: {error.strerror}"
     except WorkerLost as error:
         problem = str(error)
     _report(options, chosen, record, counts, list(refused.items()), problem)
@@ -132,11 +138,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _sidecar(out: Path) -> Path:
+    """Return the path of OUT.json."""
     return out.with_name(out.name + ".json")
 
 
 def _record(collection: str, chosen, rules) -> dict:
-    """The content of OUT.json from the beginning on; a resumed run ends with the same."""
+    """Return the content of OUT.json when the run begins. A resumed run ends with the same content."""
     return {
         "command": f"prepare {collection}",
         "settings": {**chosen.settings, **vars(rules)},
@@ -147,7 +154,7 @@ def _record(collection: str, chosen, rules) -> dict:
 
 
 def _claim(out: Path, record: dict) -> None:
-    """Create OUT, or check that it belongs to such a run and has nothing else. Raises ValueError, OSError."""
+    """Create OUT, or check that it contains nothing but files of such a run. Raise ValueError or OSError."""
     sidecar = _sidecar(out)
     existing = set(os.listdir(out)) if out.is_dir() else set()
     try:
@@ -162,16 +169,16 @@ def _claim(out: Path, record: dict) -> None:
     except ValueError:
         raise ValueError(f"{sidecar}: expected the record of an earlier run, got another file") from None
     earlier = earlier if isinstance(earlier, dict) else {}
-    for key in ("command", "settings"):  # not the images: missing ones may have been added
+    for key in ("command", "settings"):  # the images may differ: missing ones may have been added
         if earlier.get(key) != record[key]:
             raise ValueError(
-                f"{sidecar}: {key}: expected {json.dumps(record[key])} as this run has it, got "
-                f"{json.dumps(earlier.get(key))}; another --out?"
+                f"{sidecar}: {key}: expected {json.dumps(record[key])}, the value of this run, got "
+                f"{json.dumps(earlier.get(key))}; use another --out"
             )
     temporary = {temporary_name(out / name).name for name in record["files"]}
     if others := sorted(existing - record["files"].keys() - temporary):
         raise ValueError(
-            f"{out}: expected only images that this run makes, got {len(others)} other files, such as {others[0]}"
+            f"{out}: expected only images that this run makes, got {len(others)} other files, for example {others[0]}"
         )
     out.mkdir(parents=True, exist_ok=True)
     for name in existing & temporary:  # of a killed run
@@ -180,11 +187,13 @@ def _claim(out: Path, record: dict) -> None:
 
 
 def _write(path: Path, content: dict) -> None:
+    """Write a JSON file."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _report(options, chosen, record: dict, counts: dict, refused: list[tuple[str, str]], problem: str | None) -> None:
+    """Print the summary on stdout, and remarks, refused images and the problem on stderr."""
     total, sidecar = len(chosen.images), str(_sidecar(Path(os.path.abspath(options.out))))
     if options.json:
         summary = {
@@ -199,16 +208,17 @@ def _report(options, chosen, record: dict, counts: dict, refused: list[tuple[str
         print(f"{options.out}: {counts['bytes'] / 1e6:.1f} MB; how they were chosen: {sidecar}", flush=True)
     if counts["large"] and options.large == "keep":
         print(
-            f"rankiqa: kept as they are: {counts['large']} with a shorter side above 672, of which a 224 crop is less "
-            "than a third (--large scale, --large refuse)",
+            f"rankiqa: kept {counts['large']} images with a shorter side above 672 unchanged; a 224 crop is less than "
+            f"a third "
+            "of them (--large scale, --large refuse)",
             file=sys.stderr,
         )
     if chosen.passed_over.total():
-        print(f"rankiqa: passed over, not of the collection: {chosen.passed_over.text()}", file=sys.stderr)
+        print(f"rankiqa: skipped, not in the collection: {chosen.passed_over.text()}", file=sys.stderr)
     for name, why in refused[:SHOWN]:
         print(f"rankiqa: {name}: {why}", file=sys.stderr)
     if len(refused) > SHOWN:
-        print(f"rankiqa: .. and {len(refused) - SHOWN} more", file=sys.stderr)
+        print(f"rankiqa: and {len(refused) - SHOWN} more", file=sys.stderr)
     if refused:
         print(f"rankiqa: {len(refused)} refused or missing", file=sys.stderr)
     if problem:

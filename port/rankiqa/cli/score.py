@@ -1,4 +1,4 @@
-"""`rankiqa score`: scores of images."""
+"""The command `rankiqa score`: score images."""
 
 from __future__ import annotations
 
@@ -27,45 +27,50 @@ if TYPE_CHECKING:
 
 FORMATS = arguments.Lazy("rankiqa.scoring.result_files", "FORMATS")
 STOPPED = 130
-Score = Callable[[Iterator["ImageSource"]], Iterator["Row"]]  # what gives the rows of images
+Score = Callable[[Iterator["ImageSource"]], Iterator["Row"]]  # returns the rows of the images, in their order
 
 
 def add(commands) -> None:
-    """Add the command to an argument parser's commands."""
+    """Add the command to the subparsers `commands`."""
     parser = commands.add_parser(
         "score",
         help="score images",
-        description="Score images: the mean over random crops, by the model that comes with the package or "
-        "by --weights. Exit status: 0 all scored, "
-        "1 some image could not be, 2 nothing was (options, weights), 130 stopped.",
+        description="Score images: the mean score of random crops. The model comes with the package or is given by "
+        "--weights. Exit status: 0 all images scored, 1 some images could not be scored, 2 nothing was scored (wrong "
+        "options or weights), 130 stopped.",
     )
     parser.set_defaults(run=run)
     parser.add_argument(
         "paths",
         nargs="+",
         metavar="PATH",
-        help="an image, a folder of images, a glob in quotes ('photos/**/*.jpg'), a tar archive (WebDataset's), or - "
-        "for a list on standard input: a path on each line, or `path label`",
+        help="an image, a folder of images, a glob in quotes ('photos/**/*.jpg'), a tar archive (WebDataset), or - "
+        "to read a list from standard input: on each line a path, or `path label`",
     )
-    parser.add_argument("--recursive", action="store_true", help="also the images of folders inside a folder")
-    parser.add_argument("--weights", metavar="W", help="a .safetensors from `rankiqa convert` or `rankiqa train` "
-                        "(default: the model that comes with the package)")  # fmt: skip
+    parser.add_argument("--recursive", action="store_true", help="also read the images in subfolders")
+    parser.add_argument("--weights", metavar="W", help="a .safetensors file from `rankiqa convert` or `rankiqa train` "
+                        "(default: the model in the package)")  # fmt: skip
     parser.add_argument(
         "--mode", choices=("crops", "dense"), default="crops",
-        help="crops: the original's way (default); dense: the network once over the whole image",
+        help="crops: random crops, as the original does (default); dense: run the network once over the whole image",
     )  # fmt: skip
     parser.add_argument(
         "--agreement", type=arguments.int_in_range(0), default=5, metavar="N",
-        help="with --mode dense: also score the first N images by crops, and say how far the two agree (default 5)",
+        help="with --mode dense: also score the first N images by crops and report the difference (default 5)",
     )  # fmt: skip
-    parser.add_argument("--crops", type=arguments.int_in_range(1, 100_000), help="random crops an image (default: "
-                        "the model's, 30 unless its file says otherwise)")  # fmt: skip
-    parser.add_argument("--seed", type=arguments.SEED, default=0, help="of the crops, anew for each image (default 0)")
+    parser.add_argument("--crops", type=arguments.int_in_range(1, 100_000), help="random crops per image (default: "
+                        "the number in the weights file, else 30)")  # fmt: skip
+    parser.add_argument(
+        "--seed",
+        type=arguments.SEED,
+        default=0,
+        help="seed of the crop positions; each image starts from it (default 0)",
+    )
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="refuse images that are not 8-bit colour, or of which the original's reader drops something (alpha, high "
-        "bits, a colour profile, further frames); without it, a note says what was dropped",
+        help="refuse images that are not 8-bit colour, or in which the original's reader ignores something (alpha, "
+        "high bits, a colour profile, further frames); without this option, a note lists what was ignored",
     )
     _add_engine(parser)
     _add_speed(parser)
@@ -73,30 +78,33 @@ def add(commands) -> None:
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("engine", "other engines and bf16 differ from the reference; they say how much")
+    group = parser.add_argument_group(
+        "engine", "other engines and bf16 differ from the reference; the difference is reported"
+    )
     group.add_argument(
         "--engine", choices=("torch", "winograd", "onnxruntime", "openvino"), default="torch",
-        help="what computes: torch (default, the reference), torch with 3 x 3 convolutions by Winograd's algorithm, or "
-        "an extra of that name",
+        help="what computes the scores: torch (default, the reference), winograd (torch with Winograd's algorithm for "
+        "3 x 3 convolutions), onnxruntime or openvino (extras of the same name)",
     )  # fmt: skip
     group.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="fp32 (default) or bfloat16")
-    group.add_argument("--device", default="cpu", help="where torch runs: cpu (default), cuda, cuda:1 ..")
+    group.add_argument("--device", default="cpu", help="device of torch: cpu (default), cuda, cuda:1 ..")
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("speed", "no score depends on --workers, --batch or --shard")
+    group = parser.add_argument_group("speed", "scores do not depend on --workers, --batch or --shard")
     group.add_argument("--workers", type=arguments.processes(1), default=2, help="threads that read images (default 2)")
     group.add_argument(
         "--batch", type=arguments.int_in_range(1, 1024), default=1,
-        help="images whose results are waited for together, for GPUs (default 1)",
+        help="images that are scored before waiting for their results; for GPUs (default 1)",
     )  # fmt: skip
     group.add_argument(
         "--ray", nargs="?", const="", metavar="ADDRESS",
-        help="work on a Ray cluster, HOST:PORT or auto; without an address that of RAY_ADDRESS or this machine's, "
-        "begun if there is none. Every machine needs the same files, weights and versions (extra scale)",
+        help="run on a Ray cluster: HOST:PORT or auto; without an address, the cluster of RAY_ADDRESS or of this "
+        "machine, which is started if there is none. Every machine needs the same files, weights and versions "
+        "(extra scale)",
     )  # fmt: skip
     group.add_argument(
-        "--shard", type=arguments.shard, default=(1, 1), metavar="i/n", help="the i-th of n parts: every n-th image"
+        "--shard", type=arguments.shard, default=(1, 1), metavar="i/n", help="score part i of n: every n-th image"
     )
 
 
@@ -104,29 +112,33 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument(
         "--out", metavar="FILE",
-        help="write to a file, by way of FILE.part; the same command resumes a run that was stopped or killed",
+        help="write the rows to FILE.part and FILE at the end; the same command resumes a stopped or killed run",
     )  # fmt: skip
     group.add_argument("--resume", action="store_true", help="with --out: also add new images to a finished file")
     group.add_argument(
-        "--page", metavar="FILE", help="also write a page (HTML): the images from worst to best, filtered by score"
+        "--page",
+        metavar="FILE",
+        help="also write an HTML page that shows the images from worst to best, with a filter by score",
     )
     group.add_argument(
         "--map",
         metavar="DIR",
-        help="also write the dense scores of each image as colours over it (PNG): brighter is worse",
+        help="also write a PNG of each image with its dense scores as a colour overlay; brighter is worse",
     )
     group.add_argument(
         "--map-range", nargs=2, type=float, metavar=("LOW", "HIGH"),
-        help="scores at the ends of the colours; by default those of each image",
+        help="scores at the two ends of the colour scale (default: the range of each image)",
     )  # fmt: skip
     form = group.add_mutually_exclusive_group()
-    form.add_argument("--format", choices=FORMATS, metavar="FORMAT", help="%(choices)s; by default as FILE's name says")
-    form.add_argument("--json", action="store_const", const="jsonl", dest="format", help="a JSON object a line")
-    form.add_argument("--csv", action="store_const", const="csv", dest="format", help="CSV with a header")
+    form.add_argument("--format", choices=FORMATS, metavar="FORMAT", help="%(choices)s (default: by FILE's extension)")
+    form.add_argument(
+        "--json", action="store_const", const="jsonl", dest="format", help="print an object per line (JSON lines)"
+    )
+    form.add_argument("--csv", action="store_const", const="csv", dest="format", help="print CSV with a header")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Score; returns the exit status."""
+    """Score the images and return the exit status."""
     import rankiqa
     from rankiqa.scoring.rows import first_line
 
@@ -139,21 +151,21 @@ def run(options: argparse.Namespace) -> int:
         options.crops = options.crops or model.sampling.crops
         score = _scoring(options, model)
         out = _result_file(options, model) if options.out else None
-    except (ValueError, RuntimeError, MemoryError) as error:  # torch's own when memory fails
+    except (ValueError, RuntimeError, MemoryError) as error:  # RuntimeError: torch out of memory
         say(first_line(error))
         return 2
-    except OSError as error:  # of OUT.part, or the folder of --map
-        say(f"{error.filename}: expected it to be usable, got: {error.strerror}")
+    except OSError as error:  # of OUT.part, or of the folder of --map
+        say(f"{error.filename}: expected a file or folder that can be used, got: {error.strerror}")
         return 2
     for note in inputs.notes:
         say(note)
-    if not options.format and not options.out and model.lower_is_better is not None:  # a text for people
+    if not options.format and not options.out and model.lower_is_better is not None:  # output for people
         say(f"scores: {model.meaning}")
     rows: list[Row] = []
     keep = rows.append if options.page else None
     try:
         status = _score(options, score, inputs, out, keep)
-    except ValueError as error:  # the cluster's
+    except ValueError as error:  # from the Ray cluster
         say(str(error))
         return FAILED
     if status != STOPPED and options.page:
@@ -164,7 +176,7 @@ def run(options: argparse.Namespace) -> int:
 def _score(
     options: argparse.Namespace, score: Score, inputs: Inputs, out: ResultFile | None, keep: score_output.Keep | None
 ) -> int:
-    """Score to stdout or to a file; returns the exit status."""
+    """Score to stdout or to a file and return the exit status."""
     if out is None:
         return score_output.print_rows(score(iter(inputs)), options.format, inputs.total, keep)
     with stoppable(), out:
@@ -176,6 +188,7 @@ def _score(
 
 
 def _check(options: argparse.Namespace) -> None:
+    """Raise ValueError for options that do not go together."""
     if options.resume and not options.out:
         raise ValueError("--resume: expected --out FILE, got none")
     if options.format == "parquet" and not options.out:
@@ -194,7 +207,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _check_files(options: argparse.Namespace, inputs: Inputs) -> None:
-    """Faults of the files to write show before the scoring, which may take days."""
+    """Check the output files before the scoring, which may take days."""
     if options.out and options.page and os.path.abspath(options.out) == os.path.abspath(options.page):
         raise ValueError(f"--out, --page: expected two files, got {options.out} twice")
     weights = [options.weights, os.path.join(options.weights, "model.safetensors")] if options.weights else []
@@ -204,7 +217,7 @@ def _check_files(options: argparse.Namespace, inputs: Inputs) -> None:
 
 
 def _scoring(options: argparse.Namespace, model: Scorer) -> Score:
-    """What gives the rows of images."""
+    """Return the function that scores images as the options say."""
     from rankiqa.scoring.dense_agreement import DenseAgreement
     from rankiqa.scoring.engines import engine_named
     from rankiqa.scoring.many import Hook, score_sources
@@ -230,12 +243,13 @@ def _scoring(options: argparse.Namespace, model: Scorer) -> Score:
 
 
 def _scoring_on_cluster(options: argparse.Namespace, model: Scorer, settings: ScoreSettings) -> Score:
+    """Return the function that scores images on a Ray cluster."""
     from rankiqa.data import ray_cluster
     from rankiqa.data.extras import need
     from rankiqa.scoring.engines import engine_named
 
     need("ray.data", "scale", "--ray")
-    engine_named(options.engine, model, precision=options.precision, mode=options.mode)  # what cannot work, ends here
+    engine_named(options.engine, model, precision=options.precision, mode=options.mode)  # refuse a wrong engine here
     cluster = ray_cluster.connected(options.ray)
 
     def score(sources: Iterator[ImageSource]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""The images that `rankiqa score` is asked to score."""
+"""The images that `rankiqa score` reads from its arguments."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ STDIN = "-"
 
 
 class Inputs:
-    """Files, folders, globs, archives and a list on standard input, one image at a time.
+    """An iterable over the images of files, folders, globs, archives and a list on standard input.
 
-    Folders and globs are listed at once, so that nothing begins where one of them has no image; archives and standard
-    input are read as images are asked for.
+    Folders and globs are listed at once, so that a run does not begin if one of them has no image. Archives and
+    standard input are read only when their images are needed.
 
     Args:
-        paths: As on the command line.
-        recursive: Whether folders inside folders are read, too.
+        paths: The paths of the command line.
+        recursive: Whether to read subfolders, too.
         shard: (i, n): every n-th image, from the i-th.
-        twice: Whether the images are gone through twice; standard input is then read to its end first.
+        twice: Whether the images are iterated over twice. Standard input is then read to its end first.
 
     Attributes:
-        notes: What is worth saying: what folders hold besides images.
-        total: How many images there are; None where only reading tells.
+        notes: Messages for the user: what the folders contain besides images.
+        total: The number of images; None if it is unknown until all have been read.
 
     Raises:
         ValueError: For a folder without images, a glob that matches none, or a closed standard input.
@@ -50,19 +50,20 @@ class Inputs:
             self.total = len(range(shard[0] - 1, len(files), shard[1]))
         if STDIN in paths and sys.stdin is None:
             raise ValueError("-: expected a list on standard input, got a closed one")
-        if STDIN in paths and isinstance(sys.stdin, io.TextIOWrapper):  # file names need not be text
+        if STDIN in paths and isinstance(sys.stdin, io.TextIOWrapper):  # file names may not be valid text
             sys.stdin.reconfigure(encoding=sys.getfilesystemencoding(), errors=sys.getfilesystemencodeerrors())
         self.lines = list(sys.stdin) if twice and STDIN in paths else None
 
     def files(self) -> Iterator[str]:
-        """The files and archives that are known without reading."""
+        """Return the files and archives that are known without reading standard input."""
         return (name for part in self.parts for name in part or ())
 
     def __iter__(self) -> Iterator[ImageSource]:
-        """The images of the shard, in the order of the paths."""
+        """Return the images of the shard, in the order of the paths."""
         return itertools.islice(self._all(), self.shard[0] - 1, None, self.shard[1])
 
     def _all(self) -> Iterator[ImageSource]:
+        """Return the images of all shards."""
         from rankiqa.data.image_sources import paths_of_lines, sources_of, sources_of_all
 
         for part in self.parts:

@@ -1,4 +1,4 @@
-"""Where the rows of `rankiqa score` go: to stdout as they come, or to a file."""
+"""Output of `rankiqa score`: rows on stdout as they arrive, or rows in a file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """A line on stderr."""
+    """Print a line on stderr."""
     print(f"rankiqa: {text}", file=sys.stderr)
 
 
 class _Printer:
-    """Rows to stdout as JSON lines, CSV or plain text."""
+    """Prints rows on stdout as JSON lines, CSV or plain text."""
 
     def __init__(self, form: str | None):
         from rankiqa.data.text_files import TableWriter
@@ -33,7 +33,7 @@ class _Printer:
 
     def __call__(self, row: Row) -> None:
         if self.json:
-            print(json.dumps(row))  # ASCII: any file name survives any encoding of stdout
+            print(json.dumps(row))  # ASCII, so that any file name can be printed in any encoding
         elif self.csv:
             self.csv.write(row)
         elif "error" in row:
@@ -48,13 +48,16 @@ Keep = Callable[["Row"], object]
 
 
 def print_rows(rows: Iterator[Row], form: str | None, total: int | None, keep: Keep | None = None) -> int:
-    """Print rows; returns the exit status.
+    """Print rows and return the exit status.
 
     Args:
-        rows: To print.
-        form: "jsonl", "csv", or None for a text to read.
-        total: How many there will be, where that is known.
+        rows: The rows to print.
+        form: "jsonl", "csv", or None for plain text.
+        total: The number of rows, if it is known.
         keep: Called with each row.
+
+    Returns:
+        1 if a row has an error, else 0.
     """
     from tqdm import tqdm
 
@@ -72,16 +75,19 @@ def print_rows(rows: Iterator[Row], form: str | None, total: int | None, keep: K
 def write_rows(
     score: Callable[[Iterator[ImageSource]], Iterator[Row]], inputs: Inputs, out: ResultFile, keep: Keep | None = None
 ) -> int:
-    """Score into a file what is not there yet; returns the exit status.
+    """Score the images that the file does not contain yet, and return the exit status.
 
     Args:
-        score: Gives the rows of images.
+        score: Returns the rows of images.
         inputs: All images.
         out: The file.
         keep: Called with each row of the finished file.
+
+    Returns:
+        1 if a row has an error, else 0.
     """
     if out.rows:
-        say(f"{out.part}: {out.rows} images are there already")
+        say(f"{out.part}: already contains {out.rows} images")
     missing = (source for source in inputs if not out.is_done(source.name))
     left = None if inputs.total is None else max(0, inputs.total - out.rows)
     for row in progress.bar(score(missing), unit="image", total=left):

@@ -1,4 +1,4 @@
-"""`rankiqa show distortions`: a contact sheet of every type and level."""
+"""The command `rankiqa show distortions`: write a contact sheet of every distortion type and level."""
 
 from __future__ import annotations
 
@@ -11,36 +11,40 @@ from rankiqa.cli.arguments import SEED, Lazy, check_results_file
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.headers.base import ImageError
 
-MIN_SIDE = 32  # a block of BW
+MIN_SIDE = 32  # the block size of BW
 
 
 def add(commands) -> None:
-    """Add the command to an argument parser's commands."""
+    """Add the command to the subparsers `commands`."""
     show = commands.add_parser(
-        "show", help="write pages that show what the library does", description="Write a page to look at."
+        "show",
+        help="write pages that show what the library does",
+        description="Write a page that shows what the library does.",
     )
     pages = show.add_subparsers(dest="page", required=True)
     parser = pages.add_parser(
         "distortions",
         help="every type and level on one photograph",
-        description="One self-contained HTML page: every type and level of distortion on one photograph. Exit status: "
-        "0 written, 1 written but for types that cannot be made here, 2 not written (options, photograph, folder).",
+        description="Write one self-contained HTML page that shows every type and level of distortion on one "
+        "photograph. "
+        "Exit status: 0 written, 1 written without the types that cannot be made here, 2 not written (wrong options, "
+        "photograph or folder).",
     )
     parser.set_defaults(run=run)
-    parser.add_argument("--image", required=True, metavar="X", type=Path)
-    parser.add_argument("--out", required=True, metavar="PAGE.html", type=Path)
+    parser.add_argument("--image", required=True, metavar="X", type=Path, help="the photograph")
+    parser.add_argument("--out", required=True, metavar="PAGE.html", type=Path, help="the page to write")
     parser.add_argument(
         "--set",
         choices=Lazy("rankiqa.distortions", "DATASETS"),
         metavar="SET",
         dest="dataset",
-        help="%(choices)s (default: every set)",
+        help="which set's distortions to show: %(choices)s (default: every set)",
     )
-    parser.add_argument("--seed", type=SEED, default=0, help="of what is random (default 0)")
+    parser.add_argument("--seed", type=SEED, default=0, help="seed of everything that is random (default 0)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the page; returns the exit status."""
+    """Write the page and return the exit status."""
     from rankiqa.data.extras import MissingExtra
     from rankiqa.data.photographs import read_photograph
     from rankiqa.distortions import DATASETS
@@ -56,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             pieces = page(image, options.image.name, sets, options.seed, bar.update, errors.append)
             with (
                 replacing(options.out) as temporary,
-                open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file,  # names need not be text
+                open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file,  # names may not be text
             ):
                 file.writelines(pieces)
     except MissingExtra as error:
@@ -77,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> bytes:
+    """Return the content of the photograph's file. Raise ImageError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`rankiqa train` and `finetune`: a training of a preset, from lists to snapshots."""
+"""The commands `rankiqa train` and `rankiqa finetune`: train as a preset says, from lists of images to snapshots."""
 
 from __future__ import annotations
 
@@ -29,14 +29,22 @@ if TYPE_CHECKING:
 
 
 def add(commands) -> None:
-    """Add the commands to an argument parser's."""
+    """Add the commands to the subparsers `commands`."""
     train_arguments.add(commands, run)
 
 
 class _Log:
-    """Lines to stderr and to OUT/log.txt; that one of them fails (a closed terminal, a full disk) ends no training.
+    """Writes lines to stderr and to OUT/log.txt. A failed write (a closed terminal, a full disk) does not end the
+    training.
 
-    Of several ranks the first writes; the others say only what is wrong.
+    With several ranks, the first rank writes everything; the others write only errors, to stderr.
+
+    Args:
+        out: The folder OUT, which is created.
+        rank: The rank of this process.
+
+    Raises:
+        ValueError: Another training is writing to OUT.
     """
 
     def __init__(self, out: Path, rank: int):
@@ -44,17 +52,17 @@ class _Log:
         if rank:
             return
         out.mkdir(parents=True, exist_ok=True)
-        self._file = open(out / "log.txt", "ab", buffering=0)  # noqa: SIM115  open as long as the process
+        self._file = open(out / "log.txt", "ab", buffering=0)  # noqa: SIM115  open until the process ends
         with contextlib.suppress(ImportError):
-            import fcntl  # Unix only
+            import fcntl  # not on Windows
 
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 self._file.close()
-                raise ValueError(f"{out}: expected a folder of one training, got one that is training now") from None
+                raise ValueError(f"{out}: expected a folder that no other training uses, got one in use") from None
             except OSError:  # a file system without locks
-                pass
+                pass  # the file system has no locks
 
     def __call__(self, line: str) -> None:
         if self._file is None:
@@ -72,7 +80,7 @@ class _Log:
 
 
 def _trainer(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Ranks, device: torch.device) -> Trainer:
-    """The training, ready to run. Raises ValueError or OSError for what keeps it from beginning."""
+    """Return the trainer, ready to run. Raise ValueError or OSError if the training cannot begin."""
     from rankiqa.caffe.blas import CaffeBlas
     from rankiqa.data.order import FAITHFUL, SANE
     from rankiqa.training import snapshots
@@ -83,10 +91,10 @@ def _trainer(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Rank
     if before is not None and options.resume is None:
         raise ValueError(
             f"{options.out}: expected a folder without a training of {preset.name}, got {before.name}: "
-            "--resume goes on from it; a new training takes another --out"
+            "--resume continues it; a new training needs another --out"
         )
     if options.init and options.resume not in (None, LATEST):
-        raise ValueError("--init: expected it without --resume, whose snapshot has the weights")
+        raise ValueError("--init: expected no --resume with it, since the snapshot has the weights")
     from_snapshot = before if options.resume in (LAST, LATEST) else options.resume
     if options.resume == LAST and before is None:
         raise ValueError(f"{options.out}: expected a snapshot {preset.name}_iter_N.safetensors, got none")
@@ -123,11 +131,14 @@ def _trainer(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Rank
 
 @contextlib.contextmanager
 def _initial_weights(options: argparse.Namespace, preset: Preset) -> Iterator[str | None]:
-    """What --init names; a caffemodel as a converted file beside the run's, for as long as it is read."""
+    """Yield the file that --init names.
+
+    A caffemodel is converted to a temporary file in OUT, which exists until the exit.
+    """
     if options.init is None or not options.init.lower().endswith((".caffemodel", ".caffemodel.h5")):
         yield options.init
         return
-    from rankiqa_convert.commands import shared_to_port  # late: the port does without the bridge
+    from rankiqa_convert.commands import shared_to_port  # imported late, since the port does not need rankiqa_convert
 
     with tempfile.TemporaryDirectory(prefix=".init-", dir=options.out) as folder:
         target = Path(folder) / f"{Path(options.init).name}.safetensors"
@@ -135,13 +146,14 @@ def _initial_weights(options: argparse.Namespace, preset: Preset) -> Iterator[st
             shared_to_port(Path(options.init), preset.net, options.arch or DEFAULT_ARCH, target)
         except ValueError as error:
             raise ValueError(
-                f"{error}; `rankiqa convert inspect` shows what it holds, `rankiqa convert MODEL.caffemodel --for "
-                f"{preset.net} --out W.safetensors` converts what it shares with the network"
+                f"{error}; `rankiqa convert inspect` lists its layers, `rankiqa convert MODEL.caffemodel --for "
+                f"{preset.net} --out W.safetensors` converts the layers that it shares with the network"
             ) from None
         yield str(target)
 
 
 def _check(trainer: Trainer) -> None:
+    """Check every image of the lists before the training."""
     from rankiqa.data.image_check import check_images, distinct
     from rankiqa.ranked_sets.on_the_fly import PristinePhotographs
 
@@ -153,7 +165,7 @@ def _check(trainer: Trainer) -> None:
 
 
 def _write_settings(options: argparse.Namespace, preset: Preset) -> None:
-    """OUT/settings.json of the run that began; OUT/settings_resumed_N.json of the N-th that goes on."""
+    """Write OUT/settings.json for a new run, OUT/settings_resumed_N.json for the N-th resumed run."""
     settings = {
         "preset": flat(preset),
         "recipe": asdict(train_arguments.recipe_of(options)),
@@ -169,33 +181,35 @@ def _write_settings(options: argparse.Namespace, preset: Preset) -> None:
 
 @contextlib.contextmanager
 def _stopping(trainer: Trainer) -> Iterator[None]:
-    """Signals that end a program end the training after its iteration, with a snapshot."""
+    """Let signals stop the training after its current iteration, with a snapshot, instead of ending the process."""
     numbers = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
     if threading.current_thread() is not threading.main_thread():
         numbers = set()
     numbers = {number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN}  # nohup
-    before = {number: signal.signal(number, lambda *_: setattr(trainer, "stop_requested", True)) for number in numbers}
+    previous = {
+        number: signal.signal(number, lambda *_: setattr(trainer, "stop_requested", True)) for number in numbers
+    }
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def _line(error: BaseException, out: Path) -> str:
-    """An error on one line."""
+    """Return an error as one line."""
     if isinstance(error, OSError):
         return f"{error.filename or out}: expected a file that can be written, got: {error.strerror or error}"
     if isinstance(error, MemoryError):
-        return "expected a training that fits into memory, got no memory for it: a smaller batch or --cache-mb"
+        return "expected a training that fits into memory, got too little memory: use a smaller batch or --cache-mb"
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train; returns the exit status."""
+    """Train and return the exit status."""
     memory.keep_freed()
     if options.caffe_products is not None:  # before torch is imported: rankiqa.caffe.blas
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported, see rankiqa.caffe.blas
     try:
         preset = train_arguments.preset_of(options)
         train_arguments.recipe_of(options)
@@ -215,11 +229,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Ranks, stack: contextlib.ExitStack) -> int:
-    """Train inside the ranks' process group, which `stack` ends; returns the exit status."""
+    """Train in the process group of the ranks, which `stack` ends, and return the exit status."""
     from rankiqa.training.distributed import own_device, process_group
 
     try:
-        name = own_device(ranks, options.device)  # before the device is tried: else each rank opens the first GPU, too
+        name = own_device(ranks, options.device)  # first: otherwise every rank would also open the first GPU
         device = stack.enter_context(process_group(ranks, arguments.usable_device(name, "float64")))
         trainer = _trainer(options, preset, log, ranks, device)
         if ranks.rank == 0:
@@ -238,6 +252,6 @@ def _train(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Ranks,
     if problem is None and not trainer.stop_requested:
         return 0
     last = snapshots.latest(options.out, preset.name)
-    way_out = f"--resume goes on from {last}" if last else "there is no snapshot yet"
+    way_out = f"--resume continues from {last}" if last else "there is no snapshot yet"
     log(f"rankiqa: {problem or 'stopped'}; at iteration {trainer.iteration}; {way_out}")
     return 1
