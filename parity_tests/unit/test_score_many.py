@@ -256,7 +256,7 @@ def test_what_cannot_be_resumed(folder, weights, tmp_path, capsys):
     out = tmp_path / "o.jsonl"
     with ResultFile(out, "jsonl", {"seed": 1}) as file:
         file.append({"path": "a", "error": "x"})
-        with pytest.raises(ValueError, match="expected no other run that writes it"):
+        with pytest.raises(ValueError, match="expected a file that no other run is writing"):
             ResultFile(out, "jsonl", {"seed": 1})
     with pytest.raises(ValueError, match="seed 1, now 2"):
         ResultFile(out, "jsonl", {"seed": 2})

@@ -1,1 +1,1 @@
-"""Scores of images by a trained network."""
+"""Image scores from a trained network."""

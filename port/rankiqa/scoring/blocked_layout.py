@@ -1,8 +1,8 @@
-"""A network's convolutions in oneDNN's own memory layout, on the CPU: the same bits in less time.
+"""Run a network's convolutions in oneDNN's own memory layout on the CPU: the same bits in less time.
 
-For each convolution PyTorch rearranges its input, its weights and its output between rows of pixels and the blocks of
-channels that oneDNN works on. Here weights are rearranged once, and blobs stay as oneDNN leaves them up to the first
-layer that needs them otherwise. Kernels and sums are the same, so the output is; `SameBits` looks whether it is.
+For each convolution, PyTorch converts its input, weights and output between rows of pixels and the channel blocks that
+oneDNN works on. Here the weights are converted once, and blobs keep oneDNN's layout up to the first layer that needs
+another one. Kernels and the order of sums are the same, so the output should be, too; `SameBits` checks it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from rankiqa.caffe.layers import MaxPool2d
 from rankiqa.models.network import FLATTEN, Network
 
-# Weight, bias, then padding, stride, dilation and groups
+# Weight, bias, and (padding, stride, dilation, groups).
 Packed = tuple[Tensor, Tensor | None, tuple[Any, Any, Any, int]]
 
 
-FIRST = 3  # passes that the network itself computes: a single image of 30 crops is not slowed down by the comparison
+FIRST = 3  # the first passes use the network itself, so that the check does not slow down a single image of 30 crops
 
 
 def can_block(model: nn.Module) -> TypeGuard[Network]:
-    """Whether a network's convolutions can run in oneDNN's layout: one of the original's, float32, on the CPU."""
+    """Return whether a network can use oneDNN's layout: one of the original's networks, float32, on the CPU."""
     if not isinstance(model, Network) or not torch.backends.mkldnn.is_available():
         return False
     first = next(model.parameters())
@@ -32,10 +32,10 @@ def can_block(model: nn.Module) -> TypeGuard[Network]:
 
 
 class BlockedLayout:
-    """The forward pass of a network, its convolutional part in oneDNN's layout.
+    """The forward pass of a network with its convolutional part in oneDNN's layout.
 
     Args:
-        model: Of which `can_block` is true; the weights are copied, later changes to them have no effect.
+        model: A network for which `can_block` is true. Its weights are copied, so later changes have no effect.
     """
 
     def __init__(self, model: Network):
@@ -49,7 +49,7 @@ class BlockedLayout:
                 self.packed[name] = (weight, bias, geometry)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Scores (N, 1) of crops (N, 3, crop, crop)."""
+        """Return the scores (N, 1) of crops (N, 3, crop, crop)."""
         x = self.convolutions(x)
         after = self.model.steps.index(FLATTEN)
         for name in self.model.steps[after:]:
@@ -57,7 +57,7 @@ class BlockedLayout:
         return x
 
     def convolutions(self, x: Tensor) -> Tensor:
-        """The blob before the first fully-connected layer (N, C, H', W') of images (N, 3, H, W)."""
+        """Return the blob before the first fully-connected layer, (N, C, H', W'), for images (N, 3, H, W)."""
         for name in self.model.steps:
             if name == FLATTEN:
                 break
@@ -67,37 +67,37 @@ class BlockedLayout:
                 x = x if x.is_mkldnn else x.to_mkldnn()
                 x = torch.mkldnn_convolution(x, weight, bias, *geometry)
             elif x.is_mkldnn and not isinstance(module, (nn.ReLU, MaxPool2d)):
-                x = module(x.to_dense())  # LRN
+                x = module(x.to_dense())  # LRN does not support oneDNN's layout
             else:
                 x = module(x)
         return x.to_dense() if x.is_mkldnn else x
 
 
 class SameBits:
-    """The blocked forward pass wherever it gives the network's own bits.
+    """A forward pass that uses the blocked layout for each size where it gives the network's own bits.
 
-    After the first image, the next pass of each size goes through both. Where they differ, or a layer does not take the
-    layout, the network itself computes passes of that size.
+    After the first image, the first pass of each size is computed both ways. If the results differ, or a layer does not
+    support the layout, the network itself computes all passes of that size.
 
     Args:
-        model: Of which `can_block` is true.
+        model: A network for which `can_block` is true.
     """
 
     def __init__(self, model: Network):
         self.model = model
-        self.passes = 0  # so far
-        self.same: dict[torch.Size, bool] = {}  # by the shape of a pass
+        self.passes = 0  # number of passes so far
+        self.same: dict[torch.Size, bool] = {}  # by the shape of a pass: whether both ways give the same bits
 
     @cached_property
     def blocked(self) -> BlockedLayout | None:
-        """The blocked forward pass, made when it is first needed; None where PyTorch's oneDNN lacks it."""
+        """Return the blocked forward pass, created at its first use; None if PyTorch's oneDNN lacks it."""
         try:
             return BlockedLayout(self.model)
         except (RuntimeError, AttributeError):
             return None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Scores (N, 1) of crops (N, 3, crop, crop), bit for bit the network's."""
+        """Return the scores (N, 1) of crops (N, 3, crop, crop), bit for bit those of the network."""
         self.passes += 1
         if self.passes > FIRST and self.blocked is not None:
             if self.same.get(x.shape):

@@ -1,12 +1,13 @@
-"""Dense scores: the network runs once over the whole image, as a convolution, instead of on random crops.
+"""Dense scores: the network runs once over the whole image, fully convolutionally, instead of on random crops.
 
-The fully-connected layers of VGG-16, AlexNet and Shallow are convolutions of the size of their input, with the same
-weights; so a larger image gives a map of scores, one for each place of the crop on a grid of the network's stride. An
-image of the crop's own size gives exactly one, the network's output. Elsewhere it differs a little from the scores of
-crops: padding, and the pooling windows that the border cuts, lie at the border of the image, not of each crop.
+The fully-connected layers of VGG-16, AlexNet and Shallow act as convolutions as large as their input, with the same
+weights. A larger image therefore gives a map of scores, one for each crop position on a grid with the network's stride.
+An image of the size of the crop gives exactly one score, the network's output. For larger images the scores differ a
+little from those of crops, because padding and incomplete pooling windows are at the border of the image instead of the
+border of each crop.
 
-Shapes: H x W the image, H' x W' the map. An option beside the original's way; source: none of the original's (Long,
-Shelhamer and Darrell 2015 for the idea).
+Shapes: H x W the image, H' x W' the map. The original has no such option; the idea is from Long, Shelhamer and Darrell
+2015.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.network import FLATTEN, Network
 from rankiqa.models.scorer import Scorer
 
-TILE = 1024  # pixels by which a tile's side may exceed the crop: bounds the memory for large images
+TILE = 1024  # pixels by which a tile's side may exceed the crop; limits the memory for large images
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +37,10 @@ class DenseScore:
 
     Attributes:
         score: The mean over the map.
-        map: float32 (H', W'); [i, j] is the score of the square of `crop` pixels at (i * stride, j * stride).
-        stride: Pixels between neighbouring scores.
-        crop: Side of the square that a score sees, pixels.
+        map: float32 (H', W'); [i, j] is the score of the square of `crop` pixels whose top left corner is at (i *
+            stride, j * stride).
+        stride: Distance between neighbouring scores in pixels.
+        crop: Side in pixels of the square that a score depends on.
     """
 
     score: float
@@ -50,17 +52,20 @@ class DenseScore:
 def score_dense(model: Scorer, image: np.ndarray, *, forward: Callable[[Tensor], Tensor] | None = None) -> DenseScore:
     """Score an image by running the network over all of it.
 
-    The result depends on nothing but the weights, the image and the machine. Images larger than TILE + crop on a side
-    are scored tile by tile, on a fixed grid.
+    The result depends only on the weights, the image and the machine. Images with a side above TILE + crop are scored
+    tile by tile, on a fixed grid.
 
     Args:
         model: VGG-16, AlexNet or Shallow.
         image: uint8 (H, W, 3), RGB, both sides at least the crop.
-        forward: What computes a map (1, 1, H', W') of (1, 3, H, W) with the model's weights; None: `dense_forward`.
+        forward: Computes a map (1, 1, H', W') from (1, 3, H, W) with the model's weights; None: `dense_forward`.
+
+    Returns:
+        The dense scores.
 
     Raises:
-        ValueError: For another network, an image of another form, or a result that is not finite.
-        ImageError: For an image that is smaller than the crop.
+        ValueError: For another network, an invalid image array, or a result that is not finite.
+        ImageError: The image is smaller than the crop.
     """
     if not isinstance(model, Network):
         raise ValueError(f"dense scores: expected vgg16, alexnet or shallow, got {type(model).__name__}")
@@ -71,7 +76,7 @@ def score_dense(model: Scorer, image: np.ndarray, *, forward: Callable[[Tensor],
         raise ImageError(f"expected both sides at least {crop} pixels (the crop), got {height} x {width} (H x W)")
     rows, columns = ((side - crop) // stride + 1 for side in (height, width))
     scores = np.empty((rows, columns), np.float32)
-    step = TILE // stride  # scores of a tile along a side
+    step = TILE // stride  # scores per tile along a side
     with torch.inference_mode(), evaluating(model), full_float32():
         for i in range(0, rows, step):
             for j in range(0, columns, step):
@@ -83,7 +88,7 @@ def score_dense(model: Scorer, image: np.ndarray, *, forward: Callable[[Tensor],
 
 
 def stride_of(model: Network) -> int:
-    """Pixels of the input between neighbouring outputs of the network's convolutional part."""
+    """Return the stride of the network's convolutional part: input pixels between neighbouring outputs."""
     stride = 1
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, MaxPool2d)):
@@ -99,18 +104,18 @@ def _tile(
     shape: tuple[int, int],
     stride: int,
 ) -> np.ndarray:
-    """The scores of one tile, from its pixels and a margin around them.
+    """Return the scores of one tile, float32, computed from its pixels and a margin around them.
 
-    With the margin, a score sees what it sees when the network runs over the whole image: at most half a crop around
-    its square, through the padding of the layers.
+    With the margin, each score equals that of a run over the whole image: through the padding of the layers, a score
+    depends on at most half a crop around its square.
 
     Args:
         model: The network.
         forward: As in `score_dense`.
         image: uint8 (H, W, 3), RGB.
         first: Row and column of the tile's first score in the map.
-        shape: Rows and columns of its scores.
-        stride: Pixels between neighbouring scores.
+        shape: Rows and columns of the tile's scores.
+        stride: Distance between neighbouring scores in pixels.
     """
     margin = -(-(model.crop // 2) // stride) * stride
     start = [max(0, place * stride - margin) for place in first]
@@ -123,7 +128,7 @@ def _tile(
 
 
 def _input(pixels: np.ndarray, spec: InputSpec) -> Tensor:
-    """A whole tile as the network takes it, (1, 3, H, W)."""
+    """Return a whole tile as the network's input, (1, 3, H, W)."""
     height, width = pixels.shape[:2]
     side = max(height, width)
     square = np.zeros((side, side, 3), np.uint8)
@@ -133,7 +138,7 @@ def _input(pixels: np.ndarray, spec: InputSpec) -> Tensor:
 
 
 def dense_forward(model: Network, x: Tensor) -> Tensor:
-    """A map of scores (N, 1, H', W') of images (N, 3, H, W), both sides at least the crop."""
+    """Return the score maps (N, 1, H', W') of images (N, 3, H, W), both sides at least the crop."""
     for name in model.steps:
         if name == FLATTEN:
             break
@@ -142,9 +147,10 @@ def dense_forward(model: Network, x: Tensor) -> Tensor:
 
 
 def dense_head(model: Network, x: Tensor) -> Tensor:
-    """A map of scores (N, 1, H', W') of the blob before the first fully-connected layer (N, C, ..).
+    """Return the score maps (N, 1, H', W') from the blob before the first fully-connected layer (N, C, ..).
 
-    Each place is a row of a matrix product: a convolution as large as the blob would rearrange its weights each time.
+    Each position is a row of a matrix product, because a convolution of this size would rearrange its weights in every
+    call.
     """
     side = model.flatten_side
     height, width = (size - side + 1 for size in x.shape[2:])

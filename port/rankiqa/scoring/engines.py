@@ -1,4 +1,5 @@
-"""What computes a network's outputs: PyTorch in float32, the reference, or another engine or precision beside it.
+"""Engines that compute a network's outputs: PyTorch in float32, which is the reference, and other engines or
+precisions.
 
 Shapes: N crops, H x W pixels.
 """
@@ -35,40 +36,51 @@ _LOG = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
-    """What computes scores with a network's weights.
+    """An object that computes scores with a network's weights.
 
     Attributes:
         model: The network.
-        at_once: Crops for which the passes of an image are put together; None: they stay as they are.
+        at_once: The largest number of crops in one call of `scores`. The passes of an image are merged up to this
+            number; None: they are not merged.
     """
 
     model: Scorer
     at_once: int | None
 
     def scores(self, crops: Tensor) -> Tensor:
-        """Outputs (N,) float32 for the crops (N, 3, crop, crop) of one forward pass; perhaps still being computed."""
+        """Start computing the outputs of one forward pass.
+
+        Args:
+            crops: (N, 3, crop, crop) float32.
+
+        Returns:
+            (N,) float32. A GPU may still be computing it.
+        """
         ...
 
     def dense(self, image: np.ndarray) -> DenseScore:
-        """The dense scores of an image, uint8 (H, W, 3) RGB."""
+        """Return the dense scores of an image, uint8 (H, W, 3) RGB."""
         ...
 
 
 def engine_named(
     name: str, model: Scorer, *, precision: str = "fp32", mode: str = "crops", say: Say = _LOG.info
 ) -> Engine:
-    """An engine.
+    """Return an engine.
 
     Args:
         name: One of ENGINES.
-        model: From `rankiqa.load`, on the device where torch is to run it.
+        model: From `rankiqa.load`, on the device where torch runs it.
         precision: One of PRECISIONS.
-        mode: What it is to compute, "crops" or "dense".
-        say: Takes lines about what is done, and about the agreement with the reference at the first use.
+        mode: What the engine will compute, "crops" or "dense".
+        say: Called with lines about the progress, and about the agreement with the reference at the first use.
+
+    Returns:
+        The engine. Unless it is torch in float32, it compares its first pass with that (`CheckedEngine`).
 
     Raises:
-        ValueError: For another name or precision, one that the engine does not have, dense scores with an exported
-            network or one that has none, a missing extra, or a network that the engine cannot take.
+        ValueError: An unknown name, a precision that the engine does not offer, dense scores with an exported network
+            or a network that has none, a missing extra, or a network that the engine cannot run.
     """
     if not isinstance(model, Scorer):
         raise ValueError(f"model: expected a network from rankiqa.load, got {type(model).__name__}")
@@ -95,10 +107,10 @@ def engine_named(
 
 
 class TorchEngine:
-    """PyTorch in float32: the bits of `rankiqa.score`.
+    """PyTorch in float32; the outputs have the bits of `rankiqa.score`.
 
     Args:
-        model: The network, on the device where it runs; its weights may not change any more.
+        model: The network, on the device where it runs. Its weights must not change any more.
     """
 
     at_once: int | None = None
@@ -109,57 +121,58 @@ class TorchEngine:
         self.forward = SameBits(model) if can_block(model) else model
 
     def scores(self, crops: Tensor) -> Tensor:
-        """Outputs (N,) for crops (N, 3, crop, crop)."""
+        """Return the outputs (N,) of crops (N, 3, crop, crop)."""
         with torch.inference_mode(), evaluating(self.model), full_float32():
             return self.forward(crops.to(self.device, non_blocking=True)).squeeze(1)
 
     def dense(self, image: np.ndarray) -> DenseScore:
-        """The dense scores of an image, uint8 (H, W, 3) RGB."""
+        """Return the dense scores of an image, uint8 (H, W, 3) RGB."""
         blocked = self.forward.blocked if isinstance(self.forward, SameBits) else None
         return score_dense(self.model, image, forward=blocked and _dense_by(blocked))
 
 
 def _dense_by(blocked: BlockedLayout) -> Callable[[Tensor], Tensor]:
+    """Return a forward function for `score_dense` that uses the blocked layout."""
     return lambda x: dense_head(blocked.model, blocked.convolutions(x))
 
 
 class WinogradEngine:
-    """PyTorch in float32, 3 x 3 convolutions by Winograd's algorithm.
+    """PyTorch in float32 with Winograd's algorithm for 3 x 3 convolutions.
 
     Args:
-        model: The network, on the CPU; the engine computes with its weights, which may not change any more.
+        model: The network, on the CPU. The engine shares its weights, which must not change any more.
 
     Raises:
-        ValueError: As `rankiqa.models.winograd.apply_to`.
+        ValueError: As for `rankiqa.models.winograd.apply_to`.
     """
 
-    # At CHUNK crops, what is prepared once a pass (the weights' transforms) is a third of the time
+    # With CHUNK crops per pass, the work done once per pass (transforming the weights) would take a third of the time.
     at_once: int | None = 3 * CHUNK
 
     def __init__(self, model: Scorer):
         self.model = model
-        kept = {id(parameter): parameter for parameter in model.parameters()}  # shared, not copied
-        self.copy = copy.deepcopy(model, kept).eval()
+        shared = {id(parameter): parameter for parameter in model.parameters()}  # parameters are shared, not copied
+        self.copy = copy.deepcopy(model, shared).eval()
         winograd.apply_to(self.copy)
 
     def scores(self, crops: Tensor) -> Tensor:
-        """Outputs (N,) for crops (N, 3, crop, crop)."""
+        """Return the outputs (N,) of crops (N, 3, crop, crop)."""
         with torch.inference_mode(), full_float32():
             return self.copy(crops).squeeze(1)
 
     def dense(self, image: np.ndarray) -> DenseScore:
-        """The dense scores of an image, uint8 (H, W, 3) RGB."""
+        """Return the dense scores of an image, uint8 (H, W, 3) RGB."""
         network = self.copy
-        assert isinstance(network, Network)  # engine_named looks
+        assert isinstance(network, Network)  # engine_named checks it
         return score_dense(self.model, image, forward=lambda x: dense_forward(network, x))
 
 
 class TorchBfloat16Engine:
-    """PyTorch in bfloat16, channels last; LRN and the output layer stay in float32.
+    """PyTorch in bfloat16, channels last. LRN and the output layer run in float32.
 
     Args:
-        model: The network; a copy of it is made.
-        say: Takes a line where the CPU has no instructions for it.
+        model: The network, which the engine copies.
+        say: Called with a line if the CPU has no instructions for bfloat16.
     """
 
     at_once: int | None = None
@@ -179,28 +192,29 @@ class TorchBfloat16Engine:
                 module.register_forward_hook(lambda *hooked: hooked[-1].to(torch.bfloat16))
 
     def scores(self, crops: Tensor) -> Tensor:
-        """Outputs (N,) for crops (N, 3, crop, crop)."""
-        with torch.inference_mode(), full_float32():  # of the output layer
-            return self.copy(self._taken(crops)).squeeze(1).float()
+        """Return the outputs (N,) of crops (N, 3, crop, crop)."""
+        with torch.inference_mode(), full_float32():  # for the output layer
+            return self.copy(self._prepared(crops)).squeeze(1).float()
 
     def dense(self, image: np.ndarray) -> DenseScore:
-        """The dense scores of an image, uint8 (H, W, 3) RGB."""
+        """Return the dense scores of an image, uint8 (H, W, 3) RGB."""
         network = self.copy
-        assert isinstance(network, Network)  # engine_named looks
-        return score_dense(self.model, image, forward=lambda x: dense_forward(network, self._taken(x)).float())
+        assert isinstance(network, Network)  # engine_named checks it
+        return score_dense(self.model, image, forward=lambda x: dense_forward(network, self._prepared(x)).float())
 
-    def _taken(self, x: Tensor) -> Tensor:
-        x = x.to(self.device, non_blocking=True)  # in float32: a GPU rounds it, not the CPU
+    def _prepared(self, x: Tensor) -> Tensor:
+        """Return x on the device, in bfloat16 and channels last."""
+        x = x.to(self.device, non_blocking=True)  # moved in float32, so that a GPU rounds and not the CPU
         return x.to(torch.bfloat16, memory_format=torch.channels_last)
 
 
 class CheckedEngine:
-    """An engine whose first pass is compared with torch in float32, once for the weights and the engine's version.
+    """An engine that compares its first pass with torch in float32, once per weights and engine version.
 
     Args:
-        engine: What computes.
+        engine: The engine to check.
         name: Engine, version and precision.
-        say: Takes the line that says how far the two agree.
+        say: Called with the line that reports the difference.
     """
 
     def __init__(self, engine: Engine, name: str, say: Say):
@@ -210,20 +224,21 @@ class CheckedEngine:
         self.known = name in self._measured()
 
     def scores(self, crops: Tensor) -> Tensor:
-        """Outputs (N,) for crops (N, 3, crop, crop)."""
-        found = self.engine.scores(crops)
+        """Return the outputs (N,) of crops (N, 3, crop, crop)."""
+        scores = self.engine.scores(crops)
         if not self.known:
-            self._compare(found.cpu().numpy(), TorchEngine(self.model).scores(crops).cpu().numpy(), "crops")
-        return found
+            self._compare(scores.cpu().numpy(), TorchEngine(self.model).scores(crops).cpu().numpy(), "crops")
+        return scores
 
     def dense(self, image: np.ndarray) -> DenseScore:
-        """The dense scores of an image, uint8 (H, W, 3) RGB."""
-        found = self.engine.dense(image)
+        """Return the dense scores of an image, uint8 (H, W, 3) RGB."""
+        scores = self.engine.dense(image)
         if not self.known:
-            self._compare(found.map, TorchEngine(self.model).dense(image).map, "places")
-        return found
+            self._compare(scores.map, TorchEngine(self.model).dense(image).map, "places")
+        return scores
 
     def _compare(self, ours: np.ndarray, reference: np.ndarray, what: str) -> None:
+        """Report the largest difference and store it in the cache folder."""
         self.known = True
         largest = float(np.abs(ours - reference).max())
         size = float(np.abs(reference).max())
@@ -236,9 +251,10 @@ class CheckedEngine:
             with replacing(self.file) as temporary:
                 temporary.write_text(json.dumps(self._measured() | {self.name: largest}, indent=1) + "\n")
         except OSError:
-            pass  # it is measured again the next time
+            pass  # it will be measured again next time
 
     def _measured(self) -> dict[str, float]:
+        """Return the stored differences by name."""
         try:
             return dict(parse_json(self.file.read_bytes()))
         except (OSError, ValueError, TypeError):

@@ -1,7 +1,7 @@
-"""ONNX Runtime and OpenVINO as engines, by way of an ONNX file that is made once for a network's weights.
+"""ONNX Runtime and OpenVINO as engines. They run an ONNX file that is exported once for a network's weights.
 
-The file is in the user's cache folder (RANKIQA_CACHE, else XDG_CACHE_HOME/rankiqa, else ~/.cache/rankiqa) under the
-weights' digest, so that other weights never meet it.
+The file is in the user's cache folder (RANKIQA_CACHE, else XDG_CACHE_HOME/rankiqa, else ~/.cache/rankiqa). Its name
+contains the digest of the weights, so other weights never use it.
 """
 
 from __future__ import annotations
@@ -24,26 +24,28 @@ from rankiqa.scoring.dense import DenseScore
 from rankiqa.scoring.onnx_export import INPUT, export_onnx
 from rankiqa.scoring.score import CHUNK
 
-EXPORT = 1  # raised when export_onnx writes something else for the same weights
+EXPORT = 1  # increase it when export_onnx changes its output for the same weights
 
 
 def cache_folder() -> Path:
-    """Where files are kept that can be made again."""
+    """Return the folder of files that can be created again."""
     if own := os.environ.get("RANKIQA_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "rankiqa")
 
 
 def exported(model: Scorer, say: Callable[[str], object], *, again: bool = False) -> Path:
-    """The network as an ONNX file, made where it does not exist yet: whole or not at all, by any number of processes.
+    """Return the network as an ONNX file, which is created if it is missing.
+
+    The file is replaced atomically, so several processes may create it at the same time.
 
     Args:
         model: The network.
-        say: Takes a line when the file is made.
-        again: Whether it is made in any case.
+        say: Called with a line when the file is created.
+        again: Whether to create the file even if it exists.
 
     Raises:
-        ValueError: Where the extra `onnx` is missing, or the file cannot be written.
+        ValueError: The extra `onnx` is missing, or the file cannot be written.
     """
     path = cache_folder() / f"{digest(model)}-{EXPORT}.onnx"
     if path.exists() and not again:
@@ -52,39 +54,39 @@ def exported(model: Scorer, say: Callable[[str], object], *, again: bool = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-            made = Path(folder, "model.onnx")
-            export_onnx(model, made)
-            os.replace(made, path)
+            temporary = Path(folder, "model.onnx")
+            export_onnx(model, temporary)
+            os.replace(temporary, path)
     except OSError as error:
         raise ValueError(f"{path}: expected a file to write (RANKIQA_CACHE names the folder), got: {error}") from None
     return path
 
 
 def _loaded(model: Scorer, say: Callable[[str], object], load: Callable[[str], Any]) -> Any:
-    """What an engine makes of the exported file; a file that it does not take (a disk was full) is made again.
+    """Load the exported file into an engine. Export it again if the engine refuses it (after a full disk, for example).
 
     Raises:
-        ValueError: As `exported`, or where the engine does not take the new file either.
+        ValueError: As for `exported`, or the engine refuses the new file, too.
     """
     try:
         return load(str(exported(model, say)))
     except MissingExtra:
         raise
-    except Exception:  # each engine has its own; the second one says what is wrong
+    except Exception:  # the class depends on the engine; the second attempt reports the error
         pass
     path = exported(model, say, again=True)
     try:
         return load(str(path))
     except Exception as error:
-        raise ValueError(f"{path}: expected a network that the engine takes, got: {one_line(error)}") from None
+        raise ValueError(f"{path}: expected a network that the engine accepts, got: {one_line(error)}") from None
 
 
 class _Exported:
-    """What both engines share.
+    """Base class of both engines.
 
     Args:
         model: The network.
-        name: Of the engine.
+        name: The name of the engine.
     """
 
     at_once: int | None = None
@@ -93,18 +95,18 @@ class _Exported:
         self.model, self.name = model, name
 
     def run(self, crops: np.ndarray) -> np.ndarray:
-        """Outputs (N, 1) of crops (N, 3, crop, crop)."""
+        """Return the outputs (N, 1) of crops (N, 3, crop, crop)."""
         raise NotImplementedError
 
     def scores(self, crops: Tensor) -> Tensor:
-        """Outputs (N,) for crops (N, 3, crop, crop)."""
+        """Return the outputs (N,) of crops (N, 3, crop, crop)."""
         try:
             return torch.from_numpy(self.run(crops.numpy()).reshape(len(crops)))
-        except Exception as error:  # each engine has its own
+        except Exception as error:  # the class depends on the engine
             raise RuntimeError(f"{self.name}: {error}") from None
 
     def dense(self, image: np.ndarray) -> DenseScore:
-        """Not there: the exported file takes crops."""
+        """Raise ValueError, since the exported file accepts only crops."""
         raise ValueError(f"mode dense: expected the engine torch, got {self.name}")
 
 
@@ -114,10 +116,10 @@ class OnnxRuntimeEngine(_Exported):
     Args:
         model: The network.
         precision: "fp32".
-        say: Takes lines about what is done.
+        say: Called with lines about the progress.
 
     Raises:
-        ValueError: For another precision, or a missing extra.
+        ValueError: Another precision, or a missing extra.
     """
 
     def __init__(self, model: Scorer, precision: str, say: Callable[[str], object]):
@@ -132,20 +134,20 @@ class OnnxRuntimeEngine(_Exported):
         self.session = _loaded(model, say, lambda file: runtime.InferenceSession(file, providers=providers))
 
     def run(self, crops: np.ndarray) -> np.ndarray:
-        """Outputs (N, 1) of crops (N, 3, crop, crop)."""
+        """Return the outputs (N, 1) of crops (N, 3, crop, crop)."""
         return self.session.run(None, {INPUT: crops})[0]
 
 
 class OpenVinoEngine(_Exported):
-    """OpenVINO on the CPU. Every pass has the same size, filled up with zeros.
+    """OpenVINO on the CPU. Every pass has the same size; smaller passes are padded with zeros.
 
     Args:
         model: The network.
-        precision: "fp32", or "bf16" on a CPU with instructions for it.
-        say: Takes lines about what is done.
+        precision: "fp32", or "bf16" on a CPU with bfloat16 instructions.
+        say: Called with lines about the progress.
 
     Raises:
-        ValueError: For bf16 on another CPU, or a missing extra.
+        ValueError: bf16 on another CPU, or a missing extra.
     """
 
     def __init__(self, model: Scorer, precision: str, say: Callable[[str], object]):
@@ -163,9 +165,9 @@ class OpenVinoEngine(_Exported):
         self.request = self.compiled.create_infer_request()
 
     def run(self, crops: np.ndarray) -> np.ndarray:
-        """Outputs (N, 1) of crops (N, 3, crop, crop), N at most CHUNK."""
-        full = crops
+        """Return the outputs (N, 1) of crops (N, 3, crop, crop), N at most CHUNK."""
+        padded = crops
         if len(crops) < CHUNK:
-            full = np.zeros((CHUNK, *crops.shape[1:]), np.float32)
-            full[: len(crops)] = crops
-        return self.request.infer([full])[0][: len(crops)].copy()
+            padded = np.zeros((CHUNK, *crops.shape[1:]), np.float32)
+            padded[: len(crops)] = crops
+        return self.request.infer([padded])[0][: len(crops)].copy()

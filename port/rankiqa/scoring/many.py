@@ -1,8 +1,9 @@
-"""Scores of many images: threads read and cut ahead, one thread computes, results come in the order of the images.
+"""Score many images: threads read images and cut crops in advance, one thread computes, results keep the images' order.
 
-A forward pass holds crops of one image alone, always the same ones in the same places: a score's bits depend on neither
-the other images, their order, nor the number of threads. (A pass that is filled up with crops of other images differs
-in the last bits: libraries choose the order of their sums by the size of a pass and by a crop's place in it.)
+A forward pass contains crops of one image only, always the same crops in the same positions. A score's bits therefore
+do not depend on the other images, their order or the number of threads. (Passes filled up with crops of other images
+would differ in the last bits: libraries choose the order of their sums by the size of a pass and the position of a crop
+in it.)
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from rankiqa.scoring.score import CROPS, check_settings, summary
 
 MODES = ("crops", "dense")
 WORKERS = 2
-CUT_AHEAD = 60  # crops of an image that are cut by the threads; more are cut pass by pass, which bounds the memory
+CUT_AHEAD = 60  # crops per image cut in advance by the threads; more are cut pass by pass, to limit the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +38,10 @@ class ReadImage:
     """An image that is ready to be scored.
 
     Attributes:
-        source: Where it came from.
+        source: The source of the image.
         pixels: uint8 (H, W, 3), RGB.
-        notes: What its reader dropped.
-        passes: The crops of each forward pass, float32 (n, 3, crop, crop); none in dense mode.
+        notes: What the reader ignored in the file.
+        passes: The crops of each forward pass, float32 (n, 3, crop, crop); empty in dense mode.
     """
 
     source: ImageSource
@@ -49,22 +50,22 @@ class ReadImage:
     passes: Iterable[Tensor] = ()
 
 
-Result = Any  # what an engine returned for an image: outputs of each pass or a DenseScore; or the error
+Result = Any  # an engine's result for an image: outputs of each pass, a DenseScore, or the error
 Hook = Callable[[ReadImage, Row, Result], object]
 
 
 @dataclass(frozen=True)
 class ScoreSettings:
-    """What decides the score of an image, besides the network and the engine.
+    """The settings that determine an image's score, besides the network and the engine.
 
     Attributes:
-        mode: "crops" (the original's way) or "dense".
-        crops: Random crops an image; not used by dense.
-        seed: Of the crops' places, anew for each image.
-        strict: Refuse images of which the original's reader drops something.
+        mode: "crops" (as the original) or "dense".
+        crops: Random crops per image; dense mode ignores it.
+        seed: The seed of the crop positions; each image starts from it.
+        strict: Refuse images in which the original's reader ignores something.
 
     Raises:
-        ValueError: For another mode, crops < 1, or another seed.
+        ValueError: Another mode, crops < 1, or an invalid seed.
     """
 
     mode: str = "crops"
@@ -93,39 +94,40 @@ def score_many(
     precision: str = "fp32",
     shard: tuple[int, int] = (1, 1),
 ) -> Iterator[Row]:
-    """Score many images, one row each, in the order of the paths; memory does not grow with their number.
+    """Score many images; memory use does not grow with their number.
 
-    With torch in fp32 the score of an image is bit for bit that of `rankiqa.score` (dense: up to rounding that of
-    `score_dense`), whatever the other images, `workers` and `batch` are.
+    With torch in fp32, an image's score is bit for bit that of `rankiqa.score` (dense: that of `score_dense` up to
+    rounding), whatever the other images, `workers` and `batch`.
 
     Args:
-        model: From `rankiqa.load`, on the device where it is to run.
-        paths: Image files, folders, globs and tar archives, also a generator of them.
+        model: From `rankiqa.load`, on the device where it runs.
+        paths: Image files, folders, globs and tar archives, or a generator of them.
         mode: "crops": the mean over random crops; "dense": the mean over a map, from one pass over the whole image.
-        crops: Random crops an image; None: the network's own number, 30 unless its file says otherwise.
-        seed: Of the crops' places, anew for each image.
-        strict: Refuse images that are not 8-bit colour, or of which the reader drops something.
-        recursive: Whether folders inside folders are read, too.
-        workers: Threads that read, decode and cut.
-        batch: Images whose results are waited for together, which keeps a GPU busy.
+        crops: Random crops per image; None: the network's own number, 30 unless its file says otherwise.
+        seed: The seed of the crop positions; each image starts from it.
+        strict: Refuse images that are not 8-bit colour, or in which the reader ignores something.
+        recursive: Whether to read subfolders, too.
+        workers: Number of threads that read, decode and cut.
+        batch: Number of images that are started before waiting for their results, which keeps a GPU busy.
         engine: "torch", "winograd", "onnxruntime" or "openvino".
         precision: "fp32" or "bf16".
-        shard: (i, n): the i-th of n parts, 1 <= i <= n: every n-th image.
+        shard: (i, n) with 1 <= i <= n: part i of n, every n-th image.
 
     Yields:
-        {"path", "score", "median", "crops", "seed"}, in dense mode {"path", "score", "median", "mode"}, with "note"
-        where the reader dropped something; {"path", "error"} for what could not be scored.
+        One row per image, in the order of the paths: {"path", "score", "median", "crops", "seed"}, in dense mode
+            {"path", "score", "median", "mode"}; with "note" if the reader ignored something; {"path", "error"} for an
+            image that could not be scored.
 
     Raises:
-        ValueError: For a setting out of range, or a missing extra.
+        ValueError: A setting is out of range, or an extra is missing.
     """
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
-    computing = engine_named(engine, model, precision=precision, mode=mode)
+    computer = engine_named(engine, model, precision=precision, mode=mode)
     settings = ScoreSettings(mode, model.sampling.crops if crops is None else crops, seed, strict)
     check_shard(shard)
     sources = itertools.islice(sources_of_all(paths, recursive=recursive), shard[0] - 1, None, shard[1])
-    return score_sources(computing, sources, settings, workers=workers, batch=batch)
+    return score_sources(computer, sources, settings, workers=workers, batch=batch)
 
 
 def check_shard(shard: tuple[int, int]) -> None:
@@ -146,12 +148,18 @@ def score_sources(
     """Score images with an engine; see `score_many`.
 
     Args:
-        engine: What computes.
+        engine: Computes the scores.
         sources: The images.
-        settings: How they are scored.
-        workers: Threads that read, decode and cut.
-        batch: Images whose results are waited for together.
-        hooks: Called with each image, its row and the result before the row is given.
+        settings: How to score them.
+        workers: Number of threads that read, decode and cut.
+        batch: Number of images that are started before waiting for their results.
+        hooks: Called with each image, its row and the result before the row is yielded.
+
+    Returns:
+        An iterator of rows in the order of the images.
+
+    Raises:
+        ValueError: workers or batch is below 1.
     """
     if workers < 1 or batch < 1:
         raise ValueError(f"workers, batch: expected 1 or more, got {workers}, {batch}")
@@ -170,7 +178,8 @@ def _rows(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="rankiqa-read")
     try:
         while True:
-            # One image more than the threads and the batch hold: nobody waits while results are written
+            # One image more than the threads and the batch need, so that no thread is idle while the caller handles
+            # results.
             while len(waiting) <= workers + batch and (source := next(sources, None)) is not None:
                 waiting.append((source, pool.submit(read, source, settings, engine.model)))
             if not waiting:
@@ -189,33 +198,33 @@ def _rows(
 
 
 def read(source: ImageSource, settings: ScoreSettings, model: Scorer) -> ReadImage:
-    """Read and decode an image, and cut its crops. Raises ImageError."""
+    """Read and decode an image and cut its crops. Raise ImageError if that fails."""
     pixels, notes = decode_image(source.read(), strict=settings.strict)
     return ReadImage(source, pixels, notes, passes(pixels, settings, model) if settings.mode == "crops" else ())
 
 
 def passes(pixels: np.ndarray, settings: ScoreSettings, model: Scorer) -> Iterable[Tensor]:
-    """The crops of each forward pass: those of `rankiqa.score`. Raises ImageError for a small image."""
-    made = single.passes(model, pixels, settings.crops, settings.seed)
-    if next(model.parameters()).device.type == "cuda":  # a GPU copies from pinned memory while the CPU goes on
-        made = (crops.pin_memory() for crops in made)
-    return list(made) if settings.crops <= CUT_AHEAD else made
+    """Return the crops of each forward pass, the same as in `rankiqa.score`. Raise ImageError for a small image."""
+    parts = single.passes(model, pixels, settings.crops, settings.seed)
+    if next(model.parameters()).device.type == "cuda":  # the copy to the GPU runs in the background
+        parts = (crops.pin_memory() for crops in parts)
+    return list(parts) if settings.crops <= CUT_AHEAD else parts
 
 
 def _start(
     source: ImageSource, future: Future[ReadImage], engine: Engine, settings: ScoreSettings
 ) -> tuple[ImageSource, ReadImage | None, Result]:
-    """Hand an image to the engine; a GPU may still be at work on the result."""
+    """Start scoring an image with the engine. A GPU may still be computing when this returns."""
     image = None
     try:
         image = future.result()
         return source, image, compute(engine, image, settings)
-    except (ValueError, MemoryError, RuntimeError) as error:  # torch's own when memory or the device fails
+    except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: torch out of memory, or a failed device
         return source, image, error
 
 
 def compute(engine: Engine, image: ReadImage, settings: ScoreSettings) -> Result:
-    """An engine's result for an image: the outputs of each pass, or a DenseScore."""
+    """Return an engine's result for an image: the outputs of each pass, or a DenseScore."""
     if settings.mode == "dense":
         return engine.dense(image.pixels)
     parts = image.passes if engine.at_once is None else _together(image.passes, engine.at_once)
@@ -223,7 +232,7 @@ def compute(engine: Engine, image: ReadImage, settings: ScoreSettings) -> Result
 
 
 def _together(passes: Iterable[Tensor], most: int) -> Iterator[Tensor]:
-    """The crops of passes, in their order, in passes of `most` or fewer."""
+    """Merge passes, in their order, into passes of at most `most` crops."""
     waiting: list[Tensor] = []
     for crops in passes:
         if waiting and sum(map(len, waiting)) + len(crops) > most:
@@ -235,13 +244,13 @@ def _together(passes: Iterable[Tensor], most: int) -> Iterator[Tensor]:
 
 
 def finish(result: Result, settings: ScoreSettings) -> Row:
-    """The columns of a result."""
+    """Return the columns of a row for a result."""
     try:
         if isinstance(result, BaseException):
             raise result
         if settings.mode == "dense":
             return {"score": result.score, "median": float(np.median(result.map)), "mode": "dense"}
-        found = summary(np.concatenate([output.cpu().numpy() for output in result]), settings.seed)
+        score = summary(np.concatenate([output.cpu().numpy() for output in result]), settings.seed)
     except (ValueError, MemoryError, RuntimeError) as error:
         return {"error": first_line(error)}
-    return {"score": found.score, "median": found.median, "crops": found.crops, "seed": found.seed}
+    return {"score": score.score, "median": score.median, "crops": score.crops, "seed": score.seed}

@@ -1,4 +1,4 @@
-"""The score as a module: RGB tensors in, a score for each image out, with gradients.
+"""The score as an nn.Module: RGB tensors in, one score per image out, with gradients.
 
 Shapes: N images, H x W pixels.
 """
@@ -19,29 +19,29 @@ from rankiqa.models.sampling import sampling_of_network
 from rankiqa.models.weights import load
 from rankiqa.scoring.score import CHUNK, check_settings, views_of
 
-RANGE_SLACK = 1e-6  # beyond 0..1: what rounding leaves of a conversion to float
+RANGE_SLACK = 1e-6  # tolerance beyond 0..1, for rounding in the conversion to float
 
 
 class Metric(nn.Module):
     """Scores of a batch of images: the mean of a network's output over random crops.
 
-    An image's score depends on neither its batch nor its neighbours: places of crops come from RandomState(seed),
-    anew for each image, and the crops of two images never share a forward pass. For the pixels of an 8-bit image
-    divided by 255 it equals `rankiqa.score`, up to float rounding. Gradients reach the input.
+    An image's score does not depend on the other images of the batch: each image draws its crop positions from
+    RandomState(seed), and a forward pass contains crops of one image only. For the pixels of an 8-bit image divided by
+    255, the score equals `rankiqa.score` up to float rounding. Gradients reach the input.
 
     Args:
-        model: A network from `rankiqa.load`; its weights are frozen and it is put into eval mode.
-        crops: Random crops an image; None: the network's own number, 30 unless its file says otherwise.
-        seed: Of the crops' places.
-        as_loss: Return the mean over the batch, with the sign that makes lower better, to be minimised.
+        model: A network from `rankiqa.load`. Its weights are frozen and it is put into eval mode.
+        crops: Random crops per image; None: the network's own number, 30 unless its file says otherwise.
+        seed: The seed of the crop positions.
+        as_loss: Return the mean over the batch, negated if higher scores are better, so that it can be minimised.
 
     Attributes:
-        lower_better: Whether a lower score means better quality; None where the weights file does not say. With
-            `as_loss` always True.
-        score_range: About where scores lie, (lowest, highest); None where they have no unit.
+        lower_better: Whether a lower score means better quality; None if the weights file does not say. Always True
+            with `as_loss`.
+        score_range: The approximate range of the scores, (lowest, highest); None if they have no unit.
 
     Raises:
-        ValueError: For crops < 1, another seed, or `as_loss` with a network whose direction is not known.
+        ValueError: crops < 1, an invalid seed, or `as_loss` with a network whose direction is unknown.
     """
 
     def __init__(self, model: Any, *, crops: int | None = None, seed: int = 0, as_loss: bool = False):
@@ -56,7 +56,7 @@ class Metric(nn.Module):
         self.score_range: tuple[float, float] | None = model.score_range
 
     def train(self, mode: bool = True) -> Metric:
-        """Dropout stays off: a metric is not trained."""
+        """Set the mode of the module, but keep the network in eval mode: a metric is not trained."""
         super().train(mode)
         self.model.eval()
         return self
@@ -65,20 +65,22 @@ class Metric(nn.Module):
         """Score images.
 
         Args:
-            images: (N, 3, H, W) floating point, RGB, 0..1, of a size that `rankiqa.score` takes, on the module's
-                device.
+            images: (N, 3, H, W) floating point, RGB, 0..1, on the module's device, of a size that `rankiqa.score`
+                accepts.
 
         Returns:
             Scores (N,) float32; with `as_loss` a scalar.
 
         Raises:
-            ValueError: For another shape, type or device, an alpha channel, values outside 0..1, or a module whose
-                weights were made another type.
+            ValueError: Another shape, dtype or device, an alpha channel, values outside 0..1, or weights that are not
+                float32.
         """
         weights = next(self.model.parameters())
         check_images(images, weights.device)
         if weights.dtype != torch.float32:
-            raise ValueError(f"metric: expected weights in float32, got {weights.dtype}: the crops' pixels need it")
+            raise ValueError(
+                f"metric: expected weights in float32, got {weights.dtype}: crop pixels need this precision"
+            )
         height, width = images.shape[2:]
         spec: InputSpec = self.model.input_spec
         views = views_of(self.model, height, width, self.crops, self.seed)
@@ -89,6 +91,7 @@ class Metric(nn.Module):
         return scores.mean() if self.model.lower_is_better else -scores.mean()
 
     def _score(self, image: Tensor, views: list[View], spec: InputSpec) -> Tensor:
+        """Return the score of an image (3, H, W), a scalar."""
         parts, crop = [], spec.crop
         for view in views:
             seen = prepared(image if view.is_whole else view.of(image * 255) / 255, spec)
@@ -111,25 +114,25 @@ def metric(
     as_loss: bool = False,
     device: torch.device | str | None = None,
 ) -> Metric:
-    """A module that scores batches of RGB images, (N, 3, H, W) in 0..1 -> (N,).
+    """Return a module that scores batches of RGB images, (N, 3, H, W) in 0..1 -> (N,).
 
     Args:
-        path: A weights file, a folder that `save_pretrained` wrote, or a network, of which
-            a copy is taken, so that it can go on training; None: the model that comes with the package.
-        crops: Random crops an image; None: the network's own number, 30 unless its file says otherwise.
-        seed: Of the crops' places.
+        path: A weights file, a folder written by `save_pretrained`, or a network, which is copied so that its training
+            can continue; None: the model in the package.
+        crops: Random crops per image; None: the network's own number, 30 unless its file says otherwise.
+        seed: The seed of the crop positions.
         as_loss: See `Metric`.
-        device: Where the module goes; None: the CPU, or where the network is.
+        device: The device of the module; None: the CPU, or the network's device.
 
     Raises:
-        ValueError: As `load` and `Metric`.
+        ValueError: As for `load` and `Metric`.
     """
     model = copy.deepcopy(path) if isinstance(path, nn.Module) else load(path)
     return Metric(model, crops=crops, seed=seed, as_loss=as_loss).to(device)
 
 
 def check_images(images: Tensor, device: torch.device) -> None:
-    """Raise ValueError unless these are RGB images that `Metric` takes, on a device."""
+    """Raise ValueError unless `images` are RGB images that `Metric` accepts, on the given device."""
     if not isinstance(images, Tensor):
         raise ValueError(f"images: expected a tensor (N, 3, H, W), got {type(images).__name__}")
     if images.dim() == 4 and images.shape[1] == 4:
@@ -140,17 +143,17 @@ def check_images(images: Tensor, device: torch.device) -> None:
     if not images.is_floating_point():
         raise ValueError(f"images: expected floating point in 0..1, got {images.dtype}: divide by 255")
     if images.device != device:
-        raise ValueError(f"images: expected them on the metric's device, {device}, got {images.device}")
+        raise ValueError(f"images: expected a tensor on the metric's device, {device}, got {images.device}")
     if images.numel() == 0:
         raise ValueError(f"images: expected pixels, got {tuple(images.shape)}")
-    low, high = torch.stack(torch.aminmax(images.detach())).tolist()  # one wait for a GPU, not two
-    if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # nan fails as well
+    low, high = torch.stack(torch.aminmax(images.detach())).tolist()  # one synchronisation with a GPU, not two
+    if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # also false for nan
         hint = ": divide by 255" if high > 2 and low >= 0 else ""
         raise ValueError(f"images: expected values in 0..1, got {low:g}..{high:g}{hint}")
 
 
 def prepared(image: Tensor, spec: InputSpec) -> Tensor:
-    """An RGB image, float32 (3, H, W) in 0..1, in the form that a network takes: float32 (3, H, W)."""
+    """Return the network's input, float32 (3, H, W), for an RGB image, float32 (3, H, W) in 0..1."""
     if spec.channel_order == "BGR":
         image = image.flip(0)  # CAFFE: BGR (cv2.imread in upstream's data layers)
     image = image * spec.value_range

@@ -1,4 +1,4 @@
-"""A live network as ONNX, by torch.export; needs the extra `onnx`.
+"""Export a network to ONNX by torch.export. Needs the extra `onnx`.
 
 Shapes: N crops or images, H x W pixels, H' x W' a map of scores.
 """
@@ -18,20 +18,21 @@ from rankiqa.models.modes import evaluating
 from rankiqa.models.network import FLATTEN, Network
 from rankiqa.models.scorer import Scorer
 
-INPUT, EXAMPLES = "data", 2  # the input's name is Caffe's; a batch of 2: torch.export takes 1 for a constant
-OLDEST = "2.5"  # torch.onnx.export has dynamo= and dynamic_shapes=
-OLDEST_DENSE = "2.6"  # torch.export has Dim.AUTO
+INPUT, EXAMPLES = "data", 2  # Caffe's name; a batch of 2, since torch.export treats a size of 1 as constant
+OLDEST = "2.5"  # the first with dynamo= and dynamic_shapes= in torch.onnx.export
+OLDEST_DENSE = "2.6"  # the first with Dim.AUTO in torch.export
 
 
 class WholeImages(nn.Module):
-    """A network as `torch.export` takes it for images of any size: (N, 3, H, W) to maps of scores (N, 1, H', W').
+    """A network that `torch.export` accepts for images of any size: (N, 3, H, W) to maps of scores (N, 1, H', W').
 
-    The numbers are those of `rankiqa.scoring.dense.dense_forward`. Fully-connected layers are convolutions here, and
-    pooling rounds up by padding, so that no size has a condition on it. A program of `torch.export` with `Dim.AUTO`
-    for N, H and W takes maps of at least two rows and columns; an ONNX file (`export_onnx`) any.
+    The values are those of `rankiqa.scoring.dense.dense_forward`. Fully-connected layers are convolutions here, and
+    padding replaces the rounding up of pooled sizes, so that no conditions on sizes arise. A program of `torch.export`
+    with `Dim.AUTO` for N, H and W accepts maps of at least two rows and columns; an ONNX file (`export_onnx`) accepts
+    any.
 
     Args:
-        model: VGG-16, AlexNet or Shallow; not copied.
+        model: VGG-16, AlexNet or Shallow. It is not copied.
 
     Raises:
         ValueError: For another network.
@@ -44,7 +45,7 @@ class WholeImages(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps of scores; both sides of x at least the crop."""
+        """Return maps of scores; both sides of x must be at least the crop."""
         side = self.model.flatten_side
         for name in self.model.steps:
             layer = self.model.get_submodule(name)
@@ -60,20 +61,20 @@ class WholeImages(nn.Module):
 
 
 def export_onnx(model: Scorer, path: str | os.PathLike, *, dense: bool = False) -> None:
-    """Write a network as ONNX: input "data" (N, 3, crop, crop), output (N, 1) with the output layer's name; any N.
+    """Write a network as ONNX: input "data" (N, 3, crop, crop), output (N, 1) named after the output layer; any N.
 
-    The input is what the network takes (`model.input_spec`): BGR 0..255 for the original's. Dropout is off.
+    The input is the network's own (`model.input_spec`): BGR 0..255 for the original's networks. Dropout is off.
 
     Args:
-        model: From `rankiqa.load` or `rankiqa.build`; it is left as it was.
-        path: The file, .onnx; the weights are inside it.
-        dense: Take whole images instead, (N, 3, H, W) of any size from the crop's, and give maps of dense scores
-            (N, 1, H', W'), of which an image's score is the mean.
+        model: From `rankiqa.load` or `rankiqa.build`. It is not changed.
+        path: The file, .onnx, which includes the weights.
+        dense: Export for whole images instead: input (N, 3, H, W) of any size from the crop up, output maps of dense
+            scores (N, 1, H', W'). The score of an image is the mean of its map.
 
     Raises:
-        ValueError: For another object, dense scores of a network that has none, or where PyTorch is older than 2.5
-            (dense: 2.6) or the extra `onnx` is missing.
-        OSError: Where the file cannot be written.
+        ValueError: For another object, dense scores of a network that has none, PyTorch older than 2.5 (dense: 2.6), or
+            a missing extra `onnx`.
+        OSError: The file cannot be written.
     """
     if not isinstance(model, Scorer):
         raise ValueError(f"model: expected a network from rankiqa.load, got {type(model).__name__}")
@@ -87,7 +88,7 @@ def export_onnx(model: Scorer, path: str | os.PathLike, *, dense: bool = False) 
     crop = model.input_spec.crop
     shapes: dict[int, object] = {0: torch.export.Dim("N")}
     if dense:
-        crop *= 2  # an example whose map has several rows: torch.export takes a size of 1 for a constant
+        crop *= 2  # the map of the example must have several rows: torch.export treats a size of 1 as constant
         shapes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
     crops = torch.zeros(EXAMPLES, 3, crop, crop, device=device)
     with evaluating(exported), torch.no_grad():
@@ -100,6 +101,6 @@ def export_onnx(model: Scorer, path: str | os.PathLike, *, dense: bool = False) 
             dynamic_shapes=(shapes,),
             verbose=False,
         )
-    assert program is not None  # with dynamo=True and no file
+    assert program is not None  # guaranteed by dynamo=True without a file
     with replacing(path) as temporary:
         program.save(str(temporary), external_data=False)

@@ -1,8 +1,8 @@
-"""Files of scores: JSON lines, CSV or Parquet, made by runs that may be killed at any moment and resumed.
+"""Files of scores in JSON lines, CSV or Parquet, written by runs that may be killed at any moment and resumed.
 
-While a run lasts, its rows are in OUT.part: JSON lines, the first of which holds the settings. At the end OUT is
-written whole, then OUT.settings.json, and OUT.part is removed; a kill between these leaves OUT.part, and the next run
-repeats them.
+During a run, its rows are in OUT.part as JSON lines, after a first line with the settings. At the end, the run writes
+OUT, then OUT.settings.json, and removes OUT.part. If it is killed in between, OUT.part still exists and the next run
+repeats these steps.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ FORMATS = (JSONL, CSV, PARQUET)
 SUFFIXES = {".jsonl": JSONL, ".ndjson": JSONL, ".json": JSONL, ".csv": CSV, ".parquet": PARQUET, ".pq": PARQUET}
 NUMBERS: dict[str, Callable[[str], float]] = {"score": float, "median": float, "crops": int, "seed": int}
 FORMAT = "rankiqa scores"
-ROWS_AT_ONCE = 10_000  # of a Parquet row group
+ROWS_AT_ONCE = 10_000  # rows per Parquet row group
 
 
 def format_of(path: str | os.PathLike) -> str:
-    """The format that a file's name says; JSON lines for any other name."""
+    """Return the format of a file by its extension; JSON lines for an unknown one."""
     return SUFFIXES.get(Path(path).suffix.lower(), JSONL)
 
 
@@ -44,21 +44,22 @@ def check_format(name: str) -> None:
 
 
 class ResultFile:
-    """A file of scores that is being made. Use it as a context; `finish` makes the file.
+    """A file of scores that is being written. Use it as a context manager; `finish` creates the final file.
 
     Args:
         path: The file, OUT.
         form: One of FORMATS.
-        settings: What decides the scores; a run is resumed with the same settings only.
-        resume: Also take up the rows of a finished OUT, to add images to it. (An unfinished one is always resumed.)
+        settings: The settings that determine the scores. A run can be resumed only with the same settings.
+        resume: Also continue a finished OUT, to add images to it. (An unfinished one is always continued.)
 
     Attributes:
-        done: How many rows there are of each path.
-        rows: How many rows there are.
+        done: The number of rows by path.
+        rows: The number of rows.
 
     Raises:
-        ValueError: For rows made with other settings, a file of another kind, or one that another run is writing.
-        OSError: Where it cannot be written.
+        ValueError: The rows were written with other settings, the file is of another kind, or another run is writing
+            it.
+        OSError: The file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike, form: str, settings: dict, *, resume: bool = False):
@@ -87,7 +88,7 @@ class ResultFile:
         self.file.close()
 
     def _begin(self, resume: bool) -> None:
-        """Make OUT.part: the settings alone, or those and the rows of OUT."""
+        """Create OUT.part with the settings and, when resuming a finished file, the rows of OUT."""
         settings = self.settings
         if resume:
             try:
@@ -103,16 +104,17 @@ class ResultFile:
                 file.write(_line(row))
 
     def _lock(self) -> None:
+        """Lock OUT.part. Raise ValueError if another run has locked it."""
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"{self.part}: expected no other run that writes it, got one") from None
-        except OSError:  # a file system without locks
+            raise ValueError(f"{self.part}: expected a file that no other run is writing, got one in use") from None
+        except OSError:  # the file system has no locks
             pass
 
     def _take_up(self) -> None:
-        """Read what is there, and cut off a last line that was not written whole."""
-        whole = 0
+        """Read the existing rows, and cut off an incomplete last line."""
+        size = 0
         for number, line in enumerate(self.file, start=1):
             row = _parsed(line)
             if row is None:
@@ -126,17 +128,18 @@ class ResultFile:
             else:
                 self.done[_text(row["path"])] += 1
                 self.rows += 1
-            whole += len(line)
-        if not whole:
-            raise ValueError(f"{self.part}: expected rows of scores that a run left, got another file")
-        self.file.seek(whole)
+            size += len(line)
+        if not size:
+            raise ValueError(f"{self.part}: expected rows of an unfinished run, got another file")
+        self.file.seek(size)
         self.file.truncate()
 
     def _check_settings(self, header: Row) -> None:
+        """Raise ValueError if the first line has other settings or is no line of settings."""
         settings = header.get("settings")
         if header.get("format") != FORMAT or not isinstance(settings, dict):
-            raise ValueError(f"{self.part}: expected rows of scores that a run left, got another file")
-        keys = {*settings, *self.settings} - {"format"}  # which may change: the rows are the same
+            raise ValueError(f"{self.part}: expected rows of an unfinished run, got another file")
+        keys = {*settings, *self.settings} - {"format"}  # the format may change, since the rows do not
         differ = [
             f"{key} {settings.get(key)!r}, now {self.settings.get(key)!r}"
             for key in sorted(keys)
@@ -144,12 +147,12 @@ class ResultFile:
         ]
         if differ:
             raise ValueError(
-                f"{self.part}: expected the settings of the run that is to be resumed, got others: "
-                f"{'; '.join(differ)} (remove the file to begin anew)"
+                f"{self.part}: expected the settings of the run to resume, got other settings: "
+                f"{'; '.join(differ)} (remove the file to start again)"
             )
 
     def is_done(self, path: str) -> bool:
-        """Whether an image has a row; each row counts for one image of that name."""
+        """Return whether an image has a row. Each row counts once, so that repeated paths need as many rows."""
         key = _text(path)
         if self.done[key] < 1:
             return False
@@ -157,19 +160,22 @@ class ResultFile:
         return True
 
     def append(self, row: Row) -> None:
-        """Add a row; it stays even if this process is killed the next moment."""
+        """Append a row. Once this returns, the row survives a kill of the process."""
         try:
             self.file.write(_line(row))
             self.file.flush()
-        except OSError as error:  # the disk is full
+        except OSError as error:  # for example a full disk
             raise OSError(error.errno, error.strerror, str(self.part)) from None
         self.rows += 1
 
     def finish(self, keep: Callable[[Row], object] | None = None) -> int:
-        """Make OUT and OUT.settings.json, and remove OUT.part; returns how many rows have an error.
+        """Write OUT and OUT.settings.json, and remove OUT.part.
 
         Args:
             keep: Called with each row.
+
+        Returns:
+            The number of rows with an error.
         """
         failed = 0
 
@@ -191,11 +197,11 @@ class ResultFile:
 
 
 def _line(row: Row) -> bytes:
-    return json.dumps(row, allow_nan=False).encode() + b"\n"  # ASCII: file names need not be text
+    return json.dumps(row, allow_nan=False).encode() + b"\n"  # ASCII, since file names may not be valid text
 
 
 def _parsed(line: bytes) -> Row | None:
-    """A whole row; None for another line."""
+    """Return the row or the settings of a line; None if the line is incomplete or another one."""
     try:
         row = parse_json(line)
     except ValueError:
@@ -205,8 +211,9 @@ def _parsed(line: bytes) -> Row | None:
 
 
 def _rows_of_part(file: BinaryIO) -> Iterator[Row]:
+    """Yield the rows of OUT.part."""
     file.seek(0)
-    file.readline()  # the settings
+    file.readline()  # skip the settings
     for line in file:
         yield json.loads(line)
 
@@ -242,7 +249,7 @@ def _write_parquet(path: Path, rows: Iterator[Row], settings: dict) -> None:
 
 
 def _text(path: str) -> str:
-    r"""A file name, or a reason that has one, as Parquet can hold it: bytes that are no text as \xNN."""
+    r"""Return a text as Parquet can store it: bytes that are not valid text become \xNN."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -250,11 +257,14 @@ _WRITERS = {JSONL: _write_jsonl, CSV: _write_csv, PARQUET: _write_parquet}
 
 
 def read_rows(path: str | os.PathLike, form: str | None = None) -> Iterator[Row]:
-    """The rows of a finished file, one by one, as `score_many` gives them.
+    """Yield the rows of a finished file, in the form of `score_many`.
 
     Args:
         path: The file.
-        form: One of FORMATS; None: as its name says.
+        form: One of FORMATS; None: by the extension.
+
+    Yields:
+        The rows.
 
     Raises:
         ValueError: For another file, or a missing extra.

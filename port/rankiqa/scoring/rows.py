@@ -1,4 +1,4 @@
-"""A row of results: what is known of an image's score, without torch."""
+"""The row of an image in the results. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Row = dict[str, Any]
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text."""
+    """Return the first line of an error's text, or the name of its class if it has no text."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,4 +1,4 @@
-"""The score of an image: the mean of a network's output over random crops."""
+"""Score an image: the mean of a network's output over random crops."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from rankiqa.models.sampling import CROPS as CROPS
 from rankiqa.models.sampling import sampling_of_network
 from rankiqa.models.scorer import Scorer
 
-CHUNK = 10  # crops in one forward pass: bounds the memory, and is fixed so that a score does not depend on it
+CHUNK = 10  # crops per forward pass; limits the memory, and is fixed because the last bits of a score depend on it
 
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """The score of an image. `model.meaning` says what it means: direction, range.
+    """The score of an image. `model.meaning` describes its direction and range.
 
     Attributes:
-        score: The mean over the crops, which the original reports.
-        median: Over the crops.
-        crops: How many.
-        seed: Of the crops' places.
+        score: The mean over the crops, as the original reports it.
+        median: The median over the crops.
+        crops: The number of crops.
+        seed: The seed of the crop positions.
         values: The output for each crop, float32 (crops,).
     """
 
@@ -48,20 +48,23 @@ def score(
 ) -> Score:
     """Score one image: the mean of the network's output over random crops.
 
-    The crops come from numpy's RandomState(seed), fresh for each image: the score depends on nothing but the weights,
-    the image, `crops`, `seed` and the machine. Dropout is off and float32 is full for the call, whatever mode the model
-    and the process are in.
+    Each call draws the crops from a new RandomState(seed), so the score depends only on the weights, the image,
+    `crops`, `seed` and the machine. The call switches dropout off and computes in full float32, whatever the modes of
+    the model and of the process.
 
     Args:
         model: The network.
         image: uint8 (H, W, 3), RGB (`rankiqa.read_image`).
-        crops: How many; None: the network's own number, 30 unless its file says otherwise.
-        seed: Of the crops' places, 0..2^32 - 1.
-        device: Where the model is moved first; None: it stays where it is.
+        crops: Number of crops; None: the network's own number, 30 unless its file says otherwise.
+        seed: The seed of the crop positions, 0..2^32 - 1.
+        device: The device to which the model is moved first; None: do not move it.
+
+    Returns:
+        The score.
 
     Raises:
-        ValueError: For crops < 1, another seed, an image of another form, or a result that is not finite.
-        ImageError: For an image that is too small: the original's networks take none that is not larger than the crop.
+        ValueError: crops < 1, an invalid seed or image array, or a result that is not finite.
+        ImageError: The image is too small. For the original's networks it must be larger than the crop.
 
     Source: upstream src/eval.
     """
@@ -74,14 +77,27 @@ def score(
 
 
 def passes(model: Scorer, image: np.ndarray, crops: int, seed: int) -> Iterator[Tensor]:
-    """The crops of each forward pass over an image, uint8 (H, W, 3) RGB. Raises ImageError for a small image."""
+    """Return the crops of each forward pass over an image.
+
+    Args:
+        model: The network.
+        image: uint8 (H, W, 3), RGB.
+        crops: Number of crops.
+        seed: The seed of the crop positions.
+
+    Returns:
+        An iterator of float32 (n, 3, crop, crop), n at most CHUNK.
+
+    Raises:
+        ImageError: The image is too small.
+    """
     height, width = image.shape[:2]
-    found = views_of(model, height, width, crops, seed)  # a small image is refused here, not at the first pass
-    return _passes(model, image, found)
+    image_views = views_of(model, height, width, crops, seed)  # called here, so that a small image is refused at once
+    return _passes(model, image, image_views)
 
 
-def _passes(model: Scorer, image: np.ndarray, found: list[View]) -> Iterator[Tensor]:
-    for view in found:
+def _passes(model: Scorer, image: np.ndarray, image_views: list[View]) -> Iterator[Tensor]:
+    for view in image_views:
         pixels = image
         if not view.is_whole:
             pixels = view.of(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float())
@@ -91,7 +107,11 @@ def _passes(model: Scorer, image: np.ndarray, found: list[View]) -> Iterator[Ten
 
 
 def views_of(model: Scorer, height: int, width: int, crops: int, seed: int) -> list[View]:
-    """The sizes of an image that a network's crops come from. Raises ImageError for an image that is too small."""
+    """Return the views of an image (reduced or mirrored copies, or the image itself) that a network's crops come from.
+
+    Raises:
+        ImageError: The image is too small.
+    """
     own = sampling_of_network(model)
     return views(
         height, width, model.input_spec.crop, crops, np.random.RandomState(seed), reductions=own.reductions,
@@ -100,7 +120,7 @@ def views_of(model: Scorer, height: int, width: int, crops: int, seed: int) -> l
 
 
 def check_settings(crops: int, seed: int) -> None:
-    """Raise ValueError for crops that are no whole number of 1 or more, or a seed that is not in 0..2^32 - 1."""
+    """Raise ValueError unless crops is a whole number of 1 or more and seed one in 0..2^32 - 1."""
     if not isinstance(crops, (int, np.integer)) or crops < 1:
         raise ValueError(f"crops: expected 1 or more, got {crops!r}")
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
@@ -108,26 +128,37 @@ def check_settings(crops: int, seed: int) -> None:
 
 
 def summary(values: np.ndarray, seed: int) -> Score:
-    """The score of an image from the output for each of its crops, float32 (crops,). Raises ValueError for nan."""
+    """Return the score of an image.
+
+    Args:
+        values: The output for each crop, float32 (crops,).
+        seed: The seed of the crop positions.
+
+    Raises:
+        ValueError: A value is not finite.
+    """
     if not np.isfinite(values).all():
         raise ValueError("expected finite scores, got nan or inf: the weights do not fit the image's range")
     return Score(float(values.mean(dtype=np.float64)), float(np.median(values)), len(values), seed, values)
 
 
 def score_crops(model: Scorer, image: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The network's output for given crops, float32 (n,).
+    """Return the network's output for given crops.
 
     Args:
         model: The network.
         image: uint8 (H, W, 3), RGB.
-        offsets: int (n, 2), top and left in pixels.
+        offsets: int (n, 2), top and left of each crop in pixels.
+
+    Returns:
+        float32 (n,).
     """
     spec = model.input_spec
     return _outputs(model, (take_crops(image, offsets[i : i + CHUNK], spec) for i in range(0, len(offsets), CHUNK)))
 
 
 def _outputs(model: Scorer, crops: Iterator[Tensor]) -> np.ndarray:
-    """The network's output for the crops of all passes, float32 (n,)."""
+    """Return the network's output for the crops of all passes, float32 (n,)."""
     device = next(model.parameters()).device
     with torch.inference_mode(), evaluating(model), full_float32():
-        return torch.cat([model(some.to(device)).squeeze(1) for some in crops]).cpu().numpy()
+        return torch.cat([model(batch.to(device)).squeeze(1) for batch in crops]).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Dense scores as colours over the image: where quality is lost.
+"""Draw dense scores as colours over the image, to show where quality is lost.
 
 Shapes: H x W the image, H' x W' the map of scores.
 """
@@ -20,9 +20,9 @@ from rankiqa.scoring.many import ReadImage, Result
 from rankiqa.scoring.rows import Row
 
 COLOURS = cv2.COLORMAP_INFERNO  # worse is brighter
-SHARE = 0.6  # of the colour; the rest is the image in grey
-REMAPPED = 16384  # rows and columns at once: cv2.remap takes images of fewer than 32,767
-BAR, MARGIN = 16, 8  # width of the scale and space around it, pixels
+SHARE = 0.6  # weight of the colour; the image in grey has the rest
+REMAPPED = 16384  # rows and columns per call: cv2.remap accepts sizes below 32,767 only
+BAR, MARGIN = 16, 8  # width of the scale bar and the space around it, in pixels
 
 
 def draw(
@@ -31,16 +31,17 @@ def draw(
     lower_is_better: bool | None,
     score_range: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """The image in grey under the colours of its scores, with a scale at the right.
+    """Draw the image in grey under the colours of its scores, with a scale bar at the right.
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        scores: Its dense scores; each colours the middle of the square that it is of, between which it changes evenly.
+        scores: The dense scores of the image. Each colours the centre of its square; between the centres, colours are
+            interpolated linearly.
         lower_is_better: Whether a lower score means better quality; None (not known): higher scores are bright.
-        score_range: The scores at the ends of the scale, (lowest, highest); None: those of this image.
+        score_range: The scores at the ends of the scale, (lowest, highest); None: the range of this image.
 
     Returns:
-        uint8 (H, W + the scale, 3), RGB.
+        uint8 (H, W + the scale's width, 3), RGB.
     """
     height, width = image.shape[:2]
     low, high = score_range or (float(scores.map.min()), float(scores.map.max()))
@@ -55,7 +56,7 @@ def draw(
 
 
 def _spread(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The map's values at fractional rows (H,) and columns (W,): float32 (H, W)."""
+    """Interpolate the map at fractional rows (H,) and columns (W,); return float32 (H, W)."""
     full = np.empty((len(rows), len(columns)), np.float32)
     for i in range(0, len(rows), REMAPPED):
         for j in range(0, len(columns), REMAPPED):
@@ -71,39 +72,39 @@ def _spread(scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nda
 
 
 def _colours(part: np.ndarray, lower_is_better: bool | None) -> np.ndarray:
-    """uint8 (H, W, 3) RGB of places between the ends of the scale, 0..1."""
+    """Return the colours, uint8 (H, W, 3) RGB, of positions 0..1 between the ends of the scale."""
     worse = 1 - part if lower_is_better is False else part
     levels = np.rint(np.clip(worse, 0, 1) * 255).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(levels, COLOURS), cv2.COLOR_BGR2RGB)
 
 
 def _scale(height: int, low: float, high: float, lower_is_better: bool | None) -> np.ndarray:
-    """A bar from high (top) to low with both numbers."""
+    """Return a scale bar from high (top) to low, labelled with both numbers."""
     texts = [f"{high:.3g}", f"{low:.3g}"]
     font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.4
     (text_width, text_height) = max((cv2.getTextSize(text, font, size, 1)[0] for text in texts), key=lambda s: s[0])
-    made = np.full((height, BAR + 3 * MARGIN + text_width, 3), 255, np.uint8)
-    made[:, MARGIN : MARGIN + BAR] = _colours(np.linspace(1, 0, height)[:, None], lower_is_better)
+    bar = np.full((height, BAR + 3 * MARGIN + text_width, 3), 255, np.uint8)
+    bar[:, MARGIN : MARGIN + BAR] = _colours(np.linspace(1, 0, height)[:, None], lower_is_better)
     for text, bottom in zip(texts, (text_height + 2, height - 3), strict=True):
-        cv2.putText(made, text, (BAR + 2 * MARGIN, bottom), font, size, (0, 0, 0), 1, cv2.LINE_AA)
-    return made
+        cv2.putText(bar, text, (BAR + 2 * MARGIN, bottom), font, size, (0, 0, 0), 1, cv2.LINE_AA)
+    return bar
 
 
 def map_name(name: str) -> str:
-    """The file of an image's map: its stem, and what tells images of one stem apart."""
+    """Return the file name of an image's map: its stem and a digest that distinguishes images of the same stem."""
     return f"{Path(name).stem[:200]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}.png"
 
 
 class MapWriter:
-    """A hook of `score_sources` that writes the map of each image as PNG, before the image's row.
+    """A hook of `score_sources` that writes a PNG map of each image before the image's row is yielded.
 
     Args:
-        folder: Where to; it is made.
-        engine: What computes the scores.
+        folder: The output folder, which is created.
+        engine: Computes the scores.
         score_range: As in `draw`.
 
     Raises:
-        OSError: Where the folder cannot be made, or (later) a map not written.
+        OSError: The folder cannot be created or, later, a map cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike, engine: Engine, score_range: tuple[float, float] | None = None):
@@ -111,7 +112,7 @@ class MapWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, image: ReadImage, row: Row, result: Result) -> None:
-        """Write the map of an image that has a score."""
+        """Write the map of an image, if the image has a score."""
         if "error" in row:
             return
         if not isinstance(result, DenseScore):

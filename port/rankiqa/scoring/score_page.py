@@ -1,4 +1,7 @@
-"""Scores as one page to look at: the images from worst to best; nothing is fetched. Needs the extra `pages`."""
+"""Write an HTML page with the images from worst to best.
+
+The page loads nothing from a network. Needs the extra `pages`.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ from rankiqa.data.images import ImageError, decode_image
 from rankiqa.data.thumbnails import data_uri
 from rankiqa.scoring.rows import Row
 
-# (images at most, the longest side of each in pixels): a page stays below about 60 MB
+# (largest number of images, longest side of each thumbnail in pixels); keeps a page below about 60 MB.
 SIDES = ((200, 480), (500, 320), (2_000, 160), (10_000, 96), (50_000, 48))
 MOST = SIDES[-1][0]
-AT_ONCE = 64  # images that are being read
+AT_ONCE = 64  # number of images that are read at the same time
 
 
 def check_installed() -> None:
-    """Raise ValueError where the package that makes the page is missing."""
+    """Raise ValueError if the package that renders the page is missing."""
     need("jinja2", "pages", "--page")
 
 
@@ -37,14 +40,14 @@ def write(
 
     Args:
         path: The file, .html.
-        rows: Of `score_many`; of more than MOST with a score, the worst and the best halves of MOST are shown.
+        rows: Rows from `score_many`. If more than MOST have a score, the page shows the worst and the best MOST / 2.
         sources: The images again, for their thumbnails.
-        title: Of the page.
+        title: The title of the page.
         lower_is_better: Whether a lower score means better quality; None (not known): high scores come first.
 
     Raises:
-        ValueError: Where the extra `pages` is missing.
-        OSError: Where the file cannot be written.
+        ValueError: The extra `pages` is missing.
+        OSError: The file cannot be written.
     """
     jinja2 = need("jinja2", "pages", "--page")
     scored = sorted(
@@ -58,10 +61,10 @@ def write(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rankiqa.scoring"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    words = {True: "lower is better", False: "higher is better", None: "not known which way; high scores come first"}
+    directions = {True: "lower is better", False: "higher is better", None: "direction unknown, high scores come first"}
     stream = environment.get_template("score_page.html.j2").stream(
         title=title,
-        direction=words[lower_is_better],
+        direction=directions[lower_is_better],
         images=[(row, pictures.get(row["path"], "")) for row in scored],
         errors=[row for row in rows if "error" in row],
         left_out=left_out,
@@ -71,20 +74,22 @@ def write(
 
 
 def side_for(images: int) -> int:
-    """The longest side of a thumbnail, in pixels, on a page with that many."""
+    """Return the longest side in pixels of the thumbnails on a page with `images` images."""
     return next((side for most, side in SIDES if images <= most), SIDES[-1][1])
 
 
 def _thumbnails(sources: Iterable[ImageSource], wanted: set[str], side: int) -> Iterator[tuple[str, str]]:
-    """(name, data URI) of each image that is wanted and can still be read."""
+    """Yield (name, data URI) of each wanted image."""
     chosen = (source for source in sources if source.name in wanted)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while some := list(islice(chosen, AT_ONCE)):
-            yield from zip([source.name for source in some], pool.map(lambda s: _thumbnail(s, side), some), strict=True)
+        while batch := list(islice(chosen, AT_ONCE)):
+            yield from zip(
+                [source.name for source in batch], pool.map(lambda s: _thumbnail(s, side), batch), strict=True
+            )
 
 
 def _thumbnail(source: ImageSource, side: int) -> str:
-    """A data URI; "" for an image that cannot be read any more."""
+    """Return the thumbnail as a data URI, or "" if the image can no longer be read."""
     try:
         pixels, _ = decode_image(source.read())
     except ImageError:

@@ -1,4 +1,4 @@
-"""The mean score of images as a torchmetrics Metric; needs the extra `metrics`."""
+"""The mean score of images as a torchmetrics Metric. Needs the extra `metrics`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ import torchmetrics  # noqa: E402  # pyright: ignore[reportMissingImports]  an e
 
 
 class RankIQA(torchmetrics.Metric):
-    """The mean score of all images that it is updated with.
+    """The mean score of all images of its updates.
 
     Args:
-        path: A weights file, or a network from `rankiqa.load`; None: the model that comes with the package.
-        crops: Random crops an image; None: the network's own number.
-        seed: Of the crops' places.
-        **options: torchmetrics' own (sync_on_compute, ..).
+        path: A weights file, or a network from `rankiqa.load`; None: the model in the package.
+        crops: Random crops per image; None: the network's own number.
+        seed: The seed of the crop positions.
+        **options: The options of torchmetrics.Metric (sync_on_compute, ..).
 
     Raises:
-        ValueError: As `rankiqa.metric`.
+        ValueError: As for `rankiqa.metric`.
     """
 
     is_differentiable = True
@@ -44,13 +44,13 @@ class RankIQA(torchmetrics.Metric):
     ):
         super().__init__(**options)
         self.scorer = metric(path, crops=crops, seed=seed)
-        # float64: a sum over a million images keeps its digits
+        # In float64, the sum over a million images keeps its precision.
         self.add_state("sum_scores", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("total", torch.tensor(0), dist_reduce_fx="sum")
 
     @property
     def higher_is_better(self) -> bool | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The direction, from the weights file; None where it does not say."""
+        """Return the direction of the scores from the weights file; None if it is unknown."""
         lower = self.scorer.lower_better
         return None if lower is None else not lower
 
@@ -61,9 +61,9 @@ class RankIQA(torchmetrics.Metric):
         self.total = self.total + len(scores)
 
     def compute(self) -> Tensor:
-        """The mean score, float32; nan before the first image."""
+        """Return the mean score, float32; nan before the first image."""
         return (self.sum_scores / self.total).float()
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
-        """Plot a value, or several: (figure, axes) of matplotlib, as all of torchmetrics' do."""
+        """Plot one or several values; return (figure, axes) of matplotlib, as all torchmetrics metrics do."""
         return self._plot(val, ax)
