@@ -261,7 +261,7 @@ def test_names_cannot_break_the_page(found, tmp_path, rated_folder, run):
         (["LIST", "--weights", "W", "--each"], "expected --preset"),
         (["LIST", "--weights", "none.safetensors"], "no such file"),
         (["none.txt", "--weights", "W"], "expected a list"),
-        (["none.json", "--weights", "W"], "expected what `rankiqa lists` wrote"),
+        (["none.json", "--weights", "W"], "expected a NAME_lists.json"),
         (["none.csv"], "none.csv"),
         (["LIST", "--weights", "W", "--per-image", "x.txt"], "ends in .csv or .json"),
         (["LIST", "--weights", "W", "--page", "no/folder/x.html"], "no such folder"),

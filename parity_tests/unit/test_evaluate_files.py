@@ -69,7 +69,7 @@ def test_measures_that_one_of_two_evaluations_lacks(tmp_path, ends):
 
 def test_images_that_are_listed_more_than_once():
     found = evaluate([*scored(), scored()[3]], Settings(bootstrap=Bootstrap(0))).summary
-    assert found["n"] == 13 and "listed more than once, and counted as often: p3.png" in found["remarks"]
+    assert found["n"] == 13 and "listed more than once and counted each time: p3.png" in found["remarks"]
 
 
 def change(key, value):
@@ -110,7 +110,7 @@ def test_summaries_of_lists_that_are_not(lines, path, tmp_path, ends, weights):
         json.dumps({"files": {"all": {"path": path}}, "lines": lines, "direction": []})
     )
     status, line = ends("k_lists.json", "--weights", weights)
-    assert status == 2 and "expected what `rankiqa lists` wrote" in line
+    assert status == 2 and "expected a NAME_lists.json" in line
 
 
 def test_results_do_not_replace_what_is_read(tmp_path, ends, rated_folder, weights):

@@ -96,9 +96,9 @@ def test_a_lists_json(rated_folder, tmp_path, weights, capsys):
     assert main(["evaluate", *map(str, words)]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["bootstrap"]["by"] == "reference" and result["label_lower_is_better"] is True
-    with pytest.raises(ValueError, match="a side out of train, test"):
+    with pytest.raises(ValueError, match="a side of train, test"):
         read_rated(summary, rated_folder, "validation")
-    with pytest.raises(ValueError, match="to choose a side of"):
+    with pytest.raises(ValueError, match="with sides"):
         read_rated(rated_folder / "list.txt", rated_folder, "test")
     lines["test"]["types"] = ["t"] * 5
     summary.write_text(json.dumps({"files": files, "lines": lines}))

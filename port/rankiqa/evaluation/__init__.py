@@ -1,1 +1,2 @@
-"""How well scores agree with opinions: correlations, intervals, splits, and the files and the page that show them."""
+"""Agreement of scores with people's opinions: correlations, intervals, splits, and the files and the page of an
+evaluation."""

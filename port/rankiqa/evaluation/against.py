@@ -1,4 +1,4 @@
-"""Two evaluations of the same images: the difference of their measures, with an interval from paired resamples."""
+"""Compare two evaluations of the same images: the difference of each measure, with paired bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ def compare(
     parameters: int = 4,
     names: tuple[str, str] = ("first", "second"),
 ) -> dict:
-    """The difference of each measure, first less second, on the same resamples of the same images.
+    """Compute the difference of each measure, first minus second, on the same resamples of the same images.
 
-    srocc, lcc and krocc are taken with the sign that makes each evaluation's own SROCC over all images positive, so
-    that a difference above 0 says that the first agrees better, whichever way its scores run. For rmse a difference
-    below 0 does.
+    The signs of srocc, lcc and krocc are chosen so that each evaluation's own SROCC over all images is positive. A
+    positive difference then means that the first agrees better, whatever the direction of its scores. For rmse, a
+    negative difference means it.
 
     Args:
         first: Images with scores.
         second: The same images (path and label), in any order.
-        bootstrap: Resamples, seed and confidence.
-        parameters: Of the logistic function.
-        names: Of the two, for messages.
+        bootstrap: Number of resamples, seed and confidence.
+        parameters: The number of parameters of the logistic function.
+        names: The names of both evaluations in messages.
 
     Returns:
         {"n", "by", "resamples", "confidence", MEASURE: {"first", "second", "difference", "interval",
-        "interval_excludes_0"}}; None for a measure that is not defined, and for the difference from it.
+        "interval_excludes_0"}}; None for an undefined measure and for a difference from it.
 
     Raises:
-        ValueError: For images that are not the same (the message names some), or measures that are not defined.
+        ValueError: The images are not the same (the message names some), or measures are undefined.
     """
     pairs = _paired(first, second, names)
     labels = arrays(pairs[0])[1]
@@ -49,7 +49,7 @@ def compare(
             raise ValueError(f"{name}: {'; '.join(whole.remarks)}")
         scores.append((values, whole, 1.0 if (whole.values["srocc"] or 0.0) >= 0 else -1.0))
     references = [image.reference for image in pairs[0]]
-    drawn: dict[str, list[float]] = {name: [] for name in MEASURES}
+    samples: dict[str, list[float]] = {name: [] for name in MEASURES}
     for index in resamples(references, bootstrap):
         rows = [
             _signed(measure(values[index], labels[index], parameters, whole.fit).values, sign)
@@ -57,7 +57,7 @@ def compare(
         ]
         for name in MEASURES:
             if rows[0][name] is not None and rows[1][name] is not None:
-                drawn[name].append(rows[0][name] - rows[1][name])
+                samples[name].append(rows[0][name] - rows[1][name])
     result: dict = {
         "n": len(labels),
         "by": resampling_unit(references),
@@ -67,7 +67,7 @@ def compare(
     unresampled = [_signed(whole.values, sign) for _, whole, sign in scores]
     for name in MEASURES:
         left, right = unresampled[0][name], unresampled[1][name]
-        interval = percentiles(drawn[name], bootstrap.confidence) if len(drawn[name]) > 1 else None
+        interval = percentiles(samples[name], bootstrap.confidence) if len(samples[name]) > 1 else None
         result[name] = {
             "first": left,
             "second": right,
@@ -79,6 +79,7 @@ def compare(
 
 
 def _signed(values: dict[str, float | None], sign: float) -> dict:
+    """Return the values with `sign` applied to srocc, lcc and krocc."""
     signed = {name: sign for name in ("srocc", "lcc", "krocc")}
     return {name: None if value is None else value * signed.get(name, 1.0) for name, value in values.items()}
 
@@ -86,7 +87,10 @@ def _signed(values: dict[str, float | None], sign: float) -> dict:
 def _paired(
     first: Sequence[ScoredImage], second: Sequence[ScoredImage], names: tuple[str, str]
 ) -> tuple[list[ScoredImage], list[ScoredImage]]:
-    """Both in the first's order. Raises ValueError unless paths and labels are the same and each has a score."""
+    """Return both in the order of the first.
+
+    Raise ValueError unless paths and labels match and each image has a score.
+    """
     tables = []
     for images, name in ((first, names[0]), (second, names[1])):
         table = {image.path: image for image in images}

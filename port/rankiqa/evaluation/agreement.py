@@ -1,4 +1,4 @@
-"""How well scores agree with opinions, as one row of numbers, with intervals from resampling."""
+"""Measures of the agreement between scores and opinions, with intervals from resampling."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ MEASURES = (*CORRELATIONS, *AFTER_FIT)
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made.
+    """The settings of the bootstrap intervals.
 
     Attributes:
-        resamples: How many; 0: no intervals.
-        seed: Of numpy's RandomState.
-        confidence: Of the interval, its percentiles taken from both ends.
+        resamples: The number of resamples; 0: no intervals.
+        seed: The seed of numpy's RandomState.
+        confidence: The confidence level of an interval; equal shares are cut off at both ends.
+
+    Raises:
+        ValueError: resamples is negative, or confidence is not between 0 and 1.
     """
 
     resamples: int = 1000
@@ -38,13 +41,13 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The measures of a set of images: each a number, or None where it is not defined, as a remark then says.
+    """The measures of a set of images. A measure that is undefined is None, and a remark says why.
 
     Attributes:
-        n: Images.
+        n: The number of images.
         values: {measure: value} for MEASURES.
-        fit: The logistic function that plcc_logistic and rmse are taken after.
-        remarks: Why a measure is None.
+        fit: The logistic function that is applied before plcc_logistic and rmse are computed.
+        remarks: The reasons why measures are None.
     """
 
     n: int
@@ -53,14 +56,21 @@ class Agreement:
     remarks: tuple[str, ...] = ()
 
     def json(self) -> dict:
-        """{"n", "srocc", "lcc", "krocc", "plcc_logistic", "rmse"} and, if there are any, "remarks"."""
+        """Return {"n", "srocc", "lcc", "krocc", "plcc_logistic", "rmse"} and, if there are any, "remarks"."""
         return {"n": self.n, **self.values, **({"remarks": list(self.remarks)} if self.remarks else {})}
 
 
 def measure(scores: np.ndarray, labels: np.ndarray, parameters: int = 4, start: LogisticFit | None = None) -> Agreement:
-    """All measures of scores (n,) against opinions (n,). `parameters`, `start`: of the fit, see `fit_logistic`.
+    """Compute all measures of scores against opinions.
 
-    A measure that is not defined for these values (too few, all equal) is None.
+    Args:
+        scores: (n,).
+        labels: The opinions, (n,).
+        parameters: The number of parameters of the logistic function, see `fit_logistic`.
+        start: The function from which the fit starts, see `fit_logistic`.
+
+    Returns:
+        The measures. A measure that is undefined for these values (too few, all equal) is None.
     """
     values: dict[str, float | None] = dict.fromkeys(MEASURES)
     remarks = []
@@ -87,47 +97,51 @@ def intervals(
     bootstrap: Bootstrap,
     fit: LogisticFit | None = None,
 ) -> dict[str, list[float]]:
-    """{measure: [low, high]} by the percentile bootstrap.
+    """Compute intervals by the percentile bootstrap.
 
-    Whole references are drawn where every image's is known and there are several, since images of one reference are
-    not independent; else images. Resamples for which a measure is not defined are left out.
+    A resample draws whole references if every image's reference is known and there are several, since images of one
+    reference are not independent; otherwise it draws images. Resamples for which a measure is undefined are left out.
 
     Args:
         scores: (n,).
         labels: The opinions, (n,).
-        references: Of each image, "" where it is not known.
-        bootstrap: How many resamples, seed and confidence.
-        fit: Of all the images: a resample's fit begins there. None: plcc_logistic and rmse get no interval.
+        references: The reference of each image, "" if it is unknown.
+        bootstrap: Number of resamples, seed and confidence.
+        fit: The fit to all images, from which the fit of a resample starts. None: no intervals for plcc_logistic and
+            rmse.
+
+    Returns:
+        {measure: [low, high]}.
     """
-    drawn: dict[str, list[float]] = {name: [] for name in MEASURES}
+    samples: dict[str, list[float]] = {name: [] for name in MEASURES}
     for index in resamples(references, bootstrap):
         for name, value in _measures(scores[index], labels[index], fit).items():
-            drawn[name].append(value)
-    return {name: percentiles(values, bootstrap.confidence) for name, values in drawn.items() if len(values) > 1}
+            samples[name].append(value)
+    return {name: percentiles(values, bootstrap.confidence) for name, values in samples.items() if len(values) > 1}
 
 
 def _measures(scores: np.ndarray, labels: np.ndarray, fit: LogisticFit | None) -> dict[str, float]:
-    """The measures that are defined."""
+    """Return the measures that are defined."""
     if np.ptp(scores) == 0 or np.ptp(labels) == 0:
         return {}
     values = {}
     for name, correlation in CORRELATIONS.items():
-        with contextlib.suppress(ValueError):  # LCC, of values that differ by rounding only
+        with contextlib.suppress(ValueError):  # LCC of values that differ only by rounding
             values[name] = correlation(scores, labels)
     if fit is not None and len(scores) > len(fit.parameters):
         with contextlib.suppress(ValueError):  # no curve fits this resample
-            again = fit_logistic(scores, labels, len(fit.parameters), fit)
-            values |= {"plcc_logistic": again.plcc, "rmse": again.rmse}
+            refit = fit_logistic(scores, labels, len(fit.parameters), fit)
+            values |= {"plcc_logistic": refit.plcc, "rmse": refit.rmse}
     return values
 
 
 def resampling_unit(references: Sequence[str]) -> str:
-    """What a resample draws: "reference" or "image"."""
+    """Return the unit that a resample draws: "reference" or "image"."""
     return "reference" if all(references) and len(set(references)) > 1 else "image"
 
 
 def resamples(references: Sequence[str], bootstrap: Bootstrap):
-    """Each resample's images, int (m,), as places in the list."""
+    """Yield the images of each resample as indices into the list, int (m,)."""
     random = np.random.RandomState(bootstrap.seed)
     n = len(references)
     if resampling_unit(references) == "image":
@@ -135,14 +149,14 @@ def resamples(references: Sequence[str], bootstrap: Bootstrap):
             yield random.randint(n, size=n)
         return
     groups: dict[str, list[int]] = {}
-    for place, reference in enumerate(references):
-        groups.setdefault(reference, []).append(place)
+    for index, reference in enumerate(references):
+        groups.setdefault(reference, []).append(index)
     members = [np.array(group) for group in groups.values()]
     for _ in range(bootstrap.resamples):
         yield np.concatenate([members[i] for i in random.randint(len(members), size=len(members))])
 
 
 def percentiles(values: Sequence[float], confidence: float) -> list[float]:
-    """[low, high]: the middle `confidence` of the values."""
+    """Return [low, high], the limits of the middle `confidence` of the values."""
     tail = 50 * (1 - confidence)
     return [float(value) for value in np.percentile(values, [tail, 100 - tail])]

@@ -1,4 +1,4 @@
-"""The distortion type and the reference image of each image of a list, from a table, a pattern, or the path."""
+"""Find the distortion type and the reference of each image in a list, from a table, a pattern or the path."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from rankiqa.datasets.base import some
 AUTO, TID2013, FOLDER, NONE = "auto", "tid2013", "folder", "none"
 SOURCES = (AUTO, TID2013, FOLDER, NONE)
 _TID2013_NAME = re.compile(r"i(?P<reference>\d\d)_(?P<type>\d\d)_\d\.\w+", re.IGNORECASE)
-_LEVEL = re.compile(r"(.+?)_?\d+")  # a level's folder, GB/GB3
+_LEVEL = re.compile(r"(.+?)_?\d+")  # the folder of a level, as in GB/GB3
 _PATH_COLUMNS = ("path", "image", "name", "dst_img", "image_name")
 
-Origin = tuple[str, str]  # (distortion type, reference image), "" where it is not known
+Origin = tuple[str, str]  # (distortion type, reference image), "" if unknown
 
 
 def origins(paths: Sequence[str], source: str = AUTO) -> list[Origin]:
-    """The distortion type and the reference of each image.
+    """Return the distortion type and the reference of each image.
 
     Args:
-        paths: The images' paths.
-        source: "tid2013" (names like i04_11_1.bmp), "folder" (the folder's name; that of GB/GB3 is GB), "none", "auto"
-            (the first of the two that fits every path), the path of a .csv with the columns path (or image), type and
-            optionally reference, or a regular expression with the groups `type` and, optionally, `reference`, which is
+        paths: The image paths.
+        source: "tid2013" (names like i04_11_1.bmp), "folder" (the folder's name; GB for GB/GB3), "none", "auto" (the
+            first of the first two that fits every path), the path of a .csv with the columns path (or image), type and,
+            optionally, reference, or a regular expression with the groups `type` and, optionally, `reference`, which is
             searched in each path.
 
+    Returns:
+        (type, reference) of each image, "" if unknown.
+
     Raises:
-        ValueError: For a source that does not fit every path; the message names some that it does not fit.
+        ValueError: The source does not fit every path. The message names some that it does not fit.
     """
     if source == NONE:
         return [("", "")] * len(paths)
@@ -66,9 +69,9 @@ def _groups(match: re.Match) -> Origin:
 
 
 def _folders(paths: Sequence[str]) -> list[Origin]:
-    """The type is the folder; with all images in one folder there are no types."""
+    """Take the folder as the type. If all images are in one folder, there are no types."""
     types = [_folder(path) for path in paths]
-    return [("" if len(set(types)) == 1 else kind, "") for kind in types]
+    return [("" if len(set(types)) == 1 else name, "") for name in types]
 
 
 def _folder(path: str) -> str:
@@ -101,5 +104,5 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _look_up(table: dict[tuple[str, ...], Origin], parts: tuple[str, ...]) -> Origin | None:
-    """The row whose path is the longest end of this one."""
+    """Return the row whose path is the longest suffix of this path; None if there is none."""
     return next((table[parts[i:]] for i in range(len(parts)) if parts[i:] in table), None)

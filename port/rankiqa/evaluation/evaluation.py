@@ -1,4 +1,4 @@
-"""An evaluation: the measures of scored images, over all and by distortion type."""
+"""Evaluation: the measures of scored images, over all images and for each distortion type."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rankiqa.metrics import NAMES, LogisticFit
 
 @dataclass(frozen=True)
 class Settings:
-    """How the measures are made.
+    """The settings of the measures.
 
     Attributes:
-        parameters: Of the logistic function: 4 (VQEG) or 5 (Sheikh et al.).
-        bootstrap: How intervals are made.
-        splits: Random splits by reference; 0: none.
-        seed: Of the first split.
+        parameters: The number of parameters of the logistic function: 4 (VQEG) or 5 (Sheikh et al.).
+        bootstrap: The settings of the intervals.
+        splits: The number of random splits by reference; 0: none.
+        seed: The seed of the first split.
     """
 
     parameters: int = 4
@@ -34,14 +34,14 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Measures of scores against opinions.
+    """The measures of scores against opinions.
 
     Attributes:
-        images: Those with a score.
-        errors: Those without.
+        images: The images with a score.
+        errors: The images without a score.
         overall: The measures over all images.
-        by_type: {distortion type: its measures}, types in alphabetical order; empty where types are not known.
-        summary: What `rankiqa evaluate --json` prints of it.
+        by_type: {distortion type: measures}, types in alphabetical order; empty if the types are unknown.
+        summary: The content of `rankiqa evaluate --json`.
     """
 
     images: tuple[ScoredImage, ...]
@@ -52,7 +52,7 @@ class Evaluation:
 
     @property
     def fit(self) -> LogisticFit | None:
-        """The logistic function of all images."""
+        """Return the logistic function that is fitted to all images."""
         return self.overall.fit
 
 
@@ -65,17 +65,20 @@ def evaluate(
 ) -> Evaluation:
     """Measure how well the scores of images agree with opinions.
 
-    Correlations are of the scores as they are with the labels as they are: where one falls with quality and the other
-    rises, a good network's are negative.
+    Scores and labels are correlated without a change of sign. If one falls with quality and the other rises, the
+    correlations of a good network are negative.
 
     Args:
-        images: Each with a score or an error; those with an error are left out of every measure.
-        settings: Logistic function, intervals, splits.
-        lower_is_better: Whether a lower score means better quality; None: not known.
-        label_lower_is_better: The same of the labels.
+        images: Images with a score or an error. Images with an error are left out of every measure.
+        settings: Logistic function, intervals and splits; None: the defaults.
+        lower_is_better: Whether a lower score means better quality; None: unknown.
+        label_lower_is_better: Whether a lower label means better quality; None: unknown.
+
+    Returns:
+        The evaluation.
 
     Raises:
-        ValueError: Where fewer than 2 images have a score, or splits are asked for and not possible.
+        ValueError: Fewer than 2 images have a score, or splits are requested but impossible.
     """
     settings = settings or Settings()
     scored = tuple(image for image in images if image.score is not None)
@@ -95,8 +98,8 @@ def evaluate(
         "of_medians": of_medians(scored),
     }
     remarks = [*overall.remarks, *_direction_remarks(overall, lower_is_better, label_lower_is_better)]
-    if twice := [path for path, times in Counter(image.path for image in images).items() if times > 1]:
-        remarks.append(f"listed more than once, and counted as often: {some(twice)}")
+    if repeated := [path for path, times in Counter(image.path for image in images).items() if times > 1]:
+        remarks.append(f"listed more than once and counted each time: {some(repeated)}")
     by_type: dict[str, Agreement] = {}
     for name in sorted({image.type for image in scored if image.type}):
         of_type = np.array([image.type == name for image in scored])
@@ -127,12 +130,12 @@ def evaluate(
 
 
 def arrays(images: Sequence[ScoredImage]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and labels of images that all have a score, float64 (n,) each."""
+    """Return the scores and the labels, float64 (n,) each. Every image must have a score."""
     return np.array([image.score for image in images], np.float64), np.array([image.label for image in images])
 
 
 def describe_fit(fit: LogisticFit | None, parameters: int) -> dict:
-    """{"parameters": how many, "function": which, "values": b1, b2 .. or None where nothing was fitted}."""
+    """Return {"parameters": number, "function": name, "values": b1, b2 .. or None if there is no fit}."""
     return {
         "parameters": parameters,
         "function": NAMES[parameters],
@@ -141,7 +144,7 @@ def describe_fit(fit: LogisticFit | None, parameters: int) -> dict:
 
 
 def of_medians(images: Sequence[ScoredImage]) -> dict[str, float | None]:
-    """SROCC and LCC of the crops' medians, which upstream prints beside those of the means; None without medians."""
+    """Return SROCC and LCC of the crops' medians, which upstream prints, too; None if a median is missing."""
     medians = [image.median for image in images]
     if any(median is None for median in medians):
         return {"srocc": None, "lcc": None}
@@ -150,10 +153,14 @@ def of_medians(images: Sequence[ScoredImage]) -> dict[str, float | None]:
 
 
 def _direction_remarks(overall: Agreement, lower: bool | None, label_lower: bool | None) -> list[str]:
+    """Return remarks on an unknown direction of the scores, or on correlations with an unexpected sign."""
     srocc = overall.values[MEASURES[0]]
     if lower is None:
-        return ["the direction of the scores is not known: the weights file does not say"]
+        return ["the direction of the scores is unknown: the weights file does not state it"]
     if label_lower is None or srocc is None or (srocc >= 0) == (lower == label_lower):
         return []
-    words = {True: "lower is better", False: "higher is better"}
-    return [f"scores ({words[lower]}) run against the opinions ({words[label_lower]}): SROCC {srocc:.3f}"]
+    directions = {True: "lower is better", False: "higher is better"}
+    return [
+        f"scores ({directions[lower]}) have an unexpected sign against the opinions ({directions[label_lower]}): "
+        f"SROCC {srocc:.3f}"
+    ]

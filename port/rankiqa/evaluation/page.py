@@ -1,4 +1,7 @@
-"""An evaluation as one page: scores against opinions for each distortion type, with the images; nothing is fetched."""
+"""Write an evaluation as one HTML page: scores against opinions by distortion type, with the images.
+
+It loads nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,16 @@ from rankiqa.evaluation.evaluation import Evaluation, arrays
 from rankiqa.evaluation.scored_images import ScoredImage
 from rankiqa.metrics import LogisticFit
 
-SIDE, SMALL_SIDE = 480, 160  # longest side of an image on the page, pixels
-MANY = 500  # images above which they are small: a page stays below about 20 MB
+SIDE, SMALL_SIDE = 480, 160  # longest side of an image on the page in pixels, and that on a page of many images
+MANY = 500  # above this number the images are small; keeps a page below about 20 MB
 CURVE_POINTS = 200
-# Of the distortion types, in order; a type has one colour in every plot
+# Colours of the distortion types in order. A type has the same colour in every plot.
 COLOURS = ("#2f6db5", "#c2513a", "#c98a12", "#2f8f63", "#7a4fa3", "#444b55", "#1a9fb0", "#b8478f", "#7d8c1f", "#8a5a3c")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def check_installed() -> None:
-    """Raise ValueError where the packages that draw the page are missing."""
+    """Raise ValueError if a package that renders the page is missing."""
     for package in ("jinja2", "plotly"):
         need(package, "pages", "--page")
 
@@ -36,12 +39,12 @@ def write(path: str | os.PathLike, evaluation: Evaluation, summary: dict) -> Non
 
     Args:
         path: The file, .html.
-        evaluation: What to draw.
-        summary: What `rankiqa evaluate --json` prints of it, with list, crops and seed.
+        evaluation: The evaluation.
+        summary: The content of `rankiqa evaluate --json`, with list, crops and seed.
 
     Raises:
-        ValueError: Where the extra `pages` is missing.
-        OSError: Where the file cannot be written.
+        ValueError: The extra `pages` is missing.
+        OSError: The file cannot be written.
     """
     check_installed()
     import jinja2
@@ -56,7 +59,7 @@ def write(path: str | os.PathLike, evaluation: Evaluation, summary: dict) -> Non
         summary={"weights": None, "errors": [], **summary},
         direction=_direction(summary),
         columns=("n", *MEASURES),
-        rows=[("all", summary), *summary["by_type"].items()],  # a type may be called all
+        rows=[("all", summary), *summary["by_type"].items()],  # "all" may also be the name of a type
         interval_rows=_interval_rows(summary),
         images=_pictures(evaluation.images),
         figures=_figures(evaluation),
@@ -69,13 +72,13 @@ def write(path: str | os.PathLike, evaluation: Evaluation, summary: dict) -> Non
 def _script(text: str):
     from markupsafe import Markup
 
-    return Markup(text)  # plotly's own code, not to be escaped
+    return Markup(text)  # plotly's own code, which must not be escaped
 
 
 def _direction(summary: dict) -> str:
-    words = {True: "lower is better", False: "higher is better", None: "not known which way"}
-    label = words[summary["label_lower_is_better"]]
-    return f"Scores: {words[summary['lower_is_better']]}; opinions: {label}."
+    directions = {True: "lower is better", False: "higher is better", None: "direction unknown"}
+    label = directions[summary["label_lower_is_better"]]
+    return f"Scores: {directions[summary['lower_is_better']]}; opinions: {label}."
 
 
 def _interval_rows(summary: dict) -> dict[str, dict]:
@@ -95,17 +98,18 @@ def _cell(value: float | int | None) -> str:
 
 
 def _pictures(images: Sequence[ScoredImage]) -> list[dict]:
+    """Return the text and the thumbnail of each image."""
     side = SIDE if len(images) <= MANY else SMALL_SIDE
     pictures = []
     for image in images:
-        kind = f", {image.type}" if image.type else ""
-        text = f"{image.path}{kind}: score {image.score:.4f}, opinion {image.label:g}"
+        distortion = f", {image.type}" if image.type else ""
+        text = f"{image.path}{distortion}: score {image.score:.4f}, opinion {image.label:g}"
         pictures.append({"text": text, "thumbnail": _thumbnail(image.path, side)})
     return pictures
 
 
 def _thumbnail(path: str, side: int) -> str:
-    """A data URI; "" for an image that is no longer there."""
+    """Return the thumbnail as a data URI, or "" if the image can no longer be read."""
     try:
         return data_uri(read_image(path), side)
     except ImageError:
@@ -113,7 +117,7 @@ def _thumbnail(path: str, side: int) -> str:
 
 
 def _figures(evaluation: Evaluation) -> list[dict]:
-    """Plotly figures as {"id", "data", "layout"}: one of all images, one for each type."""
+    """Return plotly figures as {"id", "data", "layout"}: one of all images, and one per type."""
     places: dict[str, list[int]] = {}
     for place, image in enumerate(evaluation.images):
         places.setdefault(image.type, []).append(place)
@@ -148,7 +152,7 @@ def _points(images: Sequence[ScoredImage], places: Sequence[int], name: str, col
 
 
 def _text(name: str) -> str:
-    """A name as plotly shows it: it reads a few tags."""
+    """Escape a name for plotly, which interprets some tags."""
     return name.replace("&", "&amp;").replace("<", "&lt;")
 
 

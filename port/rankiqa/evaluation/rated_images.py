@@ -1,4 +1,4 @@
-"""The images that an evaluation takes, with opinions, distortion types and references, from a list or a lists' JSON."""
+"""Read the images of an evaluation, with opinions, distortion types and references, from a list or its JSON summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rankiqa.data.json_text import parse_json
 from rankiqa.data.lists import read_list
 from rankiqa.evaluation.distortion_types import AUTO, Origin, origins
 
-SIDES = ("test", "all", "validation", "train")  # the first that there is
+SIDES = ("test", "all", "validation", "train")  # in order of preference when no side is given
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class RatedImage:
 
     Attributes:
         path: The file.
-        label: The opinion (MOS, DMOS or a place in a ranking).
-        type: The distortion; "" where it is not known.
-        reference: The image that it was made from; "" where it is not known.
+        label: The opinion (MOS, DMOS or a position in a ranking).
+        type: The distortion type; "" if unknown.
+        reference: The reference image; "" if unknown.
     """
 
     path: str
@@ -35,11 +35,11 @@ class RatedImages:
     """The images of a list.
 
     Attributes:
-        name: The list's file.
-        images: In the list's order.
-        sha256: Of the list's text, hex.
-        side: Of the split ("test", "all" ..); None for a plain list.
-        lower_is_better: Whether a lower label means better quality; None where nothing says so.
+        name: The file of the list.
+        images: The images in the order of the list.
+        sha256: The SHA-256 of the list's text, hex.
+        side: The side of the split ("test", "all", ..); None for a plain list.
+        lower_is_better: Whether a lower label means better quality; None if unknown.
     """
 
     name: str
@@ -52,16 +52,19 @@ class RatedImages:
 def read(
     path: str | os.PathLike, root: str | os.PathLike = "", side: str | None = None, types: str = AUTO
 ) -> RatedImages:
-    """Read the images of a list of `path label` lines, or of a NAME_lists.json that `rankiqa lists` wrote.
+    """Read the images of a list with `path label` lines, or of a NAME_lists.json that `rankiqa lists` wrote.
 
     Args:
-        path: The list, or the JSON; a list that lies beside its JSON gets types and references from it.
-        root: Where the images' relative paths start.
-        side: For a JSON: which of its lists; None: test if there is one, else all.
-        types: Where types and references come from, see `distortion_types.origins`; "auto" prefers the JSON's.
+        path: The list or the JSON file. If a list is beside its JSON file, types and references come from that.
+        root: The folder that relative image paths start from.
+        side: For a JSON file: which of its lists; None: test if it exists, else all.
+        types: The source of types and references, see `distortion_types.origins`; "auto" prefers the JSON file.
+
+    Returns:
+        The images.
 
     Raises:
-        ValueError: For a file of another form, a side that it lacks, or types that do not fit.
+        ValueError: The file has another form or lacks the side, or the types do not fit.
     """
     path = Path(path)
     summary: dict = {}
@@ -69,14 +72,14 @@ def read(
         summary = _summary(path)
         path, side = _list_of(summary, path, side)
     elif side is not None:
-        raise ValueError(f"side: expected a NAME_lists.json to choose a side of, got the list {path}")
+        raise ValueError(f"side: expected a NAME_lists.json with sides, got the list {path}")
     else:
         summary, side = _beside(path)
     chosen = read_list(path, root)
     listed = _listed(summary, side, len(chosen.paths)) if types == AUTO else None
     named = origins(chosen.paths, types) if listed is None or not any(kind for kind, _ in listed) else listed
-    if listed is not None and named is not listed:  # the data set names references only
-        named = [(kind, reference) for (kind, _), (_, reference) in zip(named, listed, strict=True)]
+    if listed is not None and named is not listed:  # the data set names references, but no types
+        named = [(name, reference) for (name, _), (_, reference) in zip(named, listed, strict=True)]
     images = [
         RatedImage(image, float(label), *origin)
         for image, label, origin in zip(chosen.paths, chosen.labels, named, strict=True)
@@ -86,10 +89,11 @@ def read(
 
 
 def _summary(path: Path) -> dict:
+    """Read a NAME_lists.json and check its form."""
     try:
         summary = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: expected what `rankiqa lists` wrote, NAME_lists.json, got: {error}") from None
+        raise ValueError(f"{path}: expected a NAME_lists.json of `rankiqa lists`, got: {error}") from None
     files = summary.get("files") if isinstance(summary, dict) else None
     lines = summary.get("lines", {}) if isinstance(summary, dict) else {}
     if (
@@ -99,24 +103,24 @@ def _summary(path: Path) -> dict:
         or not all(isinstance(entry, dict) for entry in lines.values())
         or not all(isinstance(column, list | None) for entry in lines.values() for column in entry.values())
     ):
-        raise ValueError(f"{path}: expected what `rankiqa lists` wrote, NAME_lists.json, got another JSON file")
+        raise ValueError(f"{path}: expected a NAME_lists.json of `rankiqa lists`, got another JSON file")
     return summary
 
 
 def _list_of(summary: dict, path: Path, side: str | None) -> tuple[Path, str]:
-    """The list of a side: where the summary says, or beside the summary where the folder has moved."""
+    """Return (list of a side, side). If the folder was moved, the list is found beside the JSON file."""
     files = summary["files"]
     if side is None:
         side = next((name for name in SIDES if name in files), "")
     if side not in files:
-        raise ValueError(f"{path}: expected a side out of {', '.join(files) or 'none'}, got {side or 'none'}")
+        raise ValueError(f"{path}: expected a side of {', '.join(files) or 'none'}, got {side or 'none'}")
     recorded = Path(files[side]["path"])
     beside = path.parent / recorded.name
     return (beside if beside.exists() else recorded), side
 
 
 def _beside(path: Path) -> tuple[dict, str | None]:
-    """The summary of the lists that this one is of, if it lies beside it and names it: (summary, side)."""
+    """Return (summary, side) if the JSON file of this list is beside it, else ({}, None)."""
     for side in SIDES:
         name = path.stem.removesuffix(f"_{side}")
         summary = path.with_name(f"{name}_lists.json")
@@ -126,7 +130,7 @@ def _beside(path: Path) -> tuple[dict, str | None]:
 
 
 def _listed(summary: dict, side: str | None, lines: int) -> list[Origin] | None:
-    """Type and reference of each line, as the summary holds them beside a list's path; None where it does not."""
+    """Return type and reference of each line from the summary; None if it does not contain them."""
     entry = summary.get("lines", {}).get(side, {}) if summary else {}
     columns = [entry.get(key) for key in ("types", "references")]
     if not any(columns):

@@ -1,4 +1,4 @@
-"""The scores of a list's images, and the files that hold one row for each image."""
+"""Score the images of a list, and read and write files with one row per image."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ScoredImage(RatedImage):
     """A rated image with its score, or with the reason why it has none.
 
     Attributes:
-        score: The mean over the crops; None where `error` says why.
-        median: Over the crops.
-        error: Why there is no score; "" where there is one.
+        score: The mean over the crops; None if there is an error.
+        median: The median over the crops.
+        error: The reason why there is no score; "" if there is a score.
     """
 
     score: float | None = None
@@ -47,31 +47,42 @@ def score_images(
     strict: bool = False,
     workers: int = 2,
 ) -> Iterator[ScoredImage]:
-    """Score images one after the other, while threads read those that come next; the images' order is kept.
+    """Score images in their order, while threads read the next ones.
 
     Each score is bit for bit that of `rankiqa.score`.
 
     Args:
-        model: From `rankiqa.load`, on the device where it is to run.
-        images: What to score.
-        crops: Random crops an image; None: the network's own number.
-        seed: Of the crops, anew for each image.
-        strict: Refuse images that are not 8-bit colour, or of which something is dropped (`read_image`).
-        workers: Threads that read images.
+        model: From `rankiqa.load`, on the device where it runs.
+        images: The images.
+        crops: Random crops per image; None: the network's own number.
+        seed: The seed of the crop positions; each image starts from it.
+        strict: Refuse images that are not 8-bit colour, or in which the reader ignores something (`read_image`).
+        workers: Number of threads that read images.
+
+    Yields:
+        The scored images, in the order of `images`.
     """
-    ours, theirs = itertools.tee(images)  # a few images apart
-    sources = (ImageSource(image.path, image.path) for image in theirs)
+    originals, copies = itertools.tee(images)  # the two iterators are only a few images apart
+    sources = (ImageSource(image.path, image.path) for image in copies)
     settings = ScoreSettings("crops", model.sampling.crops if crops is None else crops, seed, strict)
     rows = score_sources(TorchEngine(model), sources, settings, workers=workers)
-    for image, row in zip(ours, rows, strict=True):
+    for image, row in zip(originals, rows, strict=True):
         result = {key: row[key] for key in ("score", "median", "error") if key in row}
         yield ScoredImage(**asdict(image), **result)
 
 
 def write(path: str | os.PathLike, images: Sequence[ScoredImage], summary: dict) -> None:
-    """Write a row for each image: as CSV, or (.json) with the summary of the evaluation. Raises OSError.
+    """Write one row per image: as CSV, or for .json with the summary of the evaluation.
 
-    A CSV repeats `lower_is_better`, `crops` and `seed` in each row, so that it can be read alone.
+    A CSV file repeats `lower_is_better`, `crops` and `seed` in each row, so that it can be read without the summary.
+
+    Args:
+        path: The file.
+        images: The images.
+        summary: The summary of the evaluation.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     rows = [asdict(image) for image in images]
     if Path(path).suffix.lower() == ".json":
@@ -92,7 +103,7 @@ _COLUMNS = tuple(field.name for field in fields(ScoredImage))
 
 
 def is_scored(path: str | os.PathLike) -> bool:
-    """Whether a file is one that `write` makes, by its first characters. (A .csv may also be a list.)"""
+    """Return whether a file was written by `write`, from its first characters. (A .csv may also be a list.)"""
     suffix = Path(path).suffix.lower()
     if suffix == ".csv":
         return {"path", "label", "score"} <= set(header_of(path))
@@ -106,9 +117,16 @@ def is_scored(path: str | os.PathLike) -> bool:
 
 
 def read(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
-    """The images of a file that `write` made, and what it says of the evaluation (lower_is_better, crops, seed).
+    """Read a file that `write` wrote.
 
-    Raises ValueError for another file.
+    Args:
+        path: The file.
+
+    Returns:
+        The images, and a dictionary with lower_is_better, crops and seed.
+
+    Raises:
+        ValueError: For another file.
     """
     convert: Callable[[str | os.PathLike], tuple[list[ScoredImage], dict]]
     convert = _read_json if Path(path).suffix.lower() == ".json" else _read_csv
@@ -120,9 +138,9 @@ def read(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
 
 def _read_json(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
     try:
-        held = json.loads(read_text(path))
-        rows = [(f"{path} image {i}", row) for i, row in enumerate(held["images"], start=1)]
-        summary = held["summary"]
+        content = json.loads(read_text(path))
+        rows = [(f"{path} image {i}", row) for i, row in enumerate(content["images"], start=1)]
+        summary = content["summary"]
         kinds = {"lower_is_better": bool, "label_lower_is_better": bool, "crops": int, "seed": int}
         if not all(summary.get(key) is None or type(summary[key]) is kind for key, kind in kinds.items()):
             raise TypeError
@@ -133,7 +151,7 @@ def _read_json(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
 
 
 def _of_json(row: dict) -> dict:
-    """The row, if its texts are texts. Raises TypeError otherwise."""
+    """Return the row if its texts are strings. Raise TypeError otherwise."""
     if not all(isinstance(row[key], str) for key in ("path", "type", "reference", "error")):
         raise TypeError
     return row
@@ -153,6 +171,7 @@ def _read_csv(path: str | os.PathLike) -> tuple[list[ScoredImage], dict]:
 
 
 def _image(where: str, row: dict) -> ScoredImage:
+    """Return the image of a row. `where` names the row in messages."""
     path, error = str(row["path"]), str(row.get("error") or "")
     label = _finite(row["label"], f"{where} label")
     median = None if row.get("median") in ("", None) else _finite(row["median"], f"{where} median")

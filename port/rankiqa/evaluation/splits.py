@@ -1,4 +1,4 @@
-"""The measures over random splits by reference, as the paper averages over ten."""
+"""Measures over random splits by reference image; the paper averages over ten splits."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import numpy as np
 
 from rankiqa.evaluation.agreement import MEASURES, measure
 
-TRAIN_SHARE = 0.8  # of the references: 19 of TID2013's 24 and 23 of LIVE's 29, as upstream's generators
+TRAIN_SHARE = 0.8  # share of the references: 19 of TID2013's 24 and 23 of LIVE's 29, as in upstream's generators
 
 
 def over_splits(
     scores: np.ndarray, labels: np.ndarray, references: Sequence[str], count: int, seed: int, parameters: int = 4
 ) -> dict:
-    """Mean, standard deviation and median of the measures over the test sides of random splits.
+    """Compute mean, standard deviation and median of the measures over the test sides of random splits.
 
-    Split k permutes the sorted references by RandomState(seed + k); the first 80% would train, the rest are evaluated.
-    The scores are one network's: what it saw in training does not change from split to split.
+    Split k permutes the sorted references with RandomState(seed + k). The first 80% would be for training, the others
+    are evaluated. All splits use the scores of one network, whose training images do not change from split to split.
 
     Args:
         scores: (n,).
         labels: The opinions, (n,).
-        references: Of each image; where they are not known (all ""), splits are by image.
-        count: How many splits.
-        seed: Of the first split.
-        parameters: Of the logistic function.
+        references: The reference of each image; if all are unknown (""), splits are by image.
+        count: The number of splits.
+        seed: The seed of the first split.
+        parameters: The number of parameters of the logistic function.
 
     Returns:
-        {"count", "by", "seed", "train_share", "test_images": [..], MEASURE: {"mean", "std", "median", "values"}}; std
-        is that of the population (divided by `count`); a split for which a measure is not defined has the value None.
+        {"count", "by", "seed", "train_share", "test_images": [..], MEASURE: {"mean", "std", "median", "values"}}. std
+        is the population's (divided by `count`). A split for which a measure is undefined has the value None.
 
     Raises:
-        ValueError: For references of some images only, or fewer than 2.
+        ValueError: Only some references are known, or there are fewer than 2.
     """
     by_reference = any(references)
     if by_reference and not all(references):
@@ -62,4 +62,4 @@ def over_splits(
 def _summary(values: list[float | None]) -> dict:
     known = [value for value in values if value is not None]
     numbers = {"mean": np.mean, "std": np.std, "median": np.median}
-    return {name: float(of(known)) if known else None for name, of in numbers.items()} | {"values": values}
+    return {name: float(function(known)) if known else None for name, function in numbers.items()} | {"values": values}
