@@ -34,7 +34,7 @@ def refused(folder, capsys, *more, experiment="levels"):
 def test_photographs_that_cannot_be_used(given, capsys):
     photographs = given / "photographs_given"
     shutil.copy(photographs / "cat.jpg", photographs / "copy.jpg")
-    assert "expected different photographs, got cat.jpg and copy.jpg of one content" in refused(given, capsys)
+    assert "expected different photographs, got cat.jpg and copy.jpg with the same content" in refused(given, capsys)
     (photographs / "copy.jpg").unlink()
     cv2.imwrite(str(photographs / "cat.png"), np.zeros((300, 300, 3), np.uint8))
     assert "expected one photograph cat, got cat.jpg and cat.png" in refused(given, capsys)
@@ -47,7 +47,7 @@ def test_photographs_that_cannot_be_used(given, capsys):
     assert "torn.jpg: " in line
     odd = os.fsdecode(bytes(photographs) + b"/\xff.jpg")
     shutil.copy(photographs / "cat.jpg", odd)
-    assert "expected names in UTF-8, as lists are, got '\\udcff.jpg'" in refused(given, capsys)
+    assert "expected names in UTF-8, the encoding of the lists, got '\\udcff.jpg'" in refused(given, capsys)
     os.unlink(odd)
     (photographs / "link.png").symlink_to("nowhere")
     assert "link.png: expected a photograph, got: No such file" in refused(given, capsys)
@@ -98,7 +98,7 @@ def test_other_photographs_of_the_same_names_and_sizes_are_another_experiment(gi
     [
         ("cat.jpg 1\nnot_there.jpg 2\n", "1 of 2 listed images cannot be used: .*not_there.jpg"),
         ("cat.jpg nan\ndogs.jpg 2\n", "line 1: expected a (finite )?number"),
-        ("cat.jpg 1\n", "expected at least 2 images with different opinions, got 1 image, all of opinion 1"),
+        ("cat.jpg 1\n", "expected at least 2 images with different opinions, got 1 image, all with the opinion 1"),
         ("cat.jpg 3\ndogs.jpg 3\n", "expected at least 2 images with different opinions, got 2 images"),
         ("", "expected"),
     ],

@@ -165,7 +165,7 @@ def test_verdict_says_what_is_not_shown():
 def test_index(levels_folder, tmp_path, capsys):
     """A link to each page that is done, its conclusions, and every file that they name."""
     assert main(["experiment", "index", "--out", str(tmp_path)]) == 2
-    assert "expected folders of experiments that are done, got none" in capsys.readouterr().err
+    assert "expected folders of finished experiments, got none" in capsys.readouterr().err
     shutil.copytree(levels_folder / "levels", tmp_path / "a b", ignore=shutil.ignore_patterns("ranked", "runs"))
     (tmp_path / "not an experiment").mkdir()
     (tmp_path / "broken off").mkdir()
@@ -181,6 +181,6 @@ def test_index(levels_folder, tmp_path, capsys):
     assert main(["experiment", "index", "--out", str(tmp_path / "a b")]) == 2
     (tmp_path / "a b" / "experiment.json").write_text("[]")
     assert main(["experiment", "index", "--out", str(tmp_path)]) == 2
-    assert "as an experiment writes them" in capsys.readouterr().err
+    assert "verdicts.csv of an experiment, got" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):  # argparse's own, as of every option that is missing
         main(["experiment", "levels", "--out", str(tmp_path / "new")])

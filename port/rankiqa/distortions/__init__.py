@@ -1,8 +1,8 @@
-"""Distortions of images: the tables of LIVE and TID2013 that the original makes, and WILD.
+"""Distortions of images: the tables of LIVE and TID2013 as the original makes them, and WILD.
 
 Images are uint8 (H, W, 3), RGB, 0..255. Level 1 is the mildest. The function of a distortion takes (image, parameter,
-rng) and returns a new image: the parameter is one of its row's levels, rng a numpy RandomState or Generator. It ends in
-`object` where nothing is random. tables.py says how a distortion is added.
+rng) and returns a new image. The parameter is one of the levels of its row, and rng is a numpy RandomState or
+Generator; the type of rng is `object` if nothing is random. tables.py explains how to add a distortion.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ def find(name: str, level: int, dataset: str | None = None) -> tuple[Distortion,
     """Look up a distortion and the parameter of a level.
 
     Args:
-        name: Of the distortion in its table.
-        level: 1 is the mildest.
-        dataset: A key of DATASETS; None: the first table that has the name.
+        name: The name of the distortion in its table.
+        level: The level; 1 is the mildest.
+        dataset: A key of DATASETS; None: the first table that contains the name.
 
     Returns:
-        The row of the table, and one of its levels.
+        The row of the table, and the parameter of the level.
 
     Raises:
         ValueError: An unknown data set or name, or a level that the distortion lacks.
@@ -43,21 +43,22 @@ def find(name: str, level: int, dataset: str | None = None) -> tuple[Distortion,
 
 
 def distort(image: np.ndarray, name: str, level: int, rng, dataset: str | None = None) -> np.ndarray:
-    """Distort an image; the input is left as it is.
+    """Distort an image. The input is not changed.
 
     Args:
         image: uint8 (H, W, 3), RGB, 0..255.
-        name: Of the distortion: a key of LIVE, TID2013 or WILD.
-        level: 1 (mildest) to 5, in TID2013 to 4.
-        rng: numpy RandomState or Generator; types that draw nothing do not look at it.
-        dataset: live, tid2013 or wild; None: the first of these that has the name, so GB, GN, JPEG and JP2K are LIVE's.
+        name: The name of the distortion: a key of LIVE, TID2013 or WILD.
+        level: 1 (mildest) to 5; to 4 for TID2013.
+        rng: A numpy RandomState or Generator. Types that are not random ignore it.
+        dataset: live, tid2013 or wild; None: the first of these that contains the name, so GB, GN, JPEG and JP2K are
+            LIVE's.
 
     Returns:
         uint8 (H, W, 3), RGB.
 
     Raises:
-        ValueError: Another shape or type, an unknown name, a level that the distortion lacks, an image too small for
-            its patches, or no generator where one is needed.
+        ValueError: Another shape or dtype, an unknown name, a level that the distortion lacks, an image too small for
+            its patches, or no generator although one is needed.
 
     Source:
         RankIQA, section 4.1, and upstream's data/data_generator and data/rank_tid2013 (MATLAB).
@@ -73,5 +74,5 @@ def distort(image: np.ndarray, name: str, level: int, rng, dataset: str | None =
     except AttributeError:
         if hasattr(rng, "standard_normal") and hasattr(rng, "uniform"):
             raise
-        got = type(rng).__name__  # such as a seed; types that draw nothing take it
+        got = type(rng).__name__  # for example a seed; types that are not random accept it
         raise ValueError(f"distort: {name} needs a numpy RandomState or Generator, got {got}") from None

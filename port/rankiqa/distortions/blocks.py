@@ -1,4 +1,4 @@
-"""Patches at random places: NEPN, BW."""
+"""Distortions by patches at random positions: NEPN, BW."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ BLOCK = 32
 
 
 def _need(image: np.ndarray, name: str, height: int, width: int) -> None:
+    """Raise ValueError for an image below height x width pixels."""
     if image.shape[0] < height or image.shape[1] < width:
         got = f"{image.shape[0]} x {image.shape[1]}"
         raise ValueError(f"distort: {name} needs at least {height} x {width} pixels (H x W), got {got}")
 
 
 def displaced_patches(image: np.ndarray, patches: float, rng) -> np.ndarray:
-    """Replace this many 15 x 15 patches by what stands five rows and five columns further (NEPN).
+    """Replace 15 x 15 patches by the pixels five rows below and five columns to the right (NEPN).
+
+    Args:
+        image: uint8 (H, W, 3) RGB, at least 31 x 31.
+        patches: The number of patches.
+        rng: A numpy RandomState or Generator.
 
     Raises:
         ValueError: Below 31 x 31 pixels.
@@ -31,15 +37,15 @@ def displaced_patches(image: np.ndarray, patches: float, rng) -> np.ndarray:
     changed = image.copy()
     for _ in range(int(patches)):
         top, left = randint_inclusive(rng, 0, height - MARGIN - 1), randint_inclusive(rng, 0, width - MARGIN - 1)
-        # UPSTREAM: taken from the picture as it was, also where an earlier patch has changed it.
+        # UPSTREAM: reads from the original picture, even where an earlier patch has changed it.
         source = image[top + MOVED : top + MOVED + PATCH, left + MOVED : left + MOVED + PATCH]
         changed[top : top + PATCH, left : left + PATCH] = source
     return changed
 
 
 def colour_of_blocks(image: np.ndarray, blocks: float) -> np.ndarray:
-    """The uint8 colour (3,) of the blocks when there are this many: the mean one, its red changed below 16."""
-    # MATLAB: mean(mean()) takes the columns first and then sums their means one after the other.
+    """Return the uint8 colour (3,) of the blocks: the image's mean colour, with another red for less than 16 blocks."""
+    # MATLAB: mean(mean()) averages the columns first and then adds their means one by one.
     columns = image.sum(0) / image.shape[0]
     red, green, blue = np.cumsum(columns, 0)[-1] / image.shape[1]
     if blocks < 4:
@@ -50,7 +56,12 @@ def colour_of_blocks(image: np.ndarray, blocks: float) -> np.ndarray:
 
 
 def colour_blocks(image: np.ndarray, blocks: float, rng) -> np.ndarray:
-    """Cover this many 32 x 32 blocks with one colour, further from the picture's mean the fewer they are (BW).
+    """Cover 32 x 32 blocks with one colour, which differs more from the picture's mean the fewer blocks there are (BW).
+
+    Args:
+        image: uint8 (H, W, 3) RGB, at least 33 x 34.
+        blocks: The number of blocks.
+        rng: A numpy RandomState or Generator.
 
     Raises:
         ValueError: Below 33 x 34 pixels.

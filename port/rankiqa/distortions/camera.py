@@ -1,6 +1,6 @@
-"""What cameras, phones and the web do to pictures: blur, noise, exposure, haze and over-processing (WILD).
+"""Distortions by cameras, phones and the web: blur, noise, exposure, haze and over-processing (WILD).
 
-Every function takes uint8 (H, W, 3) RGB and returns the same. The parameters are our choice.
+Every function takes and returns uint8 (H, W, 3) RGB. The parameters are our choice.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ import numpy as np
 
 from rankiqa.distortions.rounding import to_uint8
 
-SAMPLES = 16  # of a motion per pixel of its path
-GRAIN_SIGMA = 1.2  # pixels
-SHARPENING_SIGMA = 1.5  # pixels
+SAMPLES = 16  # samples of a motion per pixel of its path
+GRAIN_SIGMA = 1.2  # in pixels
+SHARPENING_SIGMA = 1.5  # in pixels
 AIRLIGHT = 215.0  # grey level of the haze
-# The second parameter of a level follows from the first: {first: second}, rising, linear in between
+# The second parameter of a level depends on the first: {first: second}, ascending, with linear interpolation.
 SHOT_NOISE = {0.17: 1.0, 0.27: 0.8, 0.4: 0.6, 0.55: 0.4, 0.75: 0.2}  # gain: factor of sqrt(grey level)
-EXPOSURE_OFFSET = {1.25: 8.0, 1.5: 16.0, 1.8: 24.0, 2.2: 32.0, 2.8: 40.0}  # gain: grey levels
-SPATIAL_SIGMA = {12.0: 2.0, 22.0: 3.0, 36.0: 4.0, 55.0: 5.0, 80.0: 6.0}  # sigma of the colour: pixels
+EXPOSURE_OFFSET = {1.25: 8.0, 1.5: 16.0, 1.8: 24.0, 2.2: 32.0, 2.8: 40.0}  # gain: offset in grey levels
+SPATIAL_SIGMA = {12.0: 2.0, 22.0: 3.0, 36.0: 4.0, 55.0: 5.0, 80.0: 6.0}  # sigma of the colour: spatial sigma in pixels
 
 
 def _interpolate(value: float, table: dict[float, float]) -> float:
+    """Interpolate linearly in a table {x: y}."""
     return float(np.interp(value, list(table), list(table.values())))
 
 
 def _filter(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Correlate with a kernel; outside the picture is its mirror image."""
+    """Correlate with a kernel. The border is mirrored."""
     return to_uint8(cv2.filter2D(image.astype(np.float64), cv2.CV_64F, kernel, borderType=cv2.BORDER_REFLECT))
 
 
@@ -34,14 +35,14 @@ def _blur(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def motion_kernel(length: float, angle: float) -> np.ndarray:
-    """The point spread of a straight motion.
+    """Return the point spread function of a straight motion.
 
     Args:
-        length: Of the path, pixels.
-        angle: Radians, anticlockwise from the right.
+        length: The length of the path in pixels.
+        angle: The direction in radians, anticlockwise from the right.
 
     Returns:
-        float64 (K, K), K odd, that sums to 1.
+        float64 (K, K), K odd, with sum 1.
     """
     half = int(np.ceil(length / 2)) + 1
     number = SAMPLES * int(np.ceil(length))
@@ -57,12 +58,12 @@ def motion_kernel(length: float, angle: float) -> np.ndarray:
 
 
 def motion_blur(image: np.ndarray, length: float, rng) -> np.ndarray:
-    """Blur along a straight path of this many pixels in a random direction (MOTION)."""
+    """Blur along a straight path of `length` pixels in a random direction (MOTION)."""
     return _filter(image, motion_kernel(length, np.pi * rng.uniform()))
 
 
 def disk_kernel(radius: float) -> np.ndarray:
-    """A disk of this radius in pixels, its edge softened over a pixel: float64 (K, K), K odd, that sums to 1."""
+    """Return a disk of `radius` pixels with an edge softened over one pixel: float64 (K, K), K odd, with sum 1."""
     half = int(np.ceil(radius))
     offsets = np.arange(-half, half + 1)
     kernel = np.clip(radius + 0.5 - np.hypot(offsets[:, None], offsets[None, :]), 0, 1)
@@ -70,22 +71,22 @@ def disk_kernel(radius: float) -> np.ndarray:
 
 
 def defocus_blur(image: np.ndarray, radius: float, rng: object) -> np.ndarray:
-    """Blur with a disk of this radius in pixels, as a lens out of focus does (DEFOCUS)."""
+    """Blur with a disk of `radius` pixels, like a lens out of focus (DEFOCUS)."""
     return _filter(image, disk_kernel(radius))
 
 
 def sensor_noise(image: np.ndarray, deviation: float, rng) -> np.ndarray:
-    """Add white Gaussian noise of this standard deviation in grey levels (GN)."""
+    """Add white Gaussian noise with this standard deviation in grey levels (GN)."""
     return to_uint8(image + deviation * rng.standard_normal(size=image.shape))
 
 
 def grain(image: np.ndarray, deviation: float, rng) -> np.ndarray:
-    """Add white noise of this deviation in grey levels after a blur of sigma 1.2 pixels (GRAIN)."""
+    """Add white noise with this standard deviation in grey levels, blurred with sigma 1.2 pixels (GRAIN)."""
     return to_uint8(image + _blur(deviation * rng.standard_normal(size=image.shape), GRAIN_SIGMA))
 
 
 def low_resolution(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
-    """Scale down by this factor (area means) and up again (bicubic) (LOWRES)."""
+    """Scale down by `factor` (area means) and up again (bicubic) (LOWRES)."""
     height, width = image.shape[:2]
     size = max(1, round(width / factor)), max(1, round(height / factor))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -93,19 +94,19 @@ def low_resolution(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
 
 
 def low_light(image: np.ndarray, gain: float, rng) -> np.ndarray:
-    """Darken by this gain and add shot noise, which grows with the root of the grey level (LOWLIGHT)."""
+    """Darken by `gain` and add shot noise, which grows with the square root of the grey level (LOWLIGHT)."""
     dark = gain * image.astype(np.float64)
     noise = np.sqrt(dark) * rng.standard_normal(size=image.shape)
     return to_uint8(dark + _interpolate(gain, SHOT_NOISE) * noise)
 
 
 def overexposure(image: np.ndarray, gain: float, rng: object) -> np.ndarray:
-    """Brighten by this gain and an offset, so that bright regions are clipped (OVEREXPOSED)."""
+    """Brighten by `gain` and an offset, so that bright regions are clipped (OVEREXPOSED)."""
     return cv2.LUT(image, to_uint8(gain * np.arange(256) + _interpolate(gain, EXPOSURE_OFFSET)))
 
 
 def low_contrast(image: np.ndarray, gain: float, rng: object) -> np.ndarray:
-    """Multiply the distance from the picture's mean by this gain (LOWCONTRAST)."""
+    """Multiply the difference from the picture's mean by `gain` (LOWCONTRAST)."""
     mean = float(image.mean())
     return cv2.LUT(image, to_uint8(mean + gain * (np.arange(256) - mean)))
 
@@ -116,12 +117,12 @@ def haze(image: np.ndarray, transmission: float, rng: object) -> np.ndarray:
 
 
 def oversharpening(image: np.ndarray, amount: float, rng: object) -> np.ndarray:
-    """Add this multiple of the difference from a blur of sigma 1.5 pixels, an unsharp mask (OVERSHARPENED)."""
+    """Apply an unsharp mask: add `amount` times the difference from a blur of sigma 1.5 pixels (OVERSHARPENED)."""
     wide = image.astype(np.float64)
     return to_uint8(wide + amount * (wide - _blur(wide, SHARPENING_SIGMA)))
 
 
 def oversmoothing(image: np.ndarray, colour_sigma: float, rng: object) -> np.ndarray:
-    """Apply a bilateral filter with this sigma in grey levels, as strong noise reduction does (OVERSMOOTHED)."""
+    """Apply a bilateral filter with this sigma in grey levels, like strong noise reduction (OVERSMOOTHED)."""
     space = _interpolate(colour_sigma, SPATIAL_SIGMA)
     return cv2.bilateralFilter(image, -1, colour_sigma, space, borderType=cv2.BORDER_REFLECT)

@@ -11,7 +11,7 @@ from rankiqa.distortions.rounding import to_uint8
 
 
 def mean_shift(image: np.ndarray, shift: float, rng: object) -> np.ndarray:
-    """Add this many grey levels to every value, saturating (MSH; MSL with a negative shift).
+    """Add `shift` grey levels to every value, with saturation (MSH; MSL with a negative shift).
 
     Source:
         Upstream data/rank_tid2013/MeanShift.m.
@@ -20,7 +20,7 @@ def mean_shift(image: np.ndarray, shift: float, rng: object) -> np.ndarray:
 
 
 def contrast_change(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
-    """Multiply every value by this factor (CCL below 1, CCH above).
+    """Multiply every value by `factor` (CCL below 1, CCH above).
 
     Source:
         Upstream data/rank_tid2013/ContrastChange.m.
@@ -30,22 +30,22 @@ def contrast_change(image: np.ndarray, factor: float, rng: object) -> np.ndarray
 
 
 def colour_saturation(image: np.ndarray, factor: float, rng: object) -> np.ndarray:
-    """Multiply the distance of Cb and Cr from grey by this factor; a negative one gives complementary colours (CS).
+    """Multiply the difference of Cb and Cr from grey by `factor`; a negative one gives complementary colours (CS).
 
     Source:
         Upstream data/rank_tid2013/ColorSaturation.m.
     """
     luma, *chroma = cv2.split(rgb_to_ycbcr(image))
-    # UPSTREAM: grey is taken as 0.5, which is 127.5, while rgb2ycbcr's grey is 128.
+    # UPSTREAM: uses 0.5 (127.5) for grey, although rgb2ycbcr's grey is 128.
     table = 0.5 + (UNIT - 0.5) * factor
     planes = [cv2.LUT(luma, UNIT), *(cv2.LUT(plane, table) for plane in chroma)]
     return to_uint8(ycbcr_to_rgb(planes) * 255.0)
 
 
 def chromatic_aberration(image: np.ndarray, shift: float, rng: object) -> np.ndarray:
-    """Shift red by shift - 1 columns to the right and green by shift / 2 - 1, then blur a little (CA).
+    """Shift red by shift - 1 columns to the right and green by shift / 2 - 1, then blur slightly (CA).
 
-    The columns that nothing is shifted into keep what they had.
+    Columns at the left that receive no shifted values keep their own.
 
     Source:
         Upstream data/rank_tid2013/CA.m.

@@ -1,4 +1,4 @@
-"""RGB to Y, Cb, Cr and back: BT.601 in studio range, as MATLAB's rgb2ycbcr has it."""
+"""Convert between RGB and Y, Cb, Cr: BT.601 in studio range, as in MATLAB's rgb2ycbcr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from rankiqa.distortions.rounding import to_uint8
 
 RED, BLUE = 0.299, 0.114
 GREEN = 1 - RED - BLUE
-# Y on [0, 1], Cb and Cr on [-0.5, 0.5]. MATLAB prints 219 and 224 times these with three decimals; Octave does not.
+# Y on [0, 1], Cb and Cr on [-0.5, 0.5]. MATLAB documents 219 and 224 times these with three decimals; Octave does not
+# round.
 MATRIX = np.array(
     [
         [RED, GREEN, BLUE],
@@ -18,28 +19,32 @@ MATRIX = np.array(
     ]
 )
 INVERSE = np.linalg.inv(MATRIX.T)
-UNIT = np.arange(256) / 255.0  # MATLAB: im2double
+UNIT = np.arange(256) / 255.0  # as MATLAB's im2double
 
 
 def rgb_to_ycbcr(image: np.ndarray) -> np.ndarray:
-    """uint8 RGB (H, W, 3) to uint8 Y in 16..235, Cb and Cr in 16..240."""
+    """Convert uint8 RGB (H, W, 3) to uint8 (H, W, 3): Y in 16..235, Cb and Cr in 16..240."""
     planes = []
     for channel, values in enumerate(_times([cv2.LUT(plane, UNIT) for plane in cv2.split(image)], MATRIX.T)):
-        # One operation after the other, as Octave: of a few colours the exact value is a half
+        # One operation after another, as in Octave, because the exact value of a few colours is a half.
         if channel:
             values += 0.5
         values *= 224 if channel else 219
         values /= 255
         values += 16 / 255
         values *= 255
-        planes.append(to_uint8(values))  # MATLAB: a uint8 picture gives a rounded uint8 one
+        planes.append(to_uint8(values))  # MATLAB: the result for a uint8 picture is rounded to uint8
     return cv2.merge(planes)
 
 
 def ycbcr_to_rgb(planes: list[np.ndarray]) -> np.ndarray:
-    """Planes (H, W) of doubles, Y in 16/255..235/255, Cb and Cr in 16/255..240/255, to RGB (H, W, 3) on [0, 1].
+    """Convert planes to RGB on [0, 1]; values outside [0, 1] are not clipped.
 
-    What is outside [0, 1] stays so.
+    Args:
+        planes: Three float64 (H, W): Y in 16/255..235/255, Cb and Cr in 16/255..240/255.
+
+    Returns:
+        float64 (H, W, 3).
     """
     wide = [plane - 16 / 255 for plane in planes]
     wide[0] /= 219 / 255
@@ -50,7 +55,7 @@ def ycbcr_to_rgb(planes: list[np.ndarray]) -> np.ndarray:
 
 
 def _times(planes: list[np.ndarray], matrix: np.ndarray):
-    """The planes of a picture times a matrix (3, 3), one by one: summed from the left, no fused products."""
+    """Yield the planes of a picture times a matrix (3, 3): summed from the left, without fused products."""
     for column in matrix.T:
         total = planes[0] * column[0]
         total += planes[1] * column[1]

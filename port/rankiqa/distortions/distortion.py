@@ -1,4 +1,4 @@
-"""A distortion: one row of a table."""
+"""A distortion: a row of a table."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Distortion:
     """A type of distortion and its levels.
 
     Attributes:
-        name: Of its folder in a ranked set, as upstream writes it.
-        title: In words.
-        parameter: What the numbers in `levels` are.
+        name: The name of its folder in a ranked set, as upstream writes it.
+        title: A description in words.
+        parameter: The meaning of the numbers in `levels`.
         levels: The parameter of each level, mildest first.
         apply: (image, one of levels, rng) -> image; both uint8 (H, W, 3) RGB.
-        number: TID2013's, or None.
-        suffix: Of its files in a ranked set.
+        number: The number of the type in TID2013, or None.
+        suffix: The suffix of its files in a ranked set.
         origin: A key of ORIGINS.
-        encode: (image, one of levels, rng) -> the bytes of the .jpg or .jp2 file that decodes to what `apply` returns;
-            None for types that are stored as .bmp.
-        source: Where the type is described, if upstream does not have it.
+        encode: (image, one of levels, rng) -> the bytes of a .jpg or .jp2 file that decodes to the result of `apply`;
+            None for types stored as .bmp.
+        source: A description of the type in the literature, if upstream does not have it.
     """
 
     name: str

@@ -11,18 +11,19 @@ RADIUS = 10
 
 
 def high_pass(height: int, width: int) -> np.ndarray:
-    """The weight of each frequency, (H, W): 1 - exp(-d^2 / 200), d from the middle of the array."""
-    # UPSTREAM: the spectrum isn't shifted, so the middle is the highest frequency, and that is what goes.
+    """Return the weight of each frequency, (H, W): 1 - exp(-d^2 / 200), d the distance from the centre of the array."""
+    # UPSTREAM: the spectrum is not shifted, so the centre is the highest frequency, which is removed.
     down = (np.arange(1, height + 1) - height / 2) ** 2
     across = (np.arange(1, width + 1) - width / 2) ** 2
     return 1 - np.exp(-(down[:, None] + across[None, :]) / (2 * RADIUS**2))
 
 
 def filtered(image: np.ndarray) -> np.ndarray:
-    """The real part of each channel's spectrum times `high_pass`, transformed back: doubles (H, W, 3)."""
+    """Multiply each channel's spectrum by `high_pass`; return the real part of the inverse transform, float64 (H, W,
+    3)."""
     height, width = image.shape[:2]
     weights = high_pass(height, width)
-    # Of a real picture the real part is what the weights' even half gives, and then half a spectrum is enough.
+    # For a real picture, the even half of the weights gives the real part, so half a spectrum is enough.
     even = (weights + np.roll(weights[::-1, ::-1], 1, (0, 1))) / 2
     planes = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float64)
     spectrum = np.fft.rfft2(planes) * even[:, : width // 2 + 1]
@@ -30,7 +31,7 @@ def filtered(image: np.ndarray) -> np.ndarray:
 
 
 def high_frequency_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
-    """Take the highest frequencies away, round, and add white noise of this variance on [0, 1] (HFN).
+    """Remove the highest frequencies, round, and add white noise of this variance on [0, 1] (HFN).
 
     Source:
         Upstream data/rank_tid2013/HighFN.m, ghp.m.

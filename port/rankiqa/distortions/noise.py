@@ -1,4 +1,4 @@
-"""Noise drawn pixel by pixel: GN, GNC, IN, MGN."""
+"""Noise that is independent for each pixel: GN, GNC, IN, MGN."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rankiqa.distortions.rounding import to_uint8
 
 
 def add_noise(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """The picture on [0, 1] plus noise (H, W, 3), clipped, and back to uint8. Overwrites `noise`."""
+    """Add noise (H, W, 3) to the picture on [0, 1], clip, and return uint8. Overwrites `noise`."""
     noise += image / 255.0
     np.clip(noise, 0, 1, out=noise)
     noise *= 255.0
@@ -18,7 +18,7 @@ def add_noise(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def white_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
-    """Add zero-mean Gaussian noise of this variance to the picture on [0, 1], clip, and go back to uint8.
+    """Add zero-mean Gaussian noise of this variance to the picture on [0, 1], clip, and return uint8.
 
     Source:
         MATLAB's imnoise(image, 'gaussian', 0, variance).
@@ -27,7 +27,7 @@ def white_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
 
 
 def gaussian_noise(image: np.ndarray, log2_variance: float, rng) -> np.ndarray:
-    """White noise of variance 2**log2_variance on [0, 1] (LIVE's GN)."""
+    """Add white noise of variance 2**log2_variance on [0, 1] (LIVE's GN)."""
     return white_noise(image, 2.0**log2_variance, rng)
 
 
@@ -43,20 +43,20 @@ def colour_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
 
 
 def impulse_noise(image: np.ndarray, density: float, rng) -> np.ndarray:
-    """Set this share of the values to 0 or 255, as likely the one as the other, each channel for itself (IN).
+    """Set this share of the values to 0 or 255 with equal probability, independently for each channel (IN).
 
     Source:
         MATLAB's imnoise(image, 'salt & pepper', density).
     """
-    drawn = rng.uniform(size=image.shape)
+    uniform = rng.uniform(size=image.shape)
     noisy = image.copy()
-    noisy[drawn < density / 2] = 0
-    noisy[(drawn >= density / 2) & (drawn < density)] = 255
+    noisy[uniform < density / 2] = 0
+    noisy[(uniform >= density / 2) & (uniform < density)] = 255
     return noisy
 
 
 def multiplicative_noise(image: np.ndarray, deviation: float, rng) -> np.ndarray:
-    """Multiply each value by 1 + deviation * normal, one channel after the other (MGN).
+    """Multiply each value by 1 + deviation * normal, one channel after another (MGN).
 
     Source:
         Upstream data/rank_tid2013/MultiGN.m.

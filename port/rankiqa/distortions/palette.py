@@ -7,12 +7,12 @@ from PIL import Image
 
 from rankiqa.distortions.rounding import to_uint8
 
-BITS = 5  # of each channel that tell colours apart while the palette is made
+BITS = 5  # of each channel; colours with the same bits share a cell when the palette is made
 SIDE = 1 << BITS
 
 
 def _moments(image: np.ndarray) -> np.ndarray:
-    """Cumulative moments, (5, 33, 33, 33): the pixels, sums of R, G, B and of their squares below each corner."""
+    """Return cumulative moments, (5, 33, 33, 33): count, sums of R, G, B and of their squares below each corner."""
     colours = image.reshape(-1, 3)
     cells = (colours >> (8 - BITS)).astype(np.int64) @ [SIDE * SIDE, SIDE, 1]
     wide = colours.astype(np.float64)
@@ -24,7 +24,7 @@ def _moments(image: np.ndarray) -> np.ndarray:
 
 
 def _inside(moments: np.ndarray, low: tuple, high: tuple) -> np.ndarray:
-    """(5, N): the sums of the boxes low..high (exclusive), cells of the colour cube; a bound may be an array (N,)."""
+    """Return the sums of boxes low..high (exclusive) of the colour cube, (5, N); a bound may be an array (N,)."""
     total = np.zeros(1)
     for corner in np.ndindex(2, 2, 2):
         at = [np.atleast_1d(bounds[axis]) for axis, bounds in enumerate((low, high)[c] for c in corner)]
@@ -33,44 +33,44 @@ def _inside(moments: np.ndarray, low: tuple, high: tuple) -> np.ndarray:
 
 
 def _spread(moments: np.ndarray, low: tuple, high: tuple) -> float:
-    """The summed squared distance of a box's pixels from their mean."""
+    """Return the summed squared distance of a box's pixels from their mean."""
     sums = _inside(moments, low, high)[:, 0]
     return float(sums[4] - (sums[1:4] ** 2).sum() / sums[0]) if sums[0] else 0.0
 
 
 def _best_cut(moments: np.ndarray, low: tuple, high: tuple):
-    """(what the halves explain, axis, place) of the plane that leaves the least variance; None for one cell."""
+    """Return (explained sum, axis, position) of the cut that leaves the least variance; None for a single cell."""
     best = None
     for axis in range(3):
-        places = np.arange(low[axis] + 1, high[axis])
-        if not len(places):
+        positions = np.arange(low[axis] + 1, high[axis])
+        if not len(positions):
             continue
-        first = _inside(moments, low, (*high[:axis], places, *high[axis + 1 :]))
-        second = _inside(moments, (*low[:axis], places, *low[axis + 1 :]), high)
+        first = _inside(moments, low, (*high[:axis], positions, *high[axis + 1 :]))
+        second = _inside(moments, (*low[:axis], positions, *low[axis + 1 :]), high)
         explained = np.where(
             (first[0] > 0) & (second[0] > 0),
             (first[1:4] ** 2).sum(0) / np.maximum(first[0], 1) + (second[1:4] ** 2).sum(0) / np.maximum(second[0], 1),
             -1.0,
         )
-        at = int(explained.argmax())
-        if explained[at] >= 0 and (best is None or explained[at] > best[0]):
-            best = (float(explained[at]), axis, int(places[at]))
+        index = int(explained.argmax())
+        if explained[index] >= 0 and (best is None or explained[index] > best[0]):
+            best = (float(explained[index]), axis, int(positions[index]))
     return best
 
 
 def minimum_variance_palette(image: np.ndarray, colours: int) -> np.ndarray:
-    """Choose a palette by cutting the colour cube again and again where the variance is largest.
+    """Choose a palette by repeatedly cutting the colour cube where the variance is largest.
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        colours: The most colours.
+        colours: The largest number of colours.
 
     Returns:
         uint8 (N, 3).
 
     Source:
         Wu, Efficient statistical computations for optimal color quantization, Graphics Gems II, 1991. MATLAB's rgb2ind
-        is a minimum-variance quantiser too; its code is not published.
+        is a minimum-variance quantiser, too; its code is not published.
     """
     moments = _moments(image)
     whole = ((0, 0, 0), (SIDE, SIDE, SIDE))
@@ -84,24 +84,27 @@ def minimum_variance_palette(image: np.ndarray, colours: int) -> np.ndarray:
             if not any(box[0] > 0 for box in boxes):
                 break
             continue
-        _, axis, place = cut
-        for part in ((low, (*high[:axis], place, *high[axis + 1 :])), ((*low[:axis], place, *low[axis + 1 :]), high)):
+        _, axis, position = cut
+        for part in (
+            (low, (*high[:axis], position, *high[axis + 1 :])),
+            ((*low[:axis], position, *low[axis + 1 :]), high),
+        ):
             boxes.append((_spread(moments, *part), *part))
     sums = np.concatenate([_inside(moments, low, high) for _, low, high in boxes], 1).T
     return to_uint8(sums[:, 1:4] / sums[:, :1])
 
 
 def dithered(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """The image in these colours (N, 3) by Floyd and Steinberg's error diffusion, row by row from the left."""
+    """Return the image in these colours (N, 3), by Floyd and Steinberg's error diffusion, row by row from the left."""
     palette = Image.new("P", (1, 1))
-    filled = np.resize(colours, (256, 3)) if len(colours) < 256 else colours  # Pillow would fill the rest with black
+    filled = np.resize(colours, (256, 3)) if len(colours) < 256 else colours  # Pillow would fill up with black
     palette.putpalette(filled.tobytes())
     indexed = Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     return np.array(indexed.convert("RGB"))
 
 
 def colour_quantisation(image: np.ndarray, colours: float, rng: object) -> np.ndarray:
-    """Reduce the image to this many colours of its own, dithered (CQD).
+    """Reduce the image to this many of its own colours, with dithering (CQD).
 
     Source:
         Upstream data/rank_tid2013/tid2013_generator.m (rgb2ind, ind2rgb).

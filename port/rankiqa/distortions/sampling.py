@@ -1,6 +1,6 @@
-"""Sparse sampling and reconstruction (SSR), a type of TID2013 that upstream leaves out; the parameters are our choice.
+"""Sparse sampling and reconstruction (SSR), a type of TID2013 that upstream leaves out. The parameters are our choice.
 
-Source of what it is: Ponomarenko et al., Image database TID2013: peculiarities, results and perspectives, Signal
+Source of the type: Ponomarenko et al., Image database TID2013: peculiarities, results and perspectives, Signal
 Processing: Image Communication, 2015.
 """
 
@@ -12,25 +12,25 @@ import numpy as np
 from rankiqa.distortions.rounding import to_uint8
 
 STEPS = 12
-FIRST, LAST = 100.0, 30.0  # thresholds of the DCT's coefficients, grey levels
+FIRST, LAST = 100.0, 30.0  # first and last threshold of the DCT coefficients, in grey levels
 
 
 def kept_pixels(height: int, width: int, share: float, rng) -> np.ndarray:
-    """(H, W) bool: `share` of the pixels, rounded, at least one, at random places."""
-    drawn = rng.uniform(size=height * width)
+    """Return a mask (H, W), bool, with `share` of the pixels (rounded, at least one) at random positions."""
+    uniform = rng.uniform(size=height * width)
     number = max(1, round(share * height * width))
     kept = np.zeros(height * width, bool)
-    kept[np.argpartition(drawn, number - 1)[:number]] = True
+    kept[np.argpartition(uniform, number - 1)[:number]] = True
     return kept.reshape(height, width)
 
 
 def sparse_sampling(image: np.ndarray, share: float, rng) -> np.ndarray:
-    """Keep this share of the pixels and guess the others: the picture whose DCT is sparse (SSR, #24).
+    """Keep this share of the pixels and reconstruct the others as the picture whose DCT is sparse (SSR, #24).
 
-    Our choice: from a local mean of the kept pixels, 12 times: put the kept pixels back, and drop the DCT's
-    coefficients below a threshold that falls from 100 to 30 grey levels.
+    The method is our choice. It starts from a local mean of the kept pixels and repeats 12 times: restore the kept
+    pixels, and drop the DCT coefficients below a threshold that falls from 100 to 30 grey levels.
     """
-    from scipy import fft  # late: slow to import
+    from scipy import fft  # imported late, since it is slow
 
     kept = kept_pixels(image.shape[0], image.shape[1], share, rng)[:, :, None]
     known = np.where(kept, image, 0).astype(np.float64)

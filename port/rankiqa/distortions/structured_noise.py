@@ -1,6 +1,6 @@
-"""Noise with a structure: SCN, MN, CN. Types of TID2013 that upstream leaves out; the parameters are our choice.
+"""Structured noise: SCN, MN, CN. Types of TID2013 that upstream leaves out; the parameters are our choice.
 
-Source of what they are: Ponomarenko et al., Image database TID2013: peculiarities, results and perspectives, Signal
+Source of the types: Ponomarenko et al., Image database TID2013: peculiarities, results and perspectives, Signal
 Processing: Image Communication, 2015.
 """
 
@@ -15,14 +15,14 @@ from rankiqa.distortions.noise import add_noise
 from rankiqa.distortions.rounding import to_uint8
 
 CORRELATION = 7  # taps of the Gaussian that smooths SCN's noise, sigma 7/6 of a pixel
-NEIGHBOURHOOD = 7  # pixels; MN's activity is the deviation in it
+NEIGHBOURHOOD = 7  # in pixels; MN's activity is the standard deviation in this window
 BLOCK = 8
 
 
 def correlated_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
-    """Add Gaussian noise of this variance on [0, 1] that neighbouring pixels share, each channel for itself (SCN, #3).
+    """Add Gaussian noise of this variance on [0, 1], correlated between neighbouring pixels, to each channel (SCN, #3).
 
-    Our choice: white noise through a Gaussian of sigma 7/6 pixels; the variances of upstream's GN.
+    Our choice: white noise filtered by a Gaussian of sigma 7/6 pixels, with the variances of upstream's GN.
     """
     half = CORRELATION // 2
     height, width, channels = image.shape
@@ -34,7 +34,7 @@ def correlated_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
 
 
 def activity(image: np.ndarray) -> np.ndarray:
-    """The standard deviation of Y in the 7 x 7 neighbourhood of each pixel, (H, W), grey levels."""
+    """Return the standard deviation of Y in the 7 x 7 neighbourhood of each pixel, (H, W), in grey levels."""
     luma = rgb_to_ycbcr(image)[:, :, 0].astype(np.float64)
     size = (NEIGHBOURHOOD, NEIGHBOURHOOD)
     mean, square = (cv2.blur(values, size, borderType=cv2.BORDER_REFLECT) for values in (luma, luma**2))
@@ -42,15 +42,15 @@ def activity(image: np.ndarray) -> np.ndarray:
 
 
 def masked_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
-    """Add Gaussian noise where texture masks it: its deviation follows `activity` (MN, #4).
+    """Add Gaussian noise where texture masks it: its standard deviation is proportional to `activity` (MN, #4).
 
     Args:
-        image: uint8 (H, W, 3) RGB. A picture without any activity is returned as it is.
-        variance: Of the noise, the mean over the picture, on [0, 1].
+        image: uint8 (H, W, 3) RGB. A picture without any activity is returned unchanged.
+        variance: The variance of the noise on [0, 1], averaged over the picture.
         rng: A numpy Generator.
 
     Source:
-        Our choice: the local deviation as the measure of masking; twice the variances of upstream's GN.
+        Our choice: the local standard deviation as the measure of masking; twice the variances of upstream's GN.
     """
     busy = activity(image)
     scale = np.sqrt((busy**2).mean())
@@ -61,12 +61,12 @@ def masked_noise(image: np.ndarray, variance: float, rng) -> np.ndarray:
 
 
 def comfort_noise(image: np.ndarray, threshold: float, rng) -> np.ndarray:
-    """Put noise of the same power in the place of what a coder drops: the small coefficients of 8 x 8 DCTs (CN, #20).
+    """Replace what a coder would drop, the small coefficients of 8 x 8 DCTs, by noise of the same power (CN, #20).
 
-    In each block and channel, the coefficients (orthonormal DCT, the mean left out) of at most this size, grey levels,
-    are replaced by Gaussian noise of their own mean square. Our choice: the transform and the thresholds.
+    In each block and channel, the coefficients (orthonormal DCT, without the mean) of at most `threshold` grey levels
+    are replaced by Gaussian noise with their mean square. The transform and the thresholds are our choice.
     """
-    from scipy import fft  # late: slow to import
+    from scipy import fft  # imported late, since it is slow
 
     height, width, channels = image.shape
     padded = np.pad(image, ((0, -height % BLOCK), (0, -width % BLOCK), (0, 0)), mode="edge").astype(np.float64)

@@ -1,9 +1,9 @@
-"""The tables of distortions, and DATASETS, the registry of the tables.
+"""The tables of distortions, and their registry DATASETS.
 
-To add a distortion: write a function (image, parameter, rng) -> image beside its relatives in this folder, add a row
-with its levels to a table, and let parity_tests/unit/test_distortions_levels.py check it (it runs for every row of
-every table; a type that draws random numbers is listed there in DRAWS). To add a table: a module like wild.py and a
-line in DATASETS; `rankiqa distort --set`, `rankiqa show distortions --set` and the contact sheet take it from there.
+To add a distortion, write a function (image, parameter, rng) -> image beside similar ones in this folder, add a row
+with its levels to a table, and run parity_tests/unit/test_distortions_levels.py, which checks every row of every table
+(a type that draws random numbers must be listed there in DRAWS). To add a table, write a module like wild.py and add a
+line to DATASETS; `rankiqa distort --set`, `rankiqa show distortions --set` and the contact sheet then offer it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""WILD: what cameras, phones and the web do to pictures, five levels each.
+"""The table WILD: distortions by cameras, phones and the web, with five levels each.
 
 The sources describe the types; the parameters are our choice.
 """

@@ -1,1 +1,1 @@
-"""The paper's experiments on any folder of photographs: training, CSV files and a page each (`rankiqa experiment`)."""
+"""The paper's experiments on a folder of photographs: training, CSV files and a page (`rankiqa experiment`)."""

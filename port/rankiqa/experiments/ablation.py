@@ -1,4 +1,4 @@
-"""How many levels and how many photographs ranking needs (the supplement's ablation)."""
+"""The supplement's ablation: how many levels and how many photographs ranking needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEVELS_VARIED, SHARE_VARIED = "levels", "share of the photographs"
 
 
 def run(experiment: Experiment) -> Page:
-    """Train with each number of levels and each share; returns the page, its CSV files written."""
+    """Train with each number of levels and each share of the photographs. Write the CSV files and return the page."""
     data, settings, out = experiment.data, experiment.settings, experiment.out
     train, held = data.split()
     held_out = HeldOut(data.list_of("held_out", held), seed=experiment.seed)
@@ -51,9 +51,10 @@ def run(experiment: Experiment) -> Page:
         "Levels and photographs that ranking needs",
         [
             f"{settings.arch}, {settings.short} iterations of ranking each (seed {experiment.seed}), measured on all "
-            f"{LEVELS} levels of {len(held)} photographs that were not trained on. Levels include the pristine one and "
-            "the strongest. A minibatch has all levels of a photograph, so with fewer levels it has fewer crops.",
-            "Not the paper's measure: its figures are LCC after fine-tuning on TID2013.",
+            f"{LEVELS} levels of {len(held)} photographs that were not trained on. The levels always include the "
+            f"pristine one "
+            "and the strongest. A minibatch has all levels of a photograph, so fewer levels mean fewer crops.",
+            "The paper uses another measure: its values are LCC after fine-tuning on TID2013.",
         ],
         [_verdict(whole, LEVELS_VARIED, "six levels rank better than two"),
          _verdict(whole, SHARE_VARIED, "all photographs rank better than a fifth of them")],
@@ -63,12 +64,12 @@ def run(experiment: Experiment) -> Page:
 
 
 def _verdict(rows: list[dict], varied: str, claim: str) -> Verdict:
-    """Whether the most of what is varied is better than the least, beyond the least's interval."""
+    """Check whether the largest value of the variable ranks better, beyond the interval of the smallest."""
     chosen = [row for row in rows if row["varied"] == varied]
-    few, many, high = chosen[0]["srocc"], chosen[-1]["srocc"], chosen[0]["srocc_high"]
+    least, most, high = chosen[0]["srocc"], chosen[-1]["srocc"], chosen[0]["srocc_high"]
     end = "has no interval" if high is None else f"its interval ends at {high:.3f}"
-    text = f"{claim}: SROCC {decimals(many)} against {decimals(few)} ({end})."
-    return Verdict(many is not None and high is not None and many > high, text, "ablation.csv")
+    text = f"{claim}: SROCC {decimals(most)} against {decimals(least)} ({end})."
+    return Verdict(most is not None and high is not None and most > high, text, "ablation.csv")
 
 
 def _figure(rows: list[dict], varied: str, number: int) -> Figure:
@@ -96,5 +97,5 @@ def _figure(rows: list[dict], varied: str, number: int) -> Figure:
 
 
 def _length(low: float | None, high: float | None) -> float:
-    """Of an error bar; 0 for an end that is not known, or that a skewed bootstrap leaves on the other side."""
+    """Return the length of an error bar; 0 if an end is unknown or, for a skewed bootstrap, on the other side."""
     return 0.0 if low is None or high is None else max(0.0, high - low)

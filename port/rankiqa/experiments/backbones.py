@@ -1,4 +1,4 @@
-"""Networks, each fine-tuned only, ranked only, and ranked and then fine-tuned, over random splits by photograph."""
+"""Compare networks that are fine-tuned only, ranked only, or both, over random splits by photograph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict
 from rankiqa.experiments.paper import published
 
 FT, RANK, BOTH = "fine-tuning only", "ranking only", "ranking + fine-tuning"
-LABEL_STEP = 20.0  # labels on DMOS's scale: 0 (pristine) to 100
+LABEL_STEP = 20.0  # scales labels to DMOS's range: 0 (pristine) to 100
 PAPERS = {FT: "Baseline", RANK: "RankIQA", BOTH: "RankIQA+FT"}
 RUN_COLUMNS = ("network", "training", "split", *OPINION_COLUMNS[1:])
 COLUMNS = (
@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def run(experiment: Experiment) -> Page:
-    """Train all; returns the page, its CSV files written."""
+    """Train all networks. Write the CSV files and return the page."""
     data, settings, out = experiment.data, experiment.settings, experiment.out
     rows, opinions = [], []
     for split in range(settings.splits):
@@ -54,9 +54,10 @@ def run(experiment: Experiment) -> Page:
         "Networks, ranked and fine-tuned",
         [
             f"{settings.short} iterations of each training, {settings.splits} random splits by photograph (seed "
-            f"{experiment.seed}), measured on the held-out photographs of the split. Labels of fine-tuning are the "
-            "levels of distortion as 0 to 100, since these photographs have no opinions: they stand in for people's.",
-            "The paper's numbers are of VGG-16 on TID2013 with people's opinions (supplement and poster).",
+            f"{experiment.seed}), measured on the held-out photographs of the split. The labels for fine-tuning are "
+            f"the "
+            "distortion levels scaled to 0..100, since these photographs have no opinions.",
+            "The paper's values are for VGG-16 on TID2013 with people's opinions (supplement and poster).",
         ],
         [_verdict(summary, arch) for arch in settings.archs],
         [_figure(summary)],
@@ -83,7 +84,8 @@ def _summary(rows: list[dict]) -> list[dict]:
 
 
 def _verdict(summary: list[dict], arch: str) -> Verdict:
-    """Whether ranking first is better than fine-tuning alone, by more than either's spread over the splits."""
+    """Check whether ranking before fine-tuning beats fine-tuning alone by more than the spread of either over the
+    splits."""
     rows = {row["training"]: row for row in summary if row["network"] == arch}
     tuned, both = ((rows[training]["srocc_mean"], rows[training]["srocc_std"]) for training in (FT, BOTH))
     text = f"{arch}: ranking before fine-tuning is better than fine-tuning alone by more than the spread over splits"
@@ -95,7 +97,7 @@ def _verdict(summary: list[dict], arch: str) -> Verdict:
 
 def _with_spread(mean: float | None, std: float | None) -> str:
     if mean is None:
-        return "not defined (all scores of a run alike)"
+        return "not defined (all scores of a run are equal)"
     return f"{mean:.3f} ± {std:.3f}" if std is not None else f"{mean:.3f} (of one split)"
 
 

@@ -1,4 +1,4 @@
-"""CSV files of an experiment."""
+"""Read and write the CSV files of an experiment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rankiqa.data.atomic_files import replacing
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict]) -> None:
-    """Write a table, whole or not at all. Raises OSError."""
+    """Write a table atomically. Raise OSError if that fails."""
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()
@@ -21,7 +21,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table that `write_csv` wrote; [] where there is none."""
+    """Return the rows of a table written by `write_csv`; [] if the file does not exist."""
     if not path.exists():
         return []
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:

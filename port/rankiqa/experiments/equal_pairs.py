@@ -1,4 +1,4 @@
-"""The efficient method against a standard Siamese network that computes the same pairs, measured.
+"""Compare the efficient method with a standard Siamese network that computes the same pairs.
 
 Shapes: N images of a minibatch, P their pairs.
 """
@@ -30,28 +30,28 @@ REPEATS = 4
 
 
 def measured(path: Path, arch: str, preset: RankPreset, images: ImageList, seed: int) -> list[dict]:
-    """Forward and backward pass of one minibatch both ways; kept in `path`, and read from there the next time.
+    """Time the forward and backward pass of one minibatch by both methods. The result is stored in `path` and reused.
 
     Args:
         path: The CSV file.
-        arch: The network, with fresh weights and without dropout.
-        preset: One photograph of each distortion at every level, its margin.
+        arch: The network, with new weights and without dropout.
+        preset: Levels, distortions and margin; one photograph of each distortion at every level is used.
         images: The training list.
-        seed: Of weights, images and crops.
+        seed: The seed of weights, images and crops.
 
     Returns:
-        A row for each way. gradient_difference: the largest difference of the two ways' gradients, relative to the
-        largest gradient. paper_ratio: n - 1 for n levels.
+        One row per method. gradient_difference: the largest difference between the gradients of both methods, relative
+            to the largest gradient. paper_ratio: n - 1 for n levels.
     """
-    there = read_csv(path)
-    if there:
-        return [_numbers(row) for row in there]
+    stored = read_csv(path)
+    if stored:
+        return [_numbers(row) for row in stored]
     preset = preset.but(images=1)
     task, model = RankTask(preset), first_network(preset, arch, CaffeRandom(seed), ORIGINAL, test_net=False)
     model.eval()
     crops = Crops(images, spec=model.input_spec, seed=seed)
     order = task.order(images, seed, crops.quirks)
-    assert isinstance(order, RankOrder)  # as of every list
+    assert isinstance(order, RankOrder)  # true for every list
     keys = next(iter(order))
     batch = torch.stack([crops[line, number][0] for line, number in keys])
     pairs = [
@@ -67,14 +67,14 @@ def measured(path: Path, arch: str, preset: RankPreset, images: ImageList, seed:
         difference = model(first).squeeze(1) - model(second).squeeze(1)
         return (preset.margin - difference).clamp_min(0).sum() / len(batch)
 
-    ways = {"efficient": (efficient, len(batch)), "standard Siamese": (standard, 2 * len(pairs))}
-    passes: dict[str, list[tuple[float, float, Tensor]]] = {name: [] for name in ways}
-    for _ in range(REPEATS + 1):  # in turn, so that a load of the machine meets both; the first pass warms
-        for name, (loss_of, _) in ways.items():
+    methods = {"efficient": (efficient, len(batch)), "standard Siamese": (standard, 2 * len(pairs))}
+    passes: dict[str, list[tuple[float, float, Tensor]]] = {name: [] for name in methods}
+    for _ in range(REPEATS + 1):  # alternate, so that load on the machine affects both; the first pass is a warm-up
+        for name, (loss_of, _) in methods.items():
             passes[name].append(_timed(model, loss_of))
     rows, gradients = [], []
-    for name, (_, count) in ways.items():
-        seconds = min(timed[0] for timed in passes[name][1:])  # what else runs on the machine only adds
+    for name, (_, count) in methods.items():
+        seconds = min(timed[0] for timed in passes[name][1:])  # other programs can only add time, so take the minimum
         _, loss, gradient = passes[name][-1]
         gradients.append(gradient)
         rows.append({"method": name, "pairs": len(pairs), "images_forwarded": count, "seconds": seconds, "loss": loss})
@@ -99,7 +99,7 @@ def _numbers(row: dict[str, str]) -> dict:
 
 
 def _timed(model: torch.nn.Module, loss_of: Callable[[], Tensor]) -> tuple[float, float, Tensor]:
-    """(seconds, loss, gradient as a vector) of a pass forward and back."""
+    """Return (seconds, loss, gradient as a vector) of a forward and backward pass."""
     model.zero_grad()
     begin = time.perf_counter()
     loss = loss_of()

@@ -1,4 +1,4 @@
-"""What every experiment is given."""
+"""The inputs of every experiment."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rankiqa.experiments.settings import Settings
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment to be run.
+    """An experiment to run.
 
     Attributes:
-        out: Its folder.
-        settings: Its size.
-        data: Photographs and their ranked set.
-        seed: Of split, weights, minibatches and crops.
+        out: The folder of the experiment.
+        settings: The size of the experiment.
+        data: The photographs and their ranked set.
+        seed: The seed of split, weights, minibatches and crops.
         init: Initial weights of the network; None: its fillers.
         opinions: A list to measure the networks on.
-        say: Takes a line now and then.
+        say: Called with lines about the progress.
     """
 
     out: Path

@@ -1,4 +1,4 @@
-"""Many short trainings by ranking and fine-tuning, each measured on images whose photographs it never saw."""
+"""Short trainings by ranking and fine-tuning, each measured on images of photographs that it was not trained on."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from rankiqa.training import snapshots
 def rank(
     experiment: Experiment, run: str, arch: str, photographs: Sequence[str], levels: int = LEVELS
 ) -> tuple[Scorer, str]:
-    """A network trained by ranking: (the network, its snapshot).
+    """Train a network by ranking.
 
     Args:
-        experiment: Gives data, settings and seed.
-        run: Name of the run, and of its list.
+        experiment: Data, settings and seed.
+        run: The name of the run and of its list.
         arch: The network.
-        photographs: Names of those to train on.
-        levels: Of each distortion, pristine included.
+        photographs: The names of the photographs to train on.
+        levels: The number of levels of each distortion, pristine included.
+
+    Returns:
+        (the network, the path of its snapshot).
     """
     folder, settings = experiment.out / "runs" / run, experiment.settings
     images = experiment.data.list_of(run, list(photographs), levels)
@@ -38,7 +41,7 @@ def rank(
 
 
 def fine_tune(experiment: Experiment, run: str, arch: str, images: ImageList, start: str | None) -> Scorer:
-    """A network trained on labels, from a snapshot or from where ranking began, too."""
+    """Train a network on labels, from the snapshot `start` or from the initial weights that ranking starts from."""
     preset = experiment.settings.fine_tune_preset(iterations=experiment.settings.short)
     return trained(
         experiment.out / "runs" / run, preset, arch, images, experiment.settings, seed=experiment.seed,
@@ -47,17 +50,17 @@ def fine_tune(experiment: Experiment, run: str, arch: str, images: ImageList, st
 
 
 def _init(experiment: Experiment, arch: str) -> str | None:
-    """--init is of the network of the settings; other networks start from their fillers."""
+    """Return --init for the network of the settings; None for other networks, which start from their fillers."""
     return experiment.init if arch == experiment.settings.arch else None
 
 
 def measured(experiment: Experiment, run: str, model: Scorer, held_out: HeldOut) -> tuple[list[dict], list[dict]]:
-    """(rows on held-out images, rows on opinions) of a run."""
+    """Return (rows for held-out images, rows for opinions) of a run."""
     folder = experiment.out / "runs" / run
     return held_out_rows(run, model, held_out), opinion_rows(run, model, experiment.opinions, folder)
 
 
 def mean_and_spread(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    """Mean and standard deviation (n - 1 in the divisor) of the values that are defined; None where there is none."""
+    """Return mean and standard deviation (with divisor n - 1) of the defined values; None for what is undefined."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None, float(np.std(known, ddof=1)) if len(known) > 1 else None

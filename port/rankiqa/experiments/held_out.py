@@ -1,4 +1,4 @@
-"""Held-out images: their scores, and the ranking loss on them, the same crops each time.
+"""Scores and ranking loss of held-out images, always on the same crops.
 
 Shapes: D distortions, L levels, B photographs; a list has D * L * B lines in this order.
 """
@@ -19,38 +19,38 @@ from rankiqa.losses import pair_ranking_loss
 from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.scorer import Scorer
 
-CHUNK = 24  # crops in one forward pass
+CHUNK = 24  # crops per forward pass
 
 
 class HeldOut:
     """One fixed crop of each image of a list that is never trained on.
 
     Args:
-        images: The list, every level of each distortion.
-        seed: Of the crops' places.
-        margin: Of the ranking loss.
+        images: The list, with every level of each distortion.
+        seed: The seed of the crop positions.
+        margin: The margin of the ranking loss.
     """
 
     def __init__(self, images: ImageList, *, seed: int, margin: float = 10.0):
         self.images, self.seed, self.margin = images, seed, margin
         self.photographs = len(images.paths) // (len(TYPES) * LEVELS)
         self._crops: dict[int, torch.Tensor] = {}
-        self._spec: InputSpec | None = None  # of the crops that are kept
+        self._spec: InputSpec | None = None  # the input format of the cached crops
 
     @property
     def types(self) -> list[str]:
-        """The distortion of each line."""
+        """Return the distortion type of each line."""
         return [kind for kind in TYPES for _ in range(LEVELS * self.photographs)]
 
     @property
     def names(self) -> list[str]:
-        """The photograph of each line."""
+        """Return the photograph of each line."""
         return [Path(path).stem for path in self.images.paths]
 
     def scores(self, model: Scorer) -> np.ndarray:
-        """The network's output for each line's crop, float32 (D * L * B,)."""
+        """Return the network's output for each line's crop, float32 (D * L * B,)."""
         crops = Crops(self.images, spec=model.input_spec, seed=self.seed)
-        if model.input_spec != self._spec:  # another network wants another size, channel order or range of values
+        if model.input_spec != self._spec:  # the new network needs another size, channel order or value range
             self._spec, self._crops = model.input_spec, {}
         device, parts = next(model.parameters()).device, []
         with torch.inference_mode(), evaluating(model), full_float32():
@@ -60,19 +60,21 @@ class HeldOut:
         return torch.cat(parts).cpu().numpy()
 
     def offsets(self, spec: InputSpec) -> np.ndarray:
-        """Top and left of each line's crop, int (D * L * B, 1, 2)."""
+        """Return top and left of each line's crop, int (D * L * B, 1, 2)."""
         crops = Crops(self.images, spec=spec, seed=self.seed)
         return np.array([
             crops.offsets(line, *read_image(path).shape[:2]) for line, path in enumerate(self.images.paths)
         ])  # fmt: skip
 
     def _crop(self, crops: Crops, line: int) -> torch.Tensor:
+        """Return the crop of a line, from the cache if possible."""
         if len(self._crops) < 1000:  # about 600 MB
             return self._crops.setdefault(line, self._crops[line] if line in self._crops else crops[line, line][0])
         return self._crops[line] if line in self._crops else crops[line, line][0]
 
     def losses(self, scores: np.ndarray) -> np.ndarray:
-        """The ranking loss of each distortion of each photograph, float64 (D, B): the mean over its pairs of levels."""
+        """Return the ranking loss of each distortion of each photograph, float64 (D, B): the mean over its pairs of
+        levels."""
         table = torch.from_numpy(scores.astype(np.float64)).view(len(TYPES), LEVELS, self.photographs)
         pairs = LEVELS * (LEVELS - 1) / 2
         return np.array([

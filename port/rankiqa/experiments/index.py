@@ -1,4 +1,4 @@
-"""A page over the experiments of a folder: what each shows in a line, with links to its page and its CSV files."""
+"""Write a page over the experiments in a folder: one line per result, with links to the pages and CSV files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rankiqa.experiments.ranked_data import CLAIM
 
 @dataclass(frozen=True)
 class Entry:
-    """An experiment that is done.
+    """A finished experiment.
 
     Attributes:
-        name: Of its folder below the index.
-        title: Of its page.
-        about: Which experiment, network and seed.
-        verdicts: Of its page.
-        files: Names of its CSV files.
+        name: The name of its folder below the index.
+        title: The title of its page.
+        about: Experiment, network and seed.
+        verdicts: The verdicts of its page.
+        files: The names of its CSV files.
     """
 
     name: str
@@ -33,28 +33,28 @@ class Entry:
 
     @property
     def folder(self) -> str:
-        """Its folder, as a link has it."""
+        """Return its folder, quoted for a link."""
         return quote(self.name, errors="surrogateescape")
 
     @property
     def page(self) -> str:
-        """The link to its page."""
+        """Return the link to its page."""
         return f"{self.folder}/{PAGE}"
 
 
 def write(folder: Path) -> Path:
-    """Write FOLDER/index.html over the experiments in its folders; returns its path.
+    """Write FOLDER/index.html over the experiments in its subfolders, and return its path.
 
     Raises:
-        ValueError: For a folder without an experiment that is done, or that is an experiment's own.
-        OSError: Where the page cannot be written.
+        ValueError: The folder contains no finished experiment, or belongs to an experiment itself.
+        OSError: The page cannot be written.
     """
     if (folder / CLAIM).exists():
-        raise ValueError(f"{folder}: expected a folder with experiments in it, got the folder of one")
+        raise ValueError(f"{folder}: expected a folder that contains experiments, got the folder of an experiment")
     claimed = [path.parent for path in sorted(folder.glob(f"*/{CLAIM}"))]
     done = [path for path in claimed if _is_done(path)]
     if not done:
-        raise ValueError(f"{folder}: expected folders of experiments that are done, got none")
+        raise ValueError(f"{folder}: expected folders of finished experiments, got none")
     begun = [path.name for path in claimed if path not in done]
     text = rendered("index.html.j2", experiments=[_entry(path) for path in done], begun=begun)
     with replacing(folder / PAGE) as temporary:
@@ -72,7 +72,7 @@ def _entry(folder: Path) -> Entry:
         about, verdicts = _about(parse_json((folder / CLAIM).read_bytes())), [_verdict(row) for row in rows]
         title = rows[0]["title"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder}: expected {CLAIM} and {VERDICTS} as an experiment writes them: {error}") from None
+        raise ValueError(f"{folder}: expected {CLAIM} and {VERDICTS} of an experiment, got: {error}") from None
     files = sorted(path.name for path in folder.glob("*.csv") if path.name != VERDICTS)
     return Entry(folder.name, title, about, verdicts, files)
 

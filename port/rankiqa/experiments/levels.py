@@ -1,4 +1,4 @@
-"""Scores by level of distortion on photographs that were not trained on (the paper's figure 2, supplement figure 1)."""
+"""Scores by distortion level on photographs that were not trained on (the paper's figure 2, supplement figure 1)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rankiqa.experiments.page import Figure, Page, Table, Verdict, decimals, ima
 from rankiqa.experiments.settings import LEVELS, TYPES
 from rankiqa.experiments.training_runs import CURVE, EFFICIENT, Curve, trained
 
-APART = 0.75  # share of the pairs of neighbouring levels in the right order; half are by chance
+APART = 0.75  # smallest share of correctly ordered pairs of neighbouring levels; by chance it is a half
 HELD_OUT = "held-out levels"
-LEVEL_COLOURS = ("#2c5aa0", "#2a9d8f", "#7fb03c", "#dba11c", "#e2711d", "#b3202a")  # in order, from mild to strong
+LEVEL_COLOURS = ("#2c5aa0", "#2a9d8f", "#7fb03c", "#dba11c", "#e2711d", "#b3202a")  # from mild to strong
 
 
 def run(experiment: Experiment) -> Page:
-    """Train by ranking, score the held-out images; returns the page, its CSV files written."""
+    """Train by ranking and score the held-out images. Write the CSV files and return the page."""
     data, settings, out = experiment.data, experiment.settings, experiment.out
     train, held = data.split()
     held_out = HeldOut(data.list_of("held_out", held), seed=experiment.seed)
@@ -58,11 +58,13 @@ def run(experiment: Experiment) -> Page:
         "Scores by level of distortion on unseen photographs",
         [
             f"{settings.arch}, {settings.iterations} iterations of {preset.size} crops by the efficient ranking method "
-            f"on {len(train)} photographs (seed {experiment.seed}); scored: one crop of each level of {len(held)} "
-            "others. A higher score means more distortion. Level 0 is the pristine photograph.",
-            "Overlap: the common area of the histograms of two neighbouring levels, 0 (apart) to 1 (alike). Ordered: "
-            "the share of pairs of images of neighbouring levels whose scores are in the right order.",
-            "The paper shows the same histograms for VGG-16 after 50,000 iterations; it gives no number for them.",
+            f"on {len(train)} photographs (seed {experiment.seed}). One crop of each level of {len(held)} other "
+            f"photographs "
+            "is scored. A higher score means more distortion. Level 0 is the pristine photograph.",
+            "Overlap is the common area of the histograms of two neighbouring levels, from 0 (apart) to 1 (equal). "
+            "Ordered "
+            "share is the share of pairs of images of neighbouring levels whose scores are in the right order.",
+            "The paper shows the same histograms for VGG-16 after 50,000 iterations; it gives no numbers for them.",
             *original_run.summary,
         ],
         [*(_verdict(kind, overlaps, rows) for kind in TYPES), *original_run.verdicts],
@@ -79,16 +81,18 @@ def run(experiment: Experiment) -> Page:
 
 
 def _verdict(kind: str, overlaps: list[dict], agreement: list[dict]) -> Verdict:
-    """Whether neighbouring levels of a distortion are in the right order in three of four pairs on average."""
+    """Check whether, on average, 75% of the pairs of neighbouring levels of a distortion are in the right order."""
     share = ordered_share(kind, overlaps)
     srocc = next(row["srocc"] for row in agreement if (row["run"], row["type"]) == (HELD_OUT, kind))
-    text = f"{kind}: neighbouring levels are apart on unseen images: {share:.0%} of their pairs are in the right order"
-    text = f"{text} (75% or more counts as apart), SROCC of score and level {decimals(srocc)}."
+    text = (
+        f"{kind}: neighbouring levels are separated on unseen images: {share:.0%} of their pairs are in the right order"
+    )
+    text = f"{text} (75% or more counts as separated), SROCC of score and level {decimals(srocc)}."
     return Verdict(share >= APART, text, "overlap.csv agreement.csv")
 
 
 def _figure(kind: str, rows: list[dict], shares: list[dict]) -> Figure:
-    """rows: of scores.csv, shares: of histogram.csv, both of this distortion."""
+    """Return the figure of a distortion from its rows of scores.csv (`rows`) and of histogram.csv (`shares`)."""
     data = []
     for level in range(LEVELS):
         of_level, bins = ([row for row in table if row["level"] == level] for table in (rows, shares))

@@ -1,4 +1,4 @@
-"""How well a network of an experiment orders images: held-out ones by their levels, and images with opinions."""
+"""Measure how well a network orders images: held-out images by their levels, and images with opinions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from rankiqa.models.scorer import Scorer
 
 RESAMPLES = 500
 OPINIONS_CAPTION = (
-    "Agreement with opinions, with 95% intervals. A higher score means more distortion: agreement with opinions of "
-    "which higher is better (MOS) is negative, with others (DMOS) positive."
+    "Agreement with opinions, with 95% intervals. A higher score means more distortion. The correlation is therefore "
+    "negative with opinions for which higher is better (MOS) and positive with others (DMOS)."
 )
 OPINION_COLUMNS = ("run", "type", "n", "srocc", "srocc_low", "srocc_high", "lcc", "lcc_low", "lcc_high")
 
@@ -38,8 +38,8 @@ class Opinions:
 
     Attributes:
         images: The list.
-        crops: For a score.
-        seed: Of the crops.
+        crops: The number of crops per score.
+        seed: The seed of the crops.
     """
 
     images: RatedImages
@@ -48,18 +48,17 @@ class Opinions:
 
     @classmethod
     def of(cls, path: str | None, root: str, crops: int, seed: int) -> Opinions | None:
-        """The list of --opinions, its images looked at; None without one.
+        """Read the list of --opinions and check its images; return None without one.
 
         Raises:
-            ValueError: For a file of another form, images that cannot be scored, or opinions that cannot be agreed
-                with since all are the same.
+            ValueError: The file has another form, images cannot be scored, or all opinions are equal.
         """
         if path is None:
             return None
         images = read(path, root)
         labels = [image.label for image in images.images]
         if len(labels) < 2 or min(labels) == max(labels):
-            got = f"{len(labels)} image{'s' * (len(labels) != 1)}, all of opinion {labels[0]:g}"
+            got = f"{len(labels)} image{'s' * (len(labels) != 1)}, all with the opinion {labels[0]:g}"
             raise ValueError(f"{path}: expected at least 2 images with different opinions, got {got}")
         listed = ImageList(str(path), tuple(image.path for image in images.images), np.array(labels), images.sha256)
         try:
@@ -70,13 +69,14 @@ class Opinions:
 
     @property
     def digest(self) -> str:
-        """Of all that scores depend on beside the network: the images wherever --root leads, crops, seed."""
+        """Return a digest of everything besides the network that determines the scores: images (whatever --root),
+        crops, seed."""
         rows = [(asdict(image), os.path.getsize(image.path)) for image in self.images.images]
         return hashlib.sha256(json.dumps([rows, self.crops, self.seed]).encode()).hexdigest()[:16]
 
 
 def held_out_rows(run: str, model: Scorer, held_out: HeldOut) -> list[dict]:
-    """Rows of the agreement between scores of held-out images and their levels."""
+    """Return rows that describe the agreement between the scores of held-out images and their levels."""
     scores = held_out.scores(model)
     images = [
         ScoredImage(path, label, kind, name, float(score))
@@ -88,10 +88,10 @@ def held_out_rows(run: str, model: Scorer, held_out: HeldOut) -> list[dict]:
 
 
 def opinion_rows(run: str, model: Scorer, opinions: Opinions | None, folder: Path) -> list[dict]:
-    """Rows of the agreement with opinions, kept in the run's folder; [] without a list.
+    """Return rows that describe the agreement with opinions, which are stored in the run's folder; [] without a list.
 
     Raises:
-        ValueError: Where fewer than two images can be scored.
+        ValueError: Fewer than two images can be scored.
     """
     if opinions is None:
         return []
@@ -106,6 +106,7 @@ def opinion_rows(run: str, model: Scorer, opinions: Opinions | None, folder: Pat
 
 
 def _rows(run: str, images: Sequence[ScoredImage]) -> list[dict]:
+    """Return a row for all images and one for each type."""
     summary = evaluate(images, EvaluationSettings(bootstrap=Bootstrap(RESAMPLES))).summary
     rows = []
     for kind, row in {"all": summary, **summary["by_type"]}.items():

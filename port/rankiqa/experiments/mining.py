@@ -1,6 +1,6 @@
-"""Ways to choose pairs: random, hard-negative mining, the efficient method, and the contrastive loss.
+"""Compare ways to choose pairs: random, hard-negative mining, the efficient method, and the contrastive loss.
 
-The paper's supplement, figures 2 and 3; its own curves are drawn under ours.
+They are in the paper's supplement, figures 2 and 3; a figure of the page shows the paper's curves.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from rankiqa.training.trainer import Trainer
 RANDOM, HARD, CONTRASTIVE = "random", "hard", "contrastive"
 CURVE_COLUMNS = ("method", *COLUMNS)
 AXES = {"iteration": "iterations", "images_forwarded": "images forwarded", "seconds": "seconds of training"}
-PAPERS_TICKS = [0.2, 0.5, 1, 2, 5, 10]  # plotly's own would be "5" for 0.5
+PAPERS_TICKS = [0.2, 0.5, 1, 2, 5, 10]  # plotly would label 0.5 as "5"
 PAPERS_NAMES = {EFFICIENT: "efficient", RANDOM: "standard", HARD: "hard"}
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to choose pairs. images: that an iteration forwards."""
+    """A way to choose pairs. `images` is the number of images that an iteration forwards."""
 
     name: str
     title: str
@@ -41,7 +41,7 @@ class Method:
 
 
 def methods(preset: RankPreset, pool: int) -> tuple[Method, ...]:
-    """The four methods; each trains on minibatches of as many images."""
+    """Return the four methods. All train on minibatches of the same number of images."""
     size = preset.size
     return (
         Method(EFFICIENT, "efficient method", RankTask(preset), Trainer, size),
@@ -52,7 +52,7 @@ def methods(preset: RankPreset, pool: int) -> tuple[Method, ...]:
 
 
 def run(experiment: Experiment) -> Page:
-    """Train by each method; returns the page, its CSV files written."""
+    """Train by each method. Write the CSV files and return the page."""
     data, settings, out = experiment.data, experiment.settings, experiment.out
     train, held = data.split()
     images = data.list_of("train", train)
@@ -76,8 +76,9 @@ def run(experiment: Experiment) -> Page:
     write_papers_curves(out)
     ratios = equal_pairs.measured(out / "equal_pairs.csv", settings.arch, preset, images, experiment.seed)
     tables = [Table(
-        "The efficient method against a standard Siamese network that computes the same pairs of one minibatch; the "
-        "paper's speed-up is n - 1, n being the versions that are compared.", "equal_pairs.csv", equal_pairs.COLUMNS,
+        "The efficient method compared with a standard Siamese network that computes the same pairs of one minibatch; "
+        "the "
+        "paper's speed-up is n - 1 for n compared versions.", "equal_pairs.csv", equal_pairs.COLUMNS,
         ratios,
     )]  # fmt: skip
     if rows:
@@ -90,14 +91,17 @@ def run(experiment: Experiment) -> Page:
         "Choosing pairs for a Siamese network",
         [
             f"{settings.arch}, {settings.iterations} iterations each on {len(train)} photographs (seed "
-            f"{experiment.seed}); ranking loss of {len(held)} others, the mean over all pairs of levels of each "
-            "distortion, one crop each. Every method trains on minibatches of "
+            f"{experiment.seed}). The loss is the ranking loss of {len(held)} other photographs, the mean over all "
+            f"pairs of "
+            "levels of each distortion, with one crop each. Every method trains on minibatches of "
             f"{preset.size} images; hard-negative mining first forwards {settings.pool} times as many and keeps the "
-            "pairs with the largest losses (Simo-Serra et al. 2015). Seconds are those of training alone, on this "
-            "machine as it was loaded.",
-            "The contrastive loss knows no order: its curve is that of whichever sign of the scores is better.",
-            "The paper's curves (supplement, figures 2 and 3; AlexNet, LIVE's four distortions together) are in a "
-            "figure of their own; its loss is on another scale and its iterations on other images.",
+            "pairs with the largest losses (Simo-Serra et al. 2015). Seconds are the time of the training alone, on "
+            "this "
+            "machine with the load that it had.",
+            "The contrastive loss knows no order: its curve uses the sign of the scores that gives the smaller loss.",
+            "The paper's curves (supplement, figures 2 and 3; AlexNet, LIVE's four distortions together) have a "
+            "separate "
+            "figure, because its loss has another scale and its iterations have other images.",
             *original_run.summary,
         ],
         [verdict(curves[EFFICIENT], curves[RANDOM]), *original_run.verdicts],
@@ -113,7 +117,7 @@ def run(experiment: Experiment) -> Page:
 
 
 def images_of(held_out: HeldOut) -> Sequence[str]:
-    """The paths of the held-out pristine photographs."""
+    """Return the paths of the held-out pristine photographs."""
     lines_ = zip(held_out.images.paths, held_out.images.labels, strict=True)
     return [path for path, level in lines_ if level == 0][: held_out.photographs]
 
@@ -124,14 +128,14 @@ def _numbers(row: dict[str, str]) -> dict:
 
 
 def reaches(curve: Sequence[dict], loss: float) -> int | None:
-    """Images forwarded when a curve first is at a loss or below; None: never."""
+    """Return the images forwarded when a curve first reaches the loss or less; None if it never does."""
     return next((row["images_forwarded"] for row in curve if row["loss"] <= loss), None)
 
 
 def verdict(efficient: Sequence[dict], random: Sequence[dict]) -> Verdict:
-    """Whether the efficient method reaches the random pairs' final loss with fewer images forwarded.
+    """Check whether the efficient method reaches the random pairs' final loss with fewer images forwarded.
 
-    Where random pairs end no lower than they began, any curve is there at once, and nothing is shown.
+    If random pairs end no lower than they began, any curve reaches that loss at once, and nothing is shown.
     """
     loss, whole = random[-1]["loss"], random[-1]["images_forwarded"]
     needed = reaches(efficient, loss)
@@ -183,7 +187,7 @@ def _papers() -> Figure:
 
 
 def write_papers_curves(out: Path) -> None:
-    """Write OUT/paper.csv, the numbers of the last figure."""
+    """Write OUT/paper.csv, the numbers of the figure of the paper's curves."""
     curves = published()[CURVES]
     rows = [
         {"types": types, "method": method, "iteration": iteration, "loss": loss}

@@ -1,8 +1,8 @@
-"""The efficient method's training in the original Caffe beside the port's, from the same seed.
+"""Compare the efficient method's training in the original Caffe with the port's, from the same seed.
 
-`scripts/experiment_caffe` writes OUT/caffe_curve.csv and OUT/caffe_scores.csv; a page of an experiment that has them
-shows them. Each has a column for every engine: Caffe, the port, and the port with its matrix products summed as Caffe
-sums them, which tells what rounding does from what a fault would do.
+`scripts/experiment_caffe` writes OUT/caffe_curve.csv and OUT/caffe_scores.csv. The page of an experiment that has these
+files shows them. Each file has one column per engine: Caffe, the port, and the port with matrix products in Caffe's
+order of sums. The last one separates the effect of rounding from that of a fault.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ APART_COLUMNS = ("engine", "loss_max_difference", "loss_mean_difference", "score
 OVERLAP_COLUMNS = (
     "engine", "type", "overlap_caffe", "overlap", "overlap_difference", "ordered_share_caffe", "ordered_share",
 )  # fmt: skip
-SAME = 1e-3  # of Caffe's loss: what rounding leaves where both sum in one order; a fault shows in percents
+SAME = 1e-3  # times Caffe's loss: with the same order of sums, rounding stays below it; a fault would be some percent
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a page shows of it; all empty where Caffe has not been asked."""
+    """The results of the comparison on a page; all are empty without Caffe's files."""
 
     summary: Sequence[str] = ()
     verdicts: Sequence[Verdict] = ()
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def compared(out: Path) -> Comparison:
-    """Both engines' curves and scores, and how far apart they are; OUT/caffe_{apart,overlap}.csv are written."""
+    """Compare curves and scores of the engines, and write OUT/caffe_{apart,overlap}.csv."""
     curve, scores = _numbers(read_csv(out / CURVE)), _numbers(read_csv(out / SCORES))
     if not curve or not scores:
         return Comparison()
@@ -55,17 +55,22 @@ def compared(out: Path) -> Comparison:
     same = sum(row["same_pixels"] == "True" for row in scores)
     return Comparison(
         [
-            "The same in the original: Caffe in its container trained by the efficient method from the same seed, so "
-            "from the same weights, on the same crops in the same order, and scored the same crops. PyTorch sums "
-            "products in another order than Caffe's OpenBLAS; at rates that learn, training amplifies the last bits. "
-            f"Of the {len(scores)} held-out images, {same} were read to the same pixels in both.",
+            "The same training in the original Caffe: Caffe in its container started from the same seed, so from the "
+            "same "
+            "weights, trained by the efficient method on the same crops in the same order, and scored the same crops. "
+            "PyTorch "
+            "sums products in another order than Caffe's OpenBLAS, and at learning rates that have an effect, "
+            "training amplifies "
+            f"differences in the last bits. Of the {len(scores)} held-out images, both read {same} as the same pixels.",
         ],
         [_verdict(row, curve) for row in apart[-1:]],
         [_curves(engines, curve), _points(scores)],
         [
-            Table("How far the port is from the original: held-out loss over the curve, scores at the end.", APART,
+            Table(
+                "Differences between the port and the original: held-out loss over the curve, scores at the "
+                "end.", APART,
                   APART_COLUMNS, apart),
-            Table("Overlap and order of neighbouring levels at the end in both, means over the neighbouring levels; "
+            Table("Overlap and order of neighbouring levels at the end, means over the neighbouring levels; "
                   "the difference is the mean of the absolute differences.", OVERLAP, OVERLAP_COLUMNS, overlaps),
         ],
         {
@@ -92,7 +97,7 @@ def _named(row: dict) -> str:
 
 
 def _apart(engine: str, curve: list[dict], scores: list[dict]) -> dict:
-    """How far an engine is from Caffe."""
+    """Return the differences of an engine from Caffe."""
     losses = np.array([[row[CAFFE], row[engine]] for row in curve])
     values = np.array([[row[CAFFE], row[engine]] for row in scores])
     loss, score = (np.abs(array[:, 0] - array[:, 1]) for array in (losses, values))
@@ -101,7 +106,7 @@ def _apart(engine: str, curve: list[dict], scores: list[dict]) -> dict:
 
 
 def _overlaps(engine: str, scores: list[dict]) -> list[dict]:
-    """For each distortion, overlap and order of neighbouring levels in Caffe and in another engine."""
+    """Return, for each distortion, overlap and order of neighbouring levels in Caffe and in another engine."""
     caffes, ours = (overlap_rows([{**row, "score": row[name]} for row in scores]) for name in (CAFFE, engine))
     rows = []
     for kind in TYPES:
@@ -116,7 +121,7 @@ def _overlaps(engine: str, scores: list[dict]) -> list[dict]:
 
 
 def _verdict(row: dict, curve: list[dict]) -> Verdict:
-    """Whether the engine that sums most as Caffe does (the last) has Caffe's curve but for rounding."""
+    """Check whether the last engine, whose order of sums is closest to Caffe's, has Caffe's curve up to rounding."""
     worst, least = row["loss_max_difference"], min(step[CAFFE] for step in curve)
     text = (
         f"the original Caffe has the curve of the {row['engine']}: {worst:.2g} apart at most (up to {SAME * least:.2g} "
@@ -153,5 +158,5 @@ def _points(scores: list[dict]) -> Figure:
             "hovertemplate": "%{text}<br>Caffe %{x:.3f}, port %{y:.3f}<extra></extra>",
         })  # fmt: skip
     layout = {"xaxis": {"title": {"text": "score in Caffe"}}, "yaxis": {"title": {"text": "score in the port"}}}
-    return Figure("caffe_scores", "Scores of the held-out images at the end, Caffe's against the port's.", SCORES,
+    return Figure("caffe_scores", "Scores of the held-out images at the end: the port's against Caffe's.", SCORES,
                   data, layout)  # fmt: skip

@@ -1,4 +1,4 @@
-"""How far apart the scores of neighbouring levels of a distortion are."""
+"""Measure how well the scores of neighbouring levels of a distortion are separated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OVERLAP_COLUMNS = ("type", "milder_level", "stronger_level", "overlap", "ordered
 
 
 def histogram_rows(table: list[dict]) -> list[dict]:
-    """For each distortion and level: the share of its scores in each bin that has any; the bins of the overlap."""
+    """Return, for each distortion and level, the share of its scores in each non-empty bin; bins as for the overlap."""
     rows = []
     for kind in dict.fromkeys(row["type"] for row in table):
         edges, by_level = _scores(table, kind)
@@ -27,14 +27,14 @@ def histogram_rows(table: list[dict]) -> list[dict]:
 
 
 def _scores(table: list[dict], kind: str) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(edges of the bins of a distortion's scores, the scores of each level)."""
+    """Return (edges of the bins for a distortion's scores, scores of each level)."""
     of_type = [row for row in table if row["type"] == kind]
     by_level = [np.array([row["score"] for row in of_type if row["level"] == level]) for level in range(LEVELS)]
     return np.histogram_bin_edges([row["score"] for row in of_type], BINS), by_level
 
 
 def overlap_rows(table: list[dict]) -> list[dict]:
-    """For each distortion and neighbouring levels: overlap of the histograms, share of the pairs in order."""
+    """Return, for each distortion and pair of neighbouring levels, overlap of histograms and share of ordered pairs."""
     rows = []
     for kind in dict.fromkeys(row["type"] for row in table):
         edges, by_level = _scores(table, kind)
@@ -49,5 +49,5 @@ def overlap_rows(table: list[dict]) -> list[dict]:
 
 
 def ordered_share(kind: str, overlaps: list[dict]) -> float:
-    """The mean share of pairs of neighbouring levels in the right order, of a distortion."""
+    """Return the mean share of correctly ordered pairs of neighbouring levels of a distortion."""
     return float(np.mean([row["ordered_share"] for row in overlaps if row["type"] == kind]))

@@ -1,4 +1,4 @@
-"""An experiment as one self-contained page: figures with their CSV files, tables, images; nothing is fetched."""
+"""Write an experiment as one self-contained page: figures with their CSV files, tables and images. It loads nothing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rankiqa.data.thumbnails import data_uri
 from rankiqa.experiments.csv_tables import write_csv
 
 COLOURS = ("#2f6db5", "#c2513a", "#c98a12", "#2f8f63", "#7a4fa3", "#444b55")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")  # so that curves differ in grey print, too
-SIDE = 320  # longest side of an image on the page, pixels
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")  # curves must also differ in greyscale print
+SIDE = 320  # longest side of an image on the page, in pixels
 AXIS = {"gridcolor": "#e3e7ec", "zeroline": False, "linecolor": "#66717f", "automargin": True}
 HEADINGS = {"srocc": "SROCC", "lcc": "LCC", "tid2013": "TID2013", "vgg16": "VGG-16", "std": "std."}
 PAGE = "index.html"
-VERDICTS = "verdicts.csv"  # beside each page: what the index over experiments shows of it
+VERDICTS = "verdicts.csv"  # beside each page; the index page of experiments reads it
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Figure:
     """A plotly figure.
 
     Attributes:
-        name: Its id in the page.
-        caption: What it shows.
-        csv: The files, by spaces, that its numbers are in.
-        data: Traces; a point's `customdata` is a key of the page's images.
-        layout: Beyond what all have.
+        name: The id of the figure in the page.
+        caption: The caption.
+        csv: The names of the files with its numbers, separated by spaces.
+        data: The traces. The `customdata` of a point is a key of the page's images.
+        layout: Settings in addition to those of all figures.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a CSV file that the page repeats."""
+    """A table of the page, with rows of a CSV file."""
 
     caption: str
     csv: str
@@ -52,7 +52,8 @@ class Table:
 
 
 class Verdict(NamedTuple):
-    """Whether this run shows a claim, the sentence that says so, and the files, by spaces, that its numbers are in."""
+    """Whether a run shows a claim, a sentence about it, and the names of the files with its numbers, separated by
+    spaces."""
 
     shown: bool
     text: str
@@ -61,15 +62,15 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """What an experiment's page shows.
+    """The content of an experiment's page.
 
     Attributes:
-        title: Of the page.
-        summary: Paragraphs: what was done.
-        verdicts: One of each claim.
-        figures: In order.
-        tables: In order.
-        images: {key: (path, text)} of what a click shows.
+        title: The title.
+        summary: Paragraphs that describe the experiment.
+        verdicts: One verdict per claim.
+        figures: The figures in order.
+        tables: The tables in order.
+        images: {key: (path, text)} of the images that a click shows.
     """
 
     title: str
@@ -81,13 +82,21 @@ class Page:
 
 
 def check_installed() -> None:
-    """Raise ValueError where the packages that draw the page are missing."""
+    """Raise ValueError if a package that renders the page is missing."""
     for package in ("jinja2", "plotly"):
         need(package, "pages", "experiment")
 
 
 def write(out: Path, page: Page) -> None:
-    """Write OUT/index.html and OUT/verdicts.csv. Raises OSError where they cannot be written."""
+    """Write OUT/index.html and OUT/verdicts.csv.
+
+    Args:
+        out: The folder OUT.
+        page: The content.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
     import plotly.offline
     from markupsafe import Markup
 
@@ -99,14 +108,14 @@ def write(out: Path, page: Page) -> None:
         figures=[{"id": figure.name, "data": figure.data, "layout": layout_of(figure)} for figure in page.figures],
         images={key: {"text": text, "path": path} for key, (path, text) in page.images.items()},
         pictures={path: _picture(path) for path in dict.fromkeys(path for path, _ in page.images.values())},
-        plotly=Markup(plotly.offline.get_plotlyjs()),  # plotly's own code, not to be escaped
+        plotly=Markup(plotly.offline.get_plotlyjs()),  # plotly's own code, which must not be escaped
     )
     with replacing(out / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
 def rendered(template: str, **values: Any) -> str:
-    """A template of this package, filled in."""
+    """Render a template of this package."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -117,7 +126,7 @@ def rendered(template: str, **values: Any) -> str:
 
 
 def layout_of(figure: Figure) -> dict:
-    """A figure's layout with what all figures have."""
+    """Return a figure's layout, merged with the settings of all figures."""
     own = dict(figure.layout)
     axes = {key: {**AXIS, **own.pop(key)} for key in list(own) if key.startswith(("xaxis", "yaxis"))}
     return {
@@ -133,7 +142,7 @@ def layout_of(figure: Figure) -> dict:
 
 
 def lines(name: str, x: Sequence[float], y: Sequence[float], colour: int, **more: Any) -> dict:
-    """A curve with a mark at each measurement."""
+    """Return a plotly trace: a curve with a mark at each measurement."""
     line = {"color": COLOURS[colour % len(COLOURS)], "width": 2, **more.pop("line", {})}
     return {
         "type": "scatter", "mode": "lines+markers", "name": name, "x": list(x), "y": list(y), "line": line,
@@ -142,28 +151,28 @@ def lines(name: str, x: Sequence[float], y: Sequence[float], colour: int, **more
 
 
 def image_key(row: Mapping[str, Any]) -> str:
-    """The key of a line's image: a pristine photograph is a line of each distortion, at other crops."""
+    """Return the key of a line's image. The type is part of it: each distortion lists a pristine photograph again."""
     return f"{row['type']} {row['path']}"
 
 
 def plain(name: str) -> str:
-    """A file's name as plotly shows it: it reads a few tags."""
+    """Escape a file name for plotly, which interprets some tags."""
     return name.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def decimals(value: float | None) -> str:
-    """A correlation in a sentence."""
+    """Format a correlation for a sentence."""
     return "not defined" if value is None else f"{value:.3f}"
 
 
 def heading(column: str) -> str:
-    """A column's name as the head of a table has it."""
+    """Format a column's name for the head of a table."""
     words = [HEADINGS.get(word, word) for word in column.split("_")]
     return " ".join(words)
 
 
 def cell(value: object) -> str:
-    """A value of a table: numbers with four digits."""
+    """Format a value of a table; numbers get four digits."""
     if value is None or value == "":
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,6 +1,6 @@
-"""Siamese training on pairs: random ones, the hardest of many, and pairs for the contrastive loss.
+"""Siamese training on pairs: random pairs, the hardest of many pairs, and pairs for the contrastive loss.
 
-Shapes: P pairs, 2 P crops; rows 2 k and 2 k + 1 are a pair, the first of which is to score higher.
+Shapes: P pairs, 2 P crops; rows 2 k and 2 k + 1 are a pair whose first crop should score higher.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from rankiqa.training.trainer import Trainer
 
 
 class PairOrder(Order):
-    """Minibatches of random pairs: each of a random photograph and distortion at two of its levels.
+    """Minibatches of random pairs. A pair shows two levels of a random photograph and distortion.
 
     Args:
-        images: A list of blocks, as `rankiqa.data.order.RankOrder` takes it.
-        groups: Distortions in the list.
-        levels: Of each, pristine included.
-        pairs: In a minibatch.
-        similar: Share of the pairs that are two crops of one image instead.
-        seed: Of the pairs.
+        images: A list of blocks, in the form for `rankiqa.data.order.RankOrder`.
+        groups: The number of distortions in the list.
+        levels: The number of levels of each distortion, pristine included.
+        pairs: The number of pairs in a minibatch.
+        similar: The share of pairs that are two crops of the same image instead.
+        seed: The seed of the pairs.
     """
 
     def __init__(self, images: ImageList, *, groups: int, levels: int, pairs: int, similar: float, seed: int):
@@ -42,7 +42,7 @@ class PairOrder(Order):
             lines = []
             for _ in range(self.pairs):
                 first = random.randint(self.groups) * self.levels * self.count + random.randint(self.count)
-                levels = sorted(random.permutation(self.levels)[:2])  # the list's order is the ranking
+                levels = sorted(random.permutation(self.levels)[:2])  # the order of the list is the ranking
                 if random.random_sample() < self.similar:
                     levels[1] = levels[0]
                 lines += [int(first + level * self.count) for level in levels]
@@ -50,14 +50,15 @@ class PairOrder(Order):
 
 
 class PairTask:
-    """The hinge loss of pairs: their mean, times the pairs per image of the efficient method's minibatch.
+    """The hinge loss of pairs: their mean, times the pairs per image in a minibatch of the efficient method.
 
-    That factor is the original's division by images, so all methods have gradients of one size at one rate.
+    The original divides its loss by the number of images; with this factor, the gradients of all methods have the same
+    scale at the same learning rate.
 
     Args:
-        preset: Levels, distortions, margin; a minibatch has as many images as its own.
-        pool: So many times the pairs are drawn (of which `HardestPairs` keeps the hardest).
-        contrastive: Whether the loss is the contrastive one, half of the pairs being similar.
+        preset: Levels, distortions and margin. A minibatch has as many images as the preset's.
+        pool: The number of pairs is multiplied by this (`HardestPairs` keeps the hardest).
+        contrastive: Whether to use the contrastive loss, with half of the pairs similar.
     """
 
     output_name = "loss"
@@ -69,7 +70,7 @@ class PairTask:
         self.scale = preset.images * (preset.levels - 1) / 2
 
     def order(self, images: Source, seed: int, quirks: Quirks = FAITHFUL) -> PairOrder:
-        """Random pairs of the list."""
+        """Return random pairs of the list."""
         assert isinstance(images, ImageList)
         similar = 0.5 if self.contrastive else 0.0
         return PairOrder(
@@ -78,7 +79,7 @@ class PairTask:
         )  # fmt: skip
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Of scores (2 P,), a scalar; labels tell which pairs are similar."""
+        """Return the loss of scores (2 P,), a scalar. Equal labels mark a similar pair."""
         first, second = scores.view(-1, 2).unbind(1)
         if self.contrastive:
             a, b = labels.view(-1, 2).unbind(1)
@@ -86,18 +87,18 @@ class PairTask:
         return self.scale * (self.preset.margin - (first - second)).clamp_min(0).mean()
 
     def measures(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
-        """{"loss"}."""
+        """Return {"loss"}."""
         return {"loss": self.loss(scores, labels).item()}
 
 
 class HardestPairs(Trainer):
-    """Forwards all pairs of a minibatch, and trains on those with the largest losses.
+    """A trainer that forwards all pairs of a minibatch and trains on those with the largest losses.
 
     Source: Simo-Serra et al. 2015, "Discriminative learning of deep convolutional feature point descriptors".
     """
 
     def forward_backward(self) -> np.float32:
-        """Compute one iteration's gradients from the hardest pairs; returns their loss."""
+        """Compute the gradients of one iteration from the hardest pairs and return their loss."""
         assert isinstance(self.preset, RankPreset)
         self.optimizer.zero_grad()
         crops, labels = self._next(TRAIN)

@@ -1,4 +1,4 @@
-"""Figures that the paper's authors published, to be set beside ours."""
+"""Values that the paper's authors published, to compare with ours."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ ABLATION = "ablation, TID2013, LCC (S)"
 
 @cache
 def published() -> dict[str, Any]:
-    """paper_figures.json; its "about" names the sources."""
+    """Return the content of paper_figures.json; its entry "about" names the sources."""
     return json.loads(resources.files("rankiqa.experiments").joinpath("paper_figures.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Photographs, their ranked set, and lists of those that are trained on and of those that are held out."""
+"""The photographs of an experiment, their ranked set, and lists of the training and the held-out photographs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class RankedData:
     """The data of an experiment.
 
     Attributes:
-        blocks: Of the whole ranked set, as upstream's list has them: the worst level first. Paths start in the ranked
-            set's folder, so that lists are free of what stands above it: a list's path has no white space.
-        names: Of the photographs, sorted.
-        out: The experiment's folder.
-        held_out: Share of the photographs that is never trained on.
-        seed: Of the split.
+        blocks: The whole ranked set in the order of upstream's list, the worst level first. Paths start in the folder
+            of the ranked set, because a path in a list must not contain white space and the folders above may.
+        names: The names of the photographs, sorted.
+        out: The folder of the experiment.
+        held_out: The share of the photographs that is never trained on.
+        seed: The seed of the split.
     """
 
     blocks: ranked_folders.Blocks
@@ -47,25 +47,28 @@ class RankedData:
     seed: int
 
     def split(self, number: int = 0) -> tuple[list[str], list[str]]:
-        """(names trained on, names held out) of the number-th random split by photograph."""
+        """Return (names to train on, names held out) of the random split with this number."""
         order = np.random.RandomState((self.seed + number) % 2**32).permutation(len(self.names))
         held = max(1, round(len(self.names) * self.held_out))
         return [self.names[i] for i in sorted(order[held:])], [self.names[i] for i in sorted(order[:held])]
 
     def list_of(self, name: str, photographs: list[str], levels: int = LEVELS, label_step: float = 1.0) -> ImageList:
-        """Write OUT/lists/NAME_all.txt of some photographs and read it.
+        """Write OUT/lists/NAME_all.txt for some photographs and read it.
 
         Args:
-            name: Of the list.
-            photographs: Their names, in order.
-            levels: Of each distortion: the pristine one, the strongest, and evenly those between.
+            name: The name of the list.
+            photographs: The names of the photographs, in order.
+            levels: The number of levels: the pristine one, the strongest one, and evenly spaced ones in between.
             label_step: The label is the level, 0 (pristine) to 5, times this.
+
+        Returns:
+            The list.
         """
         kept = set(np.linspace(0, LEVELS - 1, levels).round().astype(int).tolist())
         lines = [
-            (block[photograph], label_step * (LEVELS - 1 - place))
-            for place, block in self.blocks.blocks  # place 0 is the strongest level
-            if LEVELS - 1 - place in kept
+            (block[photograph], label_step * (LEVELS - 1 - rank))
+            for rank, block in self.blocks.blocks  # rank 0 is the strongest level
+            if LEVELS - 1 - rank in kept
             for photograph in photographs
         ]
         written = list_writer.write(str(self.out / "lists"), name, {"all": lines}, 0, {"levels": levels}, link=False)
@@ -75,18 +78,21 @@ class RankedData:
 def make(
     out: Path, photographs: str | os.PathLike, settings: Settings, seed: int, progress: Callable[[int], object]
 ) -> RankedData:
-    """Make the ranked set of an experiment, or take the one that is there; a set that was broken off goes on.
+    """Make the ranked set of an experiment. Reuse a finished set and complete an interrupted one.
 
     Args:
-        out: The experiment's folder.
+        out: The folder of the experiment.
         photographs: The folder of pristine photographs.
-        settings: How many are taken, and which share is held out.
-        seed: Of noise and of the split.
-        progress: Called with the number of files that are newly done.
+        settings: Say how many photographs are used and which share is held out.
+        seed: The seed of noise and of the split.
+        progress: Called with the number of new files.
+
+    Returns:
+        The data.
 
     Raises:
-        ValueError: For too few photographs, or one that cannot be used.
-        OSError: For a folder that cannot be read or written.
+        ValueError: There are too few photographs, or one cannot be used.
+        OSError: A folder cannot be read or written.
     """
     chosen = choose(photographs, settings)
     links = (out / "photographs").absolute()
@@ -103,7 +109,7 @@ def make(
 
 
 def root_of(out: Path) -> Path:
-    """Where the paths of an experiment's lists start."""
+    """Return the folder that the paths of an experiment's lists start from."""
     return (out / "ranked").absolute()
 
 
@@ -112,7 +118,7 @@ def _read(ranked: Path) -> ranked_folders.Blocks:
 
 
 def _whole(ranked: Path, chosen: list[str]) -> ranked_folders.Blocks | None:
-    """A ranked set that lacks nothing (its files are written whole or not at all); None for any other."""
+    """Return a complete ranked set (its files are written atomically); None for any other."""
     try:
         blocks = _read(ranked)
     except ValueError:
@@ -121,7 +127,7 @@ def _whole(ranked: Path, chosen: list[str]) -> ranked_folders.Blocks | None:
 
 
 def _distort(links: Path, ranked: Path, seed: int, count: int, progress: Callable[[int], object]) -> None:
-    """Make what the ranked set lacks. Raises ValueError for a photograph that cannot be used."""
+    """Make the missing files of the ranked set. Raise ValueError for a photograph that cannot be used."""
     levels = tuple(range(1, LEVELS))
     described = set_settings.settings("live", seed, LIVE)
     folders = [level_folder(kind, level) for kind in TYPES for level in levels]
@@ -142,20 +148,22 @@ def _distort(links: Path, ranked: Path, seed: int, count: int, progress: Callabl
 
 
 def claim(out: Path, experiment: str, settings: Settings, **others: object) -> None:
-    """Write OUT/experiment.json, or raise ValueError where another experiment's is there."""
+    """Write OUT/experiment.json. Raise ValueError if OUT belongs to another experiment."""
     path = out / CLAIM
-    own = json.loads(json.dumps({"experiment": experiment, "settings": asdict(settings), **others}))
+    wanted = json.loads(json.dumps({"experiment": experiment, "settings": asdict(settings), **others}))
     try:
-        there = parse_json(path.read_bytes())
+        existing = parse_json(path.read_bytes())
     except FileNotFoundError:
         out.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(own, indent=1) + "\n")
+            temporary.write_text(json.dumps(wanted, indent=1) + "\n")
         return
     except ValueError:
-        there = {}
-    for key in own:
-        if not isinstance(there, dict) or there.get(key) != own[key]:
-            got = there.get(key) if isinstance(there, dict) else there
-            short = [text if len(text) < 200 else f"{text[:200]}.." for text in (json.dumps(own[key]), json.dumps(got))]
-            raise ValueError(f"{path}: {key}: expected {short[0]} as in this run, got {short[1]}; another --out?")
+        existing = {}
+    for key in wanted:
+        if not isinstance(existing, dict) or existing.get(key) != wanted[key]:
+            got = existing.get(key) if isinstance(existing, dict) else existing
+            short = [
+                text if len(text) < 200 else f"{text[:200]}.." for text in (json.dumps(wanted[key]), json.dumps(got))
+            ]
+            raise ValueError(f"{path}: {key}: expected {short[0]} as in this run, got {short[1]}; use another --out")

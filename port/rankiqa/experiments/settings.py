@@ -1,4 +1,4 @@
-"""How large an experiment is: `small` for two cores, `paper` with the paper's values."""
+"""The size of an experiment: `small` for two cores, `paper` with the paper's values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rankiqa.training.presets import PRESETS, FineTunePreset, RankPreset
 
-TYPES = ("JPEG", "GN", "GB", "JP2K")  # LIVE's, in the order of upstream's lists
+TYPES = ("JPEG", "GN", "GB", "JP2K")  # LIVE's types, in the order of upstream's lists
 LEVELS = 6  # pristine included
 
 
@@ -15,26 +15,27 @@ class Settings:
     """The size of an experiment.
 
     Attributes:
-        name: Of the preset.
+        name: The name of the preset.
         arch: The network of levels, mining and ablation.
-        archs: Those of backbones.
-        iterations: Of a training by ranking; `short` of those of backbones and ablation.
+        archs: The networks of backbones.
+        iterations: Iterations of a training by ranking in levels and mining.
         short: Iterations of each of the many trainings of backbones and ablation.
         every: Iterations between measurements on the held-out images.
-        images: Photographs at each level in a minibatch.
-        base_lr: Of ranking.
-        ft_base_lr: Of fine-tuning.
+        images: Photographs per level in a minibatch.
+        base_lr: The learning rate of ranking.
+        ft_base_lr: The learning rate of fine-tuning.
         ft_batch: Images in a minibatch of fine-tuning.
-        stepsize: Iterations after which the rate is multiplied by `gamma`.
+        stepsize: Iterations after which the learning rate is multiplied by `gamma`.
         gamma: See stepsize.
-        clip: The largest norm of all gradients of ranking; None: not limited.
-        ft_clip: The same of fine-tuning.
-        centred_start: Whether the first filters of a network without initial weights sum to zero: the input is 0..255
-            with its mean left in, and from the plain draw scores take some four times as many iterations.
-        photographs: The most that are taken of the folder.
-        held_out: Share of them that is never trained on.
-        splits: Random splits by reference of backbones.
-        pool: Of hard-negative mining: so many times the pairs are forwarded that are trained on.
+        clip: The largest norm of all gradients together in ranking; None: no limit.
+        ft_clip: The same for fine-tuning.
+        centred_start: Whether the first filters of a network without initial weights are shifted to sum to zero. The
+            input is 0..255 without mean subtraction, and from unshifted filters the scores need about four times as
+            many iterations.
+        photographs: The largest number of photographs that is used.
+        held_out: The share of them that is never trained on.
+        splits: The number of random splits by reference in backbones.
+        pool: Hard-negative mining forwards this many times the pairs that it trains on.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Settings:
     pool: int
 
     def rank_preset(self, *, iterations: int, levels: int = LEVELS) -> RankPreset:
-        """live-rank with these settings."""
+        """Return the preset live-rank, changed by these settings."""
         preset = PRESETS["live-rank"]
         assert isinstance(preset, RankPreset)
         return preset.but(
@@ -67,7 +68,7 @@ class Settings:
         )  # fmt: skip
 
     def fine_tune_preset(self, *, iterations: int) -> FineTunePreset:
-        """live-ft with these settings."""
+        """Return the preset live-ft, changed by these settings."""
         preset = PRESETS["live-ft"]
         assert isinstance(preset, FineTunePreset)
         return preset.but(

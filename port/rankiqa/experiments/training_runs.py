@@ -1,4 +1,4 @@
-"""Trainings of an experiment: each in a folder of its own, done once, gone on with when it was broken off."""
+"""The trainings of an experiment. Each has its own folder, runs only once, and is resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ from rankiqa.training.tasks import Task, task_of
 from rankiqa.training.trainer import Trainer
 
 CURVE = "curve.csv"
-EFFICIENT = "efficient"  # the run by the efficient method, of every experiment that has one
+EFFICIENT = "efficient"  # the run by the efficient method, in every experiment that has one
 COLUMNS = ("iteration", "images_forwarded", "seconds", "loss", "worst")
-CACHE_MB = 400  # of decoded images: a small ranked set is read once
+CACHE_MB = 400  # for decoded images, so that a small ranked set is read only once
 
 
 class Curve(Callback):
-    """FOLDER/curve.csv: the held-out loss whenever a snapshot is due, and at the start.
+    """Writes FOLDER/curve.csv: the held-out loss at the start and at each snapshot.
 
     Args:
         path: The file.
-        held_out: The images.
-        images: That an iteration forwards.
-        either_sign: Whether the loss is the smaller of those of the scores and of the negated scores.
+        held_out: The held-out images.
+        images: The number of images that an iteration forwards.
+        either_sign: Whether to use the smaller of the losses of the scores and of the negated scores.
     """
 
     def __init__(self, path: Path, held_out: HeldOut, images: int, *, either_sign: bool = False):
@@ -56,7 +56,7 @@ class Curve(Callback):
         self._since, self._spent = 0.0, 0.0
 
     def on_start(self, trainer: Trainer) -> None:
-        """Take up the rows of the run that was broken off; measure the untrained network."""
+        """Read the rows of an interrupted run, or measure the untrained network."""
         self.rows = [row for row in read_csv(self.path) if int(row["iteration"]) <= trainer.iteration]
         self._spent = float(self.rows[-1]["seconds"]) if self.rows else 0.0
         if not self.rows:
@@ -64,13 +64,14 @@ class Curve(Callback):
         self._since = time.perf_counter()
 
     def on_snapshot(self, trainer: Trainer) -> None:
-        """Measure; the time that this takes does not count."""
+        """Measure the loss. The time for this is not counted."""
         self._spent += time.perf_counter() - self._since
         if int(self.rows[-1]["iteration"]) < trainer.iteration:
             self._measure(trainer)
         self._since = time.perf_counter()
 
     def _measure(self, trainer: Trainer) -> None:
+        """Append a row to the file."""
         scores = self.held_out.scores(trainer.model)
         losses = self.held_out.losses(scores)
         if self.either_sign:
@@ -83,13 +84,13 @@ class Curve(Callback):
 
 
 class _LastOnly(Callback):
-    """Removes the snapshots before the last."""
+    """Removes all snapshots but the last."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def on_snapshot(self, trainer: Trainer) -> None:
-        """Called after the snapshot is written."""
+        """Remove the older snapshots. `Snapshots` must run before."""
         last = snapshots.latest(self.folder, trainer.preset.name)
         for path in self.folder.glob(f"{trainer.preset.name}_iter_*.safetensors"):
             if path != last:
@@ -111,25 +112,28 @@ def trained(
     products: CaffeBlas | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> Scorer:
-    """A trained network: trained now, gone on with, or, when it is done, loaded.
+    """Return a trained network. Train it, resume its training or, if that is finished, load it.
 
     Args:
-        folder: Of the run: its snapshot, done.json.
+        folder: The folder of the run, with its snapshot and done.json.
         preset: The settings of the training.
         arch: The network.
-        train: The list.
-        settings: Whether a network without initial weights starts with centred filters.
-        seed: Of weights, minibatches and crops.
-        init: Initial weights, of `rankiqa.training.initial_weights`.
-        task: Another one than the preset's.
-        trainer_class: What runs it.
-        watch: Called at the training's events before the snapshot is written.
-        products: Matrix products summed as Caffe sums them; None: PyTorch's own.
-        say: Takes a line now and then.
+        train: The training list.
+        settings: Say whether a network without initial weights starts with centred filters.
+        seed: The seed of weights, minibatches and crops.
+        init: Initial weights, see `rankiqa.training.initial_weights`.
+        task: A task other than the preset's.
+        trainer_class: The class that runs the training.
+        watch: A callback that runs before the snapshot is written.
+        products: Computes matrix products in Caffe's order of sums; None: PyTorch's own products.
+        say: Called with lines about the progress.
+
+    Returns:
+        The network.
 
     Raises:
-        ValueError: For weights or lists that do not fit, or a folder of another training.
-        FloatingPointError: For a loss that is not finite.
+        ValueError: Weights or lists do not fit, or the folder belongs to another training.
+        FloatingPointError: The loss is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done, last = folder / "done.json", snapshots.latest(folder, preset.name)
@@ -160,18 +164,19 @@ def trained(
 
 
 def check_networks(archs: Sequence[str], settings: Settings, init: str | None) -> dict[str, str]:
-    """Find out before an experiment begins whether its networks and their initial weights can be had.
+    """Check before an experiment begins that its networks and their initial weights are available.
 
     Args:
         archs: The networks.
-        settings: `init` is for the network of these.
+        settings: Their `arch` is the network that `init` belongs to.
         init: Initial weights; None: fillers.
 
     Returns:
-        {"init_sha256"} of a weights file: other weights under its name are another experiment's.
+        {"init_sha256"} for a weights file, so that changed weights of the same name count as another experiment; else
+        {}.
 
     Raises:
-        ValueError: For packages that are missing, or weights that are not there or do not fit.
+        ValueError: A package is missing, or the weights are missing or do not fit.
     """
     for arch in archs:
         if is_backbone(arch):
@@ -185,7 +190,7 @@ def check_networks(archs: Sequence[str], settings: Settings, init: str | None) -
 
 
 def start(preset: Preset, arch: str, settings: Settings, random: CaffeRandom, init: str | Path | None) -> Scorer:
-    """The network that a training starts from. Raises ValueError for initial weights that do not fit."""
+    """Return the network that a training starts from. Raise ValueError if the initial weights do not fit."""
     model = first_network(preset, arch, random, ORIGINAL, test_net=False)
     model.meaning = MEANINGS[preset.net]
     if init is not None:
@@ -197,5 +202,5 @@ def start(preset: Preset, arch: str, settings: Settings, random: CaffeRandom, in
 
 
 def centred(filters: torch.Tensor) -> torch.Tensor:
-    """Filters (N, C, H, W) of which each channel sums to zero: see `Settings.centred_start`."""
+    """Return filters (N, C, H, W) shifted so that each channel sums to zero: see `Settings.centred_start`."""
     return filters - filters.mean((2, 3), keepdim=True)
