@@ -166,7 +166,7 @@ def test_seeds(photographs, tmp_path, distort, undisturbed):
     changed = [path for path in pictures if made[path] != undisturbed[path]]
     assert changed and all(path.startswith("GN/") for path in changed) and len(changed) == 15
     status, summary, err = distort(photographs, tmp_path, *FEW, "--seed", 2)
-    assert (status, summary) == (2, None) and "settings.json: seed: expected 2 as this run has it, got 1" in err
+    assert (status, summary) == (2, None) and "settings.json: seed: expected 2, the value of this run, got 1" in err
     status, _, err = distort(photographs, tmp_path, "--seed", 1, "--types", "GN", dataset="tid2013")
     assert status == 2 and 'set: expected "tid2013"' in err
     assert tree(tmp_path) == made
@@ -371,7 +371,7 @@ def test_a_result_that_cannot_be_written(photographs, tmp_path, distort, undistu
     (tmp_path / "out/GB/GB3").unlink()
     (tmp_path / "out/GB/GB3/cat.bmp/in the way").mkdir(parents=True)
     status, summary, err = distort(photographs, tmp_path / "out", *FEW)
-    assert status == 1 and "GB3/cat.bmp: expected to write there, got: Is a directory" in summary["error"]
+    assert status == 1 and "GB3/cat.bmp: expected a file that can be written, got: Is a directory" in summary["error"]
     assert summary["error"] in err
     shutil.rmtree(tmp_path / "out/GB/GB3/cat.bmp")
     assert distort(photographs, tmp_path / "out", *FEW)[0] == 0

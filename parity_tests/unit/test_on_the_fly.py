@@ -205,7 +205,7 @@ def test_fidelity(folder):
         assert all(0 < worse < better <= 1 for better, worse in itertools.pairwise(values)), kind
     more_contrast = np.clip(image * 1.1, 0, 255).astype(np.uint8) // 2 * 2
     assert visual_information_fidelity(more_contrast, image // 2) == 1.0  # more than 1, cut off
-    with pytest.raises(ValueError, match="expected one shape"):
+    with pytest.raises(ValueError, match="expected the same shape"):
         visual_information_fidelity(image, image[1:])
     source = photographs(folder, fidelity=True, combine=1.0, scales=(0.9, 1.0), mirror=True)
     versions = source.crops(spec=SPEC, seed=9, cache_mb=0)
@@ -272,7 +272,7 @@ def test_a_run_goes_on_as_it_began(folder, tmp_path, capsys):
         (["--set=levels=7"], "levels: expected at most 6 of wild, pristine included, got 7"),
         (["--set=images=7"], "expected at least 7 photographs, got 6"),
         (["--combine", "2"], "combine: expected a share, 0..1, got 2"),
-        (["--scales", "0,1"], "scales: expected two factors, above 0"),
+        (["--scales", "0,1"], "scales: expected two ascending factors, above 0"),
         (["--types", "X"], "--types: expected some of GB"),
         (["--pairs", "all", "--pristine-above", "3"], "pristine_above: expected a level, 1..2, got 3"),
         (["--pairs", "vif", "--vif-gap", "1"], "vif_gap: expected a number above 0 and below 1, got 1"),

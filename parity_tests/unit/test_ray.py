@@ -78,7 +78,7 @@ def test_a_machine_that_cannot_take_part(photographs, tmp_path):
     assert f"at the same paths on every machine, got no {tmp_path}/run" in ray_jobs.check_machine(job, versions)
     (tmp_path / "run").mkdir()
     wrong = ray_jobs.check_machine(job, {**versions, "opencv": "4.0"})
-    assert f"expected opencv 4.0, as where the run began, got {versions['opencv']}" in wrong
+    assert f"expected opencv 4.0, as on the machine where the run began, got {versions['opencv']}" in wrong
     assert ray_jobs.check_machine(job, versions) is None
 
 

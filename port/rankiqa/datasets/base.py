@@ -1,4 +1,4 @@
-"""What the readers share: what a data set is, its rated images, and the checks that every one of them passes."""
+"""The common parts of the readers: the description of a data set, its rated images, and checks for all data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rankiqa.data.text_files import number
 
-SHOWN = 5  # names that a message gives of many
+SHOWN = 5  # number of names that a message lists
 
 
 @dataclass(frozen=True)
@@ -17,18 +17,18 @@ class DataSet:
     """A data set of rated images.
 
     Attributes:
-        name: As `rankiqa lists` has it.
-        title: As people call it.
-        home: Where people get it.
-        layout: What its folder holds.
+        name: The name in `rankiqa lists`.
+        title: The usual name.
+        home: The web page that offers it.
+        layout: The content of its folder.
         measure: MOS (higher is better) or DMOS (lower is better).
-        low: The least label.
-        high: The greatest label.
-        images: How many it has.
-        references: How many images they were made from.
-        decimals: Of a label in a list.
-        train: References on the train side of a split by seed; None: 80%.
-        by_image: It has no references; each image counts as its own.
+        low: The smallest label.
+        high: The largest label.
+        images: The number of images.
+        references: The number of reference images.
+        decimals: The decimals of a label in a list.
+        train: The number of training references in a random split; None: 80%.
+        by_image: Whether the set has no references, so that each image counts as its own.
     """
 
     name: str
@@ -49,7 +49,7 @@ class DataSet:
         return "lower is better" if self.measure == "DMOS" else "higher is better"
 
     def wrong(self, where: object, expected: str, got: str) -> ValueError:
-        """An error on one line that also says what the data set looks like and where people get it."""
+        """Return an error on one line, which also describes the data set's layout and its web page."""
         return ValueError(f"{where}: expected {expected}, got {got}; {self._hint}")
 
     @property
@@ -57,7 +57,7 @@ class DataSet:
         return f"{self.title}: {self.layout}; see {self.home}"
 
     def number(self, text: object, where: str) -> float:
-        """A label of this data set from its text. Raises ValueError as `wrong` words it."""
+        """Return a label from its text. Raise ValueError with a hint on the data set."""
         try:
             return number(text, where)
         except ValueError as error:
@@ -69,12 +69,12 @@ class Rated:
     """An image of a list.
 
     Attributes:
-        path: Below the data set's folder.
+        path: The path below the folder of the data set.
         label: Its MOS or DMOS.
-        reference: The image that it was made from.
-        kind: Of the distortion; "" where it is not named.
-        level: Of the distortion; 0 where it is not named.
-        copy: It is the reference itself.
+        reference: Its reference image.
+        kind: The distortion type; "" if unknown.
+        level: The distortion level; 0 if unknown.
+        copy: Whether the image is the reference itself.
     """
 
     path: str
@@ -87,15 +87,15 @@ class Rated:
 
 @dataclass
 class RatedSet:
-    """The rated images of a data set, as its reader gives them.
+    """The rated images of a data set, as read by its reader.
 
     Attributes:
-        dataset: What the data set should be.
+        dataset: The description of the data set.
         items: The images in the order of the data set's files.
-        missing: Images that the data set's files name and that do not exist.
-        remarks: For the summary.
-        official: {reference: side}, where the data set brings its own split.
-        labels: Which labels were read, where a data set has several.
+        missing: Images that the data set's files name but that do not exist.
+        remarks: Remarks for the summary.
+        official: {reference: side}, if the data set has its own split.
+        labels: The labels that were read, if a data set has several sets of them.
     """
 
     dataset: DataSet
@@ -107,29 +107,29 @@ class RatedSet:
 
 
 def some(names: Iterable[str]) -> str:
-    """The first few of many names, for a message."""
+    """Return the first few names as a text for a message."""
     names = list(names)
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def checked(rated_set: RatedSet, partial: bool) -> RatedSet:
-    """Check that the rated images are what the data set should be.
+    """Check that the rated images match the description of the data set.
 
     Args:
-        rated_set: As a reader gives it.
-        partial: Whether a part of the data set will do.
+        rated_set: The images from a reader.
+        partial: Whether to accept an incomplete data set.
 
     Returns:
-        The same, with a remark about images that are missing.
+        The same object, with a remark about missing images.
 
     Raises:
-        ValueError: For missing images, counts, labels out of range, images that come twice, or labels that run the
-            wrong way.
+        ValueError: Missing images, other counts, labels out of range, repeated images, or labels in the wrong
+            direction.
     """
     dataset, items = rated_set.dataset, rated_set.items
     if rated_set.missing and not partial:
         missing, total = rated_set.missing, len(items) + len(rated_set.missing)
-        got = f"{len(missing)} of {total} missing: {some(missing)}; --allow-partial goes on without them"
+        got = f"{len(missing)} of {total} missing: {some(missing)}; --allow-partial leaves them out"
         raise dataset.wrong(dataset.name, f"all {dataset.images} images", got)
     if rated_set.missing:
         rated_set.remarks.append(f"{len(rated_set.missing)} images are missing and left out: {some(rated_set.missing)}")
@@ -139,13 +139,13 @@ def checked(rated_set: RatedSet, partial: bool) -> RatedSet:
         if not math.isfinite(item.label) or not dataset.low <= item.label <= dataset.high:
             limits = f"a {dataset.measure} of {dataset.low:g}..{dataset.high:g} ({dataset.direction})"
             raise dataset.wrong(item.path, limits, f"{item.label:g}")
-    twice = [path for path, times in Counter(item.path for item in items).items() if times > 1]
-    if twice:
-        raise dataset.wrong(dataset.name, "each image once", f"twice: {some(twice)}")
+    repeated = [path for path, times in Counter(item.path for item in items).items() if times > 1]
+    if repeated:
+        raise dataset.wrong(dataset.name, "each image once", f"repeated: {some(repeated)}")
     references = len({item.reference for item in items})
     if not partial and (len(items), references) != (dataset.images, dataset.references):
         expected = f"{dataset.images} images of {dataset.references} references"
-        got = f"{len(items)} images of {references}; --allow-partial takes a part"
+        got = f"{len(items)} images of {references}; --allow-partial accepts it"
         raise dataset.wrong(dataset.name, expected, got)
     if len(items) > dataset.images or references > dataset.references:
         expected = f"at most {dataset.images} images of {dataset.references} references"
@@ -155,7 +155,7 @@ def checked(rated_set: RatedSet, partial: bool) -> RatedSet:
 
 
 def _check_direction(dataset: DataSet, items: Sequence[Rated]) -> None:
-    """Strong distortion must not look clearly better than mild, as it does when a DMOS is taken for a MOS."""
+    """Check that strong distortion is not clearly better than mild, as it would be if a DMOS were taken for a MOS."""
     mildest, strongest = {}, {}
     for item in items:
         if item.level:
@@ -163,11 +163,14 @@ def _check_direction(dataset: DataSet, items: Sequence[Rated]) -> None:
             mildest[key] = min(mildest.get(key, item), item, key=lambda version: version.level)
             strongest[key] = max(strongest.get(key, item), item, key=lambda version: version.level)
     pairs = [(mildest[key], strongest[key]) for key in mildest if mildest[key].level < strongest[key].level]
-    if len(pairs) < 20:  # too few to tell
+    if len(pairs) < 20:  # too few to decide
         return
     rise = sum(strong.label - mild.label for mild, strong in pairs) / len(pairs)
     worse = rise if dataset.measure == "DMOS" else -rise
     if worse < -0.1 * (dataset.high - dataset.low):
         expected = f"a {dataset.measure}, {dataset.direction}"
-        got = f"labels that change by {rise:+.3g} from the mildest to the strongest level, as if the other way round"
+        got = (
+            f"labels that change by {rise:+.3g} from the mildest to the strongest level, as if the direction were "
+            f"reversed"
+        )
         raise dataset.wrong(dataset.name, expected, got)

@@ -1,4 +1,4 @@
-"""LIVE In the Wild (CLIVE): 1,162 photographs from telephones and cameras: no references; MOS 0..100."""
+"""LIVE In the Wild (CLIVE): 1,162 photographs from phones and cameras, without references; MOS 0..100."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SET = DataSet(
     by_image=True,
 )
 NAMES, SCORES = "AllImages_release.mat", "AllMOS_release.mat"
-TRAINING = 7  # t1.bmp .. t7.bmp come first in both files: they showed people how to rate
+TRAINING = 7  # t1.bmp .. t7.bmp, at the start of both files, were used to train the raters
 RATED = SET.images + TRAINING
 
 
@@ -29,11 +29,11 @@ def read(folder: str) -> RatedSet:
     """Read LIVE In the Wild.
 
     Args:
-        folder: The data set's, with Images/ and Data/.
+        folder: The folder of the data set, with Images/ and Data/.
 
     Returns:
-        The photographs in the order of AllImages_release.mat, without the 7 that trained the people who rated; paths
-        are below `folder`; each is its own reference.
+        The photographs in the order of AllImages_release.mat, without the 7 images of the training of the raters. Paths
+        start in `folder`; each photograph is its own reference.
 
     Raises:
         ValueError: For another layout, or names and scores that do not fit together.
@@ -48,7 +48,7 @@ def read(folder: str) -> RatedSet:
     if not isinstance(names, list) or not isinstance(scores, np.ndarray) or not len(names) == scores.size == RATED:
         raise SET.wrong(root, f"{RATED} names in {NAMES} and as many scores in {SCORES}", "others")
     stored, inside = Names(images), join(place, images.rsplit("/", 1)[-1])
-    rated_set = RatedSet(SET, [], remarks=[f"{TRAINING} images that trained the people who rated are left out"])
+    rated_set = RatedSet(SET, [], remarks=[f"{TRAINING} images for the training of the raters are left out"])
     for name, label in list(zip(names, scores.ravel()))[TRAINING:]:
         file = stored.find(name)
         if file is None:
@@ -59,6 +59,7 @@ def read(folder: str) -> RatedSet:
 
 
 def _load(root: str, name: str, variable: str):
+    """Load a variable of a file in Data/ or beside it."""
     data = find(root, "Data")
     path = find(data, name) if data else None
     path = path or find(root, name)

@@ -24,7 +24,7 @@ LABELS = ("csiq.DMOS.xlsx", "csiq_label.txt")
 IMAGES = ("dst_imgs", "dst_imgs_all", "awgn")
 SHEET = "all_by_image"
 _COLUMNS = ("image", "dst_type", "dst_lev", "dmos")
-_TYPES = {"noise": "awgn", "jpeg 2000": "jpeg2000"}  # the workbook's word: the files'; the others are the same
+_TYPES = {"noise": "awgn", "jpeg 2000": "jpeg2000"}  # the workbook's word: that of the files; other words are the same
 _NAME = re.compile(r"(.+)\.(awgn|blur|contrast|fnoise|jpeg|jpeg2000)\.(\d)(\.png)?", re.IGNORECASE)
 
 
@@ -32,14 +32,14 @@ def read(folder: str, labels: str | None = None) -> RatedSet:
     """Read CSIQ.
 
     Args:
-        folder: The data set's.
-        labels: The workbook, or a text of `name dmos` lines; None: the first of LABELS in the folder.
+        folder: The folder of the data set.
+        labels: The workbook, or a text with `name dmos` lines; None: the first of LABELS in the folder.
 
     Returns:
-        The images in the order of the labels' file; paths are below `folder`.
+        The images in the order of the labels' file. Paths start in `folder`.
 
     Raises:
-        ValueError: For another layout, or labels that are not as said.
+        ValueError: For another layout, or labels in another form.
     """
     place = locate(folder, *(IMAGES if labels else LABELS))
     if place is None and labels is None:
@@ -59,17 +59,17 @@ def read(folder: str, labels: str | None = None) -> RatedSet:
 
 
 def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
-    """(reference, type, level, DMOS) of each row below the one that names the columns."""
+    """Return (reference, type, level, DMOS) of each row below the row with the column names."""
     rows = [[workbook.text(cell) for cell in row] for row in workbook.rows(path, SHEET)]
     start = next((n for n, row in enumerate(rows) if set(_COLUMNS) <= set(row)), None)
     if start is None:
         raise SET.wrong(path, f"a row that names the columns {', '.join(_COLUMNS)}", "none")
-    columns = [rows[start].index(name) for name in _COLUMNS]  # the first of each name
+    columns = [rows[start].index(name) for name in _COLUMNS]  # the first column of each name
     labels = []
     for n, row in enumerate(rows[start + 1 :], start + 2):
         image, kind, level, dmos = cells = [row[column] if column < len(row) else "" for column in columns]
         if not image and not dmos:
-            continue  # padding
+            continue  # an empty row
         where = f"{path} {SHEET} row {n}"
         if "" in cells:
             raise SET.wrong(where, f"{', '.join(_COLUMNS)}", str(cells))
@@ -79,7 +79,7 @@ def _from_workbook(path: str) -> list[tuple[str, str, int, float]]:
 
 
 def _from_text(path: str) -> list[tuple[str, str, int, float]]:
-    """The same from lines `1600.AWGN.1.png 0.062`."""
+    """Return the same from lines like `1600.AWGN.1.png 0.062`."""
     rows = []
     for line in read_lines(path):
         parts = line.text.replace(",", " ").replace(";", " ").split()

@@ -13,7 +13,7 @@ SET = DataSet(
     title="KADID-10k",
     home="https://database.mmsp-kn.de/kadid-10k-database.html",
     layout="dmos.csv (dist_img,ref_img,dmos,var) and images/ with I01_01_01.png .. I81_25_05.png",
-    measure="MOS",  # though its file says dmos: 5 is as good as the reference
+    measure="MOS",  # although its file calls them dmos: 5 is as good as the reference
     low=1,
     high=5,
     images=10125,
@@ -28,16 +28,16 @@ def read(folder: str) -> RatedSet:
     """Read KADID-10k.
 
     Args:
-        folder: The data set's, or its images/ beside dmos.csv.
+        folder: The folder of the data set, or its images/ beside dmos.csv.
 
     Returns:
-        The images in the order of dmos.csv; paths are below `folder`.
+        The images in the order of dmos.csv. Paths start in `folder`.
 
     Raises:
         ValueError: For another layout or file.
     """
     place = locate(folder, SCORES)
-    if place is None:  # the images' folder was given
+    if place is None:  # `folder` is the folder of the images
         root, images, inside = parent(folder), folder, ""
     else:
         root = join(folder, place) if place else folder

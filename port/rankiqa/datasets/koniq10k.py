@@ -1,4 +1,4 @@
-"""KonIQ-10k: 10,073 photographs as they were taken: no references; MOS 0..100, or 1..5 in one of its files."""
+"""KonIQ-10k: 10,073 photographs without references; MOS 0..100, or 1..5 in one of its files."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ FOLDERS = ("1024x768", "512x384")
 SIDES = {"training": "train", "validation": "validation", "test": "test"}
 OFFICIAL = {"train": 7058, "validation": 1000, "test": 2015}
 _PHOTOGRAPH = re.compile(r"\d{5,}\.jpe?g", re.IGNORECASE)
-_RATINGS = tuple(f"c{k}" for k in range(1, 6))  # how many ratings of 1 (bad) to 5 (excellent), or their share
+_RATINGS = tuple(f"c{k}" for k in range(1, 6))  # numbers or shares of ratings from 1 (bad) to 5 (excellent)
 
 
 def read(folder: str, labels: str | None = None, column: str | None = None, images: str | None = None) -> RatedSet:
     """Read KonIQ-10k.
 
     Args:
-        folder: The data set's, or that of its images; then the labels are in it, or in the folder above.
-        labels: A .csv; None: the first of LABELS.
-        column: Of the label; None: MOS_zscore where it is, else MOS.
-        images: The images' folder; None: the first of FOLDERS.
+        folder: The folder of the data set, or of its images; then the labels are in it or in the folder above.
+        labels: A .csv file; None: the first of LABELS.
+        column: The column of the label; None: MOS_zscore if it exists, else MOS.
+        images: The folder of the images; None: the first of FOLDERS.
 
     Returns:
-        The photographs in the order of the labels' file; paths are below `folder`; each is its own reference.
+        The photographs in the order of the labels' file. Paths start in `folder`; each photograph is its own reference.
 
     Raises:
         ValueError: For another layout or file.
@@ -53,7 +53,7 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
     if place is None:
         if images or not any(_PHOTOGRAPH.fullmatch(entry.name) for entry in listing(folder)):
             raise SET.wrong(folder, f"a folder {' or '.join(wanted)}", "none")
-        inside, names = "", Names(folder)  # the images' folder was given
+        inside, names = "", Names(folder)  # `folder` is the folder of the images
     else:
         pictures = located(join(folder, place) if place else folder, *wanted)
         inside, names = join(place, pictures.rsplit("/", 1)[-1]), Names(pictures)
@@ -61,7 +61,7 @@ def read(folder: str, labels: str | None = None, column: str | None = None, imag
     column = column or ("MOS_zscore" if "MOS_zscore" in columns else "MOS")
     if "image_name" not in columns or column not in columns:
         raise SET.wrong(path, f"the columns image_name and {column}", ", ".join(columns) or "none")
-    five = column == "MOS" and "MOS_zscore" in columns  # that file's MOS is the mean of ratings 1..5
+    five = column == "MOS" and "MOS_zscore" in columns  # the MOS of this file is the mean of ratings 1..5
     rated_set = RatedSet(replace(SET, low=1, high=5) if five else SET, [], remarks=[f"labels: {path}, column {column}"])
     split: dict[str, str] = {}
     ratings = []
@@ -96,7 +96,7 @@ def _labels(folder: str) -> str:
 
 
 def _check_direction(path: str, ratings: list[tuple[float, float]]) -> None:
-    """A MOS must rise with the mean rating. ratings: (mean of the ratings, label) of each photograph."""
+    """Check that the MOS rises with the mean rating. `ratings` are (mean of the ratings, label) of each photograph."""
     if len(ratings) < 20 or np.ptp([label for _, label in ratings]) == 0:
         return
     if np.corrcoef(np.array(ratings).T)[0, 1] < -0.5:

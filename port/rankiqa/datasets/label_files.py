@@ -1,4 +1,4 @@
-"""Where the files of a data set are: names in any case, folders one or two below the one that is given."""
+"""Find the files of a data set: by name in any case, in the given folder or up to two levels below."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from collections.abc import Iterator
 
 from rankiqa.datasets.base import some
 
-DEEPEST = 2  # folders that archives put round a data set
+DEEPEST = 2  # levels of folders that archives put around a data set
 
 
 def join(folder: str, name: str) -> str:
-    """folder/name, or an absolute name alone; folder keeps its text ("./data" stays so, as upstream writes it)."""
+    """Return folder/name, or the name alone if it is absolute.
+
+    The folder's text is kept ("./data"), as upstream writes it.
+    """
     if name.startswith("/"):
         return name
     return name if not folder else folder + name if folder.endswith("/") else f"{folder}/{name}"
 
 
 def listing(folder: str) -> list[os.DirEntry]:
-    """What a folder holds, sorted by name, hidden files left out. Raises ValueError where it cannot be listed."""
+    """Return the entries of a folder, sorted by name, without hidden ones. Raise ValueError if it cannot be listed."""
     try:
         with os.scandir(folder or ".") as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -28,12 +31,12 @@ def listing(folder: str) -> list[os.DirEntry]:
 
 
 def parent(folder: str) -> str:
-    """The folder above one."""
+    """Return the folder above a folder."""
     return os.path.dirname(os.path.abspath(folder))
 
 
 def is_file(entry: os.DirEntry) -> bool:
-    """Whether an entry is a file, or a link to one; a link to itself is none."""
+    """Return whether an entry is a file or a link to one. A link to itself is not."""
     try:
         return entry.is_file()
     except OSError:
@@ -51,7 +54,7 @@ class Names:
             self.any_case.setdefault(name.lower(), []).append(name)
 
     def find(self, name: str) -> str | None:
-        """The file's own name, or None. Raises ValueError where several differ in their case alone."""
+        """Return the stored name of a file, or None. Raise ValueError if several names differ only in case."""
         if name in self.exact:
             return name
         spellings = self.any_case.get(name.lower(), [])
@@ -61,16 +64,19 @@ class Names:
 
 
 def find(folder: str, *names: str) -> str | None:
-    """The first of some files or folders, in any case, in a folder; or None."""
-    there = {entry.name.lower(): entry.name for entry in reversed(listing(folder))}
+    """Return the path of the first of these names that a folder contains, in any case; None if there is none."""
+    stored = {entry.name.lower(): entry.name for entry in reversed(listing(folder))}
     for name in names:
-        if name.lower() in there:
-            return join(folder, there[name.lower()])
+        if name.lower() in stored:
+            return join(folder, stored[name.lower()])
     return None
 
 
 def located(folder: str, *names: str) -> str:
-    """What `find` gives, of names that `locate` has seen there. Raises ValueError where they have gone since."""
+    """Return the result of `find` for names that `locate` has found.
+
+    Raise ValueError if they have disappeared since.
+    """
     path = find(folder, *names)
     if path is None:
         raise ValueError(f"{folder}: expected {' or '.join(names)}, got none")
@@ -78,9 +84,9 @@ def located(folder: str, *names: str) -> str:
 
 
 def below(folder: str) -> Iterator[list[str]]:
-    """The folders below one, by depth: [""] for itself, those in it, and so on; unreadable ones are passed over."""
+    """Yield the folders below a folder by depth: [""] for itself, its subfolders, and so on. Skip unreadable ones."""
     level = [""]
-    listing(folder)  # this one must be there
+    listing(folder)  # raise if the folder itself cannot be listed
     for _ in range(DEEPEST + 1):
         yield level
         level = [join(place, name) for place in level for name in _folders(join(folder, place) if place else folder)]
@@ -94,9 +100,11 @@ def _folders(folder: str) -> list[str]:
 
 
 def locate(folder: str, *names: str) -> str | None:
-    """The nearest folder, below `folder` ("" for itself), that holds one of these names, in any case; or None.
+    """Return the nearest folder below `folder` ("" for itself) that contains one of these names, in any case; None if
+    none.
 
-    Raises ValueError where several are as near.
+    Raises:
+        ValueError: Several folders are equally near.
     """
     for level in below(folder):
         places = [place for place in level if find(join(folder, place) if place else folder, *names)]
@@ -108,7 +116,7 @@ def locate(folder: str, *names: str) -> str | None:
 
 
 def images_below(folder: str, pattern: re.Pattern) -> dict[str, str]:
-    """{name in lower case: path below folder} of the files whose whole name matches; of several the nearest."""
+    """Return {name in lower case: path below folder} of files whose whole name matches; the nearest of several."""
     images: dict[str, str] = {}
     for level in below(folder):
         for place in level:

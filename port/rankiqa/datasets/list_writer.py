@@ -1,4 +1,4 @@
-"""Lists on disk: `path label` lines that both engines read, and beside them what they are."""
+"""Write lists: `path label` lines that both engines read, and a JSON file that describes them."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ SIDES = ("train", "validation", "test", "all")
 def write(
     out: str, name: str, sides: dict[str, Sequence[tuple[str, float]]], decimals: int, summary: dict, link: bool
 ) -> dict:
-    """Write OUT/NAME_SIDE.txt for each side and OUT/NAME_lists.json, each whole or not at all.
+    """Write OUT/NAME_SIDE.txt for each side and OUT/NAME_lists.json. Each file is written atomically.
 
-    NAME_lists.json holds what the lists are: `measure`, `direction` ("lower is better" or "higher is better"), `scale`
-    (least and greatest label that the data set allows), `range` (those in the lists), `split`, `settings`, `files`
-    ({side: path, lines, sha256}); and `lines` ({side: {"types": [..], "references": [..]}}), the distortion's type and
-    the reference of each line, in the lists' order, "" or no such list where the data set does not name them. So
-    `rankiqa evaluate` gives measures by type and splits by reference.
+    NAME_lists.json describes the lists: `measure`, `direction` ("lower is better" or "higher is better"), `scale`
+    (smallest and largest label that the data set allows), `range` (those in the lists), `split`, `settings`, `files`
+    ({side: path, lines, sha256}) and `lines` ({side: {"types": [..], "references": [..]}}). The last one has the
+    distortion type and the reference of each line, in the order of the list; an entry is "", or a list is absent, if
+    the data set does not name them. With it, `rankiqa evaluate` gives measures by type and splits by reference.
 
     Args:
         out: The folder.
-        name: Of the lists.
+        name: The name of the lists.
         sides: {side: (path, label) of each line}.
-        decimals: Of a label.
-        summary: What NAME_lists.json holds beside the files.
-        link: Whether paths whose folder's name has white space go through a symbolic link OUT/NAME_images/N, since
-            Caffe's data layers split a line there.
+        decimals: The decimals of a label.
+        summary: The content of NAME_lists.json besides the files.
+        link: Whether to replace folders with white space in their names by a symbolic link OUT/NAME_images/N, since
+            Caffe's data layers split a line at white space.
 
     Returns:
         The summary with the files.
 
     Raises:
-        ValueError: For a name that no list can hold, or a folder that cannot be written.
+        ValueError: The name is no file name, a list cannot contain a path, or the folder cannot be written.
     """
     if not name or name != os.path.basename(name):
-        raise ValueError(f"--name: expected a file's name, got {name!r}")
+        raise ValueError(f"--name: expected a file name, got {name!r}")
     links = _Links(os.path.join(out, f"{name}_images")) if link else None
     texts = {}
     for side, lines in sides.items():
@@ -71,7 +71,7 @@ def write(
 
 
 def _remove_older(out: str, name: str, keep: dict) -> None:
-    """Remove lists of sides that an earlier run wrote and this one does not, as its NAME_lists.json says."""
+    """Remove lists of an earlier run (by its NAME_lists.json) for sides that this run does not write."""
     try:
         with open(os.path.join(out, f"{name}_lists.json"), encoding="utf-8") as file:
             sides = set(json.load(file)["files"])
@@ -92,21 +92,21 @@ def _has_space(text: str) -> bool:
 
 
 def _plain(path: str, links: _Links | None) -> str:
-    """The path as a list can hold it."""
+    """Return the path in a form that a list can contain."""
     try:
         path.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{path!r}: expected a name in UTF-8, as lists are, got other bytes") from None
+        raise ValueError(f"{path!r}: expected a name in UTF-8, the encoding of the lists, got other bytes") from None
     folder, name = os.path.split(path)
     if _has_space(folder) and links:
         path = os.path.join(links.to(folder), name)
     if _has_space(path):
-        raise ValueError(f"{path!r}: expected a path without white space, where Caffe splits a line; rename it")
+        raise ValueError(f"{path!r}: expected a path without white space (Caffe splits lines there); rename it")
     return path
 
 
 class _Links:
-    """Symbolic links without white space to folders with it. made: {folder: link}."""
+    """Symbolic links without white space to folders with it. `made` is {folder: link}."""
 
     def __init__(self, place: str):
         self.place = place

@@ -1,4 +1,4 @@
-"""LIVE, release 2: 29 references, five types, DMOS 0..100; the references are rated images too, with 0.
+"""LIVE, release 2: 29 references, five types, DMOS 0..100. The references are also rated images, with DMOS 0.
 
 Source: upstream data/generate_ft_txt_live.py.
 """
@@ -32,15 +32,15 @@ SET = DataSet(
     decimals=2,
     train=23,
 )
-COPIES = 203  # rated images that are the references themselves
+COPIES = 203  # rated images that are copies of the references
 REFERENCES = (  # UPSTREAM: in the order of data/ref.txt, which the seed permutes
     "manfishing", "building2", "flowersonih35", "lighthouse", "parrots", "sailing1", "dancers", "plane", "sailing2",
     "churchandcapitol", "sailing3", "woman", "statue", "carnivaldolls", "stream", "cemetry", "lighthouse2",
     "studentsculpture", "monarch", "womanhat", "bikes", "paintedhouse", "ocean", "coinsinfountain", "sailing4",
     "house", "caps", "rapids", "buildings",
 )  # fmt: skip
-# UPSTREAM: the split of the committed lists (data/ft_live_{train,test}.txt), 779 and 203 lines, in their order; which
-# image was made from which reference is given by LIVE's own refnames_all.mat
+# UPSTREAM: the split of the committed lists (data/ft_live_{train,test}.txt), 779 and 203 lines, in their order. LIVE's
+# own refnames_all.mat gives the reference of each image.
 _AUTHORS_ORDER = (
     7, 18, 1, 8, 17, 24, 25, 21, 13, 26, 22, 28, 15, 6, 0, 9, 19, 23, 4, 16, 2, 20, 27,
     12, 14, 11, 10, 3, 5,
@@ -63,23 +63,23 @@ def read(
     """Read LIVE.
 
     Args:
-        folder: The data set's.
+        folder: The folder of the data set.
         labels: authors, dmos, realigned or a file, see `live_labels.read`.
-        by_position: Upstream's way to find the n-th image, the n-th name of the folder, which is right only after its
-            rename_image_names.py.
-        authors_list: The authors' lists, for `labels` authors.
-        partial: Whether some of the five folders, of the lines of info.txt, and of the labels will do. An image
-            without a label is left out: the sets of labels are never mixed.
+        by_position: Whether to take the n-th name of a folder as image n, as upstream does. This is right only after
+            its rename_image_names.py.
+        authors_list: The authors' lists, for the labels "authors".
+        partial: Whether to accept missing folders, lines of info.txt and labels. Images without a label are left out:
+            sets of labels are never mixed.
 
     Returns:
-        The images, folder by folder, in the order of info.txt; paths are below `folder`.
+        The images, folder by folder, in the order of info.txt. Paths start in `folder`.
 
     Raises:
         ValueError: For another layout, or files that do not fit together.
     """
     place = locate(folder, "gblur") if not partial else locate(folder, *FOLDERS)
     if place is None:
-        raise SET.wrong(folder, f"the folders {' '.join(FOLDERS)}", "none of them")
+        raise SET.wrong(folder, f"the folders {' '.join(FOLDERS)}", "none")
     root = join(folder, place) if place else folder
     rated = live_labels.read(root, SET, labels, authors_list)
     rated_set = RatedSet(
@@ -92,7 +92,7 @@ def read(
             rated_set.remarks.append(f"no folder {kind}")
             continue
         if images is None:
-            raise SET.wrong(root, f"a folder {kind}", "none; --allow-partial goes on without it")
+            raise SET.wrong(root, f"a folder {kind}", "none; --allow-partial does without it")
         inside, names = join(place, images.rsplit("/", 1)[-1]), Names(images)
         stored = _by_position(images) if by_position else _by_number(names, count)
         listed = _info(images, kind, count, partial) if names.find("info.txt") else _refnames(root, kind)
@@ -106,9 +106,9 @@ def read(
                 rated_set.items.append(Rated(join(inside, stored[n]), label, reference, kind, copy=copy))
         if unnamed := sorted(set(stored) - {n for _, n in listed}) if partial and not by_position else []:
             left_out = some(f"{kind}/img{n}.bmp" for n in unnamed)
-            rated_set.remarks.append(f"{len(unnamed)} images are left out, which info.txt does not name: {left_out}")
+            rated_set.remarks.append(f"{len(unnamed)} images that info.txt does not name are left out: {left_out}")
     if without_label and not partial:
-        got = f"none for {len(without_label)}: {some(without_label)}; --allow-partial leaves these out"
+        got = f"none for {len(without_label)}: {some(without_label)}; --allow-partial leaves them out"
         raise SET.wrong(", ".join(rated.files), "a label of each image", got)
     if without_label:
         rated_set.remarks.append(f"{len(without_label)} images without a label are left out: {some(without_label)}")
@@ -116,7 +116,7 @@ def read(
 
 
 def check_copies(rated_set: RatedSet) -> None:
-    """Raise ValueError unless as many images are references as should be, with the best labels."""
+    """Raise ValueError unless the expected number of images are references and these have the best labels."""
     copies = [item.label for item in rated_set.items if item.copy]
     if len(copies) != COPIES:
         expected = f"a DMOS, lower is better, with 0 for the {COPIES} images that are references"
@@ -132,14 +132,14 @@ def _files(rated_set: RatedSet) -> str:
 
 
 def without_copies(rated_set: RatedSet) -> RatedSet:
-    """The same without the images that are references."""
+    """Return a copy of the set without the images that are references."""
     left = [item for item in rated_set.items if not item.copy]
-    said = [f"{len(rated_set.items) - len(left)} references among the images are left out"]
-    return replace(rated_set, items=left, remarks=rated_set.remarks + said)
+    more = [f"{len(rated_set.items) - len(left)} references among the images are left out"]
+    return replace(rated_set, items=left, remarks=rated_set.remarks + more)
 
 
 def _info(images: str, kind: str, count: int, partial: bool) -> list[tuple[str, int]]:
-    """(reference, image number) of each line of info.txt: `reference.bmp imgN.bmp value`."""
+    """Return (reference, image number) of each line of info.txt: `reference.bmp imgN.bmp value`."""
     path, lines = join(images, "info.txt"), []
     for line in read_lines(path):
         parts = re.split(r"[\s,;]+", line.text)
@@ -150,13 +150,13 @@ def _info(images: str, kind: str, count: int, partial: bool) -> list[tuple[str, 
         lines.append((reference, int(match[1])))
     numbers = [n for _, n in lines]
     if len(set(numbers)) < len(numbers) or not (partial or len(numbers) == count):
-        got = f"{len(lines)} lines" + ("" if partial else "; --allow-partial takes a part")
+        got = f"{len(lines)} lines" + ("" if partial else "; --allow-partial accepts it")
         raise SET.wrong(path, f"each of the {count} images of {kind} once", got)
     return lines
 
 
 def _refnames(root: str, kind: str) -> list[tuple[str, int]]:
-    """(reference, image number) from refnames_all.mat, for copies of LIVE without info.txt."""
+    """Return (reference, image number) from refnames_all.mat, for copies of LIVE without info.txt."""
     path = find(root, "refnames_all.mat")
     if path is None:
         raise SET.wrong(join(root, kind), "info.txt, or refnames_all.mat above it", "neither")
@@ -173,7 +173,7 @@ def _refnames(root: str, kind: str) -> list[tuple[str, int]]:
 
 
 def _by_number(names: Names, count: int) -> dict[int, str]:
-    """{image number: file name}: img7.bmp as LIVE has it, or img007.bmp as upstream renames it."""
+    """Return {image number: file name}: img7.bmp as in LIVE, or img007.bmp as upstream renames it."""
     files = {}
     for n in range(1, count + 1):
         for name in (f"img{n}.bmp", f"img{n:03}.bmp"):
@@ -183,18 +183,19 @@ def _by_number(names: Names, count: int) -> dict[int, str]:
 
 
 def _by_position(images: str) -> dict[int, str]:
-    # UPSTREAM: the n-th of all sorted names, whatever they are (generate_ft_txt_live.py)
+    """Return {n: n-th file name}."""
+    # UPSTREAM: the n-th of all sorted names, whatever they are (generate_ft_txt_live.py).
     return dict(enumerate(sorted(os.listdir(images)), start=1))
 
 
 def references(rated_set: RatedSet) -> list[str]:
-    """Those that have images, in upstream's order."""
-    there = {item.reference for item in rated_set.items}
-    return [name for name in REFERENCES if name in there]
+    """Return the references that have images, in upstream's order."""
+    present = {item.reference for item in rated_set.items}
+    return [name for name in REFERENCES if name in present]
 
 
 def arranged(sides: dict[str, list[str]], rated_set: RatedSet, random) -> dict[str, list[Rated]]:
-    """The lines of each side: by folder, then by reference in the split's order, then as info.txt has them."""
+    """Return the lines of each side: by folder, then by reference in the order of the split, then as in info.txt."""
     kinds = list(FOLDERS)
     return {
         side: sorted(

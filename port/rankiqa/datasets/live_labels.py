@@ -1,8 +1,8 @@
-"""The labels of LIVE release 2: three sets that differ, so that each measurement has to name the one it used.
+"""The labels of LIVE release 2. There are three different sets, so each measurement has to name the one that it used.
 
-- authors: what RankIQA's own lists hold, in upstream's LIVE2_labels.mat (by folder) or in its lists
+- authors: the labels of RankIQA's own lists, from upstream's LIVE2_labels.mat (by folder) or from its lists
 - dmos: LIVE's dmos.mat, 0..100
-- realigned: LIVE's dmos_realigned.mat, across distortions the better one, and what the field uses; not cut to 0..100
+- realigned: LIVE's dmos_realigned.mat, which compares distortions better and is the usual choice; not limited to 0..100
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from rankiqa.datasets.base import DataSet
 from rankiqa.datasets.label_files import find, join
 
 FOLDERS = {"gblur": 174, "wn": 174, "jpeg": 233, "jp2k": 227, "fastfading": 174}  # in upstream's order
-FILES = {"authors": "LIVE2_labels.mat", "dmos": "dmos.mat", "realigned": "dmos_realigned.mat"}  # the first comes first
+FILES = {"authors": "LIVE2_labels.mat", "dmos": "dmos.mat", "realigned": "dmos_realigned.mat"}  # in order of preference
 _TITLES = {
     "authors": "those of RankIQA's own lists", "dmos": "LIVE's own", "realigned": "LIVE's own, realigned",
 }  # fmt: skip
-_JOINED = ("jp2k", "jpeg", "wn", "gblur", "fastfading")  # the order of LIVE's own arrays of 982
+_JOINED = ("jp2k", "jpeg", "wn", "gblur", "fastfading")  # the order in LIVE's own arrays of 982
 _REALIGNED = (-10, 120)
 _IMAGE = re.compile(r"(?:.*/)?([a-z0-9]+)/img0*(\d{1,3})\.bmp", re.IGNORECASE)
 
@@ -34,12 +34,12 @@ class Labels:
     """The labels of LIVE's images.
 
     Attributes:
-        files: Where they were read.
+        files: The files that they were read from.
         scale: authors, dmos or realigned.
         values: {(folder, image number): label}.
         copies: The images that are the references themselves.
-        dataset: With the scale's range.
-        remark: For the summary.
+        dataset: The description of LIVE with the range of the scale.
+        remark: A remark for the summary.
     """
 
     files: list[str]
@@ -54,23 +54,26 @@ def read(root: str, dataset: DataSet, labels: str | None, lists: Sequence[str] |
     """Read the labels.
 
     Args:
-        root: The folder with gblur/ .. ; files are looked for in it and in the one above.
-        dataset: LIVE's.
-        labels: authors, dmos or realigned; or a .mat file or list; None: the first of FILES that exists.
-        lists: Lists of the authors (data/ft_live_train.txt and data/ft_live_test.txt of their repository), or their
-            LIVE2_labels.mat, for `labels` authors.
+        root: The folder with gblur/ ..; files are searched in it and in the folder above.
+        dataset: The description of LIVE.
+        labels: authors, dmos or realigned, or a .mat file or list; None: the first of FILES that exists.
+        lists: For the labels "authors": the authors' lists (data/ft_live_train.txt and data/ft_live_test.txt of their
+            repository), or their LIVE2_labels.mat.
+
+    Returns:
+        The labels.
 
     Raises:
-        ValueError: For no such file, or one that holds other things.
+        ValueError: There is no such file, or it has another content.
     """
     if lists and labels != "authors":
-        raise ValueError(f"--authors-list: expected --labels authors beside it, got {labels or 'none'}")
-    there = {scale: find(root, name) or find(join(root, ".."), name) for scale, name in FILES.items()}
+        raise ValueError(f"--authors-list: expected --labels authors with it, got {labels or 'none'}")
+    existing = {scale: find(root, name) or find(join(root, ".."), name) for scale, name in FILES.items()}
     if labels is None:
-        files: list[str] = [path for path in there.values() if path][:1]
+        files: list[str] = [path for path in existing.values() if path][:1]
         wanted = f"{', '.join(FILES.values())} (or --labels FILE)"
     elif labels in FILES:
-        files = list(lists or filter(None, [there[labels]]))
+        files = list(lists or filter(None, [existing[labels]]))
         wanted = FILES[labels] + (" (or --authors-list FILE..)" if labels == "authors" else "")
     else:
         files, wanted = [labels], ""
@@ -82,15 +85,15 @@ def read(root: str, dataset: DataSet, labels: str | None, lists: Sequence[str] |
         scale, values, copies = _from_lists(files, dataset)
     if labels in FILES and scale != labels:
         raise dataset.wrong(files[0], f"the labels `{labels}`", f"those called `{scale}`")
-    others = [other for other, path in there.items() if path and other != scale and path not in files]
-    remark = f"labels: {', '.join(files)}: {scale}, {_TITLES[scale]}; LIVE has three sets that differ"
-    remark += f" (--labels {' or '.join(others)} takes another)" if others else ""
+    others = [other for other, path in existing.items() if path and other != scale and path not in files]
+    remark = f"labels: {', '.join(files)}: {scale}, {_TITLES[scale]}; LIVE has three different sets"
+    remark += f" (--labels {' or '.join(others)} for another)" if others else ""
     low, high = _REALIGNED if scale == "realigned" else (dataset.low, dataset.high)
     return Labels(files, scale, values, copies, replace(dataset, low=low, high=high), remark)
 
 
 def by_folder(joined: Any) -> dict[str, Any]:
-    """LIVE's arrays of all images, cut into those of each folder."""
+    """Split LIVE's arrays of all images by folder."""
     parts, start = {}, 0
     for kind in _JOINED:
         parts[kind] = joined[start : start + FOLDERS[kind]]
@@ -103,7 +106,7 @@ def _numbered(arrays: Mapping[str, Sequence | np.ndarray]) -> dict[tuple[str, in
 
 
 def _from_mat(path: str, dataset: DataSet) -> tuple[str, dict, set]:
-    """(scale, labels, copies) from upstream's file or one of LIVE's own."""
+    """Return (scale, labels, copies) from upstream's file or one of LIVE's own."""
     variables = {name: value.ravel() for name, value in mat.load(path).items() if isinstance(value, np.ndarray)}
     if FOLDERS.keys() & variables.keys():
         arrays = {kind: variables[kind] for kind in FOLDERS if kind in variables}
@@ -122,7 +125,7 @@ def _from_mat(path: str, dataset: DataSet) -> tuple[str, dict, set]:
 
 
 def _from_lists(paths: Sequence[str], dataset: DataSet) -> tuple[str, dict, set]:
-    """The same from lists of `path label` lines as the authors committed them."""
+    """Return the same from lists of `path label` lines in the authors' form."""
     values: dict[tuple[str, int], float] = {}
     for path in paths:
         images = read_list(path)
@@ -130,7 +133,7 @@ def _from_lists(paths: Sequence[str], dataset: DataSet) -> tuple[str, dict, set]
             match = _IMAGE.fullmatch(image)
             kind, n = (match[1].lower(), int(match[2])) if match else ("", 0)
             if not 1 <= n <= FOLDERS.get(kind, 0):
-                raise dataset.wrong(path, "paths that end in gblur/img005.bmp and the like", repr(image))
+                raise dataset.wrong(path, "paths that end like gblur/img005.bmp", repr(image))
             if values.setdefault((kind, n), float(label)) != label:
-                raise dataset.wrong(path, f"one label of {kind}/img{n}.bmp", "two that differ")
+                raise dataset.wrong(path, f"one label for {kind}/img{n}.bmp", "two different ones")
     return "authors", values, {key for key, value in values.items() if value == 0}

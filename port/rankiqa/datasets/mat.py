@@ -1,4 +1,4 @@
-"""MATLAB's .mat files as plain arrays and texts; nothing in them is ever run."""
+"""Read MATLAB's .mat files as arrays and texts. Code in them is never executed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ import numpy as np
 
 
 def load(path: str | os.PathLike) -> dict[str, np.ndarray | list[str]]:
-    """{name: numbers as MATLAB shows them, or a cell's texts as a list}. Variables of other kinds are left out.
+    """Read the variables of a .mat file.
 
-    Raises ValueError for a file that is not there or no .mat file.
+    Args:
+        path: The file.
+
+    Returns:
+        {name: numbers in MATLAB's shape, or the texts of a cell array as a list}. Variables of other types are left
+        out.
+
+    Raises:
+        ValueError: The file is missing or no .mat file.
     """
-    from scipy.io import loadmat  # late: the command line starts without scipy
+    from scipy.io import loadmat  # imported late, so that the command line starts without scipy
 
     try:
         try:
             variables = loadmat(path, appendmat=False)
         except NotImplementedError:  # version 7.3 is HDF5
             return _load_hdf5(path)
-    except Exception as error:  # scipy and h5py raise many kinds on damaged files
+    except Exception as error:  # for damaged files, scipy and h5py raise many types of errors
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: expected a MATLAB file, got: {reason}") from None
     usable = {}
@@ -34,13 +42,14 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray | list[str]]:
 
 
 def _text(value: object) -> str | None:
-    """A cell's text, however deep it lies, or None for anything else."""
+    """Return the text in a cell, at any depth of nesting, or None for anything else."""
     while isinstance(value, np.ndarray) and value.size == 1:
         value = value.flat[0]
     return value.strip() if isinstance(value, str) else None
 
 
 def _load_hdf5(path: str | os.PathLike) -> dict[str, np.ndarray | list[str]]:
+    """Read a .mat file of version 7.3, which is HDF5."""
     import h5py
 
     variables = {}
@@ -49,7 +58,7 @@ def _load_hdf5(path: str | os.PathLike) -> dict[str, np.ndarray | list[str]]:
             if not isinstance(value, h5py.Dataset):
                 continue
             if value.dtype.kind in "biuf":
-                variables[name] = value[()].T  # MATLAB: columns first
+                variables[name] = value[()].T  # MATLAB stores columns first
             elif h5py.check_ref_dtype(value.dtype) is h5py.Reference:
                 cells = [file[reference] for reference in value[()].T.ravel(order="F")]
                 texts = [text for text in cells if isinstance(text, h5py.Dataset) and text.dtype.kind == "u"]

@@ -27,9 +27,16 @@ EACH = 225
 
 
 def read(folder: str) -> RatedSet:
-    """The images, part after part, in the order of Imagelists.mat; paths are below `folder`.
+    """Read LIVE Multiply Distorted.
 
-    Raises ValueError for another layout, or lists and scores that do not fit together.
+    Args:
+        folder: The folder of the data set.
+
+    Returns:
+        The images of part 1 and part 2, in the order of Imagelists.mat. Paths start in `folder`.
+
+    Raises:
+        ValueError: For another layout, or lists and scores that do not fit together.
     """
     rated_set = RatedSet(SET, [])
     for kind, parts in PARTS.items():
@@ -52,7 +59,7 @@ def read(folder: str) -> RatedSet:
 
 
 def _rated(part: str) -> list[tuple[str, str, float]]:
-    """(image, reference, DMOS) of a part. The reference is a picture's own name, the same in both parts."""
+    """Return (image, reference, DMOS) of a part. The reference is the name of the picture, the same in both parts."""
     lists, scores = (_load(part, name) for name in ("Imagelists.mat", "Scores.mat"))
     images, references = lists.get("distimgs"), lists.get("refimgs")
     made_from, dmos = lists.get("ref4dist"), scores.get("DMOSscores")
@@ -62,8 +69,8 @@ def _rated(part: str) -> list[tuple[str, str, float]]:
         and len(images) == made_from.size == dmos.size == EACH and len(references) == SET.references
     ):  # fmt: skip
         expected = f"distimgs, ref4dist and DMOSscores of {EACH} images and refimgs of {SET.references}"
-        raise SET.wrong(part, expected, f"{', '.join([*lists, *scores])} of other sizes or kinds")
-    numbers = made_from.ravel().astype(int)  # MATLAB: from 1
+        raise SET.wrong(part, expected, f"{', '.join([*lists, *scores])} of other sizes or types")
+    numbers = made_from.ravel().astype(int)  # MATLAB counts from 1
     if numbers.min() < 1 or numbers.max() > SET.references:
         raise SET.wrong(part, f"ref4dist of 1..{SET.references}", f"{numbers.min()}..{numbers.max()}")
     stems = [name.rsplit(".", 1)[0].lower() for name in references]
@@ -71,6 +78,7 @@ def _rated(part: str) -> list[tuple[str, str, float]]:
 
 
 def _load(part: str, name: str) -> dict:
+    """Load a file of a part."""
     path = find(part, name)
     if path is None:
         raise SET.wrong(part, name, "no such file")

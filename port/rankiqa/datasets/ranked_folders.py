@@ -1,7 +1,7 @@
-"""The ranked sets that RankIQA learns from: folders <T>/<T><level> as `rankiqa distort` makes them, and the pristine.
+"""Read ranked sets: the folders <T>/<T><level> that `rankiqa distort` makes, and the pristine images.
 
-A list is made of blocks: for each type, for each level, all images in one order. The label is the block's place in its
-type, and the data layers take that order for the ranking: what comes first scores higher.
+A list consists of blocks: for each type and each level, all images in the same order. The label is the index of the
+block in its type. The data layers use the order of the lines as the ranking: what comes first scores higher.
 Source: upstream data/generate_rank_txt_{live,tid2013}.py.
 """
 
@@ -20,7 +20,13 @@ from rankiqa.ranked_sets.names import PRISTINE
 
 @dataclass
 class Blocks:
-    """names: of the images, without suffix, sorted. blocks: (label, {name: path}), in the list's order."""
+    """The images of a ranked set.
+
+    Attributes:
+        names: The names of the images without suffix, sorted.
+        blocks: (label, {name: path}), in the order of the list.
+        remarks: Remarks for the summary.
+    """
 
     names: list[str]
     blocks: list[tuple[int, dict[str, str]]]
@@ -41,20 +47,21 @@ def read(
     """Read the folders of a ranked set: T/TL/ for each type T and level L, and the pristine images.
 
     Args:
-        folder: The ranked set's.
-        types: Names of the types' folders, in the list's order.
-        levels: How many each type has.
-        worst_first: Whether a list begins with the strongest level.
-        prefix: Text before each path in the list.
+        folder: The folder of the ranked set.
+        types: The names of the types' folders, in the order of the list.
+        levels: The number of levels of each type.
+        worst_first: Whether the list begins with the strongest level.
+        prefix: The text before each path in the list.
         pristine: The folder of the pristine images; None: PRISTINE in `folder`.
-        level_names_from: The folder whose T/ gives the names of the levels (upstream, TID2013: the current one).
-        partial: Whether images that some level lacks are left out instead of refused.
+        level_names_from: The folder whose T/ gives the names of the levels (for TID2013, upstream uses the current
+            folder).
+        partial: Whether to leave out images that lack a level, instead of raising an error.
 
     Returns:
-        The images of each level, by the names of the pristine ones.
+        The images of each level, by the names of the pristine images.
 
     Raises:
-        ValueError: For another layout, or levels that hold different images.
+        ValueError: For another layout, or levels with different images.
     """
     if len(set(types)) < len(types):
         raise ValueError(f"--types: expected each once, got {' '.join(types)}")
@@ -75,16 +82,17 @@ def read(
 
 
 def _levels(folder, kind, levels, worst_first, level_names_from, remarks) -> list[str]:
-    """The names of a type's level folders in the list's order."""
+    """Return the names of a type's level folders in the order of the list."""
     place = join(folder, kind)
     if not os.path.isdir(place):
-        got = "no such folder (`rankiqa distort` makes it; --types chooses others)"
+        got = "no such folder (`rankiqa distort` makes it; choose other types by --types)"
         raise ValueError(f"{place}: expected the levels {kind}1..{kind}{levels}, got {got}")
     shown = [entry.name for entry in listing(join(level_names_from or folder, kind)) if entry.is_dir()]
     by_number = sorted(shown, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
-    if by_number != shown:  # UPSTREAM: names sort as text, where 10 comes before 2
+    if by_number != shown:  # UPSTREAM: sorts names as text, where 10 comes before 2
         raise ValueError(f"{place}: expected level folders whose names sort as their numbers, got {some(shown)}")
-    # UPSTREAM: the first so many in its order: LIVE leaves out the mildest of too many, TID2013 the strongest
+    # UPSTREAM: takes the first levels in its order. With too many, LIVE leaves out the mildest and TID2013 the
+    # strongest.
     order = shown[::-1] if worst_first else shown
     if len(order) < levels:
         got = some(order) or "none"
@@ -95,16 +103,16 @@ def _levels(folder, kind, levels, worst_first, level_names_from, remarks) -> lis
 
 
 def _images(folder: str, prefix: str, remarks: list[str], partial: bool) -> dict[str, str]:
-    """{name without suffix: path in the list} of a folder's images.
+    """Return {name without suffix: path in the list} of a folder's images.
 
     Args:
         folder: The folder.
-        prefix: Text before each name in the list.
-        remarks: Takes what was passed over.
-        partial: Whether links to nothing are left out; otherwise they are refused.
+        prefix: The text before each name in the list.
+        remarks: A remark on other entries is appended.
+        partial: Whether to leave out dangling links, instead of raising an error.
 
     Raises:
-        ValueError: For a folder without images, two images of one name, or a link to nothing.
+        ValueError: The folder has no images, two images of the same name, or a dangling link.
     """
     try:
         names, others = list_folder(folder)
@@ -112,7 +120,7 @@ def _images(folder: str, prefix: str, remarks: list[str], partial: bool) -> dict
         raise ValueError(f"{folder}: expected a folder, got: {error.strerror}") from None
     dangling = [name for name in names if not os.path.exists(join(folder, name))]
     if dangling and not partial:
-        got = f"links to nothing: {some(dangling)}; --allow-partial leaves these out"
+        got = f"dangling links: {some(dangling)}; --allow-partial leaves them out"
         raise ValueError(f"{folder}: expected images, got {got}")
     for name in dangling:
         others.add(Kind.DANGLING, name)
@@ -132,7 +140,10 @@ def _images(folder: str, prefix: str, remarks: list[str], partial: bool) -> dict
 
 
 def _aligned(ranked: Blocks, partial: bool) -> Blocks:
-    """Every block must hold the same images. (Upstream pairs them by their place alone.)"""
+    """Check that all blocks have the same images, and leave out incomplete ones.
+
+    (Upstream pairs them by position only.)
+    """
     common = set(ranked.names).intersection(*(block for _, block in ranked.blocks))
     for _, block in ranked.blocks:
         lacking, more = [name for name in ranked.names if name not in block], sorted(set(block) - set(ranked.names))
@@ -140,7 +151,7 @@ def _aligned(ranked: Blocks, partial: bool) -> Blocks:
         if more:
             raise ValueError(f"{place}: expected the images of {PRISTINE} only, got also {some(more)}")
         if lacking and not partial:
-            got = f"{len(block)}, without {some(lacking)}; --allow-partial leaves these out"
+            got = f"{len(block)}, without {some(lacking)}; --allow-partial leaves them out"
             raise ValueError(f"{place}: expected all {len(ranked.names)} images of {PRISTINE}, got {got}")
     left_out = [name for name in ranked.names if name not in common]
     if left_out:
@@ -150,7 +161,7 @@ def _aligned(ranked: Blocks, partial: bool) -> Blocks:
 
 
 def lines(ranked: Blocks, sides: dict[str, list[str]]) -> dict[str, list[tuple[str, float]]]:
-    """{side: (path, label) of each block's images in the split's order}."""
+    """Return {side: (path, label) of each block's images in the order of the split}."""
     return {
         side: [(block[name], label) for label, block in ranked.blocks for name in chosen]
         for side, chosen in sides.items()

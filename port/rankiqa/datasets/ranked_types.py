@@ -1,4 +1,4 @@
-"""What upstream's two ranked sets are made of."""
+"""The types and levels of upstream's two ranked sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RankedSet:
-    """types: in the list's order. levels: distorted ones. worst_first: else the pristine images come first."""
+    """A ranked set.
+
+    `types` are in the order of the list, `levels` counts the distorted ones, `worst_first` is its order.
+    """
 
     name: str
     types: tuple[str, ...]
@@ -15,7 +18,7 @@ class RankedSet:
     worst_first: bool
 
 
-# UPSTREAM: LIVE runs from the worst to the pristine, so scores rise with degradation; TID2013 the other way
+# UPSTREAM: LIVE's list starts with the worst level, so scores rise with degradation; TID2013's is the other way round.
 SETS = {
     "rank-live": RankedSet("rank-live", ("JPEG", "GN", "GB", "JP2K"), 5, True),
     "rank-tid2013": RankedSet(

@@ -1,4 +1,4 @@
-"""Any table of images and scores: .csv, .tsv, .txt with a header, or .xlsx."""
+"""Read any table of images and scores: .csv, .tsv, .txt with a header, or .xlsx."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rankiqa.data.text_files import number, read_table
 from rankiqa.datasets import workbook
 from rankiqa.datasets.base import DataSet, Rated, RatedSet
 
-DECIMALS, MOST_DECIMALS = 4, 12  # of a label
-MEASURES = {"better": "MOS", "worse": "DMOS"}  # what a higher score means: the measure that runs that way
+DECIMALS, MOST_DECIMALS = 4, 12  # decimals of a label: default, largest number
+MEASURES = {"better": "MOS", "worse": "DMOS"}  # meaning of a higher score: the measure with that direction
 
 
 def read(
@@ -28,24 +28,24 @@ def read(
     """Read a table of rated images.
 
     Args:
-        folder: Where the images' paths begin.
+        folder: The folder that the image paths start from.
         table: The file.
-        image: The column of the images' paths; backslashes are read as slashes.
+        image: The column of the image paths; backslashes are read as slashes.
         score: The column of the scores.
-        higher: "better" or "worse": what a higher score means.
-        reference: The column of the image that each was made from; None: there are no references.
-        kind: The column of the distortion's type.
-        sheet: Of a workbook; None: the first.
+        higher: The meaning of a higher score: "better" or "worse".
+        reference: The column of the reference image; None: there are no references.
+        kind: The column of the distortion type.
+        sheet: The sheet of a workbook; None: the first sheet.
 
     Returns:
-        The images in the table's order; the range is that of the scores.
+        The images in the order of the table. The range of the labels is that of the scores.
 
     Raises:
-        ValueError: For a file that is no table, a column that it lacks, or a row without an image or a score.
+        ValueError: The file is no table or lacks a column, or a row has no image or no score.
     """
     book = table.lower().endswith((".xlsx", ".xlsm"))
     if sheet is not None and not book:
-        raise ValueError(f"--sheet: expected a workbook (.xlsx) to choose a sheet of, got {table}")
+        raise ValueError(f"--sheet: expected a workbook (.xlsx) with sheets, got {table}")
     columns, rows = workbook.table(table, sheet) if book else read_table(table)
     for option, column in (("image", image), ("score", score), ("reference", reference), ("type", kind)):
         if column is not None and column not in columns:
@@ -83,7 +83,7 @@ def read(
 
 
 def _below(folder: str, path: str) -> str:
-    """An image's path below the folder, each image by one spelling, accents as stored; an absolute one stays so."""
+    """Return a path below the folder, normalised and with accents as stored. An absolute path stays absolute."""
     if not path:
         return ""
     path = os.path.normpath(path)
@@ -92,5 +92,5 @@ def _below(folder: str, path: str) -> str:
 
 
 def _decimals(spread: float) -> int:
-    """So many that the labels have at least four digits: scores of 0..0.001 would be 0.0000 otherwise."""
+    """Return enough decimals for four digits of the labels: with 4 decimals, scores of 0..0.001 would become 0.0000."""
     return DECIMALS if spread <= 0 else min(MOST_DECIMALS, max(DECIMALS, 4 - math.floor(math.log10(spread))))

@@ -1,4 +1,4 @@
-"""SPAQ: 11,125 photographs from smartphones: no references; MOS 0..100 in a workbook."""
+"""SPAQ: 11,125 photographs from smartphones, without references; MOS 0..100 in a workbook."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def read(folder: str, labels: str | None = None) -> RatedSet:
     """Read SPAQ.
 
     Args:
-        folder: The data set's, with TestImage/ and Annotations/.
+        folder: The folder of the data set, with TestImage/ and Annotations/.
         labels: The workbook, or the same table as a .csv; None: SCORES in the folder, or in Annotations/.
 
     Returns:
-        The photographs in the order of the table; paths are below `folder`; each is its own reference.
+        The photographs in the order of the table. Paths start in `folder`; each photograph is its own reference.
 
     Raises:
         ValueError: For another layout or table.

@@ -1,4 +1,4 @@
-"""Which references train and which test. A split is by reference image: what is made from one stays on one side."""
+"""Assign references to training and test. A split is by reference image: all images made from one are on one side."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def choose(
     """Split the references of a data set.
 
     Args:
-        references: Their names.
+        references: The names of the references.
         choice: random (the first `train` of a permutation), authors, official (the data set's own), first (the first
             `train` in order) or none (one side, "all").
         random: A numpy RandomState.
-        train: References on the train side.
-        authors: {side: references} of the authors' lists, where there are any.
-        official: {reference: side} of the data set's own split, where it has one.
+        train: The number of training references.
+        authors: {side: references} of the authors' lists, if there are any.
+        official: {reference: side} of the data set's own split, if it has one.
 
     Returns:
         {side: references in the order of the split}.
 
     Raises:
-        ValueError: Where a side would be empty, or the data set has no such split.
+        ValueError: A side would be empty, or the data set has no such split.
     """
-    order = [references[int(i)] for i in random.permutation(len(references))]  # drawn whatever the choice is
+    order = [references[int(i)] for i in random.permutation(len(references))]  # always drawn, to advance `random`
     if choice == "none":
         return {ALL: list(references)}
     if choice == "official":
@@ -46,10 +46,10 @@ def choose(
             sides[official[name]].append(name)
     elif choice == "authors":
         if authors is None:
-            raise ValueError("--split authors: expected a data set whose lists the authors committed, got another")
-        there = set(references)
+            raise ValueError("--split authors: expected a data set with lists in the authors' repository, got another")
+        present = set(references)
         known = {name for chosen in authors.values() for name in chosen}
-        sides = {side: [name for name in chosen if name in there] for side, chosen in authors.items()}
+        sides = {side: [name for name in chosen if name in present] for side, chosen in authors.items()}
         sides["train"] += [name for name in references if name not in known]
     else:
         if len(references) < 2:
@@ -60,20 +60,20 @@ def choose(
         sides = {"train": order[:train], "test": order[train:]}
     empty = [side for side, chosen in sides.items() if not chosen]
     if empty:
-        raise ValueError(f"--split {choice}: expected references on each side, got none to {' and '.join(empty)}")
+        raise ValueError(f"--split {choice}: expected references on each side, got none for {' and '.join(empty)}")
     return sides
 
 
 def train_count(present: int, complete: int, train: int | None) -> int:
-    """How many references train, where nobody says: the data set's own number, or 80%; in proportion for a part."""
+    """Return the default number of training references: the data set's own or 80%; in proportion for an incomplete set."""
     if train is not None:
         return train if present == complete else max(1, present * train // complete)
     return int(present * 0.8)
 
 
 def arranged(sides: dict[str, list[str]], rated_set: RatedSet, random=None) -> dict[str, list[Rated]]:
-    """The images of each side, in the order in which they were read."""
+    """Return the images of each side, in the order in which they were read."""
     return {
-        side: [item for item in rated_set.items if item.reference in there]
-        for side, there in ((side, set(chosen)) for side, chosen in sides.items())
+        side: [item for item in rated_set.items if item.reference in wanted]
+        for side, wanted in ((side, set(chosen)) for side, chosen in sides.items())
     }

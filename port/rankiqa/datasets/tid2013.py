@@ -25,8 +25,8 @@ SET = DataSet(
     train=19,
 )
 SCORES = "mos_with_names.txt"
-SYNTHETIC = "25"  # the one reference that is no photograph
-# UPSTREAM: the split of the committed lists (data/ft_tid2013_{train,test}.txt): 2280 and 600 lines
+SYNTHETIC = "25"  # the only reference that is not a photograph
+# UPSTREAM: the split of the committed lists (data/ft_tid2013_{train,test}.txt): 2280 and 600 lines.
 _AUTHORS_TEST = (4, 11, 13, 17, 19)
 AUTHORS = {
     "train": [str(n) for n in range(1, 25) if n not in _AUTHORS_TEST],
@@ -36,9 +36,16 @@ _NAME = re.compile(r"i(\d\d)_(\d\d)_(\d)\.\w+", re.IGNORECASE)
 
 
 def read(folder: str) -> RatedSet:
-    """The images in the order of mos_with_names.txt; paths are below `folder`, names as the files have them.
+    """Read TID2013.
 
-    Raises ValueError for another layout or a line that is not `mos name`.
+    Args:
+        folder: The folder of the data set.
+
+    Returns:
+        The images in the order of mos_with_names.txt. Paths start in `folder`, with the names that the files have.
+
+    Raises:
+        ValueError: For another layout or a line that is not `mos name`.
     """
     place = locate(folder, SCORES)
     images = None if place is None else find(join(folder, place) if place else folder, "distorted_images")
@@ -63,14 +70,14 @@ def read(folder: str) -> RatedSet:
 
 
 def references(rated_set: RatedSet, synthetic: bool = False) -> list[str]:
-    """Those that have images, in upstream's order; synthetic: reference 25 too."""
-    # UPSTREAM: references are drawn from 1..24, so 25 is on neither side (generate_ft_txt_tid2013.py)
-    there = {item.reference for item in rated_set.items} - (set() if synthetic else {SYNTHETIC})
-    return sorted(there, key=int)
+    """Return the references that have images, in upstream's order; with `synthetic`, reference 25, too."""
+    # UPSTREAM: draws references from 1..24, so 25 is on neither side (generate_ft_txt_tid2013.py).
+    present = {item.reference for item in rated_set.items} - (set() if synthetic else {SYNTHETIC})
+    return sorted(present, key=int)
 
 
 def arranged(sides: dict[str, list[str]], rated_set: RatedSet, random) -> dict[str, list[Rated]]:
-    """The lines of each side, in one random order of all (25's too), as upstream draws it after the references."""
+    """Return the lines of each side, in one random order of all images (25's, too), drawn after the references."""
     order = random.permutation(len(rated_set.items))
     return {
         side: [rated_set.items[i] for i in order if rated_set.items[i].reference in set(chosen)]

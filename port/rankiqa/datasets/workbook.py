@@ -1,4 +1,4 @@
-"""Sheets of .xlsx workbooks, by openpyxl (the extra `data`): values only; formulas, links and macros are not run."""
+"""Read sheets of .xlsx workbooks by openpyxl (extra `data`): values only; formulas, links and macros are not run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import zipfile
 
 from rankiqa.data.extras import MissingExtra, need
 
-MAX_BYTES = 1 << 26  # of one part, unpacked; CSIQ's whole workbook is far below
-MAX_CELLS = 1 << 24  # empty ones between others included: a small file can name a cell far away
-Cell = object  # text, a number, a truth value, a date, or None
+MAX_BYTES = 1 << 26  # of an unpacked part; CSIQ's whole workbook is much smaller
+MAX_CELLS = 1 << 24  # including empty ones in between, since a small file can contain a cell at a very high position
+Cell = object  # a text, a number, a boolean, a date, or None
 
 
 def rows(path: str | os.PathLike, sheet: str | None = None) -> list[tuple[Cell, ...]]:
@@ -18,19 +18,19 @@ def rows(path: str | os.PathLike, sheet: str | None = None) -> list[tuple[Cell, 
 
     Args:
         path: The workbook.
-        sheet: The sheet's name; None: the first.
+        sheet: The name of the sheet; None: the first sheet.
 
     Returns:
-        The cells of each row from column A on, None where empty. A formula's cell has the value that was stored.
+        The cells of each row from column A on, None if empty. For a formula, the stored value.
 
     Raises:
-        ValueError: For a file that is no workbook, is damaged, lacks the sheet, or is too large when unpacked; and
-            where openpyxl is missing, with the line that installs it.
+        ValueError: The file is no workbook, is damaged, lacks the sheet or is too large when unpacked, or openpyxl is
+            missing (the message tells how to install it).
     """
     openpyxl = need("openpyxl", "data", os.fspath(path))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of styles and extensions, which are not read
+            warnings.simplefilter("ignore")  # warnings about styles and extensions, which are not read
             with zipfile.ZipFile(path) as archive:
                 large = [part.filename for part in archive.infolist() if part.file_size > MAX_BYTES]
             if large:
@@ -45,7 +45,7 @@ def rows(path: str | os.PathLike, sheet: str | None = None) -> list[tuple[Cell, 
                 book.close()
     except (_NoSheet, MissingExtra):
         raise
-    except Exception as error:  # zipfile, zlib, expat and openpyxl raise many kinds on damaged files
+    except Exception as error:  # for damaged files, zipfile, zlib, expat and openpyxl raise many types of errors
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: expected an .xlsx workbook, got: {reason}") from None
 
@@ -55,7 +55,8 @@ class _NoSheet(ValueError):
 
 
 def _read(sheet) -> list[tuple[Cell, ...]]:
-    sheet.reset_dimensions()  # what the file says of its size may be wrong
+    """Return the rows of a sheet."""
+    sheet.reset_dimensions()  # the size that the file states may be wrong
     rows, cells = [], 0
     for row in sheet.iter_rows(values_only=True):
         cells += len(row) + 1
@@ -66,7 +67,8 @@ def _read(sheet) -> list[tuple[Cell, ...]]:
 
 
 def text(cell: Cell) -> str:
-    """A cell as text: "" for an empty one; a whole number has no point, since Excel makes a number of a name 1600."""
+    """Return a cell as text: "" if empty, whole numbers without a point, since Excel turns a name like 1600 into a
+    number."""
     if cell is None:
         return ""
     if isinstance(cell, float):
@@ -75,14 +77,17 @@ def text(cell: Cell) -> str:
 
 
 def table(path: str | os.PathLike, sheet: str | None = None) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    """Read a sheet whose first row in use names the columns; the same as `rankiqa.data.text_files.read_table` gives.
+    """Read a sheet whose first non-empty row names the columns.
 
     Args:
         path: The workbook.
-        sheet: The sheet's name; None: the first.
+        sheet: The name of the sheet; None: the first sheet.
+
+    Returns:
+        (columns, rows) in the form of `rankiqa.data.text_files.read_table`.
 
     Raises:
-        ValueError: As `rows` does, and for a column's name that comes twice.
+        ValueError: As for `rows`, and for a repeated column name.
     """
     columns, records = [], []
     for n, row in enumerate(rows(path, sheet), start=1):
@@ -91,8 +96,8 @@ def table(path: str | os.PathLike, sheet: str | None = None) -> tuple[list[str],
             continue
         if not columns:
             columns = cells
-            if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
-                raise ValueError(f"{path} row {n}: expected each column once, got {', '.join(map(repr, twice))}")
+            if repeated := sorted({name for name in columns if name and columns.count(name) > 1}):
+                raise ValueError(f"{path} row {n}: expected each column once, got {', '.join(map(repr, repeated))}")
             continue
         cells += [""] * (len(columns) - len(cells))
         records.append((f"{path} row {n}", {name: cell for name, cell in zip(columns, cells) if name}))

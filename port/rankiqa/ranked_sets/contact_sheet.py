@@ -1,6 +1,6 @@
-"""One self-contained HTML page with every type and level of distortion on one photograph.
+"""Write a self-contained HTML page with every type and level of distortion on one photograph.
 
-The page is templates/contact_sheet.html; Jinja writes it piece by piece, while the pictures are made.
+Jinja renders templates/contact_sheet.html piece by piece while the pictures are made.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from rankiqa.distortions import DATASETS, Distortion
 from rankiqa.ranked_sets.make_files import random_generator
 from rankiqa.ranked_sets.names import output_name
 
-LONG_SIDE = 512  # TID2013's pictures: the numbers of blocks, patches and bits are per picture
+LONG_SIDE = 512  # as TID2013's pictures: the numbers of blocks, patches and bit errors are per picture
 CROP = 150, 200  # height, width
 TITLES = {"live": "LIVE", "tid2013": "TID2013", "wild": "Wild"}
 # {origin: (label, meaning)}
 MARKS = {
     "upstream": ("original", "made by the original's code"),
-    "listed": ("listed", "in the original's lists, its code never makes it"),
-    "ours": ("ours", "beyond the original; the parameters are our choice"),
-    "wild": ("wild", "what cameras, phones and the web do; the parameters are our choice"),
+    "listed": ("listed", "in the original's lists, but never made by its code"),
+    "ours": ("ours", "not in the original; the parameters are our choice"),
+    "wild": ("wild", "distortion by cameras, phones or the web; the parameters are our choice"),
 }
 
 
 def fit(image: np.ndarray) -> np.ndarray:
-    """Scale an image down (by area) where its longer side is above LONG_SIDE: uint8 (H, W, 3)."""
+    """Scale an image down (by area) if its longer side is above LONG_SIDE: uint8 (H, W, 3)."""
     height, width = image.shape[:2]
     scale = LONG_SIDE / max(height, width)
     if scale >= 1:
@@ -48,15 +48,18 @@ def page(
     progress: Callable[[], object],
     on_error: Callable[[str], object],
 ) -> Iterator[str]:
-    """The page, piece by piece.
+    """Return the page, piece by piece.
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        title: The photograph's file name; with the seed it decides what is random, as in `rankiqa distort`.
+        title: The file name of the photograph; with the seed it determines the random numbers, as in `rankiqa distort`.
         sets: Keys of DATASETS.
-        seed: Of what is random.
+        seed: The seed of everything that is random.
         progress: Called after each picture.
         on_error: Called with a line about each picture that cannot be made.
+
+    Returns:
+        An iterator of texts.
 
     Raises:
         MissingExtra: jinja2 (the extra `pages`) is not installed.
@@ -94,7 +97,7 @@ def page(
 
 
 class _Sheet:
-    """The pictures of a page, made when the template comes to them."""
+    """The pictures of a page, made when the template needs them."""
 
     def __init__(self, image: np.ndarray, stem: str, seed: int, progress: Callable, on_error: Callable):
         self.image, self.stem, self.seed = image, stem, seed
@@ -116,7 +119,7 @@ class _Sheet:
         for level, value in enumerate(row.levels, start=1):
             try:
                 distorted = row.apply(self.image, value, random_generator(self.seed, self.stem, row.name, level))
-            except ValueError as error:  # a package that is not installed
+            except ValueError as error:  # for example a package that is not installed
                 self.on_error(f"{row.name} level {level}: {error}")
                 yield {"error": str(error)}
                 continue
@@ -135,14 +138,14 @@ def _psnr(pristine: np.ndarray, distorted: np.ndarray) -> str:
 
 
 def _middle(image: np.ndarray) -> np.ndarray:
-    """The middle of an image, at most CROP."""
+    """Return the centre of an image, at most CROP."""
     height, width = (min(side, most) for side, most in zip(image.shape, CROP))
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
 
 
 def _data_uri(image: np.ndarray) -> str:
-    """A picture as a data URI: PNG is lossless, so the page adds no distortion of its own."""
+    """Return a picture as a PNG data URI. PNG is lossless, so the page adds no distortion of its own."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(file, "PNG")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

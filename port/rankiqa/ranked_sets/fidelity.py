@@ -1,4 +1,4 @@
-"""How much of a photograph is left in a distorted version of it: a full-reference measure that saw no opinions.
+"""Measure how much of a photograph's information is left in a distorted version, without any opinions.
 
 Source: Sheikh and Bovik, Image information and visual quality, IEEE TIP 2006, in its pixel domain; torchmetrics' code.
 """
@@ -14,26 +14,31 @@ from rankiqa.data.extras import need
 
 
 def needed() -> None:
-    """Load the package that measures. Raises MissingExtra."""
+    """Import the package that computes the measure. Raise MissingExtra if it is not installed."""
     need("torchmetrics", "metrics", "visual information fidelity")
 
 
 def visual_information_fidelity(image: np.ndarray, pristine: np.ndarray) -> float:
-    """VIF of the luma of two pictures, cut off at 1: 1 for the pristine one itself, towards 0 the more is lost.
+    """Return the VIF of the luma of two pictures, clipped at 1: 1 for the pristine picture itself, near 0 for a large
+    loss.
 
-    What has more contrast than the pristine picture can exceed 1, which is no better picture.
+    The unclipped value can exceed 1 for a picture with more contrast than the pristine one, although it is not better.
 
     Args:
-        image: uint8 (H, W, 3), RGB, 41 pixels a side or more.
-        pristine: The same of the picture that it was made of.
+        image: uint8 (H, W, 3), RGB, both sides at least 41 pixels.
+        pristine: The pristine picture, of the same shape.
+
+    Returns:
+        The fidelity, at most 1.
 
     Raises:
         ValueError: For other shapes.
-        MissingExtra: Without torchmetrics.
+        MissingExtra: torchmetrics is not installed.
     """
     if image.shape != pristine.shape or image.ndim != 3 or min(image.shape[:2]) < 41:
         raise ValueError(
-            f"image, pristine: expected one shape (H, W, 3) from 41 pixels, got {image.shape}, {pristine.shape}"
+            f"image, pristine: expected the same shape (H, W, 3) of at least 41 pixels a side, got {image.shape}, "
+            f"{pristine.shape}"
         )
     functional = need("torchmetrics.functional.image", "metrics", "visual information fidelity")
     value = functional.visual_information_fidelity(_luma(image), _luma(pristine))
@@ -41,5 +46,5 @@ def visual_information_fidelity(image: np.ndarray, pristine: np.ndarray) -> floa
 
 
 def _luma(image: np.ndarray) -> Tensor:
-    """float32 (1, 1, H, W)."""
+    """Return the luma, float32 (1, 1, H, W)."""
     return torch.from_numpy(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)).float()[None, None]

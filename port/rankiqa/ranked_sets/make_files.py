@@ -1,4 +1,4 @@
-"""One photograph: every file that is made from it. Runs in a worker."""
+"""Make every file of one photograph. This code runs in a worker."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from rankiqa.ranked_sets.records import Record, read_record, record_bytes, recor
 
 @dataclass(frozen=True)
 class DistortionJob:
-    """What a run makes of every photograph.
+    """The task of a run, the same for every photograph.
 
     Attributes:
         images: The folder of the photographs.
         out: The folder of the ranked set.
         dataset: A key of `rankiqa.distortions.DATASETS`.
         types: The names of the distortions in that table.
-        levels: Rising; 1 is the mildest.
-        seed: Of what is random.
+        levels: The levels in ascending order; 1 is the mildest.
+        seed: The seed of everything that is random.
         settings: The digest of the settings (`settings.digest`).
-        temporary: A folder of this run alone, on the file system of `out`.
-        min_side: The least height and width of a photograph, pixels.
-        max_pixels: The most pixels of a photograph.
-        quick: Whether existing files are trusted when their size is right.
-        pristine: Whether the photographs are written too.
+        temporary: A folder used only by this run, on the file system of `out`.
+        min_side: The smallest height and width of a photograph in pixels.
+        max_pixels: The largest number of pixels of a photograph.
+        quick: Whether to trust existing files of the right size.
+        pristine: Whether to write the photographs, too.
     """
 
     images: str
@@ -56,13 +56,13 @@ class DistortionJob:
 
     @property
     def files(self) -> int:
-        """The number of files that a photograph gives."""
+        """Return the number of files per photograph."""
         return len(self.types) * len(self.levels) + self.pristine
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a photograph: files made, files skipped, or why it was refused."""
+    """The result for a photograph: the numbers of files made and skipped, or why it was refused."""
 
     made: int = 0
     skipped: int = 0
@@ -70,29 +70,29 @@ class Outcome:
 
 
 class WriteError(Exception):
-    """A file could not be written: the run ends."""
+    """A file could not be written. It ends the run."""
 
 
 def random_generator(seed: int, name: str, distortion: str, level: int) -> np.random.Generator:
-    """The generator of what is random in one file: seeded with the SHA-256 of all four arguments."""
+    """Return the random generator of one file, seeded with the SHA-256 of all four arguments."""
     key = hashlib.sha256(json.dumps([seed, name, distortion, level]).encode()).digest()
     return np.random.default_rng(int.from_bytes(key, "big"))
 
 
 def level_folder(distortion: str, level: int) -> str:
-    """The folder of a level below OUT, such as JPEG/JPEG3."""
+    """Return the folder of a level below OUT, such as JPEG/JPEG3."""
     return f"{distortion}/{distortion}{level}"
 
 
 def check_types(dataset: str, types: list[str]) -> None:
-    """Apply each type to a small picture, to find out before a run what cannot be made here.
+    """Apply each type to a small picture before a run, to detect types that cannot be made here.
 
     Args:
         dataset: A key of DATASETS.
-        types: Names of that table.
+        types: Names in that table.
 
     Raises:
-        ValueError: A type fails, as without a package that it needs.
+        ValueError: A type fails, for example because its package is missing.
     """
     picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
     for name in types:
@@ -103,15 +103,15 @@ def check_types(dataset: str, types: list[str]) -> None:
 
 
 def make_files(photograph: Photograph, report: Callable[[int], None], job: DistortionJob) -> Outcome:
-    """Create the missing and the stale files of a photograph.
+    """Create the missing and stale files of a photograph.
 
     Args:
-        photograph: The file in `job.images`, and the name of what is made from it.
-        report: Called with the number of files that are newly done; in total `job.files`.
-        job: What is made.
+        photograph: The file in `job.images`, and the name of its output files.
+        report: Called with the number of newly finished files; the sum is `job.files`.
+        job: The task.
 
     Returns:
-        The numbers of files; or why the photograph was refused, of which no file is left then.
+        The numbers of files, or why the photograph was refused. A refused photograph keeps no files.
 
     Raises:
         WriteError: A result cannot be written.
@@ -132,6 +132,7 @@ def make_files(photograph: Photograph, report: Callable[[int], None], job: Disto
 
 
 def _make(photograph: Photograph, report: Callable[[int], None], job: DistortionJob) -> Outcome:
+    """Make the files of a photograph. Raise ImageError if it is refused."""
     out, name = Path(job.out), photograph.name
     data = _read(Path(job.images, photograph.file))
     digest = hashlib.sha256(data).hexdigest()
@@ -153,12 +154,12 @@ def _make(photograph: Photograph, report: Callable[[int], None], job: Distortion
     for path, distortion, level in wanted:
         if path in valid:
             continue
-        if made and distortion != previous:  # a kill costs at most the levels of one type
+        if made and distortion != previous:  # so that a kill costs at most the levels of one type
             _write_record(job, name, record)
         try:
             data = _file(job, image, name, distortion, level)
         except ImageError:
-            # All of a photograph or nothing: the lists pair the n-th names of all folders
+            # Make all files of a photograph or none: the lists pair the n-th names of all folders.
             _or_write_error(remove_files, out, name, record)
             raise
         _or_write_error(_write, Path(job.temporary), out / path, data)
@@ -170,7 +171,7 @@ def _make(photograph: Photograph, report: Callable[[int], None], job: Distortion
 
 
 def _wanted_files(job: DistortionJob, name: str) -> Iterator[tuple[str, str | None, int]]:
-    """(path below OUT, distortion, level) of each file; the photograph itself, with distortion None, comes last."""
+    """Yield (path below OUT, distortion, level) of each file. The photograph itself, with distortion None, is last."""
     for distortion in job.types:
         for level in job.levels:
             suffix = DATASETS[job.dataset][distortion].suffix
@@ -180,23 +181,25 @@ def _wanted_files(job: DistortionJob, name: str) -> Iterator[tuple[str, str | No
 
 
 def _file(job: DistortionJob, image: np.ndarray, name: str, distortion: str | None, level: int) -> bytes:
-    """The bytes of one file. Raises ImageError where the distortion fails on this photograph."""
+    """Return the bytes of one file. Raise ImageError if the distortion fails on this photograph."""
     if distortion is None:
         return _bmp(image)
     try:
         random = random_generator(job.seed, name, distortion, level)
         return _distorted_file(image, job.dataset, distortion, level, random)
-    except Exception as error:  # a fault that one photograph shows does not stop the others
+    except Exception as error:  # an error with one photograph must not stop the others
         raise ImageError(f"expected {distortion} level {level} to be made, got {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:
-    if isinstance(error, MissingExtra):  # its message is for the user as it is
+    """Return an error as one line."""
+    if isinstance(error, MissingExtra):  # its message is written for users
         return str(error)
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _distorted_file(image: np.ndarray, dataset: str, distortion: str, level: int, random: np.random.Generator) -> bytes:
+    """Return the bytes of a distorted file."""
     row = DATASETS[dataset][distortion]
     value = row.levels[level - 1]
     return row.encode(image, value, random) if row.encode else _bmp(row.apply(image, value, random))
@@ -220,18 +223,19 @@ def _write_record(job: DistortionJob, name: str, record: Record) -> None:
 
 
 def _write(temporary: Path, path: Path, data: bytes) -> None:
-    """Write a file, whole or not at all."""
-    # Not `replacing`: its temporary file stands beside the result, where lists look, when a run is killed
+    """Write a file atomically."""
+    # `replacing` would leave its temporary file beside the result, where lists look, if a run is killed.
     part = temporary / uuid.uuid4().hex  # several machines may write here, and process ids repeat
     part.write_bytes(data)
     os.replace(part, path)
 
 
 def _or_write_error(action: Callable, *arguments: Any) -> None:
-    """Change something in OUT; an error there ends the run, since the photograph is not its cause."""
+    """Call an action that changes OUT. An OSError ends the run, since the photograph is not its cause."""
     try:
         action(*arguments)
     except OSError as error:
         raise WriteError(
-            f"{error.filename2 or error.filename or arguments[1]}: expected to write there, got: {error.strerror}"
+            f"{error.filename2 or error.filename or arguments[1]}: expected a file that can be written, got: "
+            f"{error.strerror}"
         ) from None

@@ -1,4 +1,4 @@
-"""The photographs of a folder, a few thousand names at a time; each with the name of what is made from it."""
+"""List the photographs of a folder, a few thousand names at a time, with the names of their output files."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from pathlib import Path
 from rankiqa.data.folders import Kind, PassedOver, scan
 
 PRISTINE = "pristine_images"  # the folder of the undistorted images in a ranked set
-AT_ONCE = 16384  # names held in memory, some 5 MB
-SHOWN = 20  # names of skipped photographs that a message gives
-LONGEST = 240  # bytes of a name: file systems allow 255, and a suffix follows
+AT_ONCE = 16384  # names in memory at a time, about 5 MB
+SHOWN = 20  # number of skipped photographs that a message lists
+LONGEST = 240  # bytes of a name: file systems allow 255, including a suffix
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """file: its name in its folder. name: of what is made from it, without suffix."""
+    """A photograph. `file` is its name in its folder, `name` that of its output files without suffix."""
 
     file: str
     name: str
 
 
 def output_name(file: str) -> str:
-    """The name of the files that are made from a photograph, without suffix: a_b for a/b.jpg."""
-    # UPSTREAM: its lists are split at white space, and sorted with the suffix: "a.c.bmp" comes after "a.bmp", but
-    # "a.c.jpg" before "a.jpg"
+    """Return the name of a photograph's output files, without suffix: a_b for a/b.jpg."""
+    # UPSTREAM: lists are split at white space and sorted with the suffix: "a.c.bmp" comes after "a.bmp", but "a.c.jpg"
+    # before "a.jpg".
     return re.sub(r"[\s./]", "_", os.path.splitext(file)[0])
 
 
 @dataclass
 class FolderCount:
-    """How many files a folder has.
+    """The numbers of files in a folder.
 
     Attributes:
         photographs: All photographs.
-        shard: Those of the shard.
-        passed_over: The entries that are no photographs.
+        shard: The photographs of the shard.
+        passed_over: The entries that are not photographs.
     """
 
     photographs: int = 0
@@ -48,12 +48,15 @@ class FolderCount:
 
 
 def count(folder: Path, shard: tuple[int, int], *, recursive: bool = False) -> FolderCount:
-    """Count the photographs of a folder; `rankiqa.data.folders` says which entries those are.
+    """Count the photographs of a folder; `rankiqa.data.folders` defines which entries are photographs.
 
     Args:
-        folder: Of photographs.
+        folder: The folder of photographs.
         shard: (i, n), 1 <= i <= n.
-        recursive: Whether folders inside are read, too.
+        recursive: Whether to read subfolders, too.
+
+    Returns:
+        The counts.
 
     Raises:
         OSError: The folder cannot be read.
@@ -71,19 +74,20 @@ def count(folder: Path, shard: tuple[int, int], *, recursive: bool = False) -> F
 def photographs(
     folder: Path, shard: tuple[int, int], expected: int, at_once: int = AT_ONCE, *, recursive: bool = False
 ) -> Iterator[tuple[str, list[str]]]:
-    """The photographs of a shard, in an order that depends on their names alone.
+    """Yield the photographs of a shard, in an order that depends only on their names.
 
     Args:
-        folder: Of photographs.
-        shard: (i, n), 1 <= i <= n. The hash of a name modulo n decides, so photographs that are added later move none.
-        expected: About how many the shard has.
-        at_once: The most names held in memory, about.
-        recursive: Whether folders inside are read, too.
+        folder: The folder of photographs.
+        shard: (i, n), 1 <= i <= n. The hash of a name modulo n decides, so new photographs do not move others to
+            another shard.
+        expected: The approximate number of photographs in the shard.
+        at_once: The approximate largest number of names in memory.
+        recursive: Whether to read subfolders, too.
 
     Yields:
-        (name, files): more than one file when they differ in the suffix alone.
+        (name, files): more than one file if they differ only in the suffix.
     """
-    # The folder is read once a round, and a round takes the names whose hashes fall into it
+    # Each round reads the folder once and takes the names whose hashes belong to the round.
     rounds = -(-expected // at_once) or 1
     for number in range(rounds):
         files: dict[str, list[str]] = {}

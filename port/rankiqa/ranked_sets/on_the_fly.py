@@ -1,10 +1,11 @@
-"""Ranked minibatches made of pristine photographs as they are needed, with no ranked set on disk.
+"""Ranked minibatches of distorted versions that are made from pristine photographs during training, without a ranked
+set.
 
-A minibatch takes `groups` kinds of distortion; of each kind, `images` photographs at every level, level 0 being the
-photograph itself; and of each version one crop. What is random in a photograph's versions comes from the seed and the
-photograph's number among all that were asked for, so it depends on neither the workers nor where a run was resumed.
+A minibatch contains `groups` distortion types. For each type it has `images` photographs at every level, where level 0
+is the photograph itself, and one crop of each version. The random numbers of a photograph's versions depend on the seed
+and on the photograph's number among all that were requested, but not on the workers or on where a run was resumed.
 
-Source: none of the original's, which distorts with MATLAB beforehand; the distortions are `rankiqa.distortions`.
+The original has no such option: it distorts with MATLAB beforehand. The distortions are those of `rankiqa.distortions`.
 """
 
 from __future__ import annotations
@@ -33,24 +34,24 @@ from rankiqa.distortions import DATASETS
 from rankiqa.ranked_sets.fidelity import needed, visual_information_fidelity
 from rankiqa.ranked_sets.make_files import check_types
 
-KEPT = 16  # photographs, as large as they are distorted: a minibatch asks for each once a level
+KEPT = 16  # photographs in the cache, at the size at which they are distorted: a minibatch needs each once per level
 
 
 @dataclass(frozen=True)
 class DistortionChoice:
-    """What is done to the photographs.
+    """The processing of the photographs.
 
     Attributes:
         dataset: A key of `rankiqa.distortions.DATASETS`.
-        types: Names of that table.
-        combine: Share of the photographs that get a second distortion after the first, one level milder.
-        scales: Each photograph is first resized by a factor drawn between these two (not below the crop's size).
-        mirror: Whether half of the photographs are mirrored.
-        longest: Larger photographs are first reduced to this longest side, pixels; 0: none are.
-        fidelity: Whether a crop's label is its visual information fidelity to the photograph, else its level.
+        types: Names in that table.
+        combine: The share of the photographs that get a second distortion after the first, one level milder.
+        scales: Each photograph is first resized by a random factor between these two (not below the crop's size).
+        mirror: Whether to mirror a random half of the photographs.
+        longest: Larger photographs are first reduced to this longest side in pixels; 0: no reduction.
+        fidelity: Whether a crop's label is its visual information fidelity to the photograph, instead of its level.
 
     Raises:
-        ValueError: For an unknown table or type, one that cannot be made here, or a value out of range.
+        ValueError: An unknown table or type, a type that cannot be made here, or a value out of range.
     """
 
     dataset: str
@@ -67,13 +68,13 @@ class DistortionChoice:
         table = DATASETS[self.dataset]
         unknown = [name for name in self.types if name not in table]
         if unknown or not self.types:
-            raise ValueError(f"types: expected of {', '.join(table)}, got {', '.join(unknown) or 'none'}")
+            raise ValueError(f"types: expected some of {', '.join(table)}, got {', '.join(unknown) or 'none'}")
         if not 0 <= self.combine <= 1:
             raise ValueError(f"combine: expected a share, 0..1, got {self.combine}")
         if self.combine and len(self.types) < 2:
             raise ValueError("combine: expected two types or more to combine, got one")
         if not 0 < self.scales[0] <= self.scales[1] <= 4:
-            raise ValueError(f"scales: expected two factors, above 0 and at most 4, rising, got {self.scales}")
+            raise ValueError(f"scales: expected two ascending factors, above 0 and at most 4, got {self.scales}")
         if self.longest < 0:
             raise ValueError(f"longest: expected pixels, 0 or more, got {self.longest}")
         check_types(self.dataset, list(self.types))
@@ -87,8 +88,8 @@ class PristinePhotographs:
 
     Attributes:
         name: The folder.
-        paths: Of the photographs, sorted.
-        choice: What is done to them.
+        paths: The paths of the photographs, sorted.
+        choice: The processing of the photographs.
     """
 
     name: str
@@ -97,7 +98,7 @@ class PristinePhotographs:
 
     @classmethod
     def of_folder(cls, folder: str | os.PathLike, choice: DistortionChoice) -> PristinePhotographs:
-        """The photographs of a folder and of the folders in it. Raises ValueError where there are none."""
+        """Return the photographs of a folder and its subfolders. Raise ValueError if there are none."""
         try:
             names = sorted(path for path, kind in scan(folder, recursive=True) if kind is Kind.IMAGE)
         except OSError as error:
@@ -108,36 +109,37 @@ class PristinePhotographs:
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 (hex) of the photographs' names below the folder."""
+        """Return the SHA-256 (hex) of the photographs' names below the folder."""
         names = (os.path.relpath(path, self.name) for path in self.paths)
         return hashlib.sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()
 
     @property
     def settings(self) -> dict:
-        """What a run that goes on must have in common with the one before."""
+        """Return the settings that must not change when a run is resumed."""
         return asdict(self.choice)
 
     def crops(self, *, spec: InputSpec, seed: int, cache_mb: int) -> Versions:
-        """The crops that a network takes, by the keys of `DistortedOrder`."""
+        """Return the crops for a network, by the keys of `DistortedOrder`."""
         return Versions(self, spec=spec, seed=seed, cache_mb=cache_mb)
 
 
 class DistortedOrder(Order):
-    """Keys (type, photograph, level, n) of minibatches: for each type, for each level, the photographs.
+    """The keys (type, photograph, level, n) of minibatches: for each type, for each level, the photographs.
 
-    A minibatch takes the types of a random permutation, and for each type the next photographs of another; n counts a
-    minibatch's pairs of type and photograph, whose levels share what is random in the photograph.
+    A minibatch takes the first types of a random permutation, and for each type the next photographs of another
+    permutation. n numbers the pairs of type and photograph; the levels of a pair share the random choices for the
+    photograph.
 
     Args:
-        photographs: Where they come from.
-        groups: Types in a minibatch.
-        levels: Of each, the pristine one included.
-        per_level: Photographs of each level.
-        pristine_first: Whether the ranking runs from pristine to the worst level, or the other way round.
-        seed: Of types and photographs.
+        photographs: The source.
+        groups: The number of types in a minibatch.
+        levels: The number of levels of each type, the pristine one included.
+        per_level: The number of photographs per level.
+        pristine_first: Whether the ranking goes from pristine to the worst level, instead of the reverse.
+        seed: The seed of types and photographs.
 
     Raises:
-        ValueError: For more types, levels or photographs than there are.
+        ValueError: More types, levels or photographs are requested than there are.
     """
 
     def __init__(
@@ -155,7 +157,8 @@ class DistortedOrder(Order):
         most = 1 + min(len(DATASETS[choice.dataset][name].levels) for name in choice.types)
         if levels > most:
             raise ValueError(
-                f"levels: expected at most {most} of {choice.dataset}, pristine included, got {levels}: --set levels="
+                f"levels: expected at most {most} of {choice.dataset}, pristine included, got {levels} (use --set "
+                f"levels=)"
             )
         if per_level > len(photographs.paths):
             raise ValueError(
@@ -164,9 +167,9 @@ class DistortedOrder(Order):
 
     def __iter__(self) -> Iterator[list[tuple[int, int, int, int]]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         random, n = np.random.RandomState(self.seed), 0
-        taken = self._photographs(random)
+        photographs = self._photographs(random)
         size = self.groups * self.per_level
-        for number, (types, images) in enumerate(zip(self._types(random), taken, strict=True)):
+        for number, (types, images) in enumerate(zip(self._types(random), photographs, strict=True)):
             if number >= self.start:
                 yield [
                     (types[group], images[group * self.per_level + i], level, n + group * self.per_level + i)
@@ -181,7 +184,7 @@ class DistortedOrder(Order):
             yield random.permutation(len(self.photographs.choice.types))[: self.groups].tolist()
 
     def _photographs(self, random: np.random.RandomState) -> Iterator[list[int]]:
-        """Those of each minibatch; no photograph twice for one type."""
+        """Yield the photographs of each minibatch. No photograph appears twice for a type."""
         left: list[int] = []
         while True:
             images: list[int] = []
@@ -196,13 +199,13 @@ class Versions(Dataset):
     """Crops of distorted photographs by key (type, photograph, level, n): (float32 (3, crop, crop), level or fidelity).
 
     Args:
-        photographs: Where they come from.
-        spec: What the network takes.
-        seed: Of all that is random.
-        cache_mb: Decoded photographs to keep, in each worker.
+        photographs: The source.
+        spec: The input format of the network.
+        seed: The seed of everything that is random.
+        cache_mb: MiB of decoded photographs to keep in each worker.
 
     Raises:
-        DataError: When an item is asked for whose photograph cannot be used; it names the file.
+        DataError: When a requested photograph cannot be used. The message names the file.
     """
 
     def __init__(self, photographs: PristinePhotographs, *, spec: InputSpec, seed: int, cache_mb: int = 0):
@@ -224,20 +227,20 @@ class Versions(Dataset):
         except ImageError as error:
             raise DataError(f"{path}: {error}") from None
         except MemoryError:
-            raise DataError(f"{path}: expected a photograph that fits into memory, got no memory for it") from None
-        except Exception as error:  # a distortion's own, for a photograph that is too small for its patches
+            raise DataError(f"{path}: expected a photograph that fits into memory, got too little memory") from None
+        except Exception as error:  # for example a distortion's own, for a small photograph
             raise DataError(f"{path}: expected a photograph, got: {type(error).__name__}: {error}") from None
         label = self._fidelity(image, photograph, n, offsets[0]) if self.photographs.choice.fidelity else float(level)
         return take_crops(image, offsets, self.spec)[0], label
 
     def _fidelity(self, image: np.ndarray, photograph: int, n: int, offset: np.ndarray) -> float:
-        """Of a crop of a version to that of its photograph at the same place."""
+        """Return the fidelity of a crop of a version to the crop of its photograph at the same position."""
         top, left = offset
         window = slice(top, top + self.spec.crop), slice(left, left + self.spec.crop)
         return visual_information_fidelity(image[window], self._prepare(photograph, n)[window])
 
     def version(self, kind: int, photograph: int, level: int, n: int) -> np.ndarray:
-        """A version of a photograph, whole: uint8 (H, W, 3), RGB."""
+        """Return a whole version of a photograph: uint8 (H, W, 3), RGB."""
         image, choice = self._prepare(photograph, n), self.photographs.choice
         if not level:
             return image
@@ -253,7 +256,7 @@ class Versions(Dataset):
         return distorted
 
     def _prepare(self, photograph: int, n: int) -> np.ndarray:
-        """The photograph, resized and mirrored as its number says."""
+        """Return the photograph, resized and mirrored as the random numbers for n say."""
         if n in self._prepared:
             return self._prepared[n]
         image, choice = self._read(self.photographs.paths[photograph]), self.photographs.choice
@@ -271,6 +274,7 @@ class Versions(Dataset):
         return image
 
     def _read(self, path: str) -> np.ndarray:
+        """Return a decoded photograph, from the cache if possible."""
         if path in self._decoded:
             return self._decoded[path]
         image = read_photograph(read_bytes(Path(path)), min_side=self.spec.crop)

@@ -1,4 +1,4 @@
-"""Writing the pristine images of a ranked set: one image, and a folder of them."""
+"""Write the pristine images for a ranked set: one image, or a folder of images."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rankiqa.data.images import ImageError
 from rankiqa.data.photographs import MAX_PIXELS, MIN_SIDE, read_photograph
 from rankiqa.ranked_sets.worker_pool import run_jobs
 
-MOST = 3 * 224  # pixels of the shorter side: above, VGG-16's crop is less than a third of it
+MOST = 3 * 224  # pixels of the shorter side; above it, VGG-16's crop is less than a third of the side
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What an image must be.
+    """The requirements for an image.
 
     Attributes:
-        min_side: The least height and width, pixels.
-        max_pixels: The most pixels.
+        min_side: The smallest height and width in pixels.
+        max_pixels: The largest number of pixels.
         large: keep, scale or refuse an image whose shorter side is above MOST.
     """
 
@@ -36,14 +36,14 @@ class Rules:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image.
+    """The result for an image.
 
     Attributes:
-        name: Of the output.
-        large: Whether its shorter side was above MOST.
-        written: Whether the output was written; else it was valid, or the image was refused.
-        size: The bytes of the output.
-        refused: The reason, or None.
+        name: The name of the output.
+        large: Whether the shorter side was above MOST.
+        written: Whether the output was written; if not, it was valid, or the image was refused.
+        size: The size of the output in bytes.
+        refused: Why the image was refused, or None.
     """
 
     name: str
@@ -58,10 +58,13 @@ def fit(image: np.ndarray, large: str) -> np.ndarray:
 
     Args:
         image: uint8 (H, W, 3).
-        large: keep returns the image as it is, scale a smaller one (the means of the pixels' areas).
+        large: "keep" returns the image unchanged, "scale" reduces it (area means), "refuse" raises ImageError.
+
+    Returns:
+        uint8 (H, W, 3).
 
     Raises:
-        ImageError: `large` is refuse, and the shorter side is above MOST.
+        ImageError: `large` is "refuse", and the shorter side is above MOST.
 
     Source:
         RankIQA, experimental protocol: sub-images of at least 1/3 of the original.
@@ -77,13 +80,16 @@ def fit(image: np.ndarray, large: str) -> np.ndarray:
 
 
 def prepare_image(image: tuple[str, Path], out: Path, rules: Rules, quick: bool = False) -> Outcome:
-    """Write OUT/NAME as a .bmp, unless it has the right bytes already.
+    """Write OUT/NAME as a .bmp file, unless it has the right content already.
 
     Args:
-        image: (NAME, the file that it is made from).
-        out: A folder.
-        rules: What the image must be.
-        quick: Trust an existing OUT/NAME.
+        image: (NAME, source file).
+        out: The folder OUT.
+        rules: The requirements for the image.
+        quick: Whether to trust an existing OUT/NAME.
+
+    Returns:
+        The result.
 
     Raises:
         OSError: OUT/NAME cannot be written.
@@ -96,32 +102,32 @@ def prepare_image(image: tuple[str, Path], out: Path, rules: Rules, quick: bool 
         pixels = read_photograph(_read(source), min_side=rules.min_side, max_pixels=rules.max_pixels)
         fitted = fit(pixels, rules.large)
     except ImageError as error:
-        target.unlink(missing_ok=True)  # written by an earlier run, before the file changed
+        target.unlink(missing_ok=True)  # an earlier run may have written it, before the source changed
         return Outcome(name, refused=str(error))
     data = cv2.imencode(".bmp", fitted[:, :, ::-1])[1].tobytes()
-    made = {"large": min(pixels.shape[:2]) > MOST, "size": len(data)}
+    about = {"large": min(pixels.shape[:2]) > MOST, "size": len(data)}
     with contextlib.suppress(FileNotFoundError):
         if target.read_bytes() == data:
-            return Outcome(name, **made)
+            return Outcome(name, **about)
     with replacing(target) as temporary:
         temporary.write_bytes(data)
-    return Outcome(name, written=True, **made)
+    return Outcome(name, written=True, **about)
 
 
 def prepare_images(
     images: Sequence[tuple[str, Path]], out: Path, rules: Rules, *, workers: int = 1, quick: bool = False
 ) -> Generator[Outcome, None, None]:
-    """Write every image; the files are the same for any number of workers.
+    """Write all images. The files do not depend on the number of workers.
 
     Args:
-        images: (NAME, the file that it is made from) of each.
-        out: A folder.
-        rules: What each image must be.
+        images: (NAME, source file) of each image.
+        out: The folder OUT.
+        rules: The requirements for each image.
         workers: The number of processes.
-        quick: Trust existing files.
+        quick: Whether to trust existing files.
 
     Yields:
-        The outcomes, in the order in which they are ready.
+        The results in the order in which they are ready.
 
     Raises:
         OSError: A file cannot be written.

@@ -1,4 +1,4 @@
-"""The choice of pristine images from Waterloo and from Places2."""
+"""Choose pristine images from Waterloo and from Places2."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rankiqa.data.folders import Kind, PassedOver, is_image_name, list_folder
 from rankiqa.data.text_files import read_lines
 
 WATERLOO = 4744  # images of the Waterloo Exploration Database (paper, section 4.1)
-SCENES = 365  # of Places365-Standard, the release; the paper says 356
-PER_SCENE = 100  # of the validation set, in both
+SCENES = 365  # scenes of the release Places365-Standard; the paper says 356
+PER_SCENE = 100  # images per scene of the validation set, in the release and in the paper
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Selection:
 
     Attributes:
         images: (output name, file), sorted.
-        settings: All that the choice depends on.
+        settings: The settings that the choice depends on.
         refused: (name, reason).
-        passed_over: What else the folder holds.
+        passed_over: The other entries of the folder.
     """
 
     images: tuple[tuple[str, Path], ...]
@@ -36,7 +36,7 @@ class Selection:
 
     @property
     def sha256(self) -> str:
-        """The digest (hex) of the choice: a line `output name, tab, file name` for each image."""
+        """Return the digest (hex) of the choice: of a line `output name, tab, file name` for each image."""
         lines = (f"{name}\t{file.name}\n" for name, file in self.images)
         return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
@@ -44,14 +44,17 @@ class Selection:
 def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
     """Choose Waterloo's pristine images, 00001.bmp to 04744.bmp.
 
-    Images with another name or number, missing numbers, and numbers that two files have are refused.
+    Images with another name or number, missing numbers, and numbers with two files are refused.
 
     Args:
-        folder: Where the archive was unpacked.
-        count: How many images the collection has.
+        folder: The folder of the unpacked archive.
+        count: The number of images in the collection.
+
+    Returns:
+        The choice.
 
     Raises:
-        ValueError: The folder has none of them.
+        ValueError: The folder contains none of the images.
 
     Source:
         RankIQA, section 4.1.
@@ -67,13 +70,13 @@ def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
         else:
             refused.append((name, f"expected a name 00001.bmp .. {last}"))
     if not numbered:
-        raise ValueError(f"{folder}: expected 00001.bmp .. {last}, the archive's pristine images, got none of them")
+        raise ValueError(f"{folder}: expected 00001.bmp .. {last}, the archive's pristine images, got none")
     images = []
     for number, same in sorted(numbered.items()):
         if len(same) == 1:
             images.append((f"{number:05d}.bmp", folder / same[0]))
         else:
-            refused += [(name, f"expected one file of this number, got {', '.join(same)}") for name in same]
+            refused += [(name, f"expected one file with this number, got {', '.join(same)}") for name in same]
     for first, end in _runs(number for number in range(1, count + 1) if number not in numbered):
         missing = f"{first:05d}.bmp" if first == end else f"{first:05d}.bmp .. {end:05d}.bmp"
         which = "this number" if first == end else "these numbers"
@@ -84,30 +87,33 @@ def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
 def places2(
     folder: Path, labels: Path, *, scenes: int | None = None, per_scene: int = PER_SCENE, seed: int = 0
 ) -> Selection:
-    """Choose images of Places2's validation set, the same number of each scene, as NAME_s<scene>.bmp.
+    """Choose images of Places2's validation set, the same number from each scene, as NAME_s<scene>.bmp.
 
-    Scenes with too few images and images that are missing are refused.
+    Scenes with too few images and missing images are refused.
 
     Args:
-        folder: The images, val_large or val_256.
+        folder: The folder of the images, val_large or val_256.
         labels: The release's places365_val.txt.
-        scenes: How many, drawn with the seed; None: all 365.
-        per_scene: Images of each scene, drawn with (seed, scene) alone; a larger number adds to a smaller one's.
-        seed: Of the choice.
+        scenes: The number of scenes, drawn by the seed; None: all 365.
+        per_scene: Images per scene, drawn by (seed, scene) only; a larger number extends the choice of a smaller one.
+        seed: The seed of the choice.
+
+    Returns:
+        The choice.
 
     Raises:
-        ValueError: `labels` is another file or has too few scenes, or the folder has none of the images.
+        ValueError: `labels` is another file or has too few scenes, or the folder contains none of the images.
 
     Source:
         RankIQA, section 4.1.
     """
     known, digest = read_labels(labels)
     by_scene: dict[int, list[str]] = {}
-    for name in sorted(known):  # not the order of the file
+    for name in sorted(known):  # independent of the order in the file
         by_scene.setdefault(known[name], []).append(name)
     if scenes is None and len(by_scene) != SCENES:
         raise ValueError(
-            f"{labels}: expected the {SCENES} scenes of places365_val.txt, got {len(by_scene)}; --scenes takes fewer"
+            f"{labels}: expected the {SCENES} scenes of places365_val.txt, got {len(by_scene)}; use --scenes for fewer"
         )
     if scenes is not None and scenes > len(by_scene):
         raise ValueError(f"{labels}: expected {scenes} scenes, got {len(by_scene)}")
@@ -126,7 +132,7 @@ def places2(
             else:
                 refused.append((name, "expected an image, got no such file"))
     if not images:
-        raise ValueError(f"{folder}: expected the images of {labels.name}, val_large or val_256, got none of them")
+        raise ValueError(f"{folder}: expected the images of {labels.name}, val_large or val_256, got none")
     settings = {
         "labels_sha256": digest, "scenes": len(chosen), "scenes_there": len(by_scene), "per_scene": per_scene,
         "seed": seed,
@@ -143,7 +149,7 @@ def read_labels(path: Path) -> tuple[dict[str, int], str]:
         ({image: scene}, the SHA-256 of the file).
 
     Raises:
-        ValueError: The file cannot be read, or a line (named) is another.
+        ValueError: The file cannot be read, or a line has another form (the message names it).
     """
     lines = read_lines(path, "places365_val.txt")
     known: dict[str, int] = {}
@@ -165,7 +171,7 @@ def read_labels(path: Path) -> tuple[dict[str, int], str]:
 
 
 def _files(folder: Path) -> tuple[list[str], PassedOver]:
-    """A folder's images, sorted, and what else it holds. Raises ValueError for no folder."""
+    """Return a folder's images, sorted, and its other entries. Raise ValueError if it is not a folder."""
     try:
         return list_folder(folder)
     except OSError as error:
@@ -173,7 +179,7 @@ def _files(folder: Path) -> tuple[list[str], PassedOver]:
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """(first, last) of each run of neighbours among rising numbers."""
+    """Yield (first, last) of each run of consecutive numbers in an ascending sequence."""
     run: list[int] = []
     for number in numbers:
         if run and number != run[-1] + 1:

@@ -1,7 +1,7 @@
-"""Work on many files as tasks of a Ray cluster, in place of the worker processes of `worker_pool`.
+"""Process many files in tasks of a Ray cluster, instead of the worker processes of `worker_pool`.
 
-Every machine reads and writes the same folders by the same paths. A task whose machine is lost is begun again on
-another; that is safe for `make_files`, which takes what is valid as it is and replaces files whole.
+Every machine reads and writes the same folders by the same paths. If a machine is lost, its task starts again on
+another one. This is safe for `make_files`, which keeps valid files and writes files atomically.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from rankiqa.ranked_sets import settings
 from rankiqa.ranked_sets.make_files import DistortionJob
 from rankiqa.ranked_sets.worker_pool import POLL_SECONDS, WORKER_ENVIRONMENT, WorkerLost, peak_memory_kb
 
-RETRIES = 10  # of a photograph whose machine is lost
-TASKS_PER_CORE = 2  # that wait or run: memory stays the same for any number of photographs
+RETRIES = 10  # attempts at a photograph whose machine is lost
+TASKS_PER_CORE = 2  # tasks that wait or run; keeps the memory independent of the number of photographs
 
-_checked: set[str] = set()  # in a worker: the runs for which this machine was looked at
+_checked: set[str] = set()  # in a worker: the runs for which this machine has been checked
 
 
 def run_jobs(
@@ -40,23 +40,23 @@ def run_jobs(
     """Run a function on each job in tasks of a Ray cluster, one core each.
 
     Args:
-        function: As for `worker_pool.run_jobs`; it may run more than once for a job.
-        jobs: Taken one by one as cores become free.
-        workers: The most tasks at once; None: two for each core of the cluster, of which one runs.
+        function: As for `worker_pool.run_jobs`. It may run more than once for a job.
+        jobs: An iterator, advanced as cores become free.
+        workers: The largest number of tasks at a time; None: two per core of the cluster, one of which runs.
         ray: The module, connected to a cluster.
-        check: Called in each worker before its first job: why its machine cannot take part, or None.
-        describe: The name of a job for an error message.
+        check: Called in each worker before its first job. It returns why the machine cannot take part, or None.
+        describe: Returns the name of a job for an error message.
         progress: Called with the number of steps of a job when it has ended.
-        peak_kb: Receives {worker: the most memory it has held, in KiB}.
+        peak_kb: Updated with {worker: peak memory in KiB}.
 
     Yields:
-        (job, what the function returned), in the order in which they end.
+        (job, return value of the function), in the order in which the jobs end.
 
     Raises:
         WriteError: A result cannot be written.
         WorkerLost: A machine cannot take part, or a job lost its worker too often.
     """
-    # As in worker_pool: the order of a sum must not depend on the cores of a machine
+    # As in worker_pool: the order of a sum must not depend on the cores of a machine.
     environment = {name: value for name, value in WORKER_ENVIRONMENT.items() if name.endswith("_THREADS")}
     task = ray.remote(num_cpus=1, max_retries=RETRIES, runtime_env={"env_vars": environment})(_run_task)
     pending: dict[Any, Any] = {}
@@ -83,7 +83,7 @@ def run_jobs(
 
 
 def _result(ray: ModuleType, reference: Any, name: str) -> tuple[Any, int, tuple[str, int], int]:
-    """What `_run_task` returned for a job; its errors, and Ray's, as those of `run_jobs`."""
+    """Return the result of `_run_task` for a job. Raise its errors, and Ray's, as `run_jobs` does."""
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
@@ -91,13 +91,13 @@ def _result(ray: ModuleType, reference: Any, name: str) -> tuple[Any, int, tuple
         raise (cause if isinstance(cause, Exception) else error) from None
     except ray.exceptions.RayError as error:
         got = " ".join(str(error).split()) or type(error).__name__
-        raise WorkerLost(f"expected a worker to stay, got at {name}: {got}") from None
+        raise WorkerLost(f"expected a worker that ends its job, lost one at {name}: {got}") from None
 
 
 def _run_task(
     function: Callable[[Any, Callable[[int], None]], Any], check: Callable[[], str | None], job: Any
 ) -> tuple[Any, int, tuple[str, int], int]:
-    """Run one job in a worker; returns (its result, steps, (machine, process), peak memory in KiB)."""
+    """Run one job in a worker and return (its result, steps, (machine, process), peak memory in KiB)."""
     cv2.setNumThreads(1)
     if (problem := check()) is not None:
         raise WorkerLost(problem)
@@ -112,11 +112,11 @@ def _run_task(
 
 
 def check_machine(job: DistortionJob, versions: dict[str, str]) -> str | None:
-    """Why this machine cannot take part in a run, or None.
+    """Return why this machine cannot take part in a run, or None.
 
     Args:
-        job: Of the run.
-        versions: Of the code and the libraries where the run began (`settings.settings`): the bytes depend on them.
+        job: The task of the run.
+        versions: Versions of code and libraries where the run began (`settings.settings`); the bytes depend on them.
     """
     if job.temporary in _checked:
         return None
@@ -124,9 +124,12 @@ def check_machine(job: DistortionJob, versions: dict[str, str]) -> str | None:
     for folder in (job.images, job.temporary):
         if not Path(folder).is_dir():
             return f"{host}: expected the run's folders at the same paths on every machine, got no {folder}"
-    here = settings.settings(job.dataset, job.seed, DATASETS[job.dataset])["versions"]
-    for name in dict.fromkeys([*versions, *here]):
-        if here.get(name) != versions.get(name):
-            return f"{host}: expected {name} {versions.get(name)}, as where the run began, got {here.get(name)}"
+    ours = settings.settings(job.dataset, job.seed, DATASETS[job.dataset])["versions"]
+    for name in dict.fromkeys([*versions, *ours]):
+        if ours.get(name) != versions.get(name):
+            return (
+                f"{host}: expected {name} {versions.get(name)}, as on the machine where the run began, got "
+                f"{ours.get(name)}"
+            )
     _checked.add(job.temporary)
     return None

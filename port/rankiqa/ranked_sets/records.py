@@ -1,4 +1,4 @@
-"""The record of what was made from a photograph: a later run finds out from it which files are valid."""
+"""The record of the files made from a photograph. A later run uses it to find out which files are valid."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ CHUNK = 1 << 20
 
 @dataclass
 class Record:
-    """What was made from a photograph.
+    """The files made from a photograph.
 
     Attributes:
         settings: The digest of the settings.
-        photograph: The SHA-256 of its file.
-        height: Of the photograph, pixels.
-        width: Of the photograph, pixels.
+        photograph: The SHA-256 of the photograph's file.
+        height: The height of the photograph in pixels.
+        width: The width of the photograph in pixels.
         files: {path below OUT: [size, SHA-256]}.
     """
 
@@ -35,16 +35,16 @@ class Record:
     files: dict[str, list] = field(default_factory=dict)
 
     def matches(self, settings: str, photograph: str) -> bool:
-        """Whether it was written with these settings for this photograph (digests)."""
+        """Return whether the record was written with these settings for this photograph (both digests)."""
         return (self.settings, self.photograph) == (settings, photograph)
 
     def is_valid(self, out: Path, path: str, quick: bool) -> bool:
-        """Whether a file is the one that was made.
+        """Return whether a file is unchanged since it was made.
 
         Args:
-            out: The set's folder.
-            path: The file below it.
-            quick: Whether only the size is compared.
+            out: The folder of the set.
+            path: The path of the file below it.
+            quick: Whether to compare only the size.
         """
         if path not in self.files:
             return False
@@ -56,12 +56,12 @@ class Record:
 
 
 def record_path(out: Path, name: str) -> Path:
-    """The path of the record of a name."""
+    """Return the path of the record for a name."""
     return out / HIDDEN / RECORDS / f"{name}.json"
 
 
 def read_record(out: Path, name: str) -> Record | None:
-    """The record of a name; None when there is none, or it cannot be read."""
+    """Return the record for a name; None if it is missing or cannot be read."""
     try:
         record = Record(**parse_json(record_path(out, name).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -70,7 +70,7 @@ def read_record(out: Path, name: str) -> Record | None:
 
 
 def _is_whole(record: Record) -> bool:
-    """Whether every entry is of its type: a damaged file may be JSON, too."""
+    """Check that every entry has its type, since a damaged file may still be JSON."""
     entries = record.files.values() if isinstance(record.files, dict) else [None]
     return (
         isinstance(record.settings, str)
@@ -81,7 +81,7 @@ def _is_whole(record: Record) -> bool:
 
 
 def record_bytes(record: Record) -> bytes:
-    """The bytes of a record's file; the same whatever order the files were made in."""
+    """Return the content of a record's file. It does not depend on the order in which the files were made."""
     return (json.dumps(asdict(record), sort_keys=True, indent=0) + "\n").encode()
 
 

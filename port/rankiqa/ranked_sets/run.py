@@ -1,4 +1,4 @@
-"""A run of `rankiqa distort`: the photographs of a folder go to the workers, the counts come back."""
+"""A run of `rankiqa distort`: distribute the photographs of a folder to the workers and count the results."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from rankiqa.ranked_sets.names import LONGEST, SHOWN, Photograph, output_name, p
 
 
 def _temporary_file() -> TextIO:
-    return tempfile.TemporaryFile("w+")  # open as long as the counts: there may be many refusals
+    return tempfile.TemporaryFile("w+")  # on disk, since there may be many refusals; open as long as the counts exist
 
 
 @dataclass
 class Counts:
-    """What became of the photographs.
+    """The results of a run.
 
     Attributes:
-        photographs: Those of which at least one file was made.
-        files: Files made.
-        skipped_photographs: Those that lacked nothing.
-        skipped_files: Files that were valid.
-        skipped_names: The first few of `skipped_photographs`.
-        refused: Photographs that were refused; their rows are on disk.
-        peak_kb: {worker: the most memory it has held, KiB}.
+        photographs: The number of photographs for which at least one file was made.
+        files: The number of files made.
+        skipped_photographs: The number of photographs for which every file was valid.
+        skipped_files: The number of valid files.
+        skipped_names: The first few of the skipped photographs.
+        refused: The number of refused photographs; their rows are on disk.
+        peak_kb: {worker: peak memory in KiB}.
     """
 
     photographs: int = 0
@@ -45,12 +45,12 @@ class Counts:
     _refusals: TextIO = field(default_factory=_temporary_file, repr=False)
 
     def refuse(self, file: str, reason: str) -> None:
-        """Count a refusal and keep its reason."""
+        """Count a refusal and store its reason."""
         self.refused += 1
         self._refusals.write(json.dumps({"image": file, "error": reason}) + "\n")
 
     def refusal_rows(self) -> Iterator[dict]:
-        """What was refused, as {"image", "error"}."""
+        """Yield the refusals as {"image", "error"}."""
         self._refusals.seek(0)
         for line in self._refusals:
             yield json.loads(line)
@@ -70,19 +70,19 @@ def run(
     """Distort all photographs of a shard.
 
     Args:
-        job: What is made of each.
-        workers: The number of processes; None, which only a cluster's `run_jobs` takes: as it has cores.
-        shard: (i, n): the i-th of n parts.
-        expected: About how many photographs the shard has.
-        counts: Updated as results come.
-        progress: Called with the number of files that are newly done, skipped or refused.
-        recursive: Whether the photographs of folders inside are taken, too.
-        run_jobs: What runs the jobs: that of worker_pool, or one of a cluster (ray_jobs).
+        job: The task.
+        workers: The number of processes; None (only with a cluster's `run_jobs`): as many as the cluster has cores.
+        shard: (i, n): part i of n.
+        expected: The approximate number of photographs in the shard.
+        counts: Updated with each result.
+        progress: Called with the number of files that are newly made, skipped or refused.
+        recursive: Whether to read subfolders, too.
+        run_jobs: Runs the jobs: the function of worker_pool, or that of a cluster (ray_jobs).
 
     Raises:
         WriteError: A result cannot be written.
         WorkerLost: A worker was killed.
-        OSError: The folder of the photographs cannot be read any more.
+        OSError: The folder of the photographs can no longer be read.
     """
     results = run_jobs(
         partial(make_files, job=job),
@@ -110,15 +110,15 @@ def run(
 def _acceptable(
     job: DistortionJob, named: Iterator[tuple[str, list[str]]], counts: Counts, progress: Callable[[int], object]
 ) -> Iterator[Photograph]:
-    """The photographs of (name, files); those whose name cannot be used are refused."""
+    """Yield the photographs of (name, files). Refuse those whose names cannot be used."""
     for name, files in named:
         reason = None
         if len(files) > 1:
-            reason = f"expected names that differ, got {len(files)} photographs for {name}: {', '.join(files)}"
+            reason = f"expected different output names, got {len(files)} photographs for {name}: {', '.join(files)}"
         elif len(os.fsencode(name)) > LONGEST:
             reason = f"expected a name of at most {LONGEST} bytes, got {len(os.fsencode(name))}"
         elif not job.pristine and output_name(files[0]) != Path(files[0]).stem:
-            reason = f"expected a name without white space and dots, since it stays where lists look, got {files[0]!r}"
+            reason = f"expected a name without white space and dots, since lists use the file itself, got {files[0]!r}"
         if reason is None:
             yield Photograph(files[0], name)
             continue

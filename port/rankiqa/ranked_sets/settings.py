@@ -1,4 +1,4 @@
-"""The description of a ranked set's folder, and its preparation for a run."""
+"""Describe the folder of a ranked set, and prepare it for a run."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from rankiqa.data.json_text import parse_json
 from rankiqa.ranked_sets.records import HIDDEN, RECORDS
 
 FILE = "settings.json"
-LIBRARIES = ("numpy", "pillow", "scipy")  # not bm3d, which may come later, for ID alone
+LIBRARIES = ("numpy", "pillow", "scipy")  # without bm3d, which may be installed later and is used only for ID
 
 
 def settings(dataset: str, seed: int, table: dict) -> dict:
-    """The content of OUT/settings.json: all that the bytes depend on beside the photographs.
+    """Return the content of OUT/settings.json: everything besides the photographs that the bytes depend on.
 
     Args:
         dataset: A key of DATASETS.
-        seed: Of what is random.
+        seed: The seed of everything that is random.
         table: DATASETS[dataset].
     """
     versions = {"rankiqa": __version__, "code": _code(), "opencv": cv2.__version__}
@@ -44,7 +44,7 @@ def settings(dataset: str, seed: int, table: dict) -> dict:
 
 
 def _code() -> str:
-    """The digest of the code that the bytes depend on: a checkout changes more often than its version."""
+    """Return a digest of the code that the bytes depend on, since a checkout changes more often than its version."""
     package = Path(rankiqa.__file__).parent
     sources = [
         package / "data" / "photographs.py",
@@ -56,7 +56,7 @@ def _code() -> str:
 
 
 def digest(settings: dict) -> str:
-    """The digest in the records: of the set and the seed, without which a record means nothing."""
+    """Return the digest for the records: of the set and the seed, without which a record has no meaning."""
     return hashlib.sha256(json.dumps([settings["set"], settings["seed"]]).encode()).hexdigest()
 
 
@@ -65,16 +65,16 @@ def claim(out: Path, settings: dict, ours: list[str], folders: list[str]) -> Non
 
     Args:
         out: The folder of the ranked set.
-        settings: Of this run.
-        ours: Names in OUT that only this command may have made.
-        folders: The folders that this run writes into, below OUT.
+        settings: The settings of this run.
+        ours: Names in OUT that only this command may have created.
+        folders: The folders below OUT that this run writes to.
 
     Raises:
         ValueError: OUT belongs to something else.
         OSError: OUT cannot be read or written.
     """
     path = out / FILE
-    settings = json.loads(json.dumps(settings))  # tuples as lists
+    settings = json.loads(json.dumps(settings))  # converts tuples to lists
     try:
         existing = parse_json(path.read_bytes())
     except FileNotFoundError:
@@ -82,9 +82,9 @@ def claim(out: Path, settings: dict, ours: list[str], folders: list[str]) -> Non
         if foreign:
             raise ValueError(
                 f"{out}: expected a folder of an earlier run, or one without {foreign[0]}, "
-                f"got {foreign[0]} and no {FILE}"
+                f"got {foreign[0]} without {FILE}"
             ) from None
-        with temporary_folder(out) as temporary:  # before any other file, so that the next run knows OUT after a kill
+        with temporary_folder(out) as temporary:  # first, so that the next run recognises OUT after a kill
             (temporary / FILE).write_text(json.dumps(settings, indent=1) + "\n")
             os.replace(temporary / FILE, path)
     except ValueError:
@@ -96,32 +96,35 @@ def claim(out: Path, settings: dict, ours: list[str], folders: list[str]) -> Non
 
 
 def _occupied(path: Path) -> bool:
+    """Return whether a path is a file or a folder that is not empty."""
     return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def _compare(path: Path, expected: object, existing: object, where: str = "") -> None:
-    """Raise ValueError at the first difference."""
+    """Raise ValueError for the first difference."""
     if isinstance(expected, dict) and isinstance(existing, dict):
         for key in dict.fromkeys([*expected, *existing]):
             _compare(path, expected.get(key), existing.get(key), f"{where}.{key}" if where else key)
     elif expected != existing:
         texts = [json.dumps(value) for value in (expected, existing)]
-        raise ValueError(f"{path}: {where}: expected {texts[0]} as this run has it, got {texts[1]}; another --out?")
+        raise ValueError(
+            f"{path}: {where}: expected {texts[0]}, the value of this run, got {texts[1]}; use another --out"
+        )
 
 
 @contextlib.contextmanager
 def temporary_folder(out: Path) -> Iterator[Path]:
-    """A folder for files that are being written, removed at the end.
+    """Yield a folder for files that are being written. It is removed at the end.
 
-    Those of killed runs are removed first. A run holds a lock on its folder that the system releases when the run
-    dies, so the folders of runs that work beside this one, on another shard, are left alone.
+    The folders of killed runs are removed first. A run holds a lock on its folder, which the system releases when the
+    run dies. So the folders of other active runs, for example on another shard, are kept.
 
     Raises:
         OSError: OUT cannot be written.
     """
     hidden = out / HIDDEN
     hidden.mkdir(parents=True, exist_ok=True)
-    with open(hidden / "lock", "w") as gate:  # so that no other run sees this folder before it is locked
+    with open(hidden / "lock", "w") as gate:  # no other run may see this folder before it is locked
         fcntl.flock(gate, fcntl.LOCK_EX)
         for old in hidden.glob("run-*"):
             _remove_unless_locked(old)
@@ -136,7 +139,7 @@ def temporary_folder(out: Path) -> Iterator[Path]:
 
 
 def _remove_unless_locked(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # removed by another run, or locked by a run that works
+    with contextlib.suppress(OSError):  # removed by another run, or locked by an active run
         lock = os.open(folder, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""Worker processes for work on many files: one job at a time each, in single-threaded processes.
+"""Worker processes for jobs on many files: single-threaded, with one job at a time each.
 
-`concurrent.futures` runs them. What is added here: a bounded queue, progress inside a job, the memory of each worker,
-and which job a worker had when it was killed.
+`concurrent.futures` runs them. This module adds a bounded queue, progress inside a job, the memory of each worker, and
+the name of the job of a worker that was killed.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from typing import Any
 
 import cv2
 
-# One thread a worker: the cores are the workers', and the order of a sum must not depend on their number.
-# PYTHONSAFEPATH: a numpy.py in the current folder is not imported.
+# One thread per worker: the workers use all cores, and the order of a sum must not depend on the number of cores.
+# PYTHONSAFEPATH prevents the import of a numpy.py in the current folder.
 WORKER_ENVIRONMENT: dict[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
      "VECLIB_MAXIMUM_THREADS", "PYTHONSAFEPATH"), "1",
 )  # fmt: skip
-JOBS_PER_WORKER = 3  # that wait or run: memory stays the same for any number of jobs
-POLL_SECONDS = 0.2  # between two looks at the progress
-# A worker's part of the shared array
+JOBS_PER_WORKER = 3  # jobs that wait or run; keeps the memory independent of the number of jobs
+POLL_SECONDS = 0.2  # between two checks of the progress
+# Indices into a worker's part of the shared array.
 PID, JOB, DONE, PEAK_KB, FIELDS = 0, 1, 2, 3, 4
 
 _status: Any = None  # in a worker: its part of the shared array
 
 
 class WorkerLost(Exception):
-    """A worker ended before its job did; the message says which job it had."""
+    """A worker ended before its job did. The message names the job."""
 
 
 def run_jobs(
@@ -49,23 +49,23 @@ def run_jobs(
 ) -> Generator[tuple[Any, Any], None, None]:
     """Run a function on each job in worker processes.
 
-    No worker is left when the generator ends or is closed, nor when this process is killed.
+    All workers end with the generator, and when this process is killed.
 
     Args:
-        function: Called in a worker with a job and a function that it calls with the number of steps just done. It and
-            the jobs must be picklable.
-        jobs: Taken one by one as workers become free.
-        workers: The number of processes; as many as there are jobs at most.
-        describe: The name of a job for an error message.
-        progress: Called in this process with the number of steps that are newly done.
-        peak_kb: Receives {worker: the most memory it has held, in KiB}.
+        function: Called in a worker with a job and a callback for the number of steps just done. The function and the
+            jobs must be picklable.
+        jobs: An iterator, advanced as workers become free.
+        workers: The number of processes; no more are started than there are jobs.
+        describe: Returns the name of a job for an error message.
+        progress: Called in this process with the number of newly done steps.
+        peak_kb: Updated with {worker: peak memory in KiB}.
 
     Yields:
-        (job, what the function returned), in the order in which they end.
+        (job, return value of the function), in the order in which the jobs end.
 
     Raises:
         WorkerLost: A worker was killed or ended by itself.
-        Exception: Whatever the function raised.
+        Exception: Any exception of the function.
     """
     context = _Context()
     shared = context.RawArray("q", FIELDS * workers)
@@ -79,9 +79,9 @@ def run_jobs(
         status = _split(shared)
         if peak_kb is not None:
             peak_kb.update({number: part[PEAK_KB] for number, part in enumerate(status) if part[PEAK_KB]})
-        before, steps = steps, sum(part[DONE] for part in status)
-        if steps > before:
-            progress(steps - before)
+        previous, steps = steps, sum(part[DONE] for part in status)
+        if steps > previous:
+            progress(steps - previous)
 
     try:
         while True:
@@ -92,7 +92,7 @@ def run_jobs(
             ended, _ = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
             poll()
             if not ended and any(process.exitcode is not None for process in context.processes):
-                raise BrokenProcessPool  # the pool does not watch a process that has just started
+                raise BrokenProcessPool  # the pool does not detect that a process ends right after its start
             for future in ended:
                 result = future.result()
                 yield pending.pop(future)[1], result
@@ -105,25 +105,26 @@ def run_jobs(
         raise WorkerLost(_describe_loss(context.processes, running, describe)) from None
     finally:
         for process in context.processes:
-            process.kill()  # whatever it does: files are whole at any moment
+            process.kill()  # safe at any moment, since files are written atomically
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Process(SpawnProcess):
-    """A worker, started with one thread and with Ctrl-C blocked."""
+    """A worker that starts with one thread and with Ctrl-C blocked."""
 
     def start(self) -> None:
         """Start the process.
 
-        A terminal's Ctrl-C goes to the whole group of processes; workers leave it to the parent from the beginning.
+        A terminal sends Ctrl-C to the whole process group. Workers must ignore it from the beginning, since the parent
+        handles it.
         """
-        before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
+        previous = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         os.environ.update(WORKER_ENVIRONMENT)
         try:
             super().start()
         finally:
-            for name, value in before.items():
+            for name, value in previous.items():
                 if value is None:
                     del os.environ[name]
                 else:
@@ -132,33 +133,33 @@ class _Process(SpawnProcess):
 
 
 class _Context(SpawnContext):
-    """Spawned processes (a fork would copy the locks of other threads), all of them remembered."""
+    """A context that spawns processes (a fork would copy the locks of other threads) and keeps a list of them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.processes: list[_Process] = []
 
     def Process(self, *arguments: Any, **options: Any) -> _Process:  # type: ignore[override]
-        """A worker that has not started yet."""
+        """Return a worker that has not been started."""
         self.processes.append(_Process(*arguments, **options))
         return self.processes[-1]
 
 
 def _split(shared: Any) -> list[list[int]]:
-    """The shared array as a list for each worker."""
+    """Return each worker's part of the shared array as a list."""
     values = shared[:]
     return [values[start : start + FIELDS] for start in range(0, len(values), FIELDS)]
 
 
 def _describe_loss(processes: list[_Process], running: dict[int, Any], describe: Callable[[Any], str]) -> str:
-    """The message about a worker that ended. running: {process id: its job or None}."""
+    """Return the message about a lost worker. `running` is {process id: its job or None}."""
     lost = [process for process in processes if process.exitcode not in (None, 0, -signal.SIGTERM)] or processes
     exit_code = lost[0].exitcode or 0
     how = f"was killed by signal {-exit_code}" if exit_code < 0 else f"ended with status {exit_code}"
     names = [describe(job) for process in lost if (job := running.get(process.pid or 0)) is not None]
     where = f" at {' or '.join(names)}" if names else ""
     advice = "; out of memory? fewer --workers, or a smaller --max-pixels" if exit_code == -signal.SIGKILL else ""
-    return f"expected every worker to stay, got one that {how}{where}{advice}"
+    return f"expected every worker to end its jobs, got one that {how}{where}{advice}"
 
 
 def _run_job(function: Callable, number: int, job: Any) -> Any:
@@ -176,7 +177,7 @@ def _run_job(function: Callable, number: int, job: Any) -> Any:
 
 
 def _start_worker(shared: Any, counter: Any) -> None:
-    """Prepare a worker: it ends with its parent, leaves Ctrl-C to it, and has one thread of work."""
+    """Set up a worker: it ends with its parent, ignores Ctrl-C, and computes in one thread."""
     global _status
 
     def end_with_parent() -> None:
@@ -189,7 +190,7 @@ def _start_worker(shared: Any, counter: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    os.dup2(2, 1)  # what a library prints is no result of the command
+    os.dup2(2, 1)  # redirect stdout to stderr: a library's output is no result of the command
     cv2.setNumThreads(1)
     with counter.get_lock():
         start = FIELDS * counter.value
@@ -199,9 +200,9 @@ def _start_worker(shared: Any, counter: Any) -> None:
 
 
 def peak_memory_kb() -> int:
-    """The most memory that this process has held, in KiB."""
+    """Return the peak memory of this process in KiB."""
     try:
-        with open("/proc/self/status") as status:  # Linux's ru_maxrss starts with what the parent held
+        with open("/proc/self/status") as status:  # Linux's ru_maxrss includes the parent's memory at the start
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
