@@ -161,7 +161,7 @@ def test_live_has_three_sets_of_labels(tmp_path, capsys):
         known[which] = {item.path: item.label for item in found.items}
         assert found.labels["values"] == (which or "authors")
     assert known[None] == known["authors"] == known["dmos"] != known["realigned"]
-    assert "(--labels dmos or realigned takes another)" in live.read(str(folder)).remarks[0]
+    assert "(--labels dmos or realigned for another)" in live.read(str(folder)).remarks[0]
     status, err = run(capsys, tmp_path, "ft-live", folder, "--labels", str(folder / "refnames_all.mat"))
     assert status == 2 and "expected labels by folder, or 982 `dmos`" in err
     (folder / "dmos_realigned.mat").unlink()
@@ -195,7 +195,7 @@ def test_live_with_the_labels_of_the_authors_lists(tmp_path, capsys):
     status, err = run(capsys, tmp_path, "ft-live", folder, "--labels", "authors")
     assert status == 2 and "expected LIVE2_labels.mat (or --authors-list FILE..), got none" in err
     status, err = run(capsys, tmp_path, "ft-live", folder, "--authors-list", lists[0])
-    assert status == 2 and "--authors-list: expected --labels authors beside it" in err
+    assert status == 2 and "--authors-list: expected --labels authors with it" in err
 
 
 def test_a_part_of_live(whole, copied, tmp_path):
@@ -210,7 +210,7 @@ def test_a_part_of_live(whole, copied, tmp_path):
     expected = {item.path: item for item in live.read(str(whole("ft-live"))).items}
     assert all(expected[item.path] == item for item in found.items)
     assert "no folder gblur" in found.remarks
-    assert any(remark.startswith("100 images are left out, which info.txt does not name: ") for remark in found.remarks)
+    assert any(remark.startswith("100 images that info.txt does not name are left out: ") for remark in found.remarks)
 
 
 def test_folders_of_images_given_instead_of_the_sets(whole, tmp_path):
@@ -300,7 +300,7 @@ def test_missing_images(copied, tmp_path, capsys, name):
     status, err = run(capsys, tmp_path, name, folder)
     assert status == 2
     assert f"expected all {SETS[name].SET.images} images, got 7 of {SETS[name].SET.images} missing: " in err
-    assert "and 2 more; --allow-partial goes on without them" in err
+    assert "and 2 more; --allow-partial leaves them out" in err
     status = main(["lists", name, str(folder), "--out", str(tmp_path / "out"), "--allow-partial"])
     assert status == 0 and "7 images are missing and left out" in capsys.readouterr().out
     lists = [path for path in (tmp_path / "out").glob("*.txt")]
@@ -378,7 +378,7 @@ DAMAGES = [
         "dmos.csv line 1: expected a table of comma-separated values in UTF-16-LE, got",
     ),
     ("kadid10k", _text("dmos.csv", r"png,4.41,", "png,,"), "line 2: expected a number, got ''"),
-    ("kadid10k", _all_falling, "from the mildest to the strongest level, as if the other way round"),
+    ("kadid10k", _all_falling, "from the mildest to the strongest level, as if the direction were reversed"),
     ("koniq10k", _text(koniq10k.LABELS[0], "image_name", "name"), "expected the columns image_name and MOS"),
     ("koniq10k", _text(koniq10k.LABELS[0], r",(test|training|validation)\n", ",spare\n"), "line 2: expected a set of"),
     ("koniq10k", _koniq_turned, "labels that fall with the mean of the ratings c1..c5"),
@@ -414,7 +414,7 @@ def test_a_random_label_is_no_wrong_direction(whole):
     found.items = [replace(item, label=float(random.uniform(1, 5))) for item in found.items]
     base.checked(found, partial=False)
     found.items = [replace(item, label=1 + 0.8 * (item.level - 1)) for item in found.items]
-    with pytest.raises(ValueError, match="as if the other way round"):
+    with pytest.raises(ValueError, match="as if the direction were reversed"):
         base.checked(found, partial=False)
 
 

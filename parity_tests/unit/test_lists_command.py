@@ -355,7 +355,7 @@ def test_levels_named_by_another_folder(made, refused, disk, tmp_path):
         (lambda f: None, ["--levels", "6"], "GB: expected 6 level folders GB1..GB6, got GB5"),
         (lambda f: None, ["--types", "GB", "MSL"], "MSL: expected the levels MSL1..MSL5, got no such folder"),
         (lambda f: None, ["--types", "GB", "GB"], "--types: expected each once, got GB GB"),
-        (lambda f: None, ["--name", "a/b"], "--name: expected a file's name, got 'a/b'"),
+        (lambda f: None, ["--name", "a/b"], "--name: expected a file name, got 'a/b'"),
         (lambda f: None, ["--train-references", "11"], "expected 1..10 train references of 11, got 11"),
     ],
 )
@@ -545,7 +545,7 @@ def test_tables_that_are_not(tmp_path, capsys, change, options, message):
 def test_live_says_which_labels(made):
     summary = made("ft-live")
     assert summary["labels"]["values"] == "dmos" and summary["labels"]["files"][0].endswith("/dmos.mat")
-    assert any("three sets that differ" in remark for remark in summary["remarks"])
+    assert any("three different sets" in remark for remark in summary["remarks"])
 
 
 REAL = Path(os.environ.get("RANKIQA_REAL") or Path(__file__).resolve().parents[2].parent / "shared" / "real")

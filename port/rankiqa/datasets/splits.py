@@ -65,7 +65,7 @@ def choose(
 
 
 def train_count(present: int, complete: int, train: int | None) -> int:
-    """Return the default number of training references: the data set's own or 80%; in proportion for an incomplete set."""
+    """Return the default number of training references: the set's own or 80%; in proportion for an incomplete set."""
     if train is not None:
         return train if present == complete else max(1, present * train // complete)
     return int(present * 0.8)
