@@ -122,7 +122,7 @@ def test_a_network_that_runs_against_the_opinions_is_told_apart(run, rated_folde
         for w in (path, write(tmp_path / "v.safetensors", **values, **MEANINGS["tid2013-ft"].metadata()))
     ]
     assert [row["label_lower_is_better"] for row in both] == [False, False]
-    against = [any("run against" in remark for remark in row["remarks"]) for row in both]
+    against = [any("have an unexpected sign against" in remark for remark in row["remarks"]) for row in both]
     assert sorted(against) == [False, True]  # the same scores, one file says the other direction
     assert against[0] == (both[0]["srocc"] > 0)
 

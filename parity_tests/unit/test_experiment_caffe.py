@@ -55,7 +55,7 @@ def test_how_far_apart(tmp_path):
     comparison = made_up(tmp_path, (0, 0, 2, 3, 4, 7), (4.0, 2.001))
     (verdict,) = comparison.verdicts
     assert verdict.shown and "port with Caffe's matrix products: 0.001 apart at most" in verdict.text
-    assert "Of the 24 held-out images, 20 were read" in comparison.summary[0]
+    assert "Of the 24 held-out images, both read 20 as the same pixels" in comparison.summary[0]
     port, products = rows_of(tmp_path / original.APART)
     assert [float(port[name]) for name in original.APART_COLUMNS[1:]] == [0.25, 0.125, 2, 5]
     assert float(products["score_max_difference"]) == 0

@@ -372,7 +372,7 @@ def test_finetune(images, tmp_path, capsys):
         (["--lr=-1"], "base_lr: expected a number, 0 or more, got -1"),
         (["--clip=-1"], "clip_gradients: expected a number"),
         (["--dropout", "1"], "dropout: expected a number, 0 or more and below 1, got 1"),
-        (["--resume", "--init", "x"], "--init: expected it without --resume"),
+        (["--resume", "--init", "x"], "--init: expected no --resume with it"),
     ],
 )
 def test_refusals(images, tmp_path, capsys, more, words):
