@@ -132,9 +132,9 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     form = group.add_mutually_exclusive_group()
     form.add_argument("--format", choices=FORMATS, metavar="FORMAT", help="%(choices)s (default: by FILE's extension)")
     form.add_argument(
-        "--json", action="store_const", const="jsonl", dest="format", help="print an object per line (JSON lines)"
+        "--json", action="store_const", const="jsonl", dest="format", help="JSON lines: one object per row"
     )
-    form.add_argument("--csv", action="store_const", const="csv", dest="format", help="print CSV with a header")
+    form.add_argument("--csv", action="store_const", const="csv", dest="format", help="CSV with a header")
 
 
 def run(options: argparse.Namespace) -> int:
