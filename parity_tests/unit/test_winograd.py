@@ -10,7 +10,7 @@ from PIL import Image
 
 import rankiqa
 from rankiqa.cli import main
-from rankiqa.models import winograd
+from rankiqa.models import winograd, winograd_tiles
 from rankiqa.scoring.dense import score_dense
 from rankiqa.scoring.engines import TorchEngine, engine_named
 from rankiqa.training.recipe import Recipe
@@ -31,10 +31,11 @@ def _close(found, exact):
         ((3, 17, 3, 3), 1, 1, True),
         ((7, 16, 1, 8), 32, 1, False),
         ((2, 20, 13, 6), 3, 2, True),
+        ((5, 16, 12, 12), 16, 1, True),
     ],
 )
 def test_values_and_gradients(size, out, pad, bias, monkeypatch):
-    """Against float64; also when the images are convolved one by one, and from channels-last memory."""
+    """Compare with float64; also in pieces of one row of tiles, and from channels-last memory."""
     torch.manual_seed(0)
     layer = torch.nn.Conv2d(size[1], out, 3, padding=pad, bias=bias)
     x, top = torch.randn(size), None
@@ -44,13 +45,20 @@ def test_values_and_gradients(size, out, pad, bias, monkeypatch):
     top = torch.randn(expected.shape)
     wanted = torch.autograd.grad(expected, [exact, *parameters], top.double())
     winograd.apply_to(layer)
-    for at_once, given in ((winograd.AT_ONCE, x), (1, x), (winograd.AT_ONCE, x.to(memory_format=torch.channels_last))):
-        monkeypatch.setattr(winograd, "AT_ONCE", at_once)
+    for piece, given in ((winograd_tiles.PIECE, x), (1, x), (5000, x.to(memory_format=torch.channels_last))):
+        monkeypatch.setattr(winograd_tiles, "PIECE", piece)
         leaf = given.clone().requires_grad_()
         found = layer(leaf)
         _close(found, expected)
         for ours, right in zip(torch.autograd.grad(found, [leaf, *layer.parameters()], top), wanted, strict=True):
             _close(ours, right)
+
+
+def test_a_blob_smaller_than_the_kernel():
+    layer = torch.nn.Conv2d(16, 4, 3)
+    winograd.apply_to(layer)
+    with pytest.raises(ValueError, match=r"expected 3 x 3 or more with the padding \(0, 0\), got 2 x 9"):
+        layer(torch.rand(1, 16, 2, 9))
 
 
 def test_what_is_chosen():
@@ -72,12 +80,6 @@ def test_what_is_chosen():
         winograd.apply_to(model)
     with pytest.raises(ValueError, match=r"expected a float32 network on the CPU, got torch\.float64 on cpu"):
         winograd.apply_to(layers["yes"].double())
-
-
-def test_without_nnpack(monkeypatch):
-    monkeypatch.setattr(torch, "_nnpack_available", lambda: False)
-    with pytest.raises(ValueError, match="expected a PyTorch with NNPACK"):
-        winograd.apply_to(rankiqa.build("shallow"))
 
 
 @pytest.fixture

@@ -135,8 +135,8 @@ def _times(rounds, client, path, model):
     twin = torchvision.models.vgg16(num_classes=1).eval()
     channels_last = converted(path).to(memory_format=torch.channels_last)
     image = _photograph(PHOTOGRAPHS[0])
-    offsets = rankiqa.crop_offsets(*image.shape[:2], model.crop, 3 * CHUNK, np.random.RandomState(0))
-    crops = rankiqa.take_crops(image, offsets[:CHUNK], model.input_spec)
+    offsets = rankiqa.crop_offsets(*image.shape[:2], model.crop, CHUNK, np.random.RandomState(0))
+    crops = rankiqa.take_crops(image, offsets, model.input_spec)
     engines = _engines(model)
     for _ in range(FIRST + 1):  # then the convolutions use oneDNN's layout, if its bits are the same
         reference = engines["port"].scores(crops)
@@ -145,10 +145,6 @@ def _times(rounds, client, path, model):
         for name, other in engines.items()
     }
     works = {name: (lambda other=other: other.scores(crops), CHUNK) for name, other in engines.items()}
-    if "winograd" in engines:
-        winograd, most = engines["winograd"], len(offsets)
-        together = rankiqa.take_crops(image, offsets, model.input_spec)
-        works["winograd"] = (lambda: winograd.scores(together), most)
     works["plain_layers"] = (lambda: model(crops), CHUNK)
     works["channels_last"] = (lambda: channels_last(crops.to(memory_format=torch.channels_last)), CHUNK)
     works["torchvision"] = (lambda: twin(crops), CHUNK)
@@ -162,7 +158,7 @@ def _times(rounds, client, path, model):
                     work()  # warm-up
                 times[name].append(_seconds(work) / parts)
             caffe = Live(client)
-            times["caffe"].append(_caffe_seconds(caffe, path, model, image, offsets[:CHUNK], 1))
+            times["caffe"].append(_caffe_seconds(caffe, path, model, image, offsets, 1))
             times["caffe_10_at_once"].append(_caffe_seconds(caffe, path, model, image, offsets, CHUNK))
     return times, errors
 

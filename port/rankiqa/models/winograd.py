@@ -1,40 +1,40 @@
-"""3 x 3 convolutions by Winograd's algorithm, on the CPU: fewer multiplications, other roundings.
+"""3 x 3 convolutions by Winograd's algorithm, on the CPU: a quarter of the products, rounded differently.
 
-The arithmetic is that of NNPACK, which PyTorch's wheels for x86 and ARM carry; here it is only chosen, and given to
-the gradient as well. Outputs differ from PyTorch's usual ones in the last bits (about 1e-6 of the largest). An option
-beside the original's way; source: none of the original's (Lavin and Gray 2016 for the algorithm).
+An option beside the original's way: outputs, and gradients of inputs and weights, differ from PyTorch's usual ones in
+the last bits (about 5e-6 of the largest). The arithmetic is in `winograd_tiles`.
 
-Shapes: N images, C channels, H x W the blob.
+Shapes: N images, C channels in, K channels out, H x W the blob.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from types import MethodType
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-FEWEST_CHANNELS = 16  # of the input: below, there is nothing to win
-AT_ONCE = 48 * 64 * 224 * 224  # values, a minibatch of VGG-16's largest blob: their transforms are in memory together
+from rankiqa.models import winograd_tiles
+
+FEWEST_CHANNELS = 16  # of the input: with fewer, the transforms take longer than the products saved
 
 
-def apply_to(model: nn.Module) -> None:
-    """Have a network's 3 x 3 convolutions of stride 1 computed by Winograd's algorithm; the others stay as they are.
+def apply_to(model: nn.Module, *, frozen: bool = False) -> None:
+    """Compute a network's 3 x 3 convolutions of stride 1 by Winograd's algorithm; other layers are left as they are.
 
     Args:
         model: A float32 network on the CPU.
+        frozen: Transform the weights now and keep the transforms (four times the weights' memory), instead of at each
+            forward pass. The weights must not change afterwards, and the network has no gradients.
 
     Raises:
-        ValueError: For a network on another device, of another type or without such a convolution, and where PyTorch
-            has no NNPACK that works on this processor.
+        ValueError: For a network on another device, of another type or without such a convolution.
     """
     first = next(model.parameters())
     if first.device.type != "cpu" or first.dtype != torch.float32:
         raise ValueError(f"winograd: expected a float32 network on the CPU, got {first.dtype} on {first.device}")
-    if not (torch.backends.nnpack.is_available() and torch._nnpack_available()):
-        raise ValueError("winograd: expected a PyTorch with NNPACK and a processor that it knows, got none")
     chosen = [module for module in model.modules() if _suits(module)]
     if not chosen:
         raise ValueError(
@@ -42,10 +42,14 @@ def apply_to(model: nn.Module) -> None:
             f"{FEWEST_CHANNELS} channels or more, got none in {getattr(model, 'arch', type(model).__name__)}"
         )
     for layer in chosen:
-        layer.forward = MethodType(_forward, layer)
+        if frozen:
+            transformed = winograd_tiles.transformed_weights(layer.weight.detach())
+            layer.forward = MethodType(partial(_frozen_forward, transformed), layer)
+        else:
+            layer.forward = MethodType(_forward, layer)
 
 
-def _suits(module: nn.Module) -> bool:
+def _suits(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     return (
         type(module) is nn.Conv2d
         and module.kernel_size == (3, 3)
@@ -57,6 +61,10 @@ def _suits(module: nn.Module) -> bool:
     )
 
 
+def _frozen_forward(transformed: Tensor, layer: nn.Conv2d, x: Tensor) -> Tensor:
+    return winograd_tiles.convolution(x, transformed, layer.bias, cast(tuple[int, int], layer.padding))
+
+
 def _forward(layer: nn.Conv2d, x: Tensor) -> Tensor:
     return _Convolution.apply(x, layer.weight, layer.bias, layer.padding)  # pyright: ignore[reportReturnType]
 
@@ -64,29 +72,20 @@ def _forward(layer: nn.Conv2d, x: Tensor) -> Tensor:
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
-        x = x.contiguous()
         ctx.save_for_backward(x, weight)
-        ctx.padding, ctx.bias = padding, None if bias is None else [len(bias)]
-        return _convolved(x, weight, bias, padding)
+        ctx.padding = padding
+        return winograd_tiles.convolution(x, winograd_tiles.transformed_weights(weight), bias, padding)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (x, weight), grad, (down, across) = ctx.saved_tensors, grad.contiguous(), ctx.padding
-        d_x, (want_x, *want) = None, ctx.needs_input_grad[:3]
-        if want_x:  # the gradient of the input is a convolution, too
-            turned = weight.transpose(0, 1).flip(2, 3).contiguous()
-            d_x = _convolved(grad, turned, None, (2 - down, 2 - across))
-        want[1] = want[1] and ctx.bias is not None
-        _, d_weight, d_bias = torch.ops.aten.convolution_backward(
-            grad, x, weight, ctx.bias, (1, 1), ctx.padding, (1, 1), False, (0, 0), 1, (False, *want)
-        )
+        (x, weight), (down, across) = ctx.saved_tensors, ctx.padding
+        d_x, d_weight, d_bias = None, None, None
+        if ctx.needs_input_grad[0]:  # a convolution, too: of the gradient with the weights turned round
+            turned = winograd_tiles.transformed_weights(weight.transpose(0, 1).flip(2, 3))
+            d_x = winograd_tiles.convolution(grad, turned, None, (2 - down, 2 - across))
+        if ctx.needs_input_grad[1]:
+            d_weight = winograd_tiles.weight_gradient(x, grad, ctx.padding)
+        if ctx.needs_input_grad[2]:
+            d_bias = grad.sum((0, 2, 3))
         return d_x, d_weight, d_bias, None
-
-
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
-    """The convolution of (N, C, H, W), contiguous."""
-    images = max(1, AT_ONCE // max(1, x[0].numel(), x[0, 0].numel() * len(weight)))
-    if len(x) <= images:
-        return torch._nnpack_spatial_convolution(x, weight, bias, padding)
-    return torch.cat([torch._nnpack_spatial_convolution(part, weight, bias, padding) for part in x.split(images)])

@@ -27,7 +27,6 @@ from rankiqa.models.weights import digest
 from rankiqa.scoring.blocked_layout import BlockedLayout, SameBits, can_block
 from rankiqa.scoring.dense import DenseScore, dense_forward, dense_head, score_dense
 from rankiqa.scoring.exported_engines import OnnxRuntimeEngine, OpenVinoEngine, cache_folder
-from rankiqa.scoring.score import CHUNK
 
 ENGINES = ("torch", "winograd", "onnxruntime", "openvino")
 PRECISIONS = ("fp32", "bf16")
@@ -40,12 +39,9 @@ class Engine(Protocol):
 
     Attributes:
         model: The network.
-        at_once: The largest number of crops in one call of `scores`. The passes of an image are merged up to this
-            number; None: they are not merged.
     """
 
     model: Scorer
-    at_once: int | None
 
     def scores(self, crops: Tensor) -> Tensor:
         """Start computing the outputs of one forward pass.
@@ -113,8 +109,6 @@ class TorchEngine:
         model: The network, on the device where it runs. Its weights must not change any more.
     """
 
-    at_once: int | None = None
-
     def __init__(self, model: Scorer):
         self.model = model
         self.device = next(model.parameters()).device
@@ -146,14 +140,11 @@ class WinogradEngine:
         ValueError: As for `rankiqa.models.winograd.apply_to`.
     """
 
-    # With CHUNK crops per pass, the work done once per pass (transforming the weights) would take a third of the time.
-    at_once: int | None = 3 * CHUNK
-
     def __init__(self, model: Scorer):
         self.model = model
         shared = {id(parameter): parameter for parameter in model.parameters()}  # parameters are shared, not copied
         self.copy = copy.deepcopy(model, shared).eval()
-        winograd.apply_to(self.copy)
+        winograd.apply_to(self.copy, frozen=True)
 
     def scores(self, crops: Tensor) -> Tensor:
         """Return the outputs (N,) of crops (N, 3, crop, crop)."""
@@ -174,8 +165,6 @@ class TorchBfloat16Engine:
         model: The network, which the engine copies.
         say: Called with a line if the CPU has no instructions for bfloat16.
     """
-
-    at_once: int | None = None
 
     def __init__(self, model: Scorer, say: Say):
         self.model = model
@@ -219,7 +208,7 @@ class CheckedEngine:
 
     def __init__(self, engine: Engine, name: str, say: Say):
         self.engine, self.name, self.say = engine, name, say
-        self.model, self.at_once = engine.model, engine.at_once
+        self.model = engine.model
         self.file = cache_folder() / f"{digest(self.model)}.agreement.json"
         self.known = name in self._measured()
 

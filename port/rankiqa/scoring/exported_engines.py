@@ -89,8 +89,6 @@ class _Exported:
         name: The name of the engine.
     """
 
-    at_once: int | None = None
-
     def __init__(self, model: Scorer, name: str):
         self.model, self.name = model, name
 

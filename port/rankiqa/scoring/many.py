@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from rankiqa.data.image_sources import ImageSource, sources_of_all
@@ -227,20 +226,7 @@ def compute(engine: Engine, image: ReadImage, settings: ScoreSettings) -> Result
     """Return an engine's result for an image: the outputs of each pass, or a DenseScore."""
     if settings.mode == "dense":
         return engine.dense(image.pixels)
-    parts = image.passes if engine.at_once is None else _together(image.passes, engine.at_once)
-    return [engine.scores(crops) for crops in parts]
-
-
-def _together(passes: Iterable[Tensor], most: int) -> Iterator[Tensor]:
-    """Merge passes, in their order, into passes of at most `most` crops."""
-    waiting: list[Tensor] = []
-    for crops in passes:
-        if waiting and sum(map(len, waiting)) + len(crops) > most:
-            yield torch.cat(waiting)
-            waiting = []
-        waiting.append(crops)
-    if waiting:
-        yield waiting[0] if len(waiting) == 1 else torch.cat(waiting)
+    return [engine.scores(crops) for crops in image.passes]
 
 
 def finish(result: Result, settings: ScoreSettings) -> Row:

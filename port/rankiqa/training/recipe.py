@@ -30,8 +30,7 @@ class Recipe:
             are trained.
         compile: Whether the network runs through torch.compile.
         channels_last: Whether weights and crops are kept in channels-last memory.
-        winograd: Whether 3 x 3 convolutions are computed by Winograd's algorithm (CPU, float32), the gradients of their
-            weights excepted.
+        winograd: Whether 3 x 3 convolutions and their gradients are computed by Winograd's algorithm (CPU, float32).
         dropout: Share of the values before the output layer that are set to 0; of timm's networks.
         drop_path: Share of the residual blocks that are passed over in the last block (stochastic depth); of timm's.
         pairs: What the ranking loss compares: "type", the versions of one distortion by their levels, also of different
