@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 import rankiqa
+from lib.lists_command import copy_data_set, data_set, make_lists, refuse_lists  # noqa: F401
 from rankiqa.cli import main
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
