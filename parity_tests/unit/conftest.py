@@ -4,13 +4,17 @@ import json
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import rated_photographs
 import tiny_experiments
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import rankiqa
+from lib.distort_command import copied_photographs, distort, small_photographs, undisturbed  # noqa: F401
 from lib.lists_command import copy_data_set, data_set, make_lists, refuse_lists  # noqa: F401
 from rankiqa.cli import main
 
@@ -21,6 +25,13 @@ PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
 def photograph():
     """A path: 450 x 300, 8-bit colour."""
     return PHOTOGRAPHS / "cat.jpg"
+
+
+@pytest.fixture(scope="session")
+def noise_picture():
+    """A Pillow RGB image, 50 wide and 60 high: blurred noise, which compresses a little."""
+    noise = np.random.RandomState(0).randint(0, 256, (60, 50, 3), dtype=np.uint8)
+    return Image.fromarray(cv2.GaussianBlur(noise, (5, 5), 2))
 
 
 @pytest.fixture(scope="session")
