@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import rankiqa
 from lib.distort_command import copied_photographs, distort, small_photographs, undisturbed  # noqa: F401
+from lib.evaluate_command import evaluate, evaluate_json  # noqa: F401
 from lib.lists_command import copy_data_set, data_set, make_lists, refuse_lists  # noqa: F401
 from rankiqa.cli import main
 

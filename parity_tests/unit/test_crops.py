@@ -1,4 +1,4 @@
-"""Where crops are drawn, and how they are taken from an image."""
+"""Offsets of random crops, and the crops that take_crops cuts from an image."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ def test_crops_are_drawn_as_the_original_draws_them():
         expected.append((top, rng.randint(450 - 224)))
     got = crop_offsets(300, 450, 224, 20, np.random.RandomState(7))
     assert got.tolist() == [list(pair) for pair in expected]
-    other = np.random.RandomState(7)
-    lefts_first = [(other.randint(450 - 224), other.randint(300 - 224))[::-1] for _ in range(20)]
+    other_rng = np.random.RandomState(7)
+    lefts_first = [(other_rng.randint(450 - 224), other_rng.randint(300 - 224))[::-1] for _ in range(20)]
     assert got.tolist() != [list(pair) for pair in lefts_first]
 
 

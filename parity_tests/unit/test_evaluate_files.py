@@ -1,4 +1,4 @@
-"""The files of `rankiqa evaluate`: lists and scores that anyone may have written, and what it may write to."""
+"""The files of `rankiqa evaluate`: lists and scores from other sources, and the files that it may write."""
 
 import gzip
 import json
@@ -13,13 +13,14 @@ from rankiqa.evaluation.evaluation import Settings, evaluate
 from rankiqa.evaluation.scored_images import ScoredImage, read, write
 
 
-def scored(n=12, score=lambda k: np.sin(k) + k / 5, name="p{}.png"):
+def scored_images(n=12, score=lambda k: np.sin(k) + k / 5, name="p{}.png"):
+    """Return n scored images of two types and three references."""
     return [ScoredImage(name.format(k), float(k % 7), f"t{k % 2}", f"r{k % 3}", float(score(k))) for k in range(n)]
 
 
 @pytest.fixture
 def ends(capsys, tmp_path, monkeypatch):
-    """Runs the command; its status and its only line on stderr, or, of status 0, stdout."""
+    """ends(*words) -> (0, stdout) of the command, or its status and the last line on stderr."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
@@ -32,17 +33,17 @@ def ends(capsys, tmp_path, monkeypatch):
 
 
 def test_a_csv_may_be_a_list(rated_folder, weights, tmp_path, ends):
-    """Scores of an evaluation have a column score; another table of two columns is a list, as with any suffix."""
+    """A CSV file with a column `score` holds scores; any other table of two columns is a list, whatever its suffix."""
     lines = [line.split() for line in (rated_folder / "list.txt").read_text().splitlines()[:8]]
     words = ["--weights", weights, "--root", rated_folder, "--crops", 1, "--json"]
-    found = []
+    results = []
     for name, header in (("l.csv", "image,mos\n"), ("m.csv", "path,label\n"), ("n.csv", ""), ("l.txt", "")):
         (tmp_path / name).write_text(header + "".join(f"{path},{label}\n" for path, label in lines))
         status, text = ends(name, *words)
         assert status == 0
-        found.append({key: value for key, value in json.loads(text).items() if not key.startswith("list")})
-    assert found[0] == found[1] == found[2] == found[3] and found[0]["n"] == 8
-    write(tmp_path / "scores.csv", scored(), {"lower_is_better": None})
+        results.append({key: value for key, value in json.loads(text).items() if not key.startswith("list")})
+    assert results[0] == results[1] == results[2] == results[3] and results[0]["n"] == 8
+    write(tmp_path / "scores.csv", scored_images(), {"lower_is_better": None})
     for option in (
         ["--weights", weights],
         ["--types-from", "none"],
@@ -55,12 +56,12 @@ def test_a_csv_may_be_a_list(rated_folder, weights, tmp_path, ends):
 
 
 def test_measures_that_one_of_two_evaluations_lacks(tmp_path, ends):
-    """Scores that differ by rounding only have no LCC, and no difference from it."""
-    first, second = scored(), scored(score=lambda k: 1e8 + (k % 3) * 2.0**-26)
+    """Scores that differ by rounding only have no LCC, and so no difference of LCCs."""
+    first, second = scored_images(), scored_images(score=lambda k: 1e8 + (k % 3) * 2.0**-26)
     for pair in ((first, second), (second, first)):
-        found = against.compare(*pair, Bootstrap(10))
-        assert found["lcc"]["difference"] is None and found["lcc"]["interval"] is None
-        assert found["srocc"]["difference"] is not None and len(found["srocc"]["interval"]) == 2
+        comparison = against.compare(*pair, Bootstrap(10))
+        assert comparison["lcc"]["difference"] is None and comparison["lcc"]["interval"] is None
+        assert comparison["srocc"]["difference"] is not None and len(comparison["srocc"]["interval"]) == 2
     write(tmp_path / "a.csv", first, {"lower_is_better": None})
     write(tmp_path / "b.csv", second, {"lower_is_better": None})
     status, text = ends("a.csv", "--against", "b.csv")
@@ -68,17 +69,19 @@ def test_measures_that_one_of_two_evaluations_lacks(tmp_path, ends):
 
 
 def test_images_that_are_listed_more_than_once():
-    found = evaluate([*scored(), scored()[3]], Settings(bootstrap=Bootstrap(0))).summary
-    assert found["n"] == 13 and "listed more than once and counted each time: p3.png" in found["remarks"]
+    summary = evaluate([*scored_images(), scored_images()[3]], Settings(bootstrap=Bootstrap(0))).summary
+    assert summary["n"] == 13 and "listed more than once, and counted as often: p3.png" in summary["remarks"]
 
 
 def change(key, value):
-    def made(held):
-        for name in key[:-1]:
-            held = held[name]
-        held[key[-1]] = value
+    """Return a function that sets the entry at the path `key` of nested dicts and lists."""
 
-    return made
+    def apply(content):
+        for name in key[:-1]:
+            content = content[name]
+        content[key[-1]] = value
+
+    return apply
 
 
 @pytest.mark.parametrize(
@@ -91,11 +94,11 @@ def change(key, value):
      change(["summary", "label_lower_is_better"], "x")],
 )  # fmt: skip
 def test_scores_that_are_not(damage, tmp_path, ends):
-    write(tmp_path / "a.json", scored(), {"lower_is_better": True})
-    assert ends("a.json", "--page", "a.html")[0] == 0 and read("a.json")[0] == scored()
-    held = json.loads((tmp_path / "a.json").read_text())
-    damage(held)
-    (tmp_path / "a.json").write_text(json.dumps(held))
+    write(tmp_path / "a.json", scored_images(), {"lower_is_better": True})
+    assert ends("a.json", "--page", "a.html")[0] == 0 and read("a.json")[0] == scored_images()
+    content = json.loads((tmp_path / "a.json").read_text())
+    damage(content)
+    (tmp_path / "a.json").write_text(json.dumps(content))
     status, line = ends("a.json", "--page", "b.html")
     assert status == 2 and line.startswith("rankiqa: a.json") and not (tmp_path / "b.html").exists()
 
@@ -114,8 +117,8 @@ def test_summaries_of_lists_that_are_not(lines, path, tmp_path, ends, weights):
 
 
 def test_results_do_not_replace_what_is_read(tmp_path, ends, rated_folder, weights):
-    write(tmp_path / "a.csv", scored(), {"lower_is_better": None})
-    write(tmp_path / "b.csv", scored(), {"lower_is_better": None})
+    write(tmp_path / "a.csv", scored_images(), {"lower_is_better": None})
+    write(tmp_path / "b.csv", scored_images(), {"lower_is_better": None})
     picture = tmp_path / "p.png"
     picture.write_bytes(b"picture")
     before = (tmp_path / "a.csv").read_bytes(), (tmp_path / "b.csv").read_bytes(), weights.read_bytes()
@@ -130,7 +133,7 @@ def test_results_do_not_replace_what_is_read(tmp_path, ends, rated_folder, weigh
 
 
 def test_a_type_called_all(tmp_path, ends):
-    """Its row does not take the place of the row of all images, in the text or on the page."""
+    """A type named `all` does not replace the row of all images, in the text or on the page."""
     images = [ScoredImage(f"{k}", float(k % 7), "all" if k % 2 else "x", "", float(np.sin(k))) for k in range(12)]
     write(tmp_path / "a.csv", images, {"lower_is_better": None})
     status, text = ends("a.csv", "--page", "a.html")

@@ -54,16 +54,16 @@ def test_types_refuse(source, message):
 
 def test_intervals_cover_and_are_repeatable():
     rng = np.random.RandomState(3)
-    truth, inside = 0.8, 0
+    truth, covered = 0.8, 0
     for trial in range(30):
         a = rng.standard_normal(80)
         b = truth * a + np.sqrt(1 - truth**2) * rng.standard_normal(80)
         low, high = intervals(a, b, [""] * 80, Bootstrap(100, trial))["lcc"]
-        inside += low <= truth <= high
-    assert 25 <= inside <= 30  # 95% of 30, less what the percentile bootstrap lacks
-    once, again, other = (intervals(a, b, [""] * 80, Bootstrap(100, seed)) for seed in (1, 1, 2))
-    assert once == again != other
-    wider, narrower = (intervals(a, b, [""] * 80, Bootstrap(200, 0, share))["srocc"] for share in (0.99, 0.5))
+        covered += low <= truth <= high
+    assert 25 <= covered <= 30  # 95% of 30 is 28.5; percentile intervals cover a little less
+    first, again, other = (intervals(a, b, [""] * 80, Bootstrap(100, seed)) for seed in (1, 1, 2))
+    assert first == again != other
+    wider, narrower = (intervals(a, b, [""] * 80, Bootstrap(200, 0, confidence))["srocc"] for confidence in (0.99, 0.5))
     assert wider[0] < narrower[0] < narrower[1] < wider[1]
 
 
@@ -86,7 +86,7 @@ def test_a_lists_json(rated_folder, tmp_path, weights, capsys):
     lines = {side: {"types": ["t"] * n, "references": list("aabbcc"[:n])} for side, n in (("train", 2), ("test", 6))}
     summary = tmp_path / "x_lists.json"
     summary.write_text(json.dumps({"files": files, "lines": lines, "direction": "lower is better"}))
-    for path in (summary, tmp_path / "x_test.txt"):  # a list beside its JSON knows the same
+    for path in (summary, tmp_path / "x_test.txt"):  # a list beside its JSON has the same columns
         rated = read_rated(path, rated_folder)
         assert (rated.side, rated.lower_is_better, len(rated.images)) == ("test", True, 6)
         assert [image.reference for image in rated.images] == list("aabbcc")
@@ -121,10 +121,13 @@ def test_lists_of_tid2013_say_types_and_references(tmp_path, capsys):
 
 
 def test_presets_are_upstreams_six():
-    """Names of the result files as the scripts of FACTS section 5 have them."""
-    known = {(p.dataset, p.each, p.net): (p.list, f"results/{p.dataset}/{p.tag}_srocc.txt") for p in presets.PRESETS}
+    """The presets' lists and result files are those of upstream's evaluation scripts."""
+    files = {
+        (preset.dataset, preset.each, preset.net): (preset.list, f"results/{preset.dataset}/{preset.tag}_srocc.txt")
+        for preset in presets.PRESETS
+    }
     live, tid = "data/ft_live_test.txt", "data/ft_tid2013_test.txt"
-    assert known == {
+    assert files == {
         ("live", False, "ft"): (live, "results/live/FT_all_srocc.txt"),
         ("live", False, "rank"): (live, "results/live/FT_all_srocc.txt"),
         ("tid2013", False, "ft"): (tid, "results/tid2013/FT_all_srocc.txt"),
@@ -136,7 +139,10 @@ def test_presets_are_upstreams_six():
 
 @pytest.fixture
 def tid(tmp_path, rated_folder, monkeypatch):
-    """A folder, made the current one, with upstream's list of eight images: types 1 and 24 with 4 and 3, 2 with one."""
+    """The types of eight images in tmp_path (four of 1, three of 24, one of 2); the list is where upstream has it.
+
+    tmp_path becomes the current folder.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     types = [1, 24, 1, 24, 1, 24, 1, 2]
@@ -160,9 +166,9 @@ def test_result_files_to_the_letter(tid, tmp_path, capsys, weights, write):
     )
     expected = {"srocc": "", "lcc": ""}
     for kind in range(1, 25):
-        of = np.array(tid) == kind
+        chosen = np.array(tid) == kind
         for name, correlation in (("srocc", stats.spearmanr), ("lcc", stats.pearsonr)):
-            value = correlation(scores[of], np.array(LABELS)[of])[0] if of.sum() > 1 else float("nan")
+            value = correlation(scores[chosen], np.array(LABELS)[chosen])[0] if chosen.sum() > 1 else float("nan")
             expected[name] += "%6.3f\n" % value  # noqa: UP031
     for name, text in expected.items():
         assert (tmp_path / f"results/tid2013/Rank_each_{name}.txt").read_text() == text
@@ -186,10 +192,10 @@ def test_a_preset_refuses_another_head_and_combination(tid, tmp_path, capsys, we
 
 
 def test_a_resample_that_no_curve_fits_is_left_out():
-    """Few images: some resamples hold two values again and again, or points that no logistic curve fits."""
+    """Six images: some resamples repeat two values or hold points that no logistic curve fits."""
     scores = np.array([22.6, 17.8, 24.6, 20.7, 19.4, 23.8])
     labels = np.arange(20.0, 80.0, 10.0)
     fit = rankiqa.metrics.fit_logistic(scores, labels, 5)
     for seed in range(5):
-        found = intervals(scores, labels, [""] * 6, Bootstrap(200, seed, 0.95), fit)
-        assert np.isfinite([*found["srocc"], *found["plcc_logistic"]]).all()
+        bounds = intervals(scores, labels, [""] * 6, Bootstrap(200, seed, 0.95), fit)
+        assert np.isfinite([*bounds["srocc"], *bounds["plcc_logistic"]]).all()

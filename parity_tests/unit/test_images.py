@@ -1,4 +1,4 @@
-"""Reading images: the original's pixels for every format, notes and strict reading, threads, and colour order."""
+"""Reading images: the original's pixels in every format, notes, strict reading, threads and colour order."""
 
 import base64
 import os
@@ -26,7 +26,7 @@ def test_pixels_are_cv2s(name, noise_picture, tmp_path):
     got = read_image(path)
     assert got.dtype == np.uint8 and got.shape == (60, 50, 3)
     assert np.array_equal(got, cv2.imread(str(path))[..., ::-1])
-    assert not np.array_equal(got, got[..., ::-1])  # so that BGR would be noticed
+    assert not np.array_equal(got, got[..., ::-1])  # or the test could not tell BGR from RGB
     if name in ("PNG", "BMP", "TIFF", "LZW", "PPM"):
         assert np.array_equal(got, np.asarray(noise_picture))
 
@@ -66,15 +66,15 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_unusual_pictures_are_read_as_the_original_does_or_refused_by_strict(name, noise_picture, tmp_path):
-    make, words, note = UNUSUAL[name]
+    encode, words, note = UNUSUAL[name]
     path = tmp_path / "a"
-    path.write_bytes(make(noise_picture))
+    path.write_bytes(encode(noise_picture))
     with pytest.raises(ImageError) as error:
         read_image(path, strict=True)
     assert str(error.value).startswith("expected 8-bit colour of which nothing is dropped (strict), got ")
     assert words in str(error.value)
     pixels, notes = read_image_with_notes(path)
-    assert "; ".join(notes) == note or (note.startswith("Lab") and notes[0] == note)  # Pillow adds Lab's own profile
+    assert "; ".join(notes) == note or (note.startswith("Lab") and notes[0] == note)  # Pillow writes a Lab profile
     assert np.array_equal(pixels, cv2.imread(str(path))[..., ::-1])
     assert np.array_equal(pixels, read_image(path))
 
@@ -93,16 +93,16 @@ def test_a_palette_is_plain_colour(noise_picture, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
 def test_exif_orientation_as_the_original(suffix, noise_picture, tmp_path):
-    """OpenCV 4.5.1 turns a JPEG and a TIFF, but not a PNG or WebP (rung `readers` asks it)."""
+    """OpenCV 4.5.1 rotates JPEG and TIFF but not PNG and WebP; parity test `readers` asks Caffe's container."""
     exif = Image.Exif()
     exif[0x112] = 6
     path = tmp_path / f"a.{suffix}"
     noise_picture.save(path, exif=exif)
     got, notes = read_image_with_notes(path)
-    turned = suffix in ("jpg", "tif")
-    assert got.shape == ((50, 60, 3) if turned else (60, 50, 3))
-    assert notes == (() if turned else ("EXIF orientation 6 not applied",))
-    as_stored = cv2.IMREAD_COLOR if turned else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    rotated = suffix in ("jpg", "tif")
+    assert got.shape == ((50, 60, 3) if rotated else (60, 50, 3))
+    assert notes == (() if rotated else ("EXIF orientation 6 not applied",))
+    as_stored = cv2.IMREAD_COLOR if rotated else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     expected = cv2.imdecode(np.fromfile(path, np.uint8), as_stored)[..., ::-1]
     assert np.array_equal(got, expected)
 
@@ -132,7 +132,7 @@ def test_ancillary_chunks_of_a_png_refuse_nothing(name, tmp_path):
 
 
 def test_eight_threads(noise_picture, tmp_path, monkeypatch):
-    """Readers of all kinds at once: the same pixels as alone; stderr and Pillow's limits are left alone."""
+    """Concurrent reads give the pixels of single reads and change neither stderr nor Pillow's limits."""
     redirected = []
     limit = Image.MAX_IMAGE_PIXELS
     (tmp_path / "cut.jpg").write_bytes(encoded(noise_picture, "JPEG")[:-30])
@@ -162,7 +162,7 @@ RED = (255, 0, 0)
 
 
 def test_red_stays_red_in_every_function(tmp_path, monkeypatch):
-    """Every pair of the functions that take and give images: what one gives, the next takes."""
+    """Chain every function that returns an image with every function that takes one."""
     red = Image.new("RGB", (260, 240), RED)
     sources = {}
     for suffix in ("png", "bmp", "tif", "ppm"):
@@ -172,22 +172,21 @@ def test_red_stays_red_in_every_function(tmp_path, monkeypatch):
     for name, image in list(sources.items()):
         for distortion in ("GB", "JPEG"):
             sources[f"distort {distortion} of {name}"] = rankiqa.distort(image, distortion, 1, np.random.RandomState(0))
-    fed = []
+    seen = []
     model = rankiqa.build("shallow")
-    model.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0]))
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     for name, image in sources.items():
         assert np.abs(image.astype(int) - RED).max() <= 3, name
         crops = take_crops(image, np.array([[1, 2]]), InputSpec(224)).numpy()[0]
         assert np.abs(crops - np.array(RED[::-1])[:, None, None]).max() <= 3, name  # CAFFE: BGR
-        same = take_crops(image, np.array([[1, 2]]), InputSpec(224, channel_order="RGB")).numpy()[0]
-        assert np.array_equal(same, crops[::-1]), name
-        fed.clear()
+        rgb_crops = take_crops(image, np.array([[1, 2]]), InputSpec(224, channel_order="RGB")).numpy()[0]
+        assert np.array_equal(rgb_crops, crops[::-1]), name
+        seen.clear()
         rankiqa.score(model, image, crops=1)
-        assert len(fed) == 1 and np.abs(fed[0].numpy()[0].mean((1, 2)) - np.array(RED[::-1])).max() <= 3, name
+        assert len(seen) == 1 and np.abs(seen[0].numpy()[0].mean((1, 2)) - np.array(RED[::-1])).max() <= 3, name
     image = sources["read_image png"]
-    sheet = "".join(contact_sheet.page(image, "red", ["live"], 0, lambda *_: None, pytest.fail))
-    for shown in re.findall(r"data:image/png;base64,([^\"]+)", sheet):
-        (tmp_path / "shown.png").write_bytes(base64.b64decode(shown))
-        middle = read_image(tmp_path / "shown.png").astype(int)
-        assert np.abs(middle.mean((0, 1)) - RED).max() <= 90  # the strongest noise is cut off at 0 and 255
-    assert np.array_equal(read_photograph((tmp_path / "a.png").read_bytes()), image)
+    page = "".join(contact_sheet.page(image, "red", ["live"], 0, lambda *_: None, pytest.fail))
+    for thumbnail in re.findall(r"data:image/png;base64,([^\"]+)", page):
+        (tmp_path / "shown.png").write_bytes(base64.b64decode(thumbnail))
+        pixels = read_image(tmp_path / "shown.png").astype(int)
+        assert np.abs(pixels.mean((0, 1)) - RED).max() <= 90  # clipping at 0 and 255 shifts strong noise

@@ -1,4 +1,4 @@
-"""Files that read_image refuses: damaged, not an image, of another format, or too large."""
+"""Files that read_image refuses: damaged files, other kinds of file, other formats, and images that are too large."""
 
 import os
 import struct
@@ -25,7 +25,7 @@ def test_a_file_cut_off_anywhere_is_refused(name, noise_picture, tmp_path):
         with pytest.raises(ImageError, match=r"^expected [^\n]*$"):
             read_image(path)
     if name == "JPEG":
-        assert filled_up > 20  # cv2.imread alone, as in the original, takes these
+        assert filled_up > 20  # cv2.imread alone, as in the original, reads these
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_damage_inside_a_png(noise_picture, tmp_path):
 
 
 def test_pillows_limits_are_neither_used_nor_changed(tmp_path, monkeypatch, noise_picture):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # as if these 3000 pixels were 30 times Pillow's limit
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # the test image has 3000
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     path = tmp_path / "a.png"
     noise_picture.save(path)
