@@ -1,4 +1,4 @@
-"""convert.py: there, back, inspect, ONNX; and everything that it must refuse."""
+"""convert.py: to safetensors and back, inspect, ONNX, and what it must refuse."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from PIL import Image
 
 import caffemodel
 import rankiqa
-from caffemodel.schema import FAST
+from lib.convert_command import arrays_of, model, old_model, refused, run
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
 from rankiqa.training.snapshots import copy_weights
@@ -22,52 +22,9 @@ from rankiqa_convert import cli as convert
 NETS = ("live-rank", "live-ft", "tid2013-rank", "tid2013-ft")
 
 
-def arrays_of(arch="shallow", like="live-rank"):
-    rng = np.random.default_rng(0)
-    table = ARCHITECTURES[arch].parameter_shapes(known_nets(ARCHITECTURES[arch])[like])
-    return {name: [rng.standard_normal(shape, np.float32) / 20 for shape in shapes] for name, shapes in table.items()}
-
-
-def model(path, arrays, extra=()):
-    layers = [(name, "Convolution" if name.startswith("conv") else "InnerProduct", a) for name, a in arrays.items()]
-    caffemodel.write(caffemodel.from_arrays("net", [*layers, *extra]), path)
-    return path
-
-
-def old_model(path, arrays):
-    """A V1 file with four-number shapes."""
-    message = FAST["NetParameter"](name="old")
-    for name, pair in arrays.items():
-        layer = message.layers.add(name=name, type=4 if name.startswith("conv") else 14)
-        for a in pair:
-            blob = layer.blobs.add(data=a.tobytes())
-            blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - a.ndim) + a.shape
-    path.write_bytes(message.SerializeToString())
-    return path
-
-
-def run(capsys, *args):
-    """(exit status, stdout, stderr)"""
-    try:
-        status = convert.main([str(arg) for arg in args])
-    except SystemExit as stop:
-        status = stop.code
-    return status, *capsys.readouterr()
-
-
 @pytest.fixture
 def shallow(tmp_path):
     return model(tmp_path / "m.caffemodel", arrays_of(), [("data", "Input", []), ("relu1", "ReLU", [])])
-
-
-def refused(capsys, tmp_path, path, *args, out="W.safetensors"):
-    """The one line that convert.py says; nothing written, what stood there untouched."""
-    (tmp_path / out).write_text("old")
-    before = sorted(tmp_path.rglob("*"))
-    status, text, error = run(capsys, path, *args, "--out", tmp_path / out)
-    assert (status, text, error.count("\n")) == (2, "", 1) and error.startswith("rankiqa convert: ")
-    assert (tmp_path / out).read_text() == "old" and sorted(tmp_path.rglob("*")) == before
-    return error
 
 
 @pytest.mark.parametrize("like", NETS)
@@ -91,8 +48,8 @@ def test_there(tmp_path, capsys, like):
         assert sorted(file.keys()) == sorted(f"{name}.{part}" for name in arrays for part in ("weight", "bias"))
         for name, (weight, bias) in arrays.items():
             for part, array in (("weight", weight), ("bias", bias)):
-                found = file.get_tensor(f"{name}.{part}")
-                assert (found.shape, found.dtype, found.tobytes()) == (array.shape, np.float32, array.tobytes())
+                tensor = file.get_tensor(f"{name}.{part}")
+                assert (tensor.shape, tensor.dtype, tensor.tobytes()) == (array.shape, np.float32, array.tobytes())
     assert {key: metadata[key] for key in ("format", "version", "arch", "head", "source_name", "source_sha256")} == {
         "format": "rankiqa", "version": "1", "arch": "shallow", "head": fc[-1], "source_name": "m.caffemodel",
         "source_sha256": summary["source_sha256"],
@@ -106,10 +63,10 @@ def test_and_back(tmp_path, capsys, shallow, suffix):
     assert run(capsys, shallow, "--out", weights)[0] == 0
     for like in ("live-rank", shallow):
         assert run(capsys, weights, "--to", "caffemodel", "--like", like, "--out", back)[0] == 0
-        found = {layer.name: layer for layer in caffemodel.read(back).layers}
+        layers = {layer.name: layer for layer in caffemodel.read(back).layers}
         for name, arrays in arrays_of().items():
-            assert [blob.data.tobytes() for blob in found[name].blobs] == [a.tobytes() for a in arrays]
-            assert [blob.shape for blob in found[name].blobs] == [a.shape for a in arrays]
+            assert [blob.data.tobytes() for blob in layers[name].blobs] == [a.tobytes() for a in arrays]
+            assert [blob.shape for blob in layers[name].blobs] == [a.shape for a in arrays]
     assert suffix == "h5" or back.read_bytes() == shallow.read_bytes()
     again = tmp_path / "again.safetensors"
     assert run(capsys, back, "--out", again)[0] == 0
@@ -118,7 +75,7 @@ def test_and_back(tmp_path, capsys, shallow, suffix):
 
 
 def test_old_files_and_doubles(tmp_path, capsys):
-    """V1 with four-number shapes and V2 with doubles give the weights that Caffe would load."""
+    """A V1 file with four-number shapes and a V2 file of doubles give the weights that Caffe would load."""
     arrays = arrays_of()
     old_model(tmp_path / "v1.caffemodel", arrays)
     model(tmp_path / "double.caffemodel", {n: [a.astype(float) * 1.1 for a in pair] for n, pair in arrays.items()})
@@ -129,8 +86,8 @@ def test_old_files_and_doubles(tmp_path, capsys):
             for layer, pair in arrays.items():
                 for part, a in zip(("weight", "bias"), pair, strict=True):
                     expected = a if factor is None else (a.astype(float) * factor).astype(np.float32)
-                    found = file.get_tensor(f"{layer}.{part}")
-                    assert (found.shape, found.tobytes()) == (a.shape, expected.tobytes())
+                    tensor = file.get_tensor(f"{layer}.{part}")
+                    assert (tensor.shape, tensor.tobytes()) == (a.shape, expected.tobytes())
     back = tmp_path / "back.caffemodel"
     assert run(capsys, tmp_path / "v1.safetensors", "--to", "caffemodel", "--like", tmp_path / "v1.caffemodel",
                "--out", back)[0] == 0  # fmt: skip
@@ -162,7 +119,7 @@ def test_an_imagenet_classifier_is_refused_by_name(tmp_path, capsys):
 
 
 def test_a_training_starts_from_a_classifier(tmp_path, capsys):
-    """--for takes the layers in common by name, of a V1 file with four-number shapes; the rest keeps its fillers."""
+    """--for takes the layers with common names from a V1 file with four-number shapes; others keep their fillers."""
     arrays = {name: pair for name, pair in arrays_of().items() if name != "fc1_m"}
     arrays["fc1"] = [np.ones((1000, 512), "f4"), np.ones(1000, "f4")]
     source, weights = old_model(tmp_path / "v1.caffemodel", arrays), tmp_path / "W.safetensors"
@@ -174,9 +131,9 @@ def test_a_training_starts_from_a_classifier(tmp_path, capsys):
     assert copy_weights(net, weights) == ["fc1_m"]
     for name, pair in arrays.items():
         if name != "fc1":
-            found = net.get_submodule(name)
-            assert found.weight.detach().numpy().tobytes() == pair[0].tobytes()
-            assert found.bias.detach().numpy().tobytes() == pair[1].tobytes()
+            layer = net.get_submodule(name)
+            assert layer.weight.detach().numpy().tobytes() == pair[0].tobytes()
+            assert layer.bias.detach().numpy().tobytes() == pair[1].tobytes()
     assert torch.equal(net.fc1_m.weight, before)
     with pytest.raises(ValueError, match=r"missing fc1_m\.bias"):
         rankiqa.load(weights)
@@ -213,13 +170,14 @@ def test_values_that_are_not_finite(tmp_path, capsys, value):
 
 
 def _bad_files(folder, good):
+    """Write files that are no model, or that are made from a good model and are wrong."""
     content = good.read_bytes()
     doubled = caffemodel.read(good)
     doubled.message.layer.add().CopyFrom(doubled.message.layer[0])
     caffemodel.write(doubled, folder / "doubled")
-    count = caffemodel.read(good)
-    count.message.layer[0].blobs[0].shape.dim[0] = 31
-    caffemodel.write(count, folder / "count")
+    miscounted = caffemodel.read(good)
+    miscounted.message.layer[0].blobs[0].shape.dim[0] = 31
+    caffemodel.write(miscounted, folder / "count")
     Image.new("RGB", (8, 8)).save(folder / "image.png")
     zipfile.ZipFile(folder / "zip", "w").writestr("a", "b")
     (folder / "empty").touch()
@@ -287,23 +245,23 @@ def test_inspect(tmp_path, capsys, shallow):
     caffemodel.write(caffemodel.read(shallow), tmp_path / "m.h5")
     history = [caffemodel.array_blob(np.arange(6.0).reshape(2, 3))]
     caffemodel.write_solverstate(caffemodel.SolverState(7, "m.caffemodel", 1, history), state)
-    found = json.loads(run(capsys, "inspect", shallow, "--json")[1])
-    assert (found["format"], found["version"], found["unknown"]) == ("caffemodel", "V2", [])
-    assert [layer["name"] for layer in found["layers"]] == [*arrays_of(), "data", "relu1"]
-    assert found["layers"][-1] == {"name": "relu1", "type": "ReLU", "blobs": []}
-    digests = {layer["name"]: [blob["sha256"] for blob in layer["blobs"]] for layer in found["layers"]}
+    content = json.loads(run(capsys, "inspect", shallow, "--json")[1])
+    assert (content["format"], content["version"], content["unknown"]) == ("caffemodel", "V2", [])
+    assert [layer["name"] for layer in content["layers"]] == [*arrays_of(), "data", "relu1"]
+    assert content["layers"][-1] == {"name": "relu1", "type": "ReLU", "blobs": []}
+    digests = {layer["name"]: [blob["sha256"] for blob in layer["blobs"]] for layer in content["layers"]}
     for name, arrays in arrays_of().items():
         assert digests[name] == [hashlib.sha256(a.tobytes()).hexdigest() for a in arrays]
     for other in (weights, tmp_path / "m.h5"):
         layers = json.loads(run(capsys, "inspect", other, "--json")[1])["layers"]
-        assert {one["name"]: [b["sha256"] for b in one["blobs"]] for one in layers if one["blobs"]} == {
+        assert {layer["name"]: [b["sha256"] for b in layer["blobs"]] for layer in layers if layer["blobs"]} == {
             name: digest for name, digest in digests.items() if digest
         }
-    found = json.loads(run(capsys, "inspect", state, "--json")[1])
-    assert (found["format"], found["iter"], found["learned_net"]) == ("solverstate", 7, "m.caffemodel")
+    content = json.loads(run(capsys, "inspect", state, "--json")[1])
+    assert (content["format"], content["iter"], content["learned_net"]) == ("solverstate", 7, "m.caffemodel")
     digest = hashlib.sha256(np.arange(6, dtype="<f4").tobytes()).hexdigest()
     expected = {"shape": [2, 3], "dtype": "float64", "sha256": digest, "finite": True}
-    assert found["layers"] == [{"name": "history 0", "type": "", "blobs": [expected]}]
+    assert content["layers"] == [{"name": "history 0", "type": "", "blobs": [expected]}]
 
 
 @pytest.mark.parametrize("arch", ["shallow", "alexnet"])
@@ -317,8 +275,8 @@ def test_onnx_computes_what_the_port_computes(tmp_path, capsys, arch):
     port, session = rankiqa.load(weights), runtime.InferenceSession(str(graph))
     for batch in (1, 3):
         x = np.random.default_rng(batch).integers(0, 256, (batch, 3, port.crop, port.crop)).astype(np.float32)
-        (found,) = session.run([port.head], {"data": x})
+        (output,) = session.run([port.head], {"data": x})
         with torch.no_grad():
             expected = port(torch.from_numpy(x)).numpy()
-        assert found.shape == (batch, 1)
-        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()  # summation order
+        assert output.shape == (batch, 1)
+        assert np.abs(output - expected).max() <= 1e-5 * np.abs(expected).max()  # summation order

@@ -1,4 +1,4 @@
-"""Files of other kinds by their names, with the way out; NVIDIA Caffe's numbers; names in other encodings; meanings."""
+"""convert.py: other kinds of file, NVIDIA Caffe's raw_data, names in other encodings, and what a score means."""
 
 import gzip
 import json
@@ -8,21 +8,20 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors import safe_open
-from test_convert import arrays_of, model, run
-from test_structure import whole_model
 
 import caffemodel
 import nets
 import prototxt
 import rankiqa
 from caffemodel.schema import FAST, FULL
+from lib.convert_command import arrays_of, model, run, whole_model
 from lib.mutations import varint
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
 from rankiqa.models.score_meaning import MEANINGS
 
 
 def field(number, content):
-    """A length-delimited field."""
+    """Return a length-delimited protobuf field."""
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
@@ -85,7 +84,7 @@ def test_a_model_of_another_kind_is_refused_by_what_it_is(capsys, tmp_path):
 
 @pytest.mark.parametrize(("number", "dtype"), [(0, "<f8"), (1, "<f4"), (2, "<f2")])
 def test_nvidia_caffes_numbers_are_read(capsys, tmp_path, number, dtype):
-    """raw_data: what DIGITS writes. The way back into such a file keeps every bit, so halves become floats."""
+    """DIGITS writes raw_data. Writing weights back into such a file keeps every bit, so halves become floats."""
     arrays = {name: [a.astype(dtype) for a in pair] for name, pair in arrays_of().items()}
     message = FAST["NetParameter"](name="digits")
     for name, pair in arrays.items():
@@ -111,7 +110,7 @@ def test_nvidia_caffes_numbers_are_read(capsys, tmp_path, number, dtype):
 
 
 def _state(path, name):
-    """A solver state that names its model in bytes of any encoding."""
+    """Write a solver state that names its model by bytes in any encoding, and return its path."""
     blobs = b"".join(
         field(3, field(7, field(1, b"".join(map(varint, a.shape)))) + field(5, a.tobytes()))
         for pair in arrays_of().values()
@@ -169,7 +168,7 @@ def test_a_training_nets_python_layers_tell_what_it_was_trained_on(tmp_path, net
     assert trained_on(parsed, "n", vgg, known_nets(vgg)[net], None) == net
     with pytest.raises(ValueError, match="--trained-on"):
         trained_on(parsed, "n", vgg, known_nets(vgg)[net], "tid2013-ft" if net != "tid2013-ft" else "live-ft")
-    # Names alone: fine-tuned nets are told apart, rank nets are not
+    # Layer names alone distinguish the fine-tuned nets but not the rank nets
     (tmp_path / "d.prototxt").write_text(prototxt.to_text(nets.net("vgg16", task, dataset, "deploy")))
     deploy = read_prototxt(tmp_path / "d.prototxt")
     expected = net if task == "ft" else None
@@ -203,14 +202,14 @@ def test_what_a_score_means_travels_with_the_weights(capsys, tmp_path):
 
 def test_weights_to_start_from_say_what_the_training_is_for(capsys, tmp_path):
     path, out = whole_model(tmp_path / "m.caffemodel"), tmp_path / "w.safetensors"
-    assert run(capsys, path, "--for", "live-ft", "--out", out)[0] == 0  # without an output layer
+    assert run(capsys, path, "--for", "live-ft", "--out", out)[0] == 0  # the file then has no output layer
     with safe_open(out, framework="numpy") as file:
         assert file.metadata()["dataset"] == "live" and file.metadata()["task"] == "fine-tuned"
-    assert run(capsys, path, "--for", "live-rank", "--out", out)[0] == 0  # all of a net that does not say what it is
+    assert run(capsys, path, "--for", "live-rank", "--out", out)[0] == 0  # a whole net that does not state its meaning
     assert rankiqa.load(out).meaning.lower_is_better is None
 
 
 def test_the_schema_has_every_field_of_the_settings_that_are_compared():
-    """A pool method is closed, as in Caffe's C++: one that it does not know is no method at all, and refused."""
+    """The enum of pooling methods is closed, as in Caffe's C++: an unknown number reads as an absent field."""
     unknown = FULL["PoolingParameter"].FromString(b"\x08\x07" + struct.pack("<BB", 0x10, 4))
     assert not unknown.HasField("pool")

@@ -1,4 +1,4 @@
-"""convert.py on what only looks right: names of other formats, weights that a caffemodel cannot hold, foreign files."""
+"""convert.py: output names of other formats, weights that a caffemodel cannot hold, and foreign files."""
 
 import json
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from test_convert import arrays_of, model, run
 
 import caffemodel
+from lib.convert_command import arrays_of, model, run
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_layer_of_which_there_are_two_is_no_structure_to_follow(capsys, tmp_pa
 
 
 def test_text_in_a_solverstate_ends_with_a_zero(tmp_path):
-    """Caffe's reader goes on until it finds one."""
+    """Caffe's reader reads up to the first zero."""
     state = caffemodel.SolverState(3, "snap_iter_3.caffemodel", 1, [caffemodel.array_blob(np.zeros(2, np.float32))])
     caffemodel.write_solverstate(state, tmp_path / "s.solverstate.h5")
     with h5py.File(tmp_path / "s.solverstate.h5") as file:

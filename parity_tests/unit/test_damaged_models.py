@@ -1,4 +1,4 @@
-"""Damaged caffemodels, solver states and weights, hundreds of each: right answers and clear errors, no fault."""
+"""Hundreds of damaged caffemodels, solver states and weights: each gives a right answer or a clear error."""
 
 import faulthandler
 import mmap
@@ -8,9 +8,9 @@ import signal
 from functools import partial
 
 import pytest
-from test_convert import arrays_of, model, old_model
 
 import caffemodel
+from lib.convert_command import arrays_of, model, old_model
 from lib.mutations import counts, mutations, survey
 from rankiqa_convert import cli as convert
 
@@ -19,7 +19,7 @@ SECONDS = 20.0
 
 
 def small_solver_state(folder):
-    """A path: Shallow's solver state, its model beside it."""
+    """Write a solver state of Shallow with its model beside it, and return its path."""
     path = folder / "s.solverstate"
     model(folder / "s.caffemodel", arrays_of())
     history = [caffemodel.array_blob(a) for pair in arrays_of().values() for a in pair]
@@ -28,7 +28,7 @@ def small_solver_state(folder):
 
 
 def _sources(folder):
-    """{name: (path, form)} of whole files to damage."""
+    """Return {name: (path, form)} of intact files to damage."""
     whole = model(folder / "v2.caffemodel", arrays_of(), [("data", "Input", []), ("relu1", "ReLU", [])])
     state = small_solver_state(folder)
     for path in (whole, state):
@@ -46,15 +46,15 @@ def _sources(folder):
 
 
 def _calls(folder, path, form, n, seed):
-    """Of each damaged copy: inspect, or conversion, whichever a coin says."""
+    """Yield (name, size, call) for n damaged copies; each call inspects or converts one, by a random choice."""
     rng, damaged = random.Random(seed), folder / f"damaged{path.suffix}"
 
-    def run(content, coin):
+    def run(content, choice):
         damaged.write_bytes(content)
-        if coin < 0.4:
+        if choice < 0.4:
             return convert.main(["inspect", str(damaged), "--json"])
         if path.suffix == ".safetensors":
-            back = "solverstate" if coin < 0.6 else "caffemodel"
+            back = "solverstate" if choice < 0.6 else "caffemodel"
             return convert.main([str(damaged), "--to", back, "--like", "live-rank", "--out", str(folder / f"b.{back}")])
         return convert.main([str(damaged), "--out", str(folder / "out.safetensors")])
 
@@ -79,10 +79,10 @@ def test_no_fault(tmp_path, capsys, kind):
 
 
 def test_the_survey_sees_every_fault(tmp_path):
-    """Negative control: each kind of fault, made on purpose, is found."""
+    """Negative control: the survey reports each kind of fault when it is made on purpose."""
 
     def crash():
-        faulthandler.disable()  # its report would look like a fault of the tests
+        faulthandler.disable()  # its report would look like a fault of the test itself
         os.kill(os.getpid(), signal.SIGSEGV)
 
     def hang():

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from test_convert import arrays_of, run
 
 import caffemodel
 import nets
@@ -17,9 +16,9 @@ from caffemodel.schema import FAST, FULL, is_repeated
 from caffemodel.settings_table import ENUMS
 from caffemodel.upgrade import V0_TYPES, V1_TYPES
 from caffemodel.wire import BlobStore
+from lib.convert_command import run, whole_model
 from lib.mutations import varint
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
-from rankiqa_convert.expected_layers import deploy_net
 from rankiqa_convert.structure import differences, read_prototxt
 
 ARCHS = ("vgg16", "alexnet", "shallow")
@@ -335,17 +334,6 @@ def test_a_field_that_caffe_does_not_know_is_refused_where_it_may_matter():
 
 
 # ---- the command
-
-
-def whole_model(path, arch="shallow", like="live-rank", change=None):
-    """A caffemodel with weights and the full layer list."""
-    fc = known_nets(ARCHITECTURES[arch])[like]
-    blobs = {name: [caffemodel.array_blob(a) for a in pair] for name, pair in arrays_of(arch, like).items()}
-    net = deploy_net("net", ARCHITECTURES[arch], fc, blobs)
-    if change:
-        change({layer.name: layer for layer in net.message.layer}, net.message)
-    caffemodel.write(net, path)
-    return path
 
 
 def _average(layers, message):
