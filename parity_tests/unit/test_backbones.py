@@ -1,4 +1,4 @@
-"""Networks of timm and torchvision with one output, and torchvision's VGG-16 in the original's."""
+"""Networks of timm and torchvision with one output, and torchvision's VGG-16 weights in the original's network."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_one_output_and_back_from_its_file(arch, tmp_path):
 
 
 def test_takes_what_its_library_says():
-    """The input is what torchvision's own transforms make of the same pixels."""
+    """take_crops normalises pixels as torchvision's own transforms do."""
     image = np.random.default_rng(0).integers(0, 256, (250, 260, 3), np.uint8)
     model = rankiqa.build("torchvision:resnet18")
     ours = rankiqa.take_crops(image, np.array([[3, 5]]), model.input_spec)[0]
@@ -80,12 +80,12 @@ def test_unknown_names(arch, message):
     ],
 )
 def test_names_that_are_nearly_right(arch, message):
-    """The error names what comes near, or what is wrong with it."""
+    """The error names similar networks, or what is wrong with this one."""
     with torch.device("meta"), pytest.raises(ValueError, match=message):
         build_backbone(arch)
 
 
-# Classifiers of each form that timm has: a convolution, several branches, a layer inside a module of its own
+# Each form of timm's classifiers: a convolution, several branches, a layer inside another module
 HEADS = {
     "dla46_c": ["net.fc"],
     "resnetv2_18": ["net.head.fc"],
@@ -99,7 +99,7 @@ HEADS = {
 
 @pytest.mark.parametrize("name", HEADS)
 def test_every_form_of_classifier(name):
-    """One output in train and eval mode, and every output layer known by name."""
+    """The network has one output in train and eval mode, and its output layers are known by name."""
     with torch.device("meta"):
         model = build_backbone(f"timm:{name}")
         crops = torch.zeros(2, 3, model.crop, model.crop)
@@ -135,7 +135,7 @@ def test_torchvisions_size_of_a_transformer_is_that_of_its_crops():
 
 
 def test_weights_with_auxiliary_outputs():
-    """Inception's weights for ImageNet have outputs that the network here lacks, and expect a changed input."""
+    """Inception's ImageNet weights have auxiliary outputs, which the port drops, and expect transformed input."""
     with torch.device("meta"):
         source = models.inception_v3(weights=None, init_weights=False).state_dict()
         model = build_backbone("torchvision:inception_v3")
@@ -146,14 +146,14 @@ def test_weights_with_auxiliary_outputs():
 
 
 def test_squeezenets_output_is_not_cut_off_at_0():
-    """torchvision's ends in a ReLU: a score below 0 would have no gradient."""
+    """torchvision's SqueezeNet ends in a ReLU, after which a score below 0 would have no gradient."""
     torch.manual_seed(0)
     model = rankiqa.build("torchvision:squeezenet1_1").eval()
     torch.nn.init.constant_(model.net.classifier[1].bias, -100.0)
     assert (model(torch.rand(1, 3, 224, 224)) < -50).all()
 
 
-# What checkpoints look like
+# Forms of checkpoints
 
 
 class _Code:
@@ -169,16 +169,16 @@ def plain():
     return timm.create_model("test_resnet").state_dict()
 
 
-@pytest.mark.parametrize("wrapped", [
+@pytest.mark.parametrize("wrap", [
     lambda state: {f"module.{key}": value for key, value in state.items()},
     lambda state: {"state_dict": {f"module._orig_mod.{key}": value for key, value in state.items()}, "epoch": 3},
     lambda state: {"model": state, "optimizer": {"state": {}, "param_groups": []}},
     lambda state: {key: value.double() if value.is_floating_point() else value for key, value in state.items()},
     lambda state: {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")},
 ])  # fmt: skip
-def test_wrapped_state_dicts(plain, tmp_path, wrapped):
-    """A wrapper's prefix, a checkpoint's entry, another precision, a file from before batch norm counted."""
-    torch.save(wrapped(plain), tmp_path / "w.pth")
+def test_wrapped_state_dicts(plain, tmp_path, wrap):
+    """A wrapper's prefix, a checkpoint's entry, another precision, and a file without batch norm's counters."""
+    torch.save(wrap(plain), tmp_path / "w.pth")
     model = build_backbone("timm:test_resnet")
     assert copy_state(model, read_state(tmp_path / "w.pth"), "W") == ["without net.fc, which starts anew"]
     assert all(torch.equal(model.net.state_dict()[key], value) for key, value in plain.items()
@@ -186,7 +186,7 @@ def test_wrapped_state_dicts(plain, tmp_path, wrapped):
 
 
 def test_state_dicts_that_are_refused(plain, tmp_path):
-    """In one line, without running what a file says."""
+    """The error is one line, and code in the file does not run."""
     first = next(iter(plain))
     contents = {
         "code": ({"state_dict": plain, "more": _Code(tmp_path / "mark")}, "can run code"),
@@ -214,7 +214,7 @@ def test_state_dicts_that_are_refused(plain, tmp_path):
 
 
 def test_a_state_dict_of_an_original_network(tmp_path):
-    """torch.save of the package's own networks, too, is something to start from; VGG-16's values are looked at."""
+    """Training can start from a torch.save file or a folder of one of the package's own networks."""
     shallow = rankiqa.build("shallow")
     torch.save(
         {"state_dict": {f"module.{key}": value for key, value in shallow.state_dict().items()}}, tmp_path / "s.pth"
@@ -232,7 +232,7 @@ def test_a_state_dict_of_an_original_network(tmp_path):
 
 
 def test_weights_of_a_classifier(tmp_path):
-    """A state dict with 1,000 outputs gives all but the output; one of another network is refused by name."""
+    """A state dict with 1,000 outputs gives all layers but the output; another network's is refused by name."""
     source = timm.create_model("resnet18", num_classes=1000)
     for path in (tmp_path / "r.safetensors", tmp_path / "r.pth"):
         save_file(source.state_dict(), path) if path.suffix == ".safetensors" else torch.save(source.state_dict(), path)
@@ -249,7 +249,7 @@ def test_weights_of_a_classifier(tmp_path):
 
 
 def test_first_convolution_takes_bgr_pixels():
-    """Folded: equal to torchvision's on normalised RGB where no padding is involved; not with the channels swapped."""
+    """The folded convolution on BGR equals torchvision's on normalised RGB without padding; swapped channels differ."""
     torch.manual_seed(0)
     conv = torch.nn.Conv2d(3, 8, 3)
     bgr = torch.randint(0, 256, (1, 3, 20, 20)).float()
@@ -263,7 +263,7 @@ def test_first_convolution_takes_bgr_pixels():
 
 @pytest.mark.slow
 def test_vgg16_of_torchvision():
-    """All layers but the output are torchvision's; features agree where the border's padding does not reach."""
+    """All layers but the output are torchvision's; features agree where the padding has no influence."""
     source, model = models.vgg16().eval(), rankiqa.build("vgg16").eval()
     assert copy_torchvision(model, source) == ["fc8_m"]
     assert torch.equal(model.fc6.weight, source.classifier[0].weight)

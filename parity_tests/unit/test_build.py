@@ -1,4 +1,4 @@
-"""Building the images: once a Debian release has left the mirrors, against a local server that lacks it; the port's."""
+"""Building the images: a Debian release that the mirrors no longer have, stale images, and the port's wheels."""
 
 import http.server
 import os
@@ -18,16 +18,16 @@ SCRIPT = Path(build.__file__).with_name("apt_sources")
 
 @pytest.fixture
 def mirror():
-    """(address of a server that has no bullseye, its requests): /debian is empty; `has` names what it has."""
-    asked, has = [], set()
+    """(address, requested paths, available paths) of a local HTTP server; every other path gives 404."""
+    requests, available = [], set()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
-            known = self.path in has
-            self.send_response(200 if known else 404)
+            requests.append(self.path)
+            exists = self.path in available
+            self.send_response(200 if exists else 404)
             self.end_headers()
-            if known:
+            if exists:
                 self.wfile.write(b"Origin: Debian\n")
 
         def log_message(self, *_):
@@ -35,13 +35,16 @@ def mirror():
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked, has
+        yield f"http://127.0.0.1:{server.server_port}", requests, available
         server.shutdown()
 
 
 @pytest.fixture
 def apt(tmp_path):
-    """An /etc/apt of the test's own, and an apt-get that only asks each source for its Release, as apt does first."""
+    """apt(sources, *arguments): run apt_sources on a private /etc/apt.
+
+    Its fake apt-get requests the Release file of each source, as apt does first, and no more.
+    """
     (tmp_path / "bin").mkdir()
     (tmp_path / "etc" / "sources.list.d").mkdir(parents=True)
     program = tmp_path / "bin" / "apt-get"
@@ -57,51 +60,51 @@ def apt(tmp_path):
     script.write_text(SCRIPT.read_text().replace("/etc/apt/", f"{tmp_path}/etc/"))
     script.chmod(0o755)
 
-    def run(listed, *arguments):
-        """-> (exit status, what is in sources.list then, stderr)."""
-        (tmp_path / "etc" / "sources.list").write_text(listed)
+    def run(sources, *arguments):
+        """Return (exit status, content of sources.list afterwards, stderr)."""
+        (tmp_path / "etc" / "sources.list").write_text(sources)
         environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "no_proxy": "127.0.0.1"}
-        done = subprocess.run([script, *arguments], capture_output=True, text=True, env=environment)
-        return done.returncode, (tmp_path / "etc" / "sources.list").read_text(), done.stderr
+        completed = subprocess.run([script, *arguments], capture_output=True, text=True, env=environment)
+        return completed.returncode, (tmp_path / "etc" / "sources.list").read_text(), completed.stderr
 
     return run
 
 
 def test_sources_of_a_release_that_the_mirror_has_stay(mirror, apt):
-    place, _, has = mirror
-    has |= {"/debian/dists/bullseye/Release", "/debian-security/dists/bullseye-security/Release"}
-    listed = f"deb {place}/debian bullseye main\ndeb {place}/debian-security bullseye-security main\n"
-    assert apt(listed, "bullseye", "main", "deb") == (0, listed, "")
+    place, _, available = mirror
+    available |= {"/debian/dists/bullseye/Release", "/debian-security/dists/bullseye-security/Release"}
+    sources = f"deb {place}/debian bullseye main\ndeb {place}/debian-security bullseye-security main\n"
+    assert apt(sources, "bullseye", "main", "deb") == (0, sources, "")
 
 
 def test_a_release_that_has_left_is_taken_from_the_archive(mirror, apt):
-    place, _, has = mirror
-    has.add("/debian-archive/debian/dists/bullseye/Release")
-    status, listed, said = apt(f"deb {place}/debian bullseye main\n", "bullseye", "main", "deb")
-    assert (status, listed) == (0, f"deb {place}/debian-archive/debian bullseye main\n")
-    assert f"trying the archive at {place}/debian-archive/debian" in said
-    status, listed, _ = apt("", "bullseye", "main contrib", "deb deb-src", f"{place}/debian/")
+    place, _, available = mirror
+    available.add("/debian-archive/debian/dists/bullseye/Release")
+    status, sources, err = apt(f"deb {place}/debian bullseye main\n", "bullseye", "main", "deb")
+    assert (status, sources) == (0, f"deb {place}/debian-archive/debian bullseye main\n")
+    assert f"trying the archive at {place}/debian-archive/debian" in err
+    status, sources, _ = apt("", "bullseye", "main contrib", "deb deb-src", f"{place}/debian/")
     expected = "".join(f"{kind} {place}/debian-archive/debian bullseye main contrib\n" for kind in ("deb", "deb-src"))
-    assert (status, listed) == (0, expected)
+    assert (status, sources) == (0, expected)
 
 
 def test_the_archive_s_security_updates_are_taken_where_it_has_them(mirror, apt):
-    place, _, has = mirror
-    has |= {
+    place, _, available = mirror
+    available |= {
         "/debian-archive/debian/dists/bullseye/Release",
         "/debian-archive/debian-security/dists/bullseye-security/Release",
     }
-    status, listed, _ = apt("", "bullseye", "main", "deb", f"{place}/debian")
+    status, sources, _ = apt("", "bullseye", "main", "deb", f"{place}/debian")
     archive = f"{place}/debian-archive"
     expected = f"deb {archive}/debian bullseye main\ndeb {archive}/debian-security bullseye-security main\n"
-    assert (status, listed) == (0, expected)
+    assert (status, sources) == (0, expected)
 
 
 def test_a_release_that_is_nowhere_is_an_error(mirror, apt):
-    place, asked, _ = mirror
-    status, _, said = apt(f"deb {place}/debian bullseye main\n", "bullseye", "main", "deb")
-    assert status == 1 and "no archive has bullseye" in said.splitlines()[-1]
-    assert any("debian-archive" in path for path in asked)
+    place, requests, _ = mirror
+    status, _, err = apt(f"deb {place}/debian bullseye main\n", "bullseye", "main", "deb")
+    assert status == 1 and "no archive has bullseye" in err.splitlines()[-1]
+    assert any("debian-archive" in path for path in requests)
     assert apt("", "bullseye", "main", "deb")[0] == 1
 
 
@@ -115,16 +118,16 @@ def test_where_the_archive_may_be():
 
 @pytest.fixture
 def fake_debootstrap(tmp_path, monkeypatch):
-    """A debootstrap that fails at each place but one; -> the places asked, in order."""
-    asked = []
+    """The mirrors that a fake debootstrap was given, in order; it succeeds only with an archive."""
+    mirrors = []
 
     def run(command, **_):
-        asked.append(command[4] if len(command) > 4 else None)
-        works = asked[-1] is not None and "archive" in asked[-1]
+        mirrors.append(command[4] if len(command) > 4 else None)
+        works = mirrors[-1] is not None and "archive" in mirrors[-1]
         return subprocess.CompletedProcess(command, 0 if works else 1, "", "" if works else "E: Invalid Release file\n")
 
     monkeypatch.setattr(build.subprocess, "run", run)
-    return asked
+    return mirrors
 
 
 def test_debootstrap_goes_on_to_the_archive(fake_debootstrap, tmp_path, monkeypatch):
@@ -147,13 +150,13 @@ def test_debootstraps_own_mirror_is_read_from_its_script(tmp_path):
 def test_every_stage_s_base_is_had(monkeypatch):
     class Images:
         def get(self, name):
-            asked.append(name)
+            requested.append(name)
             raise build.docker.errors.ImageNotFound(name)
 
-    asked, pulled = [], []
+    requested, pulled = [], []
     monkeypatch.setattr(build, "pull", lambda *base: pulled.append(base) or True)
     build.ensure_bases(SimpleNamespace(images=Images()), build.GPU, None)
-    assert asked == ["debian:bookworm-slim", "debian:bullseye-slim"]
+    assert requested == ["debian:bookworm-slim", "debian:bullseye-slim"]
     assert pulled == [("debian", "bookworm-slim"), ("debian", "bullseye-slim")]
 
 
@@ -189,7 +192,7 @@ def test_the_port_s_wheels_are_what_debian_lacks():
 
 
 def test_pytorch_of_another_index(tmp_path, monkeypatch):
-    """A local index with a PyTorch for the image's Python; its wheel is taken, and with it the exact version."""
+    """The wheel comes from a local index that has one version of PyTorch for the image's Python."""
     page = tmp_path / "simple" / "torch"
     page.mkdir(parents=True)
     name = "torch-2.9.0+cpu-cp313-cp313-manylinux_2_28_x86_64.whl"
@@ -209,10 +212,10 @@ def test_pytorch_of_another_index(tmp_path, monkeypatch):
 
 
 def test_an_image_of_another_pytorch_is_made_anew(monkeypatch):
-    made_of = {build.SOURCE: build.source_digest(build.PORT), build.TORCH: "debian"}
-    images = {build.PORT: SimpleNamespace(labels=made_of)}
+    labels = {build.SOURCE: build.source_digest(build.PORT), build.TORCH: "debian"}
+    images = {build.PORT: SimpleNamespace(labels=labels)}
     client = SimpleNamespace(images=SimpleNamespace(get=images.__getitem__))
     assert build.up_to_date(client, build.PORT, build.AUTO)
     assert not build.up_to_date(client, build.PORT, build.AUTO, "http://index")
-    made_of[build.SOURCE] = "another"
+    labels[build.SOURCE] = "another"
     assert not build.up_to_date(client, build.PORT, build.AUTO)

@@ -1,4 +1,4 @@
-"""What is no number, no size and no shape is refused in one line by the parts that make the port Caffe's."""
+"""rankiqa.caffe refuses invalid numbers, sizes and shapes in one line."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def test_shapes(filler, shape):
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, INF), (-INF, 0.0), (-3e38, 3e38), (NAN, 1.0), (1.0, 0.0)])
 def test_uniform_without_an_end(low, high):
-    """An infinite span left no number below its end, so that the search for one did not end."""
+    """With an infinite range, the search for a number below its end did not terminate."""
     with pytest.raises(ValueError, match="uniform: expected finite numbers"):
         rankiqa.CaffeRandom(1).uniform((2,), low, high)
 

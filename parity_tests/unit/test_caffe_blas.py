@@ -1,4 +1,4 @@
-"""Caffe's matrix products by themselves; whether they are Caffe's is for test_same_blas.py."""
+"""CaffeBlas without Caffe; test_same_blas.py compares it with Caffe."""
 
 import copy
 import os
@@ -15,7 +15,7 @@ from rankiqa.data.lists import read_list
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.trainer import Trainer
 
-CLOSE = 1e-5  # float32 sums in another order, of the largest value
+CLOSE = 1e-5  # of the largest value: float32 sums in another order
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def tiny_list(tmp_path):
         nn.Conv2d(3, 8, 3),
         nn.Conv2d(3, 8, 11, stride=4),
         nn.Conv2d(4, 6, (5, 3), padding=(2, 1), groups=2),
-        nn.Conv2d(3, 8, (23, 19)),  # as large as the image
+        nn.Conv2d(3, 8, (23, 19)),  # the size of the image
         nn.Linear(7, 5),
         nn.Linear(30, 1),
     ],
@@ -45,20 +45,20 @@ def test_layer_is_pytorchs_to_rounding(blas, layer):
     torch.manual_seed(0)
     inputs = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
     shape = (3, inputs) if isinstance(layer, nn.Linear) else (3, inputs, 23, 19)
-    found = []
-    for ours in (False, True):
-        one = copy.deepcopy(layer)
-        if ours:
-            blas.apply_to(one)
+    results = []
+    for with_blas in (False, True):
+        copied = copy.deepcopy(layer)
+        if with_blas:
+            blas.apply_to(copied)
         x = torch.linspace(-1, 1, int(np.prod(shape))).sin().reshape(shape).requires_grad_()
         before = x.detach().clone()
-        out = one(x)
+        out = copied(x)
         (out * torch.linspace(0, 3, out.numel()).cos().reshape(out.shape)).sum().backward()
         assert torch.equal(x, before)
-        found.append([out.detach(), x.grad, one.weight.grad, one.bias.grad])
-    for theirs, mine in zip(*found, strict=True):
-        assert mine.shape == theirs.shape
-        assert (mine - theirs).abs().max() <= CLOSE * theirs.abs().max()
+        results.append([out.detach(), x.grad, copied.weight.grad, copied.bias.grad])
+    for theirs, ours in zip(*results, strict=True):
+        assert ours.shape == theirs.shape
+        assert (ours - theirs).abs().max() <= CLOSE * theirs.abs().max()
 
 
 def test_input_without_gradient(blas):

@@ -1,4 +1,4 @@
-"""The client of the original Caffe, without Caffe."""
+"""The client that asks the original Caffe, tested without Caffe."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_caffes_own_words_are_found():
 
 @pytest.mark.parametrize("gpu", [False, True])
 def test_what_a_gpu_compiles_outlives_the_container(gpu, tmp_path, monkeypatch):
-    made = []
+    created = []
 
     class Client:
         def info(self):
@@ -34,12 +34,12 @@ def test_what_a_gpu_compiles_outlives_the_container(gpu, tmp_path, monkeypatch):
             return self
 
         def create(self, *_, **options):
-            made.append(options)
+            created.append(options)
             raise CaffeError("enough")
 
     with pytest.raises(CaffeError, match="enough"):
         Live(Client(), gpu=gpu).run(["true"], tmp_path)
-    (options,) = made
+    (options,) = created
     volumes = {volume["bind"]: name for name, volume in options["volumes"].items()}
     assert volumes == {"/work": str(tmp_path)} | ({"/cuda_cache": CUDA_CACHE} if gpu else {})
     assert bool(options["device_requests"]) is gpu

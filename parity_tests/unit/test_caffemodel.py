@@ -1,4 +1,4 @@
-"""caffemodel: every way that a blob, a layer and a solver state can be written; files that are none."""
+"""caffemodel: every encoding of blobs, layers and solver states, and files that are refused."""
 
 import struct
 
@@ -13,7 +13,7 @@ from caffemodel.wire import BlobStore, detach_blobs
 
 
 def tagged(number, payload):
-    """A length-delimited field, encoded by hand."""
+    """Encode a length-delimited protobuf field without the package's own code."""
 
     def varint(value):
         out = b""
@@ -65,7 +65,7 @@ def test_every_encoding_of_numbers(tmp_path, numbers, dtype):
 
 
 def test_packed_comes_back_byte_for_byte_with_unknown_fields(tmp_path):
-    """Unknown fields come last, where Caffe's own protobuf writes them, so order is kept."""
+    """Unknown fields come last, where Caffe's protobuf writes them too, so rewriting keeps the order."""
     layer = tagged(1, b"bn") + tagged(2, b"BN") + tagged(7, PACKED + tagged(6, b"") + SHAPE + tagged(20, b"raw"))
     content = tagged(1, b"fork") + tagged(100, layer + tagged(106, b"\x08\x05") + tagged(900, b"secret"))
     content += tagged(200, b"\x01\x02")
@@ -117,7 +117,7 @@ def test_v1_and_v0_types_names_and_blobs(tmp_path):
     v1 = tagged(2, tagged(2, b"in") + tagged(3, b"out") + tagged(4, b"fc") + b"\x28\x0e" + tagged(6, blob))
     odd = tagged(2, tagged(4, b"new") + b"\x28\x63")
     net = read(tmp_path, tagged(1, b"old") + v1 + odd)
-    assert (net.version, [(one.name, one.type) for one in net.layers]) == (
+    assert (net.version, [(layer.name, layer.type) for layer in net.layers]) == (
         "V1",
         [("fc", "InnerProduct"), ("new", "99")],
     )

@@ -1,4 +1,4 @@
-"""The command `rankiqa`: its output, its exit status, and one line for each thing that is wrong."""
+"""The command `rankiqa score`: output, exit status, one line for each error; help and version."""
 
 import csv
 import importlib.metadata
@@ -21,14 +21,14 @@ from rankiqa.cli import main
 
 @pytest.fixture
 def folder(tmp_path, photograph):
-    """Three images (one grey, one a stump) and something else."""
-    place = tmp_path / "images"
-    place.mkdir()
-    shutil.copy(photograph, place / "b.jpg")
-    (place / "a.png").write_text("no image")
-    (place / "c.jpg").write_bytes(photograph.read_bytes()[:4000])
-    (place / "notes.txt").write_text("no image")
-    return place
+    """A folder with a readable image, two unreadable ones, and a text file."""
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(photograph, images / "b.jpg")
+    (images / "a.png").write_text("no image")
+    (images / "c.jpg").write_bytes(photograph.read_bytes()[:4000])
+    (images / "notes.txt").write_text("no image")
+    return images
 
 
 def run(capsys, *arguments):
@@ -68,7 +68,7 @@ def test_csv_and_table(capsys, folder, weights):
     _, out, _ = run(capsys, folder, folder / "b.jpg", "--weights", weights, "--csv", "--crops", 2)
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [bool(row["error"]) for row in rows] == [True, False, True, False]
-    assert rows[1] == rows[3]  # given twice, scored twice
+    assert rows[1] == rows[3]  # b.jpg is given twice
     status, out, err = run(capsys, folder, "--weights", weights, "--crops", 2)
     assert status == 1
     assert len(out.splitlines()) == 1 and out.split()[-1].endswith("b.jpg")
@@ -77,7 +77,7 @@ def test_csv_and_table(capsys, folder, weights):
 
 
 def test_notes_and_strict(capsys, folder, photograph, weights):
-    """What the original's reader drops is noted in the row, a key only where there is something to say."""
+    """A row has the key `note` only if the original's reader drops something."""
     Image.open(photograph).convert("L").save(folder / "a.png")
     clear = Image.open(photograph).convert("RGB")
     clear.putalpha(100)
@@ -185,7 +185,7 @@ def test_the_same_bytes_on_each_run(photograph, weights, tmp_path):
     runs = [command("score", photograph, "--weights", weights, "--json", cwd=tmp_path) for _ in range(2)]
     assert runs[0].returncode == 0
     assert runs[0].stdout == runs[1].stdout != b""
-    assert os.listdir(tmp_path) == []  # nothing is written
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_reader_that_leaves(photograph, weights):

@@ -1,4 +1,4 @@
-"""Engines of every kind: which is asked, and how a folder gets into its containers."""
+"""Docker and podman engines: which one is used, and how a folder is mounted into its containers."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ def info(*security, **more):
         (info("name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"), Traits(rootless=True)),
         (info("name=seccomp", "name=selinux"), Traits(selinux=True)),
         (info("name=seccomp", "name=rootless", "name=selinux"), Traits(rootless=True, selinux=True)),
-        (info("name=seccomp,profile=default", Rootless=True), Traits(rootless=True)),  # as podman 4.3 says it
+        (info("name=seccomp,profile=default", Rootless=True), Traits(rootless=True)),  # podman 4.3's form
         (info("name=seccomp,profile=default", Rootless=False), Traits()),
         ({}, Traits()),
         ({"SecurityOptions": None}, Traits()),
@@ -58,7 +58,7 @@ def test_root_s_folder_is_given_to_the_image_s_user(tmp_path):
 
 @pytest.fixture
 def home(tmp_path):
-    """An environment whose `docker` has the contexts "near" and "far"."""
+    """Environment variables of a user whose `docker` has the contexts "near", "far" and "tls"."""
     for name, host in (
         ("near", f"unix://{tmp_path}/near.sock"),
         ("far", "ssh://somebody@example"),
@@ -74,7 +74,7 @@ def home(tmp_path):
 
 
 def use(home, name):
-    """`docker context use NAME`."""
+    """Do what `docker context use NAME` does."""
     path = os.path.join(home["HOME"], ".docker", "config.json")
     with open(path, "w") as file:
         file.write(json.dumps({"auths": {}, "currentContext": name}))

@@ -1,4 +1,4 @@
-"""scripts/cost: what is reckoned from measured rates, and what is not."""
+"""scripts/cost: costs computed from measured rates, and what it refuses."""
 
 import json
 import sys
@@ -49,5 +49,5 @@ def test_what_cannot_work_is_said_before_it_is_measured(tmp_path, monkeypatch, c
     (tmp_path / "part.json").write_text('{"device": "cpu"}')
     for arguments in (["--save", str(tmp_path)], ["--with", str(tmp_path / "part.json")], ["--device", "foo"]):
         assert cost.main(arguments) == 2
-        said = capsys.readouterr().err
-        assert said.startswith("cost: --") and said.count("\n") == 1
+        err = capsys.readouterr().err
+        assert err.startswith("cost: --") and err.count("\n") == 1

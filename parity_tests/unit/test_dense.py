@@ -1,4 +1,4 @@
-"""Dense scores against the network itself, place by place."""
+"""Dense scores compared with the network itself at every position."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import rankiqa
 from rankiqa.scoring import dense
 from rankiqa.scoring.dense import dense_forward, score_dense, stride_of
 
-ROUNDING = 1e-5  # the same products, summed in another order
+ROUNDING = 1e-5  # relative to the largest score: the same products are summed in another order
 
 
 @pytest.fixture(scope="module", params=["shallow", "alexnet"])
@@ -40,7 +40,7 @@ def test_one_crop_is_vgg16(vgg):
 
 
 def test_map_by_hand(model):
-    """The fully-connected layers at each place of the blob before them."""
+    """The map equals the fully-connected layers applied at each position of the blob before them."""
     image = np.random.default_rng(0).integers(0, 256, (300, 341, 3), np.uint8)
     result = score_dense(model, image)
     x = torch.from_numpy(image[:, :, ::-1].copy()).permute(2, 0, 1).float()[None]
@@ -68,7 +68,7 @@ def test_strides(model):
 
 
 def test_tiles_join(model, monkeypatch):
-    """Neither the number nor the borders of the tiles change a score."""
+    """Scores do not depend on the number or the borders of the tiles."""
     image = np.random.default_rng(1).integers(0, 256, (520, 470, 3), np.uint8)
     whole = score_dense(model, image)
     monkeypatch.setattr(dense, "TILE", 64)
@@ -88,7 +88,7 @@ def test_refusals(model):
 
 
 def test_same_as_crops_on_ranked_photographs():
-    """A trained Shallow: dense scores order distorted photographs as scores of crops do."""
+    """Dense scores of a trained Shallow rank distorted photographs as scores of crops do."""
     from lib.trained import distorted_photographs, trained_shallow
 
     model = trained_shallow()

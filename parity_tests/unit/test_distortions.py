@@ -1,4 +1,4 @@
-"""LIVE's four distortions against their definitions, written out plainly here."""
+"""LIVE's four distortions compared with plain implementations of their definitions."""
 
 import io
 from pathlib import Path
@@ -29,7 +29,7 @@ def noise_image(height, width, seed=0):
 
 
 def blur_by_definition(image, size, mode):
-    """fspecial('gaussian', size, size/6) and imfilter, one window at a time."""
+    """Apply MATLAB's fspecial('gaussian', size, size/6) and imfilter, one window at a time."""
     half = size // 2
     grid = np.arange(size) - half
     kernel = np.exp(-(grid[:, None] ** 2 + grid[None, :] ** 2) / (2 * (size / 6) ** 2))
@@ -42,14 +42,14 @@ def blur_by_definition(image, size, mode):
 
 
 def differs(ours, exact):
-    """Pixels that are not the rounded exact value, those within 1e-9 of a half left out."""
+    """Return a mask of pixels that differ from the rounded exact value, unless that is within 1e-9 of a half."""
     near_half = np.abs(exact - np.floor(exact) - 0.5) < 1e-9
     return (ours != np.floor(exact + 0.5)) & ~near_half
 
 
 @pytest.mark.parametrize(("level", "size"), [(1, 7), (2, 15), (3, 39), (4, 91)])
 def test_blur_is_matlabs(level, size):
-    image = noise_image(20, 26)  # smaller than the larger kernels: the border is reflected more than once
+    image = noise_image(20, 26)  # smaller than the larger kernels, so the border is reflected more than once
     ours = rankiqa.distort(image, "GB", level, np.random)
     assert not differs(ours, blur_by_definition(image, size, "symmetric")).any()
 
@@ -69,8 +69,8 @@ def test_halves_round_away_from_zero_and_the_rest_saturates():
 @pytest.mark.parametrize(("level", "power"), [(1, -10), (2, -7.5), (3, -5.5), (4, -3.5), (5, 0)])
 def test_noise_is_imnoise(castle, level, power):
     ours = rankiqa.distort(castle, "GN", level, np.random.RandomState(3))
-    drawn = np.random.RandomState(3).standard_normal(size=castle.shape)
-    exact = np.clip(castle / 255 + np.sqrt(2.0**power) * drawn, 0, 1) * 255
+    normal = np.random.RandomState(3).standard_normal(size=castle.shape)
+    exact = np.clip(castle / 255 + np.sqrt(2.0**power) * normal, 0, 1) * 255
     assert np.array_equal(ours, np.floor(exact + 0.5))
 
 
@@ -84,8 +84,8 @@ def test_noise_has_the_stated_variance():
 def test_jpeg_has_the_stated_quality_and_sampling(castle, level, quality):
     with Image.open(io.BytesIO(encode_jpeg(castle, quality))) as file:
         scale = 5000 // max(quality, 1)
-        wanted = np.clip((LUMINANCE * scale + 50) // 100, 1, 255)
-        assert file.quantization[0][:8] == wanted.tolist()
+        expected = np.clip((LUMINANCE * scale + 50) // 100, 1, 255)
+        assert file.quantization[0][:8] == expected.tolist()
         assert [component[1:3] for component in file.layer] == [(2, 2), (1, 1), (1, 1)]  # 4:2:0
         decoded = np.array(file.convert("RGB"))
     assert np.array_equal(rankiqa.distort(castle, "JPEG", level, np.random), decoded)
@@ -99,8 +99,8 @@ def test_jpeg_quality_0_is_quality_1(castle):
 @pytest.mark.parametrize("name", ["castle", "dahlia", "brook", "lemurs"])
 def test_jpeg2000_has_the_stated_size(name, bits_per_pixel):
     image = np.array(Image.open(PHOTOGRAPHS / f"{name}.jpg").convert("RGB"))
-    wanted = image.shape[0] * image.shape[1] * bits_per_pixel / 8
-    assert len(encode_jpeg2000(image, bits_per_pixel)) == pytest.approx(wanted, rel=0.05)
+    expected = image.shape[0] * image.shape[1] * bits_per_pixel / 8
+    assert len(encode_jpeg2000(image, bits_per_pixel)) == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("name", LIVE)
@@ -112,11 +112,11 @@ def test_each_level_is_worse_than_the_one_before(castle, name):
 
 @pytest.mark.parametrize("name", LIVE)
 def test_same_generator_same_pixels(name):
-    image, kept = noise_image(60, 80), noise_image(60, 80)
+    image, unchanged = noise_image(60, 80), noise_image(60, 80)
     first, second = (rankiqa.distort(image, name, 2, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first, second)
     assert first.dtype == np.uint8 and first.shape == image.shape
-    assert np.array_equal(image, kept)
+    assert np.array_equal(image, unchanged)
     other = rankiqa.distort(image, name, 2, np.random.default_rng(6))
     assert np.array_equal(first, other) == (name != "GN")
 

@@ -1,4 +1,4 @@
-"""Quantisation, palettes, coders with errors and sparse sampling against their definitions."""
+"""Quantisation, palettes, coders with errors, and sparse sampling compared with their definitions."""
 
 import io
 import itertools
@@ -49,10 +49,10 @@ def test_thresholds_are_the_best_of_all(number):
     counts = np.zeros(256, int)
     counts[values] = rng.randint(1, 50, 14)
     ours = otsu_thresholds(counts, number)
-    every = itertools.combinations(values[:-1].tolist(), number)
-    best = min(every, key=lambda thresholds: variance_within(counts, thresholds))
+    candidates = itertools.combinations(values[:-1].tolist(), number)
+    best = min(candidates, key=lambda thresholds: variance_within(counts, thresholds))
     assert variance_within(counts, ours) == pytest.approx(variance_within(counts, best), rel=1e-12)
-    assert set(ours) <= set(values)  # the lowest among equals: a value that occurs
+    assert set(ours) <= set(values)  # of equally good thresholds the lowest is taken, which is a value that occurs
 
 
 def test_thresholds_are_scikit_images():
@@ -73,8 +73,8 @@ def test_quantisation_by_definition(level, number):
     for at in np.ndindex(image.shape):
         above = sum(image[at] > limit for limit in limits)
         assert ours[at] == [0, *limits[1:], 255][above]
-    each = [otsu_thresholds(np.bincount(image[:, :, c].ravel(), minlength=256), number) for c in range(3)]
-    assert any((limits != own).any() for own in each)  # thresholds of each channel would be others
+    by_channel = [otsu_thresholds(np.bincount(image[:, :, c].ravel(), minlength=256), number) for c in range(3)]
+    assert any((limits != own).any() for own in by_channel)  # per-channel thresholds would differ
 
 
 def test_quantising_fewer_values_than_classes():
@@ -116,7 +116,7 @@ def test_quantised_colours_are_the_palettes_and_keep_the_mean(level, colours):
     distances = ((image[:, :, None].astype(np.int64) - chosen) ** 2).sum(3)
     nearest = chosen[distances.argmin(2)]
     blurred, plain, original = (cv2.blur(np.float64(picture), (15, 15)) for picture in (ours, nearest, image))
-    assert np.abs(blurred - original).mean() < 0.9 * np.abs(plain - original).mean()  # dither keeps the local mean
+    assert np.abs(blurred - original).mean() < 0.9 * np.abs(plain - original).mean()  # dithering keeps the local mean
 
 
 def test_colours_without_dither_are_noticed():
@@ -141,7 +141,7 @@ def test_jpeg2000_file_has_the_stated_size(name, size):
     for bits_per_pixel in (0.46, 0.16, 0.07, 0.04, 0.02):
         file = encode_jpeg2000(image, bits_per_pixel)
         size = image.shape[0] * image.shape[1] * bits_per_pixel / 8
-        boxes = 0 if size >= 285 else 85  # a file of less would be boxes and headers only
+        boxes = 0 if size >= 285 else 85  # below 285 bytes the boxes do not count, or only they would fit
         assert len(file) == pytest.approx(size + boxes, rel=0.05)
         assert file.index(b"\xff\x4f\xff\x51") == 85
 
@@ -167,11 +167,11 @@ def test_jpeg_errors_hit_the_stated_share_of_intervals():
     intervals = 16 * 20
     for level, share in zip(LEVELS, (0.02, 0.08, 0.3, 1.0)):
         differs = (distort(image, "JGTE", level) != clean).any(2)
-        hit = sum(
+        changed = sum(
             differs[y : y + 16, x : x + 16].any() for y, x in itertools.product(range(0, 256, 16), range(0, 320, 16))
         )
-        # Chroma is upsampled across an interval's edge, so a neighbour may change a little too; few errors do nothing
-        assert 0.8 * round(share * intervals) <= hit <= min(9 * round(share * intervals), intervals)
+        # Chroma is upsampled across an interval's edge, so neighbours may change too; a few errors change nothing
+        assert 0.8 * round(share * intervals) <= changed <= min(9 * round(share * intervals), intervals)
 
 
 def test_jpeg_errors_end_at_the_next_marker():
@@ -179,7 +179,7 @@ def test_jpeg_errors_end_at_the_next_marker():
     settings = [cv2.IMWRITE_JPEG_QUALITY, 75, cv2.IMWRITE_JPEG_RST_INTERVAL, 1]
     clean = decode(cv2.imencode(".jpg", image[:, :, ::-1], settings)[1].tobytes())
     differs = (distort(image, "JGTE", 1) != clean).any(2)
-    assert differs.mean() < 0.02 * 2.5  # six intervals of 320, and an edge around each
+    assert differs.mean() < 0.02 * 2.5  # six intervals of 320, each with an edge around it
 
 
 @pytest.mark.parametrize("level", LEVELS)
