@@ -1,4 +1,4 @@
-"""Colour, contrast, blocks and patches against their definitions, value by value; wrong variants are noticed."""
+"""Colour, contrast, blocks and patches compared with their definitions; the tests notice wrong variants."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def noise_image(height, width, seed=0):
 
 
 def uint8(value):
-    """MATLAB's uint8() of one number."""
+    """Do what MATLAB's uint8() does to a number."""
     return int(min(max(value, 0), 255) + 0.5)
 
 
@@ -65,7 +65,7 @@ def test_studio_range_by_definition():
 
 
 def test_where_the_exact_value_is_a_half_it_goes_as_octave_sends_it():
-    # Six colours of all; with fused or reordered sums each comes out on the other side
+    # With fused or reordered sums, each of these six colours rounds the other way
     given = [[123, 251, 249], [190, 226, 202], [209, 109, 9], [217, 89, 91], [220, 208, 216], [242, 210, 148]]
     octave = [[198, 146, 72], [199, 123, 114], [125, 69, 179], [126, 110, 184], [198, 130, 133], [198, 96, 146]]
     assert rgb_to_ycbcr(np.array([given], np.uint8))[0].tolist() == octave
@@ -74,7 +74,7 @@ def test_where_the_exact_value_is_a_half_it_goes_as_octave_sends_it():
 def test_there_and_back_again():
     image = noise_image(50, 50)
     planes = list((rgb_to_ycbcr(image) / 255).transpose(2, 0, 1))
-    assert np.abs(ycbcr_to_rgb(planes) * 255 - image).max() < 2.1  # what rounding Y, Cb and Cr costs
+    assert np.abs(ycbcr_to_rgb(planes) * 255 - image).max() < 2.1  # the loss by rounding Y, Cb and Cr
 
 
 def saturation_by_definition(image, factor, *, rounded=True, grey=127.5, full=False):
@@ -135,7 +135,7 @@ def test_another_aberration_is_noticed(wrong):
 
 
 class Counted:
-    """A generator that hands out given uniform numbers."""
+    """A generator that returns the given uniform numbers one after the other."""
 
     def __init__(self, *numbers):
         self.numbers = list(numbers)
@@ -192,7 +192,7 @@ def test_blocks_never_reach_the_first_column_nor_the_last():
     last = np.nextafter(1, 0)
     ours = distort(image, "BW", 1, Counted(0.0, 0.0, last, last))
     changed = np.argwhere((ours != image).any(2))
-    assert changed.min(0).tolist() == [0, 1]  # randi([2 ..]) for the columns, from 1
+    assert changed.min(0).tolist() == [0, 1]  # randi([2 ..]) counts columns from 1
     assert changed.max(0).tolist() == [60 - 32 - 1 + 31, 70 - 32 - 1 + 31]
 
 

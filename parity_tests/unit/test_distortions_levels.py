@@ -1,10 +1,10 @@
-"""Every type at every level: sizes, generators, and that a higher level is a stronger distortion.
+"""Every distortion type at every level: sizes, generators, and that a higher level is a stronger distortion.
 
-The measure must fall from each level to the next on at least 95 % of (photograph, pair of levels), here of the middles
-of all thirty photographs, 240 x 240 (ID: of eight, 96 x 96). It is PSNR; for BW, SSIM of the luma, since its colour
-comes nearer to the picture's mean while its blocks become more (PSNR falls on 78 % of the pairs). Exceptions there are
-in NEPN, BW, JGTE and J2TE, which are random in few places. Mean shift, contrast and saturation also by their own
-measure.
+The measure must fall from each level to the next for at least 95 % of the pairs of a photograph and two neighbouring
+levels. The images are the central 240 x 240 pixels of all thirty photographs (ID: 96 x 96 pixels of eight). The measure
+is PSNR; for BW it is SSIM of the luma, because BW's colour approaches the image's mean as its blocks increase in number
+(PSNR falls for 78 % of the pairs). The exceptions are in NEPN, BW, JGTE and J2TE, which change few random places. Mean
+shift, contrast and saturation are also checked by measures of their own.
 """
 
 import zlib
@@ -25,7 +25,7 @@ NAMES = sorted(path.stem for path in PHOTOGRAPHS.glob("*.jpg"))
 EVERY = [(dataset, name) for dataset, table in DATASETS.items() for name in table]
 DRAWS = {"GN", "GNC", "SCN", "MN", "HFN", "IN", "ID", "JGTE", "J2TE", "NEPN", "BW", "MGN", "CN", "LCNI", "SSR"}
 DRAWS |= {"MOTION", "GRAIN", "LOWLIGHT"}
-ODD = {"NEPN": (31, 37), "BW": (33, 47)}  # as small as they may be; (17, 23) for the others
+ODD = {"NEPN": (31, 37), "BW": (33, 47)}  # their smallest sizes; (17, 23) for the others
 
 
 def needs_packages(name):
@@ -51,17 +51,17 @@ def levels_of(dataset, name, image, seed):
 @pytest.mark.parametrize(("dataset", "name"), EVERY)
 def test_each_level_is_stronger_than_the_one_before(dataset, name):
     needs_packages(name)
-    fell = []
+    falls = []
     for photograph in NAMES[:8] if name == "ID" else NAMES:
         image = middle(photograph, 96 if name == "ID" else 240)
-        made = levels_of(dataset, name, image, zlib.crc32(photograph.encode()))
+        distorted = levels_of(dataset, name, image, zlib.crc32(photograph.encode()))
         if name == "BW":
-            measured = [structural_similarity(luma(image), luma(changed), data_range=255) for changed in made]
+            measures = [structural_similarity(luma(image), luma(changed), data_range=255) for changed in distorted]
         else:
-            measured = [cv2.PSNR(image, changed) for changed in made]
-        fell += (np.diff(measured) < 0).tolist()
-    print(f"{dataset} {name}: {np.mean(fell):.3f} of {len(fell)}")
-    assert np.mean(fell) >= 0.95
+            measures = [cv2.PSNR(image, changed) for changed in distorted]
+        falls += (np.diff(measures) < 0).tolist()
+    print(f"{dataset} {name}: {np.mean(falls):.3f} of {len(falls)}")
+    assert np.mean(falls) >= 0.95
 
 
 def chroma_slope(image, changed):
@@ -82,22 +82,22 @@ def chroma_slope(image, changed):
 def test_the_parameters_own_measure_goes_one_way(name, measure, sign):
     for photograph in NAMES[::4]:
         image = middle(photograph, 240)
-        measured = [measure(image, image)]
-        measured += [measure(image, changed) for changed in levels_of("tid2013", name, image, 0)]
-        assert (sign * np.diff(measured) > 0).all(), (photograph, measured)
+        measures = [measure(image, image)]
+        measures += [measure(image, changed) for changed in levels_of("tid2013", name, image, 0)]
+        assert (sign * np.diff(measures) > 0).all(), (photograph, measures)
 
 
 @pytest.mark.parametrize(("dataset", "name"), EVERY)
 def test_odd_sizes_keep_shape_type_and_input(dataset, name):
     needs_packages(name)
     image = middle("castle", 64)[: ODD.get(name, (17, 23))[0], : ODD.get(name, (17, 23))[1]]
-    kept = image.copy()
+    unchanged = image.copy()
     image.setflags(write=False)
     for changed in levels_of(dataset, name, image, 0):
         assert changed.shape == image.shape and changed.dtype == np.uint8
         assert not np.shares_memory(changed, image)
-        changed[0, 0] = 0  # the caller's own
-    assert np.array_equal(image, kept)
+        changed[0, 0] = 0  # the result is writable
+    assert np.array_equal(image, unchanged)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (16, 16), (40, 3)])
@@ -109,12 +109,12 @@ def test_small_sizes(dataset, name, size):
         assert changed.shape == image.shape
 
 
-@pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
+@pytest.mark.parametrize("make_rng", [np.random.RandomState, np.random.default_rng])
 @pytest.mark.parametrize(("dataset", "name"), EVERY)
-def test_same_generator_same_pixels(dataset, name, make):
+def test_same_generator_same_pixels(dataset, name, make_rng):
     needs_packages(name)
     image = middle("castle", 64)
-    first, second, other = (rankiqa.distort(image, name, 4, make(seed), dataset) for seed in (5, 5, 6))
+    first, second, other = (rankiqa.distort(image, name, 4, make_rng(seed), dataset) for seed in (5, 5, 6))
     assert np.array_equal(first, second)
     assert np.array_equal(first, other) == (name not in DRAWS)
 
@@ -172,7 +172,7 @@ def test_unknown_names_and_levels(name, level, dataset, words):
 @pytest.mark.parametrize("rng", [None, 0])
 @pytest.mark.parametrize(("dataset", "name"), EVERY)
 def test_no_generator(dataset, name, rng):
-    """A seed is none; types that draw nothing need none."""
+    """A seed is not a generator; types that draw no random numbers need none."""
     needs_packages(name)
     image = middle("castle", 64)
     if name in DRAWS:
@@ -236,8 +236,8 @@ def test_exposure_contrast_and_haze_by_definition():
         "HAZE": 0.5 * wide + 215 * 0.5,
     }
     for name, exact in expected.items():
-        made = rankiqa.distort(image, name, 3, np.random.default_rng(0))
-        assert np.abs(made - np.clip(exact, 0, 255)).max() <= 0.5 + 1e-9, name
+        ours = rankiqa.distort(image, name, 3, np.random.default_rng(0))
+        assert np.abs(ours - np.clip(exact, 0, 255)).max() <= 0.5 + 1e-9, name
 
 
 def test_oversharpening_and_low_resolution_by_definition():
@@ -253,5 +253,5 @@ def test_oversharpening_and_low_resolution_by_definition():
     assert np.abs(rankiqa.distort(image, "OVERSHARPENED", 3, np.random) - exact).max() <= 1
     small = wide[:63, :63].reshape(21, 3, 21, 3, 3).mean((1, 3))
     expected = cv2.resize(small, (63, 63), interpolation=cv2.INTER_CUBIC)
-    made = rankiqa.distort(np.ascontiguousarray(image[:63, :63]), "LOWRES", 3, np.random)
-    assert np.abs(made - np.clip(expected, 0, 255)).max() <= 2  # rounded between the two steps
+    ours = rankiqa.distort(np.ascontiguousarray(image[:63, :63]), "LOWRES", 3, np.random)
+    assert np.abs(ours - np.clip(expected, 0, 255)).max() <= 2  # the port rounds between the two steps

@@ -1,6 +1,6 @@
-"""The noise distortions against their definitions, value by value, and their statistics.
+"""The noise distortions compared with their definitions, value by value, and their statistics.
 
-Statistical tests allow five standard errors: another seed would fail once in two million.
+Statistical tests allow five standard errors, so about one seed in two million would fail.
 """
 
 import numpy as np
@@ -20,11 +20,11 @@ def noise_image(height, width, seed=0):
 
 
 def uint8(value):
-    """MATLAB's uint8() of one number."""
+    """Do what MATLAB's uint8() does to a number."""
     return int(min(max(value, 0), 255) + 0.5)
 
 
-def drawn(seed, *shape):
+def normal_numbers(seed, *shape):
     return np.random.RandomState(seed).standard_normal(size=shape)
 
 
@@ -39,19 +39,19 @@ def is_near(value, expected, standard_error):
 @pytest.mark.parametrize(("level", "variance"), list(zip(LEVELS, (0.001, 0.005, 0.01, 0.05))))
 def test_white_noise_is_imnoise(level, variance):
     image = noise_image(9, 7)
-    ours, normal = distort(image, "GN", level), drawn(3, 9, 7, 3)
+    ours, normal = distort(image, "GN", level), normal_numbers(3, 9, 7, 3)
     for at in np.ndindex(image.shape):
         noisy = image[at] / 255 + np.sqrt(variance) * normal[at]
         assert ours[at] == uint8(255 * min(max(noisy, 0), 1))
 
 
 @pytest.mark.parametrize("name", ["GN", "SCN"])
-@pytest.mark.parametrize("level", [1, 2])  # the stronger ones are clipped
+@pytest.mark.parametrize("level", [1, 2])  # stronger noise is clipped
 def test_noise_has_the_stated_mean_and_variance(name, level):
     grey = np.full((200, 201, 3), 128, np.uint8)
     noise = (distort(grey, name, level).astype(np.float64) - 128) / 255
     variance = TID2013[name].levels[level - 1]
-    # Neighbours share SCN's noise: about 4 pi (7/6)^2 of them tell as much as one
+    # Neighbours share SCN's noise: about 4 pi (7/6)^2 = 17.1 of them count as one independent value
     independent = noise.size / (1 if name == "GN" else 17.1)
     is_near(noise.mean(), 0, np.sqrt(variance / independent))
     is_near(noise.var(), variance + 1 / 12 / 255**2, variance * np.sqrt(2 / independent))
@@ -60,7 +60,7 @@ def test_noise_has_the_stated_mean_and_variance(name, level):
 def test_colour_noise_by_definition():
     image = noise_image(6, 5)
     for level, variance in zip(LEVELS, (0.0140, 0.0198, 0.0343, 0.0524)):
-        ours, normal = distort(image, "GNC", level), drawn(3, 6, 5, 3)
+        ours, normal = distort(image, "GNC", level), normal_numbers(3, 6, 5, 3)
         for y, x in np.ndindex(6, 5):
             r, g, b = (float(v) for v in image[y, x])
             # ITU-R BT.601, studio range, rounded to whole numbers as rgb2ycbcr does for uint8
@@ -74,7 +74,7 @@ def test_colour_noise_by_definition():
 
 
 def colour_noise_variances(variance):
-    """The variances of Y and of Cb, as full-range numbers, of noise that is too weak to be clipped."""
+    """Return the full-range variances of Y and Cb of noise that is too weak to be clipped."""
     grey = np.full((100, 100, 3), 128, np.uint8)
     noise = TID2013["GNC"].apply(grey, variance, np.random.RandomState(3)) / 255 - 128 / 255
     luma = noise @ [0.299, 0.587, 0.114]
@@ -84,10 +84,10 @@ def colour_noise_variances(variance):
 def test_colour_noise_has_the_stated_variances():
     variance, error = 0.0004, np.sqrt(2 / 10000)
     luma, chroma = colour_noise_variances(variance)
-    # Studio range stretches Y by 255/219, Cb and Cr by 255/224 on the way back
+    # Conversion from studio range stretches Y by 255/219, and Cb and Cr by 255/224
     is_near(luma / (variance * (255 / 219) ** 2), 1, error)
     is_near(chroma / (variance * (255 / 224) ** 2), 1, error)
-    for wrong in (luma / variance, luma / variance**0.5, chroma / variance):  # full range; deviation for variance
+    for wrong in (luma / variance, luma / variance**0.5, chroma / variance):  # full range, or deviation for variance
         with pytest.raises(AssertionError):
             is_near(wrong, 1, error)
 
@@ -101,16 +101,16 @@ def test_impulses_by_definition_and_count(level, density):
     assert np.array_equal(ours, expected)
     for value in (0, 255):
         is_near((ours == value).mean(), density / 2, np.sqrt(density / 2 / ours.size))
-    hit = ours != image
-    alone = (hit.sum(2) == 1).sum() / max(hit.any(2).sum(), 1)
-    assert alone > 0.8  # each channel for itself: with one draw a pixel this would be 0
+    changed = ours != image
+    single_channel = (changed.sum(2) == 1).sum() / max(changed.any(2).sum(), 1)
+    assert single_channel > 0.8  # a draw per channel; with one per pixel this is 0
 
 
 def test_multiplicative_noise_by_definition():
     image = noise_image(8, 6)
     for level, deviation in zip(LEVELS, (0.05, 0.09, 0.13, 0.2)):
         ours, rng = distort(image, "MGN", level), np.random.RandomState(3)
-        for channel in range(3):  # one channel after the other
+        for channel in range(3):  # drawn channel by channel
             normal = rng.standard_normal(size=(8, 6))
             for y, x in np.ndindex(8, 6):
                 exact = image[y, x, channel] / 255 * 255 * (1 + deviation * normal[y, x])
@@ -130,7 +130,7 @@ def test_high_frequencies_by_definition(size):
     image = noise_image(height, width)
     for channel in range(3):
         spectrum = np.fft.fft2(image[:, :, channel].astype(np.float64))
-        for i, j in np.ndindex(size):  # counted from 1, as MATLAB does
+        for i, j in np.ndindex(size):  # MATLAB counts from 1
             squared = (i + 1 - height / 2) ** 2 + (j + 1 - width / 2) ** 2
             spectrum[i, j] *= 1 - np.exp(-squared / (2 * 10**2))
         assert np.allclose(filtered(image)[:, :, channel], np.fft.ifft2(spectrum).real, atol=1e-9)
@@ -187,7 +187,7 @@ def test_comfort_noise_keeps_large_coefficients_and_the_power_of_small_ones():
     from scipy.fft import dctn
 
     image = np.random.RandomState(0).randint(60, 196, (64, 72, 3)).astype(np.uint8)
-    ours = distort(image, "CN", 2)  # 40
+    ours = distort(image, "CN", 2)  # level 2's threshold is 40
 
     def blocks(picture):
         return dctn(picture.reshape(8, 8, 9, 8, 3).astype(np.float64), axes=(1, 3), norm="ortho")
@@ -211,9 +211,9 @@ def test_denoising_leaves_the_first_noise_and_takes_the_second():
     pytest.importorskip("bm3d")
     image = np.full((48, 56, 3), 120, np.uint8)
     image[12:36, 14:42] = (200, 90, 60)
-    second = 255 * 25 / 255 * drawn(0, *image.shape)
+    second = 255 * 25 / 255 * normal_numbers(0, *image.shape)
     errors = [((distort(image, "ID", level).astype(np.float64) - image) ** 2).mean() for level in LEVELS]
-    assert errors[0] < 0.2 * (second**2).mean()  # of sigma 25
+    assert errors[0] < 0.2 * (second**2).mean()  # second noise of sigma 25
     assert errors == sorted(errors)
     assert np.array_equal(distort(image, "ID", 1), distort(image, "ID", 1))
 

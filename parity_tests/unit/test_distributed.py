@@ -1,4 +1,4 @@
-"""Trainings by several processes equal that of one; a process that is killed is replaced, and the end is the same."""
+"""Training by several processes equals training by one, also after torchrun replaces a killed process."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from rankiqa.training.recipe import Recipe
 from rankiqa.training.trainer import Trainer
 
 ITERATIONS = 20
-RANKS_RTOL = 1e-6  # gradients summed in another order
+RANKS_RTOL = 1e-6  # gradients are summed in another order
 TINY = "timm:test_efficientnet"
 RANK = PRESETS["live-rank"].but(list_groups=3, groups=3, levels=2, images=1, max_iter=ITERATIONS, snapshot=0,
                                 display=0, test_interval=10, base_lr=1e-7)  # fmt: skip
@@ -32,7 +32,7 @@ RANK = PRESETS["live-rank"].but(list_groups=3, groups=3, levels=2, images=1, max
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A folder with a list of three distortions, two levels and two images each, of noise."""
+    """A folder with twelve images of noise and their list: three distortions, two levels and two images each."""
     folder = tmp_path_factory.mktemp("images")
     for n in range(12):
         pixels = np.random.default_rng(n).integers(0, 64, (228, 230, 3), np.uint8)
@@ -57,18 +57,18 @@ def _train(ranks, images, preset, arch, recipe, photographs):
 
 
 def _rank(number, size, folder, arguments):
-    torch.set_num_threads(1)  # a fork has none of its parent's threads
+    torch.set_num_threads(1)  # a forked process does not have its parent's threads
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=number, world_size=size)
-    found = _train(Ranks(number, size), *arguments)
+    result = _train(Ranks(number, size), *arguments)
     if number == 0:
-        torch.save(found["state"], folder / "state.pt")
-        (folder / "losses.json").write_text(json.dumps([found["losses"], found["measures"]]))
+        torch.save(result["state"], folder / "state.pt")
+        (folder / "losses.json").write_text(json.dumps([result["losses"], result["measures"]]))
     dist.barrier()
     dist.destroy_process_group()
 
 
 def _by_ranks(size, folder, *arguments):
-    """What rank 0 of a training by forks of this process ends with."""
+    """Train by `size` forks of this process and return the losses, measures and state of rank 0."""
     folder.mkdir()
     context = get_context("fork")
     processes = [context.Process(target=_rank, args=(n, size, folder, arguments), daemon=True) for n in range(size)]
@@ -81,19 +81,19 @@ def _by_ranks(size, folder, *arguments):
     return {"losses": losses, "measures": measures, "state": torch.load(folder / "state.pt", weights_only=True)}
 
 
-def _apart(one, other):
-    """The largest difference of losses, measures and each layer's parameters, by their own size."""
-    found = [np.abs(np.subtract(one["losses"], other["losses"])).max() / np.abs(other["losses"]).max()]
-    for ours, theirs in zip(one["measures"], other["measures"], strict=True):
-        found += [abs(ours[name] - theirs[name]) / max(abs(theirs[name]), 1) for name in theirs]
-    for layer in {name.rpartition(".")[0] for name in other["state"]}:
-        ours, theirs = (_layer(state["state"], layer) for state in (one, other))
-        found.append(((ours - theirs).norm() / theirs.norm()).item())
-    return max(found)
+def _difference(first, second):
+    """Return the largest relative difference of losses, measures and each layer's parameters."""
+    differences = [np.abs(np.subtract(first["losses"], second["losses"])).max() / np.abs(second["losses"]).max()]
+    for ours, theirs in zip(first["measures"], second["measures"], strict=True):
+        differences += [abs(ours[name] - theirs[name]) / max(abs(theirs[name]), 1) for name in theirs]
+    for layer in {name.rpartition(".")[0] for name in second["state"]}:
+        ours, theirs = (_layer(state["state"], layer) for state in (first, second))
+        differences.append(((ours - theirs).norm() / theirs.norm()).item())
+    return max(differences)
 
 
 def _layer(state, layer):
-    """All of a layer's parameters."""
+    """Return all parameters of a layer as one float64 vector."""
     names = sorted(name for name in state if name.rpartition(".")[0] == layer)
     return torch.cat([state[name].double().flatten() for name in names])
 
@@ -105,15 +105,15 @@ def one_process(images):
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_the_faithful_training(images, tmp_path, one_process, size):
-    found = _by_ranks(size, tmp_path / "ranks", images, RANK, "shallow", Recipe(), False)
-    assert _apart(found, one_process) <= RANKS_RTOL
+    result = _by_ranks(size, tmp_path / "ranks", images, RANK, "shallow", Recipe(), False)
+    assert _difference(result, one_process) <= RANKS_RTOL
     assert len(set(one_process["losses"])) == ITERATIONS
 
 
 def test_another_training_is_further_apart(images, one_process):
-    """The control: one percent of the rate."""
+    """Negative control: a learning rate that is one percent larger differs beyond the tolerance."""
     preset = RANK.but(base_lr=RANK.solver.base_lr * 1.01)
-    assert _apart(_train(ALONE, images, preset, "shallow", Recipe(), False), one_process) > 10 * RANKS_RTOL
+    assert _difference(_train(ALONE, images, preset, "shallow", Recipe(), False), one_process) > 10 * RANKS_RTOL
 
 
 CASES = {
@@ -132,7 +132,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_other_trainings(images, tmp_path, name):
     expected = _train(ALONE, images, *CASES[name])
-    assert _apart(_by_ranks(2, tmp_path / "ranks", images, *CASES[name]), expected) <= RANKS_RTOL
+    assert _difference(_by_ranks(2, tmp_path / "ranks", images, *CASES[name]), expected) <= RANKS_RTOL
 
 
 def test_caffes_masks_are_rows_of_one_process():
@@ -144,7 +144,7 @@ def test_caffes_masks_are_rows_of_one_process():
 
 
 def test_torchs_masks_are_rows_of_one_process():
-    """Dropout and stochastic depth, also where the first dimension has several rows an image."""
+    """Masks of dropout and stochastic depth, also if the first dimension has several rows per image."""
     share = Share(Ranks(1, 2), 4, 6, 6)
     for shape in ((6, 5), (6, 3, 4, 4), (6, 1, 1, 1), (24, 7)):
         factor = shape[0] // 6
@@ -152,14 +152,14 @@ def test_torchs_masks_are_rows_of_one_process():
         whole = torch.empty(shape).bernoulli_(0.5), torch.nn.functional.dropout(torch.ones(shape), 0.3)
         torch.manual_seed(2)
         with share.masks():
-            own = (2 * factor, *shape[1:])
-            found = torch.empty(own).bernoulli_(0.5), torch.nn.functional.dropout(torch.ones(own), 0.3)
-        for ours, theirs in zip(found, whole, strict=True):
+            own_shape = (2 * factor, *shape[1:])
+            masks = torch.empty(own_shape).bernoulli_(0.5), torch.nn.functional.dropout(torch.ones(own_shape), 0.3)
+        for ours, theirs in zip(masks, whole, strict=True):
             assert torch.equal(ours, theirs[4 * factor :])
 
 
 def test_shares():
-    """Whole groups, every row once."""
+    """Shares consist of whole groups and hold every row once."""
     for size, total, group in ((2, 48, 12), (3, 48, 12), (4, 48, 12), (2, 5, 1)):
         shares = [Share.of(Ranks(number, size), total, group) for number in range(size)]
         assert [row for share in shares for row in range(total)[share.rows]] == list(range(total))
@@ -197,7 +197,7 @@ sys.exit(main(sys.argv[2:]))
 
 
 def test_torchrun_replaces_a_killed_rank(images, tmp_path):
-    """`torchrun --max-restarts 1 .. --resume latest`: from the last snapshot to the end of an undisturbed run."""
+    """`torchrun --max-restarts 1 .. --resume latest` goes on from the last snapshot and ends like one process."""
     settings = {"list_groups": 3, "groups": 3, "levels": 2, "images": 1, "max_iter": 6, "snapshot": 2, "display": 1,
                 "test_interval": 0, "base_lr": 1e-7}  # fmt: skip
     line = ["train", "live-rank", "--arch", "shallow", "--train", images / "list.txt", "--root", images, "--seed", 5,
@@ -216,7 +216,7 @@ def test_torchrun_replaces_a_killed_rank(images, tmp_path):
     assert re.findall(r"^Restored .*iteration [234]$", (out / "log.txt").read_text(), re.M)
     alone = _train(ALONE, images, RANK.but(max_iter=6, test_interval=0), "shallow", Recipe(), False)
     end = load_file(out / "live-rank_iter_6.safetensors")
-    assert _apart({**alone, "state": end}, alone) <= RANKS_RTOL
+    assert _difference({**alone, "state": end}, alone) <= RANKS_RTOL
     names = sorted(path.name for path in out.iterdir() if "iter_3" not in path.name)
     assert names == ["live-rank_iter_2.safetensors", "live-rank_iter_4.safetensors", "live-rank_iter_6.safetensors",
                      "log.txt", "settings.json", "settings_resumed_1.json"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Getting a Docker engine, without one."""
+"""docker/engine.py on a machine without a Docker engine."""
 
 import os
 import subprocess
@@ -15,9 +15,9 @@ def test_a_dead_pid_file_goes_and_a_living_one_stays(tmp_path, monkeypatch):
     file = tmp_path / "docker.pid"
     monkeypatch.setattr(engine, "PID_FILE", file)
     engine.forget_dead_pid()
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    file.write_text(str(gone.pid))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    file.write_text(str(ended.pid))
     engine.forget_dead_pid()
     assert not file.exists()
     file.write_text(str(os.getpid()))
@@ -45,7 +45,7 @@ def test_without_an_engine_and_without_leave_to_install():
 
 
 def test_no_engine_is_started_where_it_would_not_answer(monkeypatch):
-    """DOCKER_HOST names another place than a dockerd of ours would listen at."""
+    """DOCKER_HOST names another socket than the one of a dockerd that we would start."""
     monkeypatch.setenv("DOCKER_HOST", NO_ENGINE["DOCKER_HOST"])
     monkeypatch.setattr(engine.os, "geteuid", lambda: 0)
     monkeypatch.setattr(engine.subprocess, "Popen", lambda *_, **__: pytest.fail("started one"))

@@ -1,4 +1,4 @@
-"""An experiment's training in the original Caffe and in the port: what is compared, and that they are the same."""
+"""An experiment's training in the original Caffe and in the port: the same results, and how they are compared."""
 
 import shutil
 import sys
@@ -17,12 +17,12 @@ import with_caffe
 
 
 def test_same_as_the_original(levels_folder, tmp_path, caffe, parity):
-    """From one seed, clipped gradients included: Caffe's very losses with its products, other ones with PyTorch's."""
+    """With one seed and clipped gradients, losses equal Caffe's with its matrix products and differ with PyTorch's."""
     if not isinstance(caffe, Live):
         pytest.skip("needs live Caffe")
     for name in ("lists", "runs", "ranked", "experiment.json"):
-        place = levels_folder / "levels" / name
-        (shutil.copytree if place.is_dir() else shutil.copy)(place, tmp_path / name)
+        source = levels_folder / "levels" / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     live = Live(caffe.client, environment={"OPENBLAS_NUM_THREADS": str(with_caffe.THREADS)}, image=caffe.image)
     with_caffe.compare(live, with_caffe.Run.of(tmp_path))
     curve, scores = rows_of(tmp_path / original.CURVE), rows_of(tmp_path / original.SCORES)
@@ -31,13 +31,16 @@ def test_same_as_the_original(levels_folder, tmp_path, caffe, parity):
     comparison = original.compared(tmp_path)
     assert comparison.verdicts[0].shown
     port, products = rows_of(tmp_path / original.APART)
-    what = "experiment levels, gradients clipped: held-out loss"
-    parity.check("same-blas", what, float(products["loss_max_difference"]), EXACT)
-    parity.must_fail("same-blas", f"wrong: {what}, PyTorch's products", float(port["loss_max_difference"]), EXACT)
+    case = "experiment levels, gradients clipped: held-out loss"
+    parity.check("same-blas", case, float(products["loss_max_difference"]), EXACT)
+    parity.must_fail("same-blas", f"wrong: {case}, PyTorch's products", float(port["loss_max_difference"]), EXACT)
 
 
 def made_up(folder, port, products):
-    """CSV files of a comparison: losses 4, 2 in Caffe; the k-th level scores k, and in the port port[k]."""
+    """Write the CSV files of a comparison and return it.
+
+    Caffe's losses are 4 and 2; level k scores k in Caffe and port[k] in the port.
+    """
     steps = zip((0, 10), (4.0, 2.0), (4.0, 2.25), products, strict=True)
     write_csv(folder / original.CURVE, original.CURVE_COLUMNS,
               [dict(zip(original.CURVE_COLUMNS, step, strict=True)) for step in steps])  # fmt: skip

@@ -1,4 +1,4 @@
-"""`rankiqa experiment` given what it cannot work with: one line says so, and nothing is written."""
+"""`rankiqa experiment` with unusable photographs, opinions or weights: one line of error, no files; its figures."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from rankiqa.experiments.settings import SETTINGS
 
 @pytest.fixture
 def given(tmp_path):
-    """A folder with photographs_given, four of them."""
+    """A folder whose photographs_given holds four photographs."""
     command(tmp_path)
     return tmp_path
 
 
 def refused(folder, capsys, *more, experiment="levels"):
-    """The line of a run that is refused before anything is written."""
+    """Run the command, check that it fails before it writes anything, and return its line on stderr."""
     assert main(command(folder, experiment, 1, *map(str, more))) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and not (folder / experiment).exists()
@@ -40,21 +40,21 @@ def test_photographs_that_cannot_be_used(given, capsys):
     assert "expected one photograph cat, got cat.jpg and cat.png" in refused(given, capsys)
     (photographs / "cat.png").rename(photographs / "black.png")
     (photographs / "small.png").write_bytes(cv2.imencode(".png", np.zeros((300, 227, 3), np.uint8))[1].tobytes())
-    whole = (photographs / "dogs.jpg").read_bytes()
-    (photographs / "torn.jpg").write_bytes(whole[: len(whole) // 2])
+    content = (photographs / "dogs.jpg").read_bytes()
+    (photographs / "torn.jpg").write_bytes(content[: len(content) // 2])
     line = refused(given, capsys)
     assert "2 of 7 photographs cannot be used: small.png: expected both sides at least 228 pixels" in line
     assert "torn.jpg: " in line
-    odd = os.fsdecode(bytes(photographs) + b"/\xff.jpg")
-    shutil.copy(photographs / "cat.jpg", odd)
-    assert "expected names in UTF-8, the encoding of the lists, got '\\udcff.jpg'" in refused(given, capsys)
-    os.unlink(odd)
+    not_utf8 = os.fsdecode(bytes(photographs) + b"/\xff.jpg")
+    shutil.copy(photographs / "cat.jpg", not_utf8)
+    assert "expected names in UTF-8, as lists are, got '\\udcff.jpg'" in refused(given, capsys)
+    os.unlink(not_utf8)
     (photographs / "link.png").symlink_to("nowhere")
     assert "link.png: expected a photograph, got: No such file" in refused(given, capsys)
 
 
 def test_every_kind_of_photograph(tmp_path):
-    """Grey, 16 bits, alpha, names in any language: each becomes 8-bit colour, in training and held-out lists alike."""
+    """Grey, 16-bit and alpha images, with names in any language, become 8-bit colour in all lists."""
     random, folder = np.random.RandomState(0), tmp_path / "photographs"
     folder.mkdir()
     kinds = {"grau ü": (np.uint8, 1), "日本": (np.uint16, 3), "alpha.b": (np.uint8, 4), "цвет": (np.uint8, 3)}
@@ -74,7 +74,7 @@ def test_every_kind_of_photograph(tmp_path):
 
 
 def test_other_photographs_of_the_same_names_and_sizes_are_another_experiment(given, capsys):
-    """Pictures of one size in a format without compression have files of one size, too."""
+    """Uncompressed images of one size have files of one size, so only their content differs."""
     folder = given / "photographs_given"
     shutil.rmtree(folder)
     folder.mkdir()
@@ -104,7 +104,7 @@ def test_other_photographs_of_the_same_names_and_sizes_are_another_experiment(gi
     ],
 )
 def test_opinions_that_cannot_be_used(given, capsys, text, words):
-    """Before an hour of training, not after it."""
+    """The error comes before the training, which may take an hour."""
     (given / "opinions.txt").write_text(text)
     with pytest.raises(ValueError, match=words):
         Opinions.of(str(given / "opinions.txt"), str(given / "photographs_given"), 1, 0)
@@ -113,16 +113,16 @@ def test_opinions_that_cannot_be_used(given, capsys, text, words):
 
 
 def test_opinions_of_another_root_are_measured_anew(tmp_path, model):
-    """One list, two folders of images with the same names."""
+    """Two folders have different images of the same names, and one list is used for both."""
     (tmp_path / "list.txt").write_text("".join(f"{k}.jpg {k}\n" for k in range(3)))
     for folder, names in (("a", ("cat", "coffee", "dogs")), ("b", ("hens", "fig", "fort"))):
         (tmp_path / folder).mkdir()
         for k, name in enumerate(names):
             shutil.copy(PHOTOGRAPHS / f"{name}.jpg", tmp_path / folder / f"{k}.jpg")
-    given = [Opinions.of(str(tmp_path / "list.txt"), str(tmp_path / folder), 1, 0) for folder in "ab"]
-    first, second = (measures.opinion_rows("run", model, opinions, tmp_path) for opinions in given)
+    opinions = [Opinions.of(str(tmp_path / "list.txt"), str(tmp_path / folder), 1, 0) for folder in "ab"]
+    first, second = (measures.opinion_rows("run", model, each, tmp_path) for each in opinions)
     assert first[0]["lcc"] != second[0]["lcc"]
-    assert measures.opinion_rows("run", model, given[0], tmp_path) == first
+    assert measures.opinion_rows("run", model, opinions[0], tmp_path) == first
     assert len(list(tmp_path.glob("opinions_*.json"))) == 2
 
 
@@ -133,7 +133,7 @@ def test_initial_weights_that_cannot_be_used(given, weights, capsys):
 
 
 def test_iterations_are_those_of_every_training(given, monkeypatch):
-    """Also of the short ones of ablation and backbones."""
+    """--iterations also applies to the short trainings of ablation and backbones."""
     seen = []
     monkeypatch.setattr(ablation, "run", lambda experiment: seen.append(experiment.settings) or pytest.fail("enough"))
     monkeypatch.setattr(ranked_data, "make", lambda *_: None)
@@ -154,7 +154,7 @@ def test_what_would_come_again_is_not_said_to_go_on(given, monkeypatch, capsys):
 
 
 def test_nothing_is_shown_by_a_run_that_learnt_nothing():
-    """Curves that rise, correlations that are not defined, one split: no claim of the paper is shown."""
+    """Rising losses, undefined correlations or a single split show no claim of the paper."""
 
     def curve(*losses):
         return [{"loss": loss, "images_forwarded": 24 * k} for k, loss in enumerate(losses)]
@@ -178,7 +178,7 @@ def test_nothing_is_shown_by_a_run_that_learnt_nothing():
 
 
 def test_error_bars_reach_ends_at_zero():
-    """An interval from -.2 to 0 is drawn to 0, and one that lies beside its value has no bar to the wrong side."""
+    """An interval from -0.2 to 0 is drawn up to 0; an interval without its value has no negative bar."""
     row = {"varied": "levels", "value": "2", "paper_lcc": 0.7, "srocc": -0.1, "srocc_low": -0.2, "srocc_high": 0.0}
     row |= {"lcc": 0.5, "lcc_low": 0.55, "lcc_high": None}
     srocc, lcc, _ = ablation._figure([row], "levels", 0).data

@@ -1,4 +1,4 @@
-"""`rankiqa experiment`: what is done is not done again, a run that was broken off goes on, and what it measures."""
+"""`rankiqa experiment`: finished work is not repeated, an interrupted run resumes, and the measures are right."""
 
 import re
 import shutil
@@ -32,15 +32,15 @@ def test_done_is_not_done_again(levels_folder, monkeypatch, capsys):
 
 
 def test_numbers_of_levels(levels_folder):
-    """scores.csv has every held-out image; overlap.csv follows from it."""
+    """scores.csv has every held-out image, and overlap.csv agrees with it."""
     out = levels_folder / "levels"
     table = [{**row, "level": int(row["level"]), "score": float(row["score"])} for row in rows_of(out / "scores.csv")]
     assert len(table) == 4 * 6 and {row["level"] for row in table} == set(range(6))
     for row in table:
         stem = Path(row["path"]).parent.name
         assert stem == (f"{row['type']}{row['level']}" if row["level"] else "pristine_images")
-    again = levels.overlap_rows(table)
-    for ours, written in zip(again, rows_of(out / "overlap.csv"), strict=True):
+    recomputed = levels.overlap_rows(table)
+    for ours, written in zip(recomputed, rows_of(out / "overlap.csv"), strict=True):
         assert ours["overlap"] == pytest.approx(float(written["overlap"]))
         assert ours["ordered_share"] == pytest.approx(float(written["ordered_share"]))
 
@@ -56,28 +56,28 @@ def test_overlap_of_made_up_scores():
 
 
 def test_a_run_that_was_broken_off_goes_on(levels_folder, tmp_path, monkeypatch):
-    """Broken off after the first iteration, the run ends with the same scores."""
+    """A run that is interrupted after its first iteration and resumed gives the same scores."""
     shutil.copytree(levels_folder / "photographs_given", tmp_path / "photographs_given")
-    own = Trainer.forward_backward
+    unchanged = Trainer.forward_backward
 
-    def broken(self):
+    def interrupted(self):
         if self.iteration == 1:
             raise KeyboardInterrupt
-        return own(self)
+        return unchanged(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "forward_backward", broken)
+        patch.setattr(Trainer, "forward_backward", interrupted)
         assert main(command(tmp_path)) == 130
-    begun = []
-    monkeypatch.setattr(Trainer, "forward_backward", lambda self: begun.append(self.iteration) or own(self))
+    iterations = []
+    monkeypatch.setattr(Trainer, "forward_backward", lambda self: iterations.append(self.iteration) or unchanged(self))
     assert main(command(tmp_path)) == 0
-    assert begun == [1]
+    assert iterations == [1]
     scores = [[row["score"] for row in rows_of(f / "levels" / "scores.csv")] for f in (levels_folder, tmp_path)]
     assert scores[0] == scores[1]
 
 
 def test_each_network_gets_its_own_crops(photograph):
-    """One set of held-out images, several networks: scores do not depend on which network was there before."""
+    """Scores of held-out images do not depend on which network was scored before."""
     images = ImageList("list", (str(photograph),) * 24, np.tile(np.arange(6.0), 4), "")
     spec = InputSpec(200, "RGB", 1.0, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     seen = []
@@ -100,7 +100,7 @@ def test_each_network_gets_its_own_crops(photograph):
 
 
 def test_pairs():
-    """Each pair is one photograph's, of one distortion, the worse level first; similar pairs are one image's."""
+    """Each pair shows one photograph with one distortion, the worse level first; similar pairs have one level."""
     images = ImageList("list", tuple(map(str, range(4 * 6 * 3))), np.zeros(72), "")
     for similar in (0.0, 1.0):
         order = iter(PairOrder(images, groups=4, levels=6, pairs=50, similar=similar, seed=1))
@@ -118,7 +118,10 @@ def test_pairs():
 
 
 def test_mining_tiny(tmp_path, levels_folder):
-    """The four methods, the images that each forwards; equal pairs give equal gradients at n - 1 times the images."""
+    """Each of the four methods forwards the expected number of images.
+
+    Equal pairs give equal gradients, and the standard method forwards n - 1 times the images.
+    """
     shutil.copytree(levels_folder / "photographs_given", tmp_path / "photographs_given")
     shutil.copytree(levels_folder / "levels" / "ranked", tmp_path / "mining" / "ranked")
     assert main(command(tmp_path, "mining", 1)) == 0
@@ -126,7 +129,8 @@ def test_mining_tiny(tmp_path, levels_folder):
     forwarded = {row["method"]: int(row["images_forwarded"]) for row in rows_of(out / "curves.csv")}
     assert forwarded == {"efficient": 24, "random": 24, "hard": 72, "contrastive": 24}
     start = {row["method"]: float(row["loss"]) for row in rows_of(out / "curves.csv") if row["iteration"] == "0"}
-    assert start["efficient"] == start["random"] == start["hard"] >= start["contrastive"]  # of the better sign
+    # The contrastive loss is that of the better sign
+    assert start["efficient"] == start["random"] == start["hard"] >= start["contrastive"]
     efficient, standard = rows_of(out / "equal_pairs.csv")
     assert float(standard["ratio_images"]) == 5 == float(standard["paper_ratio"])
     assert float(efficient["loss"]) == pytest.approx(float(standard["loss"]), rel=1e-4)
@@ -137,8 +141,8 @@ def test_mining_tiny(tmp_path, levels_folder):
     }  # fmt: skip
     assert tuple(efficient) == equal_pairs.COLUMNS
     preset = SETTINGS["small"].rank_preset(iterations=1)
-    again = equal_pairs.measured(out / "equal_pairs.csv", "shallow", preset, None, 0)
-    assert [row["images_forwarded"] for row in again] == [24, 120] and isinstance(again[0]["seconds"], float)
+    rows = equal_pairs.measured(out / "equal_pairs.csv", "shallow", preset, None, 0)
+    assert [row["images_forwarded"] for row in rows] == [24, 120] and isinstance(rows[0]["seconds"], float)
 
 
 def test_nothing_is_begun_with_too_few_photographs(tmp_path, capsys):
@@ -163,7 +167,7 @@ def test_verdict_says_what_is_not_shown():
 
 
 def test_index(levels_folder, tmp_path, capsys):
-    """A link to each page that is done, its conclusions, and every file that they name."""
+    """The index links to each finished page and lists its conclusions and the files that they name."""
     assert main(["experiment", "index", "--out", str(tmp_path)]) == 2
     assert "expected folders of finished experiments, got none" in capsys.readouterr().err
     shutil.copytree(levels_folder / "levels", tmp_path / "a b", ignore=shutil.ignore_patterns("ranked", "runs"))
@@ -181,6 +185,6 @@ def test_index(levels_folder, tmp_path, capsys):
     assert main(["experiment", "index", "--out", str(tmp_path / "a b")]) == 2
     (tmp_path / "a b" / "experiment.json").write_text("[]")
     assert main(["experiment", "index", "--out", str(tmp_path)]) == 2
-    assert "verdicts.csv of an experiment, got" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):  # argparse's own, as of every option that is missing
+    assert "as an experiment writes them" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):  # argparse's status for a missing option
         main(["experiment", "levels", "--out", str(tmp_path / "new")])

@@ -1,4 +1,4 @@
-"""What the small experiments show: fewer images forwarded than random pairs, and levels apart on unseen images."""
+"""The small experiments show the paper's claims: fewer images forwarded, and separate levels on unseen images."""
 
 import csv
 from dataclasses import replace
@@ -16,19 +16,19 @@ from rankiqa.training import snapshots
 
 @pytest.mark.slow
 def test_efficient_method_and_levels(tmp_path, monkeypatch):
-    """A seventh of the preset small: 12 photographs, 20 iterations of the two methods that are compared."""
+    """A seventh of the preset small: 12 photographs and 20 iterations of the two compared methods."""
     settings = replace(SETTINGS["small"], iterations=20, every=5, photographs=12)
     data = ranked_data.make(tmp_path, PHOTOGRAPHS, settings, 0, lambda files: None)
-    four = mining.methods
-    monkeypatch.setattr(mining, "methods", lambda preset, pool: four(preset, pool)[:2])
+    all_methods = mining.methods
+    monkeypatch.setattr(mining, "methods", lambda preset, pool: all_methods(preset, pool)[:2])
     page = mining.run(Experiment(tmp_path, settings, data, 0, None, None, lambda line: None))
     with open(tmp_path / "curves.csv", newline="") as file:
         rows = [{**row, "loss": float(row["loss"]), "images": int(row["images_forwarded"])}
                 for row in csv.DictReader(file)]  # fmt: skip
     curves = {name: [row for row in rows if row["method"] == name] for name in ("efficient", "random")}
-    final, whole = curves["random"][-1]["loss"], curves["random"][-1]["images"]
+    final, all_images = curves["random"][-1]["loss"], curves["random"][-1]["images"]
     reached = [row["images"] for row in curves["efficient"] if row["loss"] <= final]
-    assert reached and reached[0] < whole, curves
+    assert reached and reached[0] < all_images, curves
     assert page.verdicts[0][0]
 
     model = rankiqa.load(snapshots.latest(tmp_path / "runs" / "efficient", "live-rank"))

@@ -1,4 +1,4 @@
-"""Folders: one rule for what is an image, and what is passed over is counted and named."""
+"""Folders: which files count as images, and how skipped entries are counted and named."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def test_every_suffix_that_the_readers_read(tmp_path):
     for suffix in SUFFIXES:
         touch(tmp_path, f"a{suffix}", f"b{suffix.upper()}", f"._c{suffix}")
     images, others = list_folder(tmp_path)
-    assert images == sorted([*(f"a{one}" for one in SUFFIXES), *(f"b{one.upper()}" for one in SUFFIXES)])
+    assert images == sorted([*(f"a{suffix}" for suffix in SUFFIXES), *(f"b{suffix.upper()}" for suffix in SUFFIXES)])
     assert others.total() == 0  # hidden files are not counted
 
 
@@ -40,8 +40,8 @@ def test_all_else_is_counted_and_named(tmp_path):
     os.symlink("loop.png", tmp_path / "loop.png")
     os.symlink("loop", tmp_path / "loop")
     os.mkfifo(tmp_path / "pipe.png")
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(os.path.relpath(tmp_path / "socket"))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(tmp_path / "socket"))
     images, others = list_folder(tmp_path)
     assert images == ["a.png", "broken.png", "link.png", "loop.png"]
     assert others.by_kind() == {"folder": 2, "unreadable": 0, "dangling": 2, "special": 2, "other": 7}
@@ -53,12 +53,12 @@ def test_all_else_is_counted_and_named(tmp_path):
 
 def test_folders_inside(tmp_path):
     touch(tmp_path, "b/2.png", "b/a/1.png", "b/notes.txt", "a.png", "z.png", "c/.x/h.png", ".git/x.png")
-    os.symlink("..", tmp_path / "b" / "up")  # a loop
+    os.symlink("..", tmp_path / "b" / "up")  # a cycle of folders
     os.symlink(tmp_path / "b" / "a", tmp_path / "twice")
     images, others = list_folder(tmp_path, recursive=True)
     assert images[:2] == ["a.png", "z.png"]
-    assert len(images) == 4 and {os.path.realpath(tmp_path / one) for one in images} == {
-        str(tmp_path / one) for one in ("a.png", "z.png", "b/2.png", "b/a/1.png")
+    assert len(images) == 4 and {os.path.realpath(tmp_path / name) for name in images} == {
+        str(tmp_path / name) for name in ("a.png", "z.png", "b/2.png", "b/a/1.png")
     }
     assert others.by_kind()["other"] == others.total() == 1 and others.first[Kind.OTHER] == ["b/notes.txt"]
 
@@ -102,13 +102,13 @@ def test_every_entry_is_given_once_or_hidden(tmp_path_factory, stems, suffix):
 
 def test_find_images(tmp_path):
     touch(tmp_path, "b.png", "A.JPG", "c.bmp", "notes.txt", "inner.png/d.png")
-    found, others = find_images([tmp_path, tmp_path / "notes.txt", tmp_path / "nowhere"])
-    assert [path.name for path in found] == ["A.JPG", "b.png", "c.bmp", "notes.txt", "nowhere"]
+    images, others = find_images([tmp_path, tmp_path / "notes.txt", tmp_path / "nowhere"])
+    assert [path.name for path in images] == ["A.JPG", "b.png", "c.bmp", "notes.txt", "nowhere"]
     assert others[str(tmp_path)].text() in (
         "1 other file (notes.txt), 1 folder (inner.png)", "1 folder (inner.png), 1 other file (notes.txt)",
     )  # fmt: skip
-    found, others = find_images([tmp_path / "inner.png"])
-    assert [path.name for path in found] == ["d.png"] and others == {}
+    images, others = find_images([tmp_path / "inner.png"])
+    assert [path.name for path in images] == ["d.png"] and others == {}
     (tmp_path / "none" / "x").mkdir(parents=True)
     with pytest.raises(ImageError, match=r"none: expected a folder with images .*1 folder \(x\); --recursive reads"):
         find_images([tmp_path, tmp_path / "none"])

@@ -1,4 +1,4 @@
-"""The parts of a run: names and shards, records, settings, the folder for files being written."""
+"""Parts of `rankiqa distort`: names and shards, records, settings, and the folder for unfinished files."""
 
 import dataclasses
 import fcntl
@@ -27,7 +27,8 @@ def touch(folder, files):
     return folder
 
 
-def taken(folder, shard=(1, 1), **options):
+def photographs_of(folder, shard=(1, 1), **options):
+    """Return [(name, files)] of a folder's shard."""
     return list(names.photographs(folder, shard, names.count(folder, shard).shard, **options))
 
 
@@ -45,13 +46,13 @@ def test_names_survive_a_list(file, name):
 
 def test_names_sort_alike_with_any_suffix():
     files = ["a.jpg", "a-1.jpg", "a.c.jpg", "a c.png", "a_b.png", "a1.bmp", "A.bmp", "a+.tif"]
-    made = [names.output_name(file) for file in files if file != "a c.png"]
-    orders = [[os.path.splitext(file)[0] for file in sorted(name + suffix for name in made)] for suffix in
+    output_names = [names.output_name(file) for file in files if file != "a c.png"]
+    orders = [[os.path.splitext(file)[0] for file in sorted(name + suffix for name in output_names)] for suffix in
               (".bmp", ".jpg", ".jp2")]  # fmt: skip
     assert orders[0] == orders[1] == orders[2]
-    kept = sorted(os.path.splitext(file)[0] for file in files)  # as upstream names them
-    assert [os.path.splitext(f)[0] for f in sorted(k + ".bmp" for k in kept)] != [
-        os.path.splitext(f)[0] for f in sorted(k + ".jpg" for k in kept)
+    stems = sorted(os.path.splitext(file)[0] for file in files)  # upstream keeps these names, which sort differently
+    assert [os.path.splitext(f)[0] for f in sorted(k + ".bmp" for k in stems)] != [
+        os.path.splitext(f)[0] for f in sorted(k + ".jpg" for k in stems)
     ]
 
 
@@ -60,37 +61,37 @@ def test_what_is_counted(tmp_path):
     touch(tmp_path / "inside.jpg", ["d.jpg"])
     os.symlink(tmp_path / "a.jpg", tmp_path / "link.png")
     os.symlink(tmp_path / "nowhere", tmp_path / "broken.png")
-    found = names.count(tmp_path, (1, 1))
-    assert (found.photographs, found.shard, found.passed_over.total()) == (5, 5, 3)
-    assert sorted(found.passed_over.first[Kind.OTHER]) == ["noname", "notes.txt"]
-    assert found.passed_over.first[Kind.FOLDER] == ["inside.jpg"]
-    assert [name for name, _ in taken(tmp_path)] == ["a", "b", "broken", "c", "link"]
+    count = names.count(tmp_path, (1, 1))
+    assert (count.photographs, count.shard, count.passed_over.total()) == (5, 5, 3)
+    assert sorted(count.passed_over.first[Kind.OTHER]) == ["noname", "notes.txt"]
+    assert count.passed_over.first[Kind.FOLDER] == ["inside.jpg"]
+    assert [name for name, _ in photographs_of(tmp_path)] == ["a", "b", "broken", "c", "link"]
 
 
 def test_names_that_are_shared_come_together(tmp_path):
     touch(tmp_path, ["x y.jpg", "x_y.png", "x.y.tif", "z.jpg", *(f"{n}.jpg" for n in range(50))])
     for at_once in (3, 1000):
-        assert ("x_y", ["x y.jpg", "x.y.tif", "x_y.png"]) in taken(tmp_path, at_once=at_once)
+        assert ("x_y", ["x y.jpg", "x.y.tif", "x_y.png"]) in photographs_of(tmp_path, at_once=at_once)
 
 
 def test_rounds_give_each_photograph_once(tmp_path):
     files = {f"{n:04}.jpg" for n in range(500)}
     touch(tmp_path, files)
     for at_once in (1, 7, 100, 500, 10_000):
-        found = taken(tmp_path, at_once=at_once)
-        assert sorted(file for _, (file,) in found) == sorted(files)
+        photographs = photographs_of(tmp_path, at_once=at_once)
+        assert sorted(file for _, (file,) in photographs) == sorted(files)
 
 
 def test_shards_are_disjoint_whole_and_stable(tmp_path):
     files = {f"{n:04}.jpg" for n in range(300)}
     touch(tmp_path, files)
-    parts = [{file for _, (file,) in taken(tmp_path, (i, 4))} for i in (1, 2, 3, 4)]
+    parts = [{file for _, (file,) in photographs_of(tmp_path, (i, 4))} for i in (1, 2, 3, 4)]
     assert set().union(*parts) == files and sum(map(len, parts)) == 300
     assert min(map(len, parts)) > 50
     touch(tmp_path, [f"new{n}.jpg" for n in range(100)])
     (tmp_path / "0007.jpg").unlink()
     for i, part in enumerate(parts, start=1):
-        assert {file for _, (file,) in taken(tmp_path, (i, 4))} & files == part - {"0007.jpg"}
+        assert {file for _, (file,) in photographs_of(tmp_path, (i, 4))} & files == part - {"0007.jpg"}
 
 
 def test_memory_does_not_grow_with_the_folder(monkeypatch):
@@ -115,23 +116,23 @@ def test_memory_does_not_grow_with_the_folder(monkeypatch):
         monkeypatch.setattr(os, "scandir", lambda folder: Folder(files))
         tracemalloc.start()
         count = sum(1 for _ in names.photographs("", (1, 1), files, at_once))
-        most = tracemalloc.get_traced_memory()[1]
+        peak_bytes = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert count == files
-        return most
+        return peak_bytes
 
     small, large, all_at_once = peak(1000, 500), peak(8000, 500), peak(8000, 8000)
     assert large < 1.5 * small
-    assert all_at_once > 5 * small  # what would be seen
+    assert all_at_once > 5 * small  # so the test notices memory that grows
 
 
 def test_what_is_random_depends_on_all_four():
     keys = [(0, "a", "GN", 1), (1, "a", "GN", 1), (0, "b", "GN", 1), (0, "a", "IN", 1), (0, "a", "GN", 2)]
-    drawn = [random_generator(*key).integers(2**63) for key in keys]
-    assert len(set(drawn)) == len(keys)
-    assert drawn == [random_generator(*key).integers(2**63) for key in keys]
+    numbers = [random_generator(*key).integers(2**63) for key in keys]
+    assert len(set(numbers)) == len(keys)
+    assert numbers == [random_generator(*key).integers(2**63) for key in keys]
     digest = hashlib.sha256(b'[0, "a", "GN", 1]').digest()
-    assert drawn[0] == np.random.default_rng(int.from_bytes(digest, "big")).integers(2**63)
+    assert numbers[0] == np.random.default_rng(int.from_bytes(digest, "big")).integers(2**63)
 
 
 def test_records(tmp_path):
@@ -181,24 +182,24 @@ def test_a_record_that_is_none(tmp_path, text):
 
 
 def test_settings_must_agree(tmp_path):
-    wanted = settings.settings("live", 3, DATASETS["live"])
-    own = [*DATASETS["live"], "pristine_images"]
-    settings.claim(tmp_path / "new", wanted, own, ["GB/GB1"])
-    settings.claim(tmp_path / "new", wanted, own, ["GB/GB2"])
+    ours = settings.settings("live", 3, DATASETS["live"])
+    folders = [*DATASETS["live"], "pristine_images"]
+    settings.claim(tmp_path / "new", ours, folders, ["GB/GB1"])
+    settings.claim(tmp_path / "new", ours, folders, ["GB/GB2"])
     assert (tmp_path / "new" / "GB" / "GB2").is_dir()
-    kept = json.loads((tmp_path / "new" / "settings.json").read_bytes())
-    assert (kept["set"], kept["seed"]) == ("live", 3)
-    assert kept["types"]["JPEG"]["levels"] == [43, 12, 7, 4, 0] and "pillow" in kept["versions"]
+    written = json.loads((tmp_path / "new" / "settings.json").read_bytes())
+    assert (written["set"], written["seed"]) == ("live", 3)
+    assert written["types"]["JPEG"]["levels"] == [43, 12, 7, 4, 0] and "pillow" in written["versions"]
     changes = {
-        'set: expected "tid2013", the value of this run, got "live"': {**wanted, "set": "tid2013"},
-        "seed: expected 4, the value of this run, got 3": {**wanted, "seed": 4},
-        'versions.pillow: expected "0"': {**wanted, "versions": {**wanted["versions"], "pillow": "0"}},
-        "types.GN": {**wanted, "types": {**wanted["types"], "GN": None}},
+        'set: expected "tid2013" as this run has it, got "live"': {**ours, "set": "tid2013"},
+        "seed: expected 4 as this run has it, got 3": {**ours, "seed": 4},
+        'versions.pillow: expected "0"': {**ours, "versions": {**ours["versions"], "pillow": "0"}},
+        "types.GN": {**ours, "types": {**ours["types"], "GN": None}},
     }
     for words, changed in changes.items():
         with pytest.raises(ValueError, match="settings.json: " + words.replace("[", r"\[")):
-            settings.claim(tmp_path / "new", changed, own, [])
-    assert settings.digest(wanted) != settings.digest({**wanted, "seed": 4}) != settings.digest({**wanted, "set": "x"})
+            settings.claim(tmp_path / "new", changed, folders, [])
+    assert settings.digest(ours) != settings.digest({**ours, "seed": 4}) != settings.digest({**ours, "set": "x"})
 
 
 def test_the_code_is_part_of_the_settings(monkeypatch, tmp_path):
@@ -213,16 +214,16 @@ def test_the_code_is_part_of_the_settings(monkeypatch, tmp_path):
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     touch(tmp_path / "GB", [])
-    wanted = settings.settings("live", 0, DATASETS["live"])
-    settings.claim(tmp_path, wanted, ["GB"], [])  # an empty folder is nobody's
+    current = settings.settings("live", 0, DATASETS["live"])
+    settings.claim(tmp_path, current, ["GB"], [])  # an empty folder does not count as another user's
     (tmp_path / "settings.json").unlink()
     touch(tmp_path / "GB", ["mine.bmp"])
-    with pytest.raises(ValueError, match=r"got GB without settings\.json"):
-        settings.claim(tmp_path, wanted, ["GB"], ["JPEG"])
+    with pytest.raises(ValueError, match=r"got GB and no settings\.json"):
+        settings.claim(tmp_path, current, ["GB"], ["JPEG"])
     assert not (tmp_path / "JPEG").exists() and not (tmp_path / "settings.json").exists()
     (tmp_path / "settings.json").write_text("no JSON")
     with pytest.raises(ValueError, match="expected the settings of an earlier run"):
-        settings.claim(tmp_path, wanted, ["GB"], [])
+        settings.claim(tmp_path, current, ["GB"], [])
 
 
 def test_the_folder_for_files_being_written(tmp_path):

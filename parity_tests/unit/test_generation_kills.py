@@ -1,4 +1,4 @@
-"""`rankiqa distort` killed at random moments: what is there is whole, and the end is as undisturbed."""
+"""`rankiqa distort` killed at random moments: no file is ever incomplete, and the result is that of one run."""
 
 import contextlib
 import os
@@ -35,7 +35,7 @@ def start(photographs, out, workers):
 
 
 def kill(group):
-    """SIGKILL to every process of the group; returns when all are gone."""
+    """Send SIGKILL to every process of the group and return when all have ended."""
     os.killpg(group.pid, signal.SIGKILL)
     group.wait()
     with contextlib.suppress(ProcessLookupError):
@@ -49,55 +49,55 @@ def tree(out):
 
 
 def results(out):
-    """How many files stand where lists look."""
+    """Return the number of files outside .rankiqa, which are those that lists use."""
     return sum(len(files) for folder, _, files in os.walk(out) if ".rankiqa" not in folder)
 
 
 def being_written(out):
-    """The files that are being written, or were when a run was killed."""
-    found = []
-    with contextlib.suppress(OSError):  # a run's folder comes and goes
+    """Return the names of files that are being written, or that a killed run left unfinished."""
+    names = []
+    with contextlib.suppress(OSError):  # a run creates and removes its folder meanwhile
         for entry in os.scandir(out / ".rankiqa"):
             if entry.name.startswith("run-"):
-                found += os.listdir(entry.path)
-    return found
+                names += os.listdir(entry.path)
+    return names
 
 
 def test_killed_again_and_again(photographs, tmp_path):
     assert start(photographs, tmp_path / "undisturbed", 2).wait(timeout=120) == 0
     undisturbed = tree(tmp_path / "undisturbed")
-    everything = results(tmp_path / "undisturbed")
-    assert everything == 3 * (len(TYPES) * 5 + 1) + 1
-    chance = random.Random(20)
-    out, kills, at, leftovers = tmp_path / "out", 0, [], 0
+    total = results(tmp_path / "undisturbed")
+    assert total == 3 * (len(TYPES) * 5 + 1) + 1
+    rng = random.Random(20)
+    out, kills, counts, leftovers = tmp_path / "out", 0, [], 0
     while kills < KILLS or not leftovers:
-        there = results(out) if out.exists() else 0
-        if there == everything:  # to its end, and anew
+        done = results(out) if out.exists() else 0
+        if done == total:  # check the finished set, and start again
             assert start(photographs, out, 2).wait(timeout=120) == 0
             assert tree(out) == undisturbed
             shutil.rmtree(out)
             continue
-        run = start(photographs, out, chance.choice([1, 2, 3]))
-        # At a random moment: before the work, or after a random number of files and up to a file's time
-        enough = chance.randint(there, min(there + everything // 4, everything))
-        if enough == there:
-            time.sleep(chance.uniform(0, 0.6))
-        while run.poll() is None and results(out) < enough:
+        run = start(photographs, out, rng.choice([1, 2, 3]))
+        # Kill before the work, or after a random number of files plus up to the time of one file
+        target = rng.randint(done, min(done + total // 4, total))
+        if target == done:
+            time.sleep(rng.uniform(0, 0.6))
+        while run.poll() is None and results(out) < target:
             time.sleep(0.001)
-        if chance.random() < 0.5:
-            time.sleep(chance.uniform(0, 0.01))
-        else:  # in the middle of a file
+        if rng.random() < 0.5:
+            time.sleep(rng.uniform(0, 0.01))
+        else:  # while a file is being written
             while run.poll() is None and not being_written(out):
                 pass
         if run.poll() is None:
             kill(run)
             kills += 1
-            at.append(results(out))
-        leftovers += len(being_written(out))  # some must be killed while a file is written
+            counts.append(results(out))
+        leftovers += len(being_written(out))  # some runs must be killed while they write a file
         assert kills < 20 * KILLS
         for path, data in tree(out).items():
             if not path.startswith(".rankiqa/"):
-                assert undisturbed[path] == data, path  # whole at any moment
+                assert undisturbed[path] == data, path  # no incomplete file at any moment
     assert start(photographs, out, 2).wait(timeout=120) == 0
     assert tree(out) == undisturbed
-    assert len(set(at)) > min(10, KILLS // 3)  # at many stages of the work
+    assert len(set(counts)) > min(10, KILLS // 3)  # the kills came at many stages

@@ -1,4 +1,4 @@
-"""caffe_ref/get_upstream.py on a small repository of our own: every way to give it, every file verified."""
+"""caffe_ref/get_upstream.py on a small test repository: every source that it takes, and every file verified."""
 
 import hashlib
 import shutil
@@ -25,7 +25,7 @@ def git(folder, *words):
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A repository whose pinned commit is not its newest, and upstream.toml for it."""
+    """A repository, with an upstream.toml that pins its commit and the digests of its files."""
     folder = tmp_path / "checkout"
     for name, data in {**FILES, EXTRA: b"optional\n", "unused.bin": b"\0"}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -44,11 +44,11 @@ def checkout(tmp_path, monkeypatch):
     return folder
 
 
-def given(kind, checkout, tmp_path):
-    """The original in one of the forms that --from takes."""
+def source(kind, checkout, tmp_path):
+    """Return the path of the repository in one of the forms that --from takes."""
     if kind == "checkout":
         return checkout
-    if kind == "mirror":  # with a newer commit on its branch
+    if kind == "mirror":  # its branch has a newer commit than the pinned one
         (checkout / "src/run.sh").write_bytes(b"changed")
         git(checkout, "commit", "-qam", "newer")
         git(tmp_path, "clone", "-q", "--mirror", str(checkout), "mirror.git")
@@ -67,8 +67,8 @@ def given(kind, checkout, tmp_path):
 @pytest.mark.parametrize("kind", ["clone", "checkout", "mirror", "tar", "tar.gz", "zip"])
 def test_every_form(checkout, tmp_path, kind):
     out = tmp_path / "out"
-    place = [] if kind == "clone" else ["--from", str(given(kind, checkout, tmp_path))]
-    assert get_upstream.main([str(out), *place]) == 0
+    options = [] if kind == "clone" else ["--from", str(source(kind, checkout, tmp_path))]
+    assert get_upstream.main([str(out), *options]) == 0
     expected = {**FILES, EXTRA: b"optional\n"}
     assert {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()} == expected
     assert (out / "src/run.sh").stat().st_mode & 0o777 == 0o755
@@ -77,17 +77,17 @@ def test_every_form(checkout, tmp_path, kind):
 
 
 def test_every_difference_is_named(checkout, tmp_path, capsys):
-    (checkout / "data/list.txt").write_bytes(b"a 1\nb 2\n")  # line ends as another git setting leaves them
+    (checkout / "data/list.txt").write_bytes(b"a 1\nb 2\n")  # the line endings of another git setting
     (checkout / "src/run.sh").unlink()
     (checkout / EXTRA).write_bytes(b"another")
     before = sorted(tmp_path.iterdir())
     assert get_upstream.main([str(tmp_path / "out"), "--from", str(checkout)]) == 1
-    said = capsys.readouterr().err
-    assert "3 files are not those of commit" in said
-    assert f"data/list.txt: expected SHA-256 {hashlib.sha256(FILES['data/list.txt']).hexdigest()}, got " in said
-    assert "src/run.sh: expected SHA-256" in said
-    assert "got no such file" in said
-    assert f"{EXTRA}: expected git blob" in said
+    err = capsys.readouterr().err
+    assert "3 files are not those of commit" in err
+    assert f"data/list.txt: expected SHA-256 {hashlib.sha256(FILES['data/list.txt']).hexdigest()}, got " in err
+    assert "src/run.sh: expected SHA-256" in err
+    assert "got no such file" in err
+    assert f"{EXTRA}: expected git blob" in err
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -122,29 +122,32 @@ def test_no_network_is_told_apart(checkout, tmp_path):
 def test_the_projects_own_pins():
     tomllib = pytest.importorskip("tomllib")
     path = Path(get_upstream.__file__).with_name("upstream.toml")
-    real = tomllib.loads(path.read_text())
-    found = get_upstream.pins()
-    assert found["sha256"] == real["sha256"]
-    assert found["git_blob"] == real["git_blob"]
-    assert found[""]["commit"] == real["commit"]
-    assert len(found["sha256"]) > 80
+    table = tomllib.loads(path.read_text())
+    pins = get_upstream.pins()
+    assert pins["sha256"] == table["sha256"]
+    assert pins["git_blob"] == table["git_blob"]
+    assert pins[""]["commit"] == table["commit"]
+    assert len(pins["sha256"]) > 80
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz"])
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
 def test_an_archive_that_is_cut_off_or_damaged(checkout, tmp_path, capsys, kind, part):
-    """One line, whatever the reader of archives calls it."""
+    """Any error of the archive reader becomes one line."""
     form = {"zip": "zip", "tar.gz": "gztar", "tar.xz": "xztar"}[kind]
-    whole = Path(shutil.make_archive(str(tmp_path / "whole"), form, checkout)).read_bytes()
-    at = int(len(whole) * part)
-    for name, data in (("cut", whole[:at]), ("flipped", whole[:at] + bytes(64) + whole[at + 64 :])):
+    content = Path(shutil.make_archive(str(tmp_path / "whole"), form, checkout)).read_bytes()
+    start = int(len(content) * part)
+    for name, data in (
+        ("cut", content[:start]),
+        ("flipped", content[:start] + bytes(64) + content[start + 64 :]),
+    ):
         archive = tmp_path / f"{name}.{kind}"
         archive.write_bytes(data)
         status = get_upstream.main([str(tmp_path / f"out-{name}"), "--from", str(archive)])
-        said = capsys.readouterr().err
-        if status == 0 and name == "flipped":  # in a part that no pinned file is read from: the digests are right
+        err = capsys.readouterr().err
+        if status == 0 and name == "flipped":  # damage outside the pinned files, whose digests match
             continue
-        assert status == 1 and said.startswith("get_upstream.py: ")
+        assert status == 1 and err.startswith("get_upstream.py: ")
         assert not (tmp_path / f"out-{name}").exists()
 
 
@@ -155,7 +158,7 @@ def test_without_git(checkout, tmp_path, monkeypatch, capsys):
 
 
 def test_inside_a_hook_of_git(checkout, tmp_path, monkeypatch):
-    """GIT_DIR names the hook's repository, which is left alone."""
+    """In a hook, GIT_DIR names the hook's repository, which must not change."""
     other = tmp_path / "other"
     git(tmp_path, "init", "-q", str(other))
     before = (other / ".git" / "config").read_text()

@@ -1,6 +1,6 @@
-"""The port on --device (a GPU; with --device cpu, on the CPU) against the port on the CPU: scores, gradients, training.
+"""The port on --device (by default a GPU) compared with the port on the CPU: scores, gradients, training.
 
-The rungs `layers`, `gradients` and `solver` have tests marked gpu as well, against Caffe's answers.
+The parity tests `layers`, `gradients` and `solver` also have tests marked gpu, which compare with Caffe's answers.
 """
 
 import json
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "benchm
 
 import on_gpu
 
-SCORES = 1e-4  # of the largest: float32 sums in another order, of any of a GPU's algorithms
+SCORES = 1e-4  # of the largest score: a GPU's algorithms sum float32 values in other orders
 BF16 = 5e-2
 LOSSES = 1e-3
 RANK = PRESETS["live-rank"].but(list_groups=2, groups=2, levels=2, images=1, max_iter=4, snapshot=2, display=0,
@@ -38,22 +38,22 @@ RANK = PRESETS["live-rank"].but(list_groups=2, groups=2, levels=2, images=1, max
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Twelve images of noise and list.txt: two distortions, two levels, three images each."""
-    place = tmp_path_factory.mktemp("gpu")
+    """A folder with twelve images of noise and list.txt: two distortions, two levels, three images each."""
+    images = tmp_path_factory.mktemp("gpu")
     for n in range(12):
-        cv2.imwrite(str(place / f"{n:02}.png"), np.random.default_rng(n).integers(0, 256, (240, 250, 3), np.uint8))
-    (place / "list.txt").write_text("".join(f"{n:02}.png {n}\n" for n in range(12)))
-    return place
+        cv2.imwrite(str(images / f"{n:02}.png"), np.random.default_rng(n).integers(0, 256, (240, 250, 3), np.uint8))
+    (images / "list.txt").write_text("".join(f"{n:02}.png {n}\n" for n in range(12)))
+    return images
 
 
 @pytest.fixture(scope="module")
 def networks(weights, device):
-    """Shallow on the CPU and on the device."""
+    """(Shallow on the CPU, Shallow on the device)."""
     return rankiqa.load(weights), rankiqa.load(weights).to(device)
 
 
 def trained(folder, device, out=None, recipe=None, stop=None, resume=None, **more):
-    """(losses, trainer) of a small ranking of Shallow."""
+    """Train Shallow on a small ranking and return (losses, trainer)."""
     lists = {split: read_list(folder / "list.txt", folder) for split in ("train", "test")}
     trainer = Trainer.from_preset(RANK, "shallow", **lists, seed=3, out=out, device=device, recipe=recipe or Recipe(),
                                   log=lambda line: None, **more)  # fmt: skip
@@ -87,29 +87,29 @@ def test_bfloat16(folder, networks):
     on_cpu, on_device = networks
     image = rankiqa.read_image(folder / "00.png")
     crops = rankiqa.take_crops(image, np.array([[0, 0], [5, 9]]), on_cpu.input_spec)
-    found = engine_named("torch", on_device, precision="bf16", say=lambda line: None).scores(crops)
+    scores = engine_named("torch", on_device, precision="bf16", say=lambda line: None).scores(crops)
     expected = on_cpu(crops).squeeze(1).detach()
-    assert near(found.cpu(), expected, BF16)
+    assert near(scores.cpu(), expected, BF16)
 
 
 @pytest.mark.gpu
 def test_metric_and_its_gradient(networks, device):
     images = torch.rand(2, 3, 240, 250, generator=torch.Generator().manual_seed(0))
-    found = []
-    for network, place in zip(networks, ("cpu", device), strict=True):
-        pixels = images.to(place).requires_grad_()
+    results = []
+    for network, where in zip(networks, ("cpu", device), strict=True):
+        pixels = images.to(where).requires_grad_()
         scores = rankiqa.metric(network, crops=3)(pixels)
         scores.sum().backward()
-        found.append((scores.detach().cpu(), pixels.grad.cpu()))
-    (scores, gradient), (scores_there, gradient_there) = found
-    assert near(scores_there, scores, SCORES)
-    apart = (gradient_there - gradient).abs()
-    assert apart.median() <= 1e-3 * gradient.abs().mean() > 0
+        results.append((scores.detach().cpu(), pixels.grad.cpu()))
+    (scores, gradient), (device_scores, device_gradient) = results
+    assert near(device_scores, scores, SCORES)
+    difference = (device_gradient - gradient).abs()
+    assert difference.median() <= 1e-3 * gradient.abs().mean() > 0
 
 
 @pytest.mark.gpu
 def test_training(folder, device, tmp_path):
-    """The losses of the CPU; worker processes and pinned memory change none; snapshots go from one to the other."""
+    """Losses equal the CPU's, also with worker processes; each device resumes the other's snapshot."""
     expected, _ = trained(folder, "cpu", tmp_path / "cpu")
     losses, trainer = trained(folder, device, tmp_path / "device")
     assert trainer.device.type == device.type
@@ -151,7 +151,7 @@ def test_commands(folder, weights, device, tmp_path, capsys):
 
 @pytest.mark.gpu
 def test_benchmarks(device):
-    """Without Caffe: every ratio and time is there."""
+    """Without Caffe, the benchmarks return every ratio and time."""
     ratios, medians = on_gpu.score(1, str(device), None, "shallow")
     assert set(ratios) == {"tf32_over_port", "bf16_over_port", "error_port_tf32", "error_port_bf16"}
     assert {"port_s", "port_tf32_s", "port_bf16_s", "images_s"} == set(medians)
@@ -160,7 +160,7 @@ def test_benchmarks(device):
     assert min([*ratios.values(), *medians.values()]) > 0
 
 
-# Without a GPU: what is asked of one
+# What is requested of a GPU, tested without one
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", IEEE), ("bf16", IEEE), ("tf32", TF32)])
@@ -177,12 +177,12 @@ def test_a_gpu_trains_in_full_float32_unless_told_otherwise(precision, kind):
 
 
 def test_training_on_the_cpu_asks_for_no_pinned_memory(folder, monkeypatch):
-    asked, minibatches = [], batches.minibatches
+    pinned, minibatches = [], batches.minibatches
 
     def spy(*arguments, **options):
-        asked.append(options["pinned"])
+        pinned.append(options["pinned"])
         return minibatches(*arguments, **options)
 
     monkeypatch.setattr(batches, "minibatches", spy)
     trained(folder, "cpu", stop=1)
-    assert asked == [False, False]  # the test phase's, the training's
+    assert pinned == [False, False]  # for the test phase and for training

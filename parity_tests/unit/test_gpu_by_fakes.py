@@ -1,4 +1,4 @@
-"""What runs on a GPU, without one: on torch's fake tensors, which have a device and no values; and by reading settings.
+"""Code for GPUs tested without one: on torch's fake tensors, which have a device but no values, and by its settings.
 
 A fake tensor refuses an operation between devices, as a GPU does.
 """
@@ -32,7 +32,10 @@ from rankiqa.training.setup import first_network
 
 @pytest.fixture
 def on_fake_gpu(monkeypatch):
-    """Moves a network to a fake GPU; records what would wait for it: copies of pageable memory, values asked for."""
+    """(move, waits): move(model) puts a network on a fake GPU; waits lists calls that would wait for the GPU.
+
+    Such calls copy pageable memory or read a value.
+    """
     with FakeTensorMode(allow_non_fake_inputs=True):
         try:
             torch.zeros(2, device="cuda") + 1
@@ -73,7 +76,7 @@ def test_nothing_stays_on_the_cpu(arch, on_fake_gpu):
         optimizer = CaffeSGD(model.parameters(), 1e-3, 0.9, 5e-4, iter_size=2, clip_gradients=10.0)
         assert not waits
         for recipe in (Recipe(), Recipe(precision="tf32"), Recipe(precision="bf16", channels_last=True)):
-            forward = ForwardPass.__new__(ForwardPass)  # a generator on a GPU needs one
+            forward = ForwardPass.__new__(ForwardPass)  # __init__ makes a generator on the GPU, which needs a real one
             forward.model = forward._run = model
             forward.recipe, forward.share, forward._device = recipe, None, torch.device("cuda")
             forward._layout = torch.channels_last
@@ -84,10 +87,10 @@ def test_nothing_stays_on_the_cpu(arch, on_fake_gpu):
                 assert loss.device.type == "cuda"
                 assert rankiqa.euclidean_loss(scores, torch.zeros(4, device="cuda")).device.type == "cuda"
             assert not waits
-            for parameter in model.parameters():  # a backward pass needs a GPU's streams
+            for parameter in model.parameters():  # a backward pass would need a real GPU's streams
                 parameter.grad = torch.zeros_like(parameter)
             optimizer.step()
-            assert waits == ["item"]  # of the norm that limits the gradients
+            assert waits == ["item"]  # the norm that clips the gradients
             waits.clear()
 
 
@@ -102,7 +105,7 @@ def test_masks_go_to_a_gpu_from_pinned_memory(on_fake_gpu, monkeypatch):
         assert pinned == expected
 
 
-# TF32: PyTorch's own settings, which a process may change at any time
+# TF32: PyTorch's settings, which a process may change at any time
 
 SETTINGS = """
 import torch
@@ -129,19 +132,19 @@ for number in {numbers}:
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="PyTorch before 2.9 has other settings")
 @pytest.mark.parametrize("numbers", [[9, 0], [9, 1, 0], [9, 2, 0], [3, 0, 1]])
 def test_settings_are_followed_after_a_score_as_before(numbers):
-    """A setting that had not been made is not made by us: it goes on following the one above it."""
-    found = [
+    """Scoring does not fix a setting that was not set before: it still follows the setting above it."""
+    runs = [
         subprocess.run(
             [sys.executable, "-c", SETTINGS.format(numbers=numbers, used=used)], capture_output=True, text=True
         )
         for used in (False, True)
     ]
-    assert [done.stderr for done in found] == ["", ""]
-    assert found[0].stdout == found[1].stdout
+    assert [run.stderr for run in runs] == ["", ""]
+    assert runs[0].stdout == runs[1].stdout
 
 
 def test_two_threads_that_want_different_products():
-    """They overlap and the first ends first: what was before is there afterwards."""
+    """Two overlapping uses, of which the first ends first, leave the setting as it was."""
     cudnn = torch.backends.cudnn
     name = "fp32_precision" if hasattr(cudnn, "conv") else "allow_tf32"
     owner = cudnn.conv if hasattr(cudnn, "conv") else cudnn
@@ -175,26 +178,29 @@ def test_products_inside_products():
     assert getattr(owner, name) == before
 
 
-# Several ranks, other machines
+# Several ranks and other machines
 
 
 @pytest.mark.parametrize(
-    ("size", "name", "found"), [(1, "cuda", "cuda"), (1, "cuda:2", "cuda:2"), (2, "cpu", "cpu"), (2, "cuda", "cuda:3")]
+    ("size", "name", "own"),
+    [(1, "cuda", "cuda"), (1, "cuda:2", "cuda:2"), (2, "cpu", "cpu"), (2, "cuda", "cuda:3")],
 )
-def test_each_rank_has_its_own_gpu(size, name, found, monkeypatch):
+def test_each_rank_has_its_own_gpu(size, name, own, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert own_device(Ranks(1, size), name) == found
+    assert own_device(Ranks(1, size), name) == own
 
 
-@pytest.mark.parametrize(("name", "local", "said"), [("cuda:0", "0", "got|expected cuda"), ("cuda", "x", "LOCAL_RANK")])
-def test_ranks_do_not_share_a_gpu(name, local, said, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "local", "words"), [("cuda:0", "0", "got|expected cuda"), ("cuda", "x", "LOCAL_RANK")]
+)
+def test_ranks_do_not_share_a_gpu(name, local, words, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", local)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=words):
         own_device(Ranks(0, 2), name)
 
 
 def test_a_training_of_a_gpu_goes_on_without_one():
-    """Its snapshot has the state of that GPU's random numbers."""
+    """A snapshot of a GPU holds the state of the GPU's random numbers, which the CPU drops."""
     forward = ForwardPass(rankiqa.build("efficientnet_lite0"), Recipe(), seed=0)
     forward.random = {**forward.random, "cuda": torch.zeros(16, dtype=torch.uint8)}
     forward.train_mode()
@@ -212,7 +218,7 @@ def test_first_weights_leave_the_random_numbers_of_every_gpu_alone(monkeypatch):
 
 
 def test_a_cluster_without_a_gpu_is_said(monkeypatch):
-    """Actors that ask for one would wait for ever."""
+    """Actors that need a GPU would wait forever."""
 
     class Ray:
         data = type("data", (), {"from_items": staticmethod(lambda *_, **__: pytest.fail("asked of the cluster"))})
@@ -237,15 +243,15 @@ def test_an_actor_takes_the_gpu_that_ray_gives_it(monkeypatch):
 
     monkeypatch.setattr(ray_scoring.rankiqa, "load", lambda path: Model())
     monkeypatch.setattr(ray_scoring.torch, "set_num_threads", lambda number: None)
-    for device, taken in (("cuda:1", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")):
+    for device, expected in (("cuda:1", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")):
         engine = ray_scoring.RemoteEngine(None, "0", "torch", "fp32", device, 1, torch.__version__)
         with pytest.raises(Moved) as moved:
             ray_scoring._Actor(engine, ray_scoring.ScoreSettings(crops=1))
-        assert str(moved.value) == taken
+        assert str(moved.value) == expected
 
 
 def test_a_device_without_float64_trains_nothing(monkeypatch):
-    """As mps is: the ranking loss is summed in float64."""
+    """mps is such a device; the ranking loss is summed in float64."""
     ones = torch.ones
 
     def without(*size, device=None, dtype=None, **more):
@@ -264,6 +270,6 @@ def test_a_device_that_is_not_here(name, capsys):
     if name == "cuda:7" and torch.cuda.device_count() > 7:
         pytest.skip("it is here")
     assert main(["score", "no.png", "--device", name]) == 2
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    assert "expected a device" in said or "expected text" in said
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert "expected a device" in err or "expected text" in err

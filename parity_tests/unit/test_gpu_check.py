@@ -1,5 +1,4 @@
-"""scripts/gpu_check without a GPU: the port on the CPU, what it says of wrong numbers, of an engine without a GPU, of a
-stale image."""
+"""scripts/gpu_check without a GPU: the port on the CPU, wrong numbers, engines without a GPU, and stale images."""
 
 import json
 import sys
@@ -40,18 +39,18 @@ def with_nan(array):
     return array
 
 
-class Saying:
-    """Caffe on a GPU that says this whatever is asked, or raises it."""
+class FakeCaffe:
+    """A fake Caffe on a GPU whose run() always returns, or raises, the given result."""
 
     gpu = True
 
-    def __init__(self, said):
-        self.said = said
+    def __init__(self, result):
+        self.result = result
 
     def run(self, *_):
-        if isinstance(self.said, Exception):
-            raise self.said
-        return self.said
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
 
     def caffe(self):
         return self.run()
@@ -112,8 +111,8 @@ def test_what_is_lacking_has_failed(key):
     ],
 )
 def test_trainings(key, change, passed):
-    found = comparisons.compare_trainings(Table(), "Caffe", "shallow", answer(TRAINING), changed(TRAINING, key, change))
-    assert found is passed
+    agree = comparisons.compare_trainings(Table(), "Caffe", "shallow", answer(TRAINING), changed(TRAINING, key, change))
+    assert agree is passed
 
 
 def test_a_table_without_a_passed_row_has_not_passed():
@@ -130,7 +129,7 @@ def test_a_table_without_a_passed_row_has_not_passed():
 
 def test_caffe_that_ends_is_a_row(capsys):
     error = CaffeError("python3 ..: exit status 134\nF1 Check failed: error == cudaSuccess (209 vs. 0) no kernel image")
-    assert caffe_checks.guarded(Table(), "Caffe", "shallow layers", Saying(error).caffe) is None
+    assert caffe_checks.guarded(Table(), "Caffe", "shallow layers", FakeCaffe(error).caffe) is None
     (line,) = lines(capsys)
     assert line.startswith("FAIL Caffe")
     assert line.endswith("F1 Check failed: error == cudaSuccess (209 vs. 0) no kernel image")
@@ -140,7 +139,7 @@ LOG = "Use GPU with device ID 0\n" + "".join(f"Iteration {n} (1 iter/s), loss = 
 
 
 @pytest.mark.parametrize(
-    ("said", "passed", "detail"),
+    ("log", "passed", "detail"),
     [
         (LOG + "Optimization Done.", True, "losses 9.0, 9.1, 9.2"),
         (LOG, False, "did not end"),
@@ -149,9 +148,9 @@ LOG = "Use GPU with device ID 0\n" + "".join(f"Iteration {n} (1 iter/s), loss = 
         (LOG.replace("Use GPU", "") + "Optimization Done.", False, "Use GPU with device ID"),
     ],
 )
-def test_the_original_s_script(said, passed, detail, monkeypatch, capsys):
+def test_the_original_s_script(log, passed, detail, monkeypatch, capsys):
     monkeypatch.setattr(caffe_checks, "upstream_folder", lambda folder: None)
-    assert caffe_checks.check_upstream(Table(), Saying(said), "the GPU") is passed
+    assert caffe_checks.check_upstream(Table(), FakeCaffe(log), "the GPU") is passed
     assert detail in lines(capsys)[0]
 
 
@@ -162,7 +161,7 @@ def test_the_original_s_script(said, passed, detail, monkeypatch, capsys):
 def test_no_gpu_says_what_to_install(smi, advice, monkeypatch, capsys):
     monkeypatch.setattr(gpu.shutil, "which", lambda _: smi)
     error = docker.errors.APIError("500", explanation='could not select device driver "" with capabilities: [[gpu]]')
-    assert not gpu.sees_gpu(Table(), Saying(error))
+    assert not gpu.sees_gpu(Table(), FakeCaffe(error))
     (line,) = lines(capsys)
     assert line.startswith("FAIL device")
     assert 'could not select device driver "" with capabilities: [[gpu]]; ' in line
@@ -176,16 +175,16 @@ def no_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("labels", "said"),
-    [({}, "no such image of build.py"), ({gpu.build.SOURCE: "0"}, "built from other versions of the files")],
+    ("labels", "message"),
+    [({}, "none that build.py made"), ({gpu.build.SOURCE: "0"}, "made from other files than these")],
 )
-def test_image_that_is_missing_or_stale(labels, said, no_gpu, monkeypatch, capsys):
+def test_image_that_is_missing_or_stale(labels, message, no_gpu, monkeypatch, capsys):
     monkeypatch.setattr(gpu.engine, "answering", lambda: object())
     monkeypatch.setattr(gpu.build, "labels", lambda *_: labels)
     assert gpu.main([]) == 1
     first, second = lines(capsys)
     assert "a GPU for PyTorch" in first
-    assert said in second
+    assert message in second
     assert "docker/build.py --gpu" in second
 
 
@@ -201,11 +200,11 @@ def test_port_only_without_a_gpu(cuda, advice, no_gpu, monkeypatch, tmp_path, ca
 
 
 def test_the_port_on_the_cpu(tmp_path, capsys):
-    """The whole of it but VGG-16, Caffe and the compiler."""
+    """All checks except those of VGG-16, Caffe and the compiler."""
     arguments = ["--port-only", "--cpu", "--nets", "shallow", "--no-compile", "--json", str(tmp_path / "table.json")]
     assert gpu.main(arguments) == 0, capsys.readouterr().out
-    found = json.loads((tmp_path / "table.json").read_text())
-    cases = {row["case"] for row in found["rows"] if row["passed"]}
+    table = json.loads((tmp_path / "table.json").read_text())
+    cases = {row["case"] for row in table["rows"] if row["passed"]}
     names = ("layers", "gradients, median", "scores", "bf16", "losses of 1", "update, median")
     assert cases == {f"shallow {name}" for name in names}
 
@@ -220,11 +219,11 @@ def test_a_device_that_is_no_gpu(device, capsys):
 
 def test_a_table_that_cannot_be_written_is_said_first(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpu, "run_checks", lambda *_: pytest.fail("ran the checks"))
-    for place in (tmp_path, tmp_path / "none" / "table.json", "/proc/table.json"):
+    for path in (tmp_path, tmp_path / "none" / "table.json", "/proc/table.json"):
         with pytest.raises(SystemExit) as ended:
-            gpu.main(["--port-only", "--json", str(place)])
+            gpu.main(["--port-only", "--json", str(path)])
         assert ended.value.code == 2
-        assert f"--json {place}: expected a file" in capsys.readouterr().err
+        assert f"--json {path}: expected a file" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -239,7 +238,7 @@ def test_a_name_that_no_image_can_have(no_gpu, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("script", "found"),
+    ("script", "expected"),
     [
         ("echo 'H200, 570.1, 143771 MiB, 9.0'", ["H200, 570.1, 143771 MiB, 9.0"]),
         ("case $1 in *compute_cap*) exit 2;; esac; echo 'K80, 460.1, 11441 MiB'", ["K80, 460.1, 11441 MiB"]),
@@ -247,9 +246,9 @@ def test_a_name_that_no_image_can_have(no_gpu, monkeypatch, capsys):
         ("exec sleep 60", []),
     ],
 )
-def test_what_nvidia_smi_says(script, found, tmp_path, monkeypatch):
+def test_what_nvidia_smi_says(script, expected, tmp_path, monkeypatch):
     (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(gpu, "SMI_TIMEOUT", 0.5 if "sleep" in script else 20)
-    assert gpu.devices() == found
+    assert gpu.devices() == expected

@@ -1,7 +1,7 @@
-"""The image caffe_ref:gpu without a GPU: what its libraries hold code for, what it says, where the driver's cache goes.
+"""The image caffe_ref:gpu without a GPU: the cards that its libraries have code for, its errors, the driver's cache.
 
-Needs the image (`docker/build.py --gpu`), or RANKIQA_GPU_IMAGE=NAME, which takes another as it is. The PTX is compiled
-with the `ptxas` of PyPI's nvidia-cuda-nvcc (or RANKIQA_PTXAS=FILE), as a driver does at first use.
+The tests need the image (`docker/build.py --gpu`); RANKIQA_GPU_IMAGE=NAME uses another image without a check. The PTX
+is compiled with the `ptxas` of PyPI's nvidia-cuda-nvcc (or RANKIQA_PTXAS=FILE), as a driver does at first use.
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 
 @pytest.fixture
 def listing(tmp_path):
-    """run(*arguments) -> (exit status, stdout, stderr) of cuda_architectures with a cuobjdump of the test's own."""
+    """run(*arguments) -> (exit status, stdout, stderr) of cuda_architectures with a fake cuobjdump."""
     dump = tmp_path / "cuobjdump"
     dump.write_text(
         "#!/bin/sh\ncase $1 in\n"
@@ -49,15 +49,15 @@ def test_what_is_listed_and_what_is_missing(listing):
     assert listing("with.so", "--need", "with:60.cubin 86.cubin 90.ptx") == (0, lines, "")
     missing = {"with:61.cubin": "cubin of sm_61", "with:90.cubin": "cubin of sm_90", "with:86.ptx": "ptx of sm_86",
                "other:60.cubin": "cubin of sm_60"}  # fmt: skip
-    for need, what in missing.items():
+    for need, code in missing.items():
         status, _, stderr = listing("with.so", "--need", "with:60.cubin", "--need", need)
-        assert (status, stderr.strip()) == (1, f"cuda_architectures: {need.split(':')[0]}: no {what}")
+        assert (status, stderr.strip()) == (1, f"cuda_architectures: {need.split(':')[0]}: no {code}")
     assert listing("without.so", "--need", "without:90.ptx")[0] == 1
 
 
 @pytest.fixture(scope="module")
 def image():
-    """(client, name) of the image."""
+    """(Docker client, name of the image)."""
     try:
         client = engine.answering()
     except engine.NoEngine as error:
@@ -72,7 +72,7 @@ def image():
 
 
 def container(image, command, folder, place="/work", **options):
-    """(exit status, output) of a command with a folder of the host at `place`."""
+    """Run a command with a folder of the host mounted at `place` and return (exit status, output)."""
     client, name = image
     mounts = containers.mount_options(containers.traits(client), Path(folder))
     mounts["volumes"][str(folder)]["bind"] = place
@@ -108,16 +108,16 @@ def test_without_a_gpu_it_says_so_in_a_line(image, tmp_path):
     client, name = image
     with pytest.raises(CaffeError) as raised:
         Live(client, image=name).run(["caffe", "device_query", "-gpu", "0"], tmp_path)
-    said = str(raised.value).splitlines()
-    assert said[0].endswith("exit status 1")
-    assert len(said) == 2 and said[1].startswith("caffe device_query: ") and "--gpus all" in said[1]
+    lines = str(raised.value).splitlines()
+    assert lines[0].endswith("exit status 1")
+    assert len(lines) == 2 and lines[1].startswith("caffe device_query: ") and "--gpus all" in lines[1]
     assert "caffe version" in Live(client, image=name).run(["caffe", "--version"], tmp_path)
 
 
 def ptxas():
-    """The newest assembler of PTX here; skips the test where there is none."""
-    if own := os.environ.get("RANKIQA_PTXAS"):
-        return Path(own)
+    """Return the newest PTX assembler on this machine, or skip the test."""
+    if path_given := os.environ.get("RANKIQA_PTXAS"):
+        return Path(path_given)
     package = importlib.util.find_spec("nvidia")
     for folder in package.submodule_search_locations if package else ():
         for path in sorted(Path(folder).glob("cu*/bin/ptxas"), reverse=True):
@@ -128,11 +128,11 @@ def ptxas():
 @pytest.mark.slow
 @pytest.mark.parametrize("library", ["libcaffe.so.1.0.0", "libcublas.so.11"])
 def test_every_ptx_compiles_for_the_newest_cards(image, tmp_path, library):
-    """As a newer driver does when it first runs the library on a card that came later."""
+    """A newer driver compiles the PTX when it first runs the library on a card newer than the library."""
     assembler = ptxas()
     command = ["/opt/caffe_cuda/cuobjdump", "-xptx", "all", f"{LIBRARIES}/{library}"]
-    status, said = container(image, command, tmp_path, working_dir="/work")
-    assert status == 0, said
+    status, output = container(image, command, tmp_path, working_dir="/work")
+    assert status == 0, output
     modules = sorted(tmp_path.glob("*.ptx"))
     assert modules and all("sm_90" in path.name for path in modules)
     known = subprocess.run([assembler, "--help"], capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""The networks' forward as torch.fx, torch.export and torch.compile see it: one graph, the same numbers."""
+"""The networks under torch.fx, torch.export and torch.compile: one graph and the same numbers."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def test_export(network, crops, scores):
 
 @torch.no_grad()
 def test_compile_has_no_graph_break(network, crops, scores):
-    """aot_eager: traced and functionalised as for any compiler, run by PyTorch's own kernels, so equal bit for bit."""
+    """aot_eager traces and functionalises as for any compiler but runs PyTorch's kernels, so outputs are equal."""
     torch._dynamo.reset()
     explanation = torch._dynamo.explain(network)(crops)
     assert (explanation.graph_count, explanation.graph_break_count) == (1, 0)
@@ -58,7 +58,7 @@ def test_compile_has_no_graph_break(network, crops, scores):
 
 
 def test_a_training_step_compiles():
-    """The gradients, too: MaxPool2d's ties and in-place ReLU go through the same graph."""
+    """Gradients agree, with MaxPool2d's ties and the in-place ReLU in the compiled graph."""
     torch.manual_seed(0)
     network = rankiqa.build("shallow").train()
     crops = torch.rand(2, 3, network.crop, network.crop, generator=torch.Generator().manual_seed(1)) * 255
@@ -74,23 +74,23 @@ def test_a_training_step_compiles():
 @pytest.mark.slow
 @torch.no_grad()
 def test_inductor():
-    """A compiler's own kernels sum in another order."""
+    """Inductor's kernels sum in another order, hence the tolerance."""
     network = rankiqa.build("shallow").eval()
     crops = torch.rand(2, 3, network.crop, network.crop, generator=torch.Generator().manual_seed(1)) * 255
     expected = network(crops)
     torch._dynamo.reset()
     try:
-        found = torch.compile(network, fullgraph=True)(crops)
+        compiled = torch.compile(network, fullgraph=True)(crops)
     except Exception as error:
         if "compiler" in str(error).lower():
             pytest.skip(f"no C++ compiler here: {error}")
         raise
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
+    torch.testing.assert_close(compiled, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
 
 
 @torch.no_grad()
 def test_layers_by_hooks_are_the_loops(network, crops, scores):
-    """forward_layers against a loop over the modules; each blob is kept before the next layer changes it in place."""
+    """forward_layers equals a loop over the modules; it copies each blob before the next layer changes it in place."""
     blobs, expected, x = network.forward_layers(crops), {}, crops
     for name, module in network.named_children():
         x = module(x.clone())
@@ -99,4 +99,4 @@ def test_layers_by_hooks_are_the_loops(network, crops, scores):
     assert list(blobs) == list(expected)
     assert all(torch.equal(blobs[name], expected[name]) for name in expected)
     assert torch.equal(blobs[network.head], scores)
-    assert not any(module._forward_hooks for module in network.modules())  # none stays
+    assert not any(module._forward_hooks for module in network.modules())  # no hook remains

@@ -1,11 +1,11 @@
-"""Which package may import which: the arrows of the house. Imports in functions and for type checkers count, too."""
+"""Which package may import which. Imports in functions and for type checkers count as well."""
 
 import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = ROOT / "port" / "rankiqa"
-# Package of the port: the packages that it imports. A package that is not named here fails the test.
+# {package of the port: packages that it may import}. A package that is not listed here fails the test.
 ARROWS = {
     "caffe": set(),
     "data": set(),
@@ -32,7 +32,7 @@ BRIDGE = {"caffemodel", "rankiqa_convert"}
 
 
 def imported(path):
-    """Dotted names of all that a file imports."""
+    """Yield the dotted names of everything that a file imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -43,12 +43,12 @@ def imported(path):
 
 
 def roots(folder):
-    """{path: top-level names that it imports} of every Python file below a folder."""
+    """Return {path: top-level names that it imports} of every Python file below a folder."""
     return {path: {name.split(".")[0] for name in imported(path)} for path in sorted(folder.rglob("*.py"))}
 
 
 def packages_imported(path):
-    """Packages of the port that a file of the port imports, its own left out."""
+    """Return a port file's own package and the other packages of the port that it imports."""
     own = path.relative_to(PORT).parts[0].removesuffix(".py")
     parts = {name.split(".")[1] for name in imported(path) if name.startswith("rankiqa.")}
     return own, {part for part in parts if part != own and part in ARROWS}
@@ -72,7 +72,7 @@ def test_the_arrows_have_no_circle():
 
 
 def test_the_port_knows_neither_the_bridge_nor_the_proof():
-    """But for `rankiqa convert`, and --init of a caffemodel, which the command line hands to the bridge."""
+    """Exceptions are `rankiqa convert` and --init of a caffemodel, which the command line passes to the bridge."""
     strangers = {
         "parity_tests",
         "lib",
@@ -102,13 +102,13 @@ def test_the_reference_imports_none_of_the_others():
 
 
 def test_scripts_import_no_test():
-    """parity_tests/lib is a library: it holds no test."""
+    """Scripts may import parity_tests/lib, which is a library without tests."""
     for path, names in roots(ROOT / "scripts").items():
         assert not {name for name in names if name.startswith("test_")} | (names & {"conftest", "rungs", "unit"}), path
     assert not list((ROOT / "parity_tests" / "lib").rglob("test_*.py"))
 
 
 def test_the_control(tmp_path):
-    """Imports in functions and by name are seen."""
+    """Negative control: imports in functions and by name are found."""
     (tmp_path / "a.py").write_text("def f():\n    from rankiqa import cli\n    import torch.nn\n")
     assert {"rankiqa.cli", "torch.nn"} <= set(imported(tmp_path / "a.py"))

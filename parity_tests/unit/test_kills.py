@@ -1,6 +1,6 @@
-"""`rankiqa train`, `score` and `convert` killed at random moments: nothing lost, nothing half written.
+"""`rankiqa train`, `score` and `convert` killed at random moments: no work is lost and no file is incomplete.
 
-RANKIQA_KILLS=50 kills 50 times in all (some minutes), and test_generation_kills.py as often; by default it is six.
+RANKIQA_KILLS=50 kills 50 times in all (some minutes), and as often in test_generation_kills.py. The default is six.
 """
 
 import json
@@ -38,21 +38,24 @@ def images(tmp_path_factory):
 
 
 class Killer:
-    """Kills a command between its first sign of work and the end of an undisturbed run."""
+    """Kill a command between its first sign of work and the end of an undisturbed run."""
 
     def __init__(self, seed):
         self.random, self.killed, self.seconds = random.Random(seed), 0, None
 
     def run(self, line, sign=lambda: True):
-        """Returns the exit status: negative where the kill came in time."""
+        """Run the command, kill it, and return its exit status, which is negative if the kill came in time.
+
+        The first run is not killed: it measures the time of an undisturbed one.
+        """
         process = subprocess.Popen([sys.executable, "-m", "rankiqa", *map(str, line)], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)  # fmt: skip
-        begun = time.monotonic()
+        start = time.monotonic()
         while process.poll() is None and not sign():
             time.sleep(0.001)
-        if self.seconds is None:  # the first is left alone
+        if self.seconds is None:
             process.wait(timeout=120)
-            self.seconds = time.monotonic() - begun
+            self.seconds = time.monotonic() - start
             return process.returncode
         time.sleep(self.random.uniform(0, 0.1) if self.random.random() < 0.5 else self.random.uniform(0, self.seconds))
         process.send_signal(signal.SIGKILL)
@@ -62,14 +65,14 @@ class Killer:
 
 
 def _whole(path):
-    """Every tensor of a file can be read."""
+    """Return every tensor of a safetensors file."""
     with safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
 @pytest.mark.slow
 def test_train(images, tmp_path):
-    """Whatever a kill leaves can be gone on from, and no iteration that has a snapshot is lost."""
+    """Training resumes after any kill, and no iteration that has a snapshot is lost."""
 
     def line(out):
         settings = {"batch": 2, "max_iter": ITERATIONS, "snapshot": 1, "display": 0, "test_interval": 0}
@@ -87,7 +90,7 @@ def test_train(images, tmp_path):
         resume = ["--resume"] * (before is not None)
         killer.run([*line(out), *resume], lambda out=out, count=count: len(list(out.glob("*"))) > count + 2)
         for path in out.glob("*.safetensors"):
-            snapshots.read(path)  # with its digest
+            snapshots.read(path)  # read checks the digest
         last = snapshots.latest(out, "live-ft")
         iteration = snapshots.read(last)[1]["iteration"] if last else 0
         assert iteration >= reached
@@ -98,12 +101,12 @@ def test_train(images, tmp_path):
         assert runs < 6 * KILLS["train"]
     resume = ["--resume"] * (snapshots.latest(out, "live-ft") is not None)
     assert main([str(word) for word in [*line(out), *resume]]) == 0
-    ours, theirs = (load_file(snapshots.latest(place, "live-ft")) for place in (out, tmp_path / "whole"))
+    ours, theirs = (load_file(snapshots.latest(folder, "live-ft")) for folder in (out, tmp_path / "whole"))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
 def test_convert(weights, tmp_path, write):
-    """The target is the old file or the new one, whole, and the next run is as if there had been no kill."""
+    """After a kill the target is the complete old or new file, and the next run is not affected."""
     model, out = tmp_path / "m.caffemodel", tmp_path / "out.safetensors"
     back = ["convert", weights, "--to", "caffemodel", "--like", "live-rank", "--out"]
     assert main([str(word) for word in [*back, model]]) == 0
@@ -127,17 +130,17 @@ def test_convert(weights, tmp_path, write):
 
 @pytest.mark.slow
 def test_score(images, weights, tmp_path):
-    """Rows are whole lines, each that of an undisturbed run; nothing is written anywhere else."""
+    """Rows are complete lines, equal to those of an undisturbed run, and no file is written."""
     line = [sys.executable, "-m", "rankiqa", "score", str(images), "--weights", str(weights), "--json", "--crops", "40"]
-    begun = time.monotonic()
+    start = time.monotonic()
     expected = subprocess.run(line, capture_output=True, timeout=120, cwd=tmp_path).stdout.splitlines()
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - start
     assert len(expected) == 5
-    chance, killed, lengths = random.Random(3), 0, set()
+    rng, killed, lengths = random.Random(3), 0, set()
     while killed < KILLS["score"]:
         process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=tmp_path)
-        first = process.stdout.readline()  # not while Python loads
-        time.sleep(chance.uniform(0, seconds / 8))
+        first = process.stdout.readline()  # so that Python has loaded
+        time.sleep(rng.uniform(0, seconds / 8))
         process.send_signal(signal.SIGKILL)
         rest, _ = process.communicate(timeout=60)
         killed += process.returncode == -signal.SIGKILL
@@ -145,6 +148,6 @@ def test_score(images, weights, tmp_path):
         rows = text.splitlines()
         assert text.endswith(b"\n") and rows == expected[: len(rows)]
         lengths.add(len(rows))
-    assert min(lengths) < len(expected)  # some were killed before the last row
+    assert min(lengths) < len(expected)  # some runs were killed before the last row
     assert not list(tmp_path.iterdir())
     assert rankiqa.read_image(images / "0.bmp").shape == (230, 231, 3)

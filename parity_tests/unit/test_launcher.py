@@ -1,4 +1,4 @@
-"""caffe_ref/launcher: what it makes of arguments, GPU numbers and lists. Its runs are in parity_tests/upstream."""
+"""caffe_ref/launcher: its handling of arguments, GPU numbers and lists; parity_tests/upstream runs it."""
 
 import sys
 from pathlib import Path
@@ -22,25 +22,25 @@ UPSTREAM = [
 @pytest.mark.parametrize("arguments", UPSTREAM)
 def test_flags_in_every_spelling(arguments):
     for name, value in (("gpu", "2"), ("solver", "s.prototxt"), ("weights", "w")):
-        found, at, places = caffe_bin.flag(arguments, name)
-        assert found == value
-        assert arguments[at].lstrip("-").startswith(name)
-        assert places == (1 if "=" in arguments[at] else 2)
+        found_value, position, words = caffe_bin.flag(arguments, name)
+        assert found_value == value
+        assert arguments[position].lstrip("-").startswith(name)
+        assert words == (1 if "=" in arguments[position] else 2)
     assert caffe_bin.flag(arguments, "snapshot") == (None, None, 0)
 
 
 @pytest.mark.parametrize("arguments", UPSTREAM)
 def test_gpu_to_what_there_is(arguments, monkeypatch, capsys):
     monkeypatch.setattr(gpus, "count", lambda: (0, "no driver"))
-    left, cpu = caffe_bin.on_this_machine(arguments)
+    remaining, cpu = caffe_bin.on_this_machine(arguments)
     assert cpu
-    assert caffe_bin.flag(left, "gpu") == (None, None, 0)
-    assert "train" in left
+    assert caffe_bin.flag(remaining, "gpu") == (None, None, 0)
+    assert "train" in remaining
     assert capsys.readouterr().err == "caffe.bin: GPU 2 asked for, running on the CPU: no driver\n"
     monkeypatch.setattr(gpus, "count", lambda: (1, ""))
-    left, cpu = caffe_bin.on_this_machine(arguments)
+    remaining, cpu = caffe_bin.on_this_machine(arguments)
     assert not cpu
-    assert caffe_bin.flag(left, "gpu")[0] == "0"
+    assert caffe_bin.flag(remaining, "gpu")[0] == "0"
     assert "GPU 2 asked for, running on GPU 0: this machine has 1" in capsys.readouterr().err
     monkeypatch.setattr(gpus, "count", lambda: (3, ""))
     assert caffe_bin.flag(caffe_bin.on_this_machine(arguments)[0], "gpu")[0] == "2"
@@ -56,7 +56,10 @@ def test_gpu_numbers():
 
 
 def test_the_committed_list_of_six_levels_is_doubtful():
-    """18 types x 6 levels x 949 images, read by a layer of five levels; the generator's own lists are not."""
+    """The committed list has 18 types x 6 levels x 949 images, but its layer reads five levels.
+
+    The lists that the generators write have the levels of their layers.
+    """
     committed = [float(level) for _ in range(18) for level in range(6) for _ in range(949)]
     doubt = checks._ranked("data/tid2013_train.txt", committed, RANKED["tid2013"])
     assert "lines 1 to 1138 for one level" in doubt
@@ -69,12 +72,12 @@ def test_the_committed_list_of_six_levels_is_doubtful():
 
 
 def test_a_log_that_tee_cannot_write(tmp_path, monkeypatch):
-    """The script is refused before it runs: else `tee` complains and the training goes on without a log."""
+    """The script is refused before it runs; otherwise `tee` would fail and the training run on without a log."""
     monkeypatch.chdir(tmp_path)
     script = tmp_path / "train.sh"
     script.write_text("caffe.bin train  2>&1 | tee  models/rank_live/log_live\n")
-    found = entry.unwritable_log(script)
-    assert found.startswith("models/rank_live/log_live: models/rank_live: no such folder to write to; is the folder")
+    error = entry.unwritable_log(script)
+    assert error.startswith("models/rank_live/log_live: models/rank_live: no such folder to write to; is the folder")
     (tmp_path / "models").mkdir()
     monkeypatch.setattr(advice.os, "access", lambda path, mode: str(path) != "models")
     assert "models/rank_live/log_live: models: user" in entry.unwritable_log(script)
@@ -106,7 +109,7 @@ def test_a_seed_that_is_none(seed):
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("content", "message"),
     [
         ([], "expected an object"),
         ({"version": 1}, "list of jobs"),
@@ -117,6 +120,6 @@ def test_a_seed_that_is_none(seed):
         ({"version": 1, "device": "tpu", "jobs": []}, "expected cpu or gpu"),
     ],
 )
-def test_a_request_of_another_form(asked, said):
-    with pytest.raises(request.RequestError, match=said):
-        request.check(asked)
+def test_a_request_of_another_form(content, message):
+    with pytest.raises(request.RequestError, match=message):
+        request.check(content)

@@ -1,4 +1,4 @@
-"""The losses against plain loops, written as the original's and Caffe's are defined."""
+"""The losses compared with plain loops that follow the definitions of the original and of Caffe."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SHAPES = [(4, 6, 2), (9, 5, 1), (1, 2, 1), (2, 3, 4), (3, 7, 1), (1, 9, 3), (5, 
 
 
 def ranking_by_loops(scores, distortions, levels, images, margin, *, at_margin=False):
-    """Loss (float64 sum of float32 pair losses) and gradient; at_margin: the mistake of >= for >."""
+    """Return the loss (float64 sum of float32 pair losses) and its gradient; at_margin: >= for >, a mistake."""
     group, count = levels * images, np.zeros(len(scores))
     losses = []
     for k in range(distortions):
@@ -19,16 +19,17 @@ def ranking_by_loops(scores, distortions, levels, images, margin, *, at_margin=F
             for j in range(i + 1, group):
                 if i // images == j // images:
                     continue
-                one, other = k * group + i, k * group + j
-                loss = np.float32(margin) - (scores[one] - scores[other])
+                first, second = k * group + i, k * group + j
+                loss = np.float32(margin) - (scores[first] - scores[second])
                 losses.append(max(loss, 0))
                 if loss > 0 or (at_margin and loss == 0):
-                    count[one] -= 1
-                    count[other] += 1
+                    count[first] -= 1
+                    count[second] += 1
     return np.sum(losses, dtype=np.float64) / len(scores), (count / len(scores)).astype(np.float32)
 
 
-def drawn(kind, n):
+def scores_of(kind, n):
+    """Return n float32 scores of one kind."""
     rng = np.random.RandomState(0)
     near = np.spacing(np.float32(10))
     return {
@@ -47,7 +48,7 @@ KINDS = ["spread", "ties and exact margins", "all equal", "large", "a step of fl
 @pytest.mark.parametrize("distortions, levels, images", SHAPES)
 @pytest.mark.parametrize("margin", [10.0, 0.1, 0.0])
 def test_ranking_equals_the_loops(distortions, levels, images, margin, kind):
-    scores = drawn(kind, distortions * levels * images)
+    scores = scores_of(kind, distortions * levels * images)
     loss, gradient = ranking_by_loops(scores, distortions, levels, images, margin)
     x = torch.from_numpy(scores).requires_grad_()
     got = pair_ranking_loss(x, distortions=distortions, levels=levels, images=images, margin=margin)
@@ -77,7 +78,7 @@ def test_ranking_gradcheck_and_loss_weight():
     names = {"distortions": 2, "levels": 5, "images": 3}
     assert torch.autograd.gradcheck(lambda s: 3 * pair_ranking_loss(s, **names), x)
     gradient = torch.autograd.grad(pair_ranking_loss(x, **names), x)[0]
-    assert torch.equal(gradient * 30, (gradient * 30).round())  # whole counts, at float64's precision too
+    assert torch.equal(gradient * 30, (gradient * 30).round())  # gradients are whole counts / 30, in float64 too
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -102,7 +103,7 @@ def test_ranking_keeps_nothing_of_the_size_of_the_pairs(shape, monkeypatch):
     x = torch.randn(45000, generator=torch.Generator().manual_seed(0)).requires_grad_()
     pair_ranking_loss(x, distortions=distortions, levels=levels, images=images).backward()
     assert 0 < largest <= 2 * 45000
-    assert abs(x.grad.double().sum()) < 1e-6 * x.grad.abs().double().sum()  # each pair gives and takes the same
+    assert abs(x.grad.double().sum()) < 1e-6 * x.grad.abs().double().sum()  # each pair adds and subtracts the same
 
 
 @pytest.mark.parametrize(
@@ -139,17 +140,17 @@ def test_euclidean_refuses(shapes):
 
 
 def contrastive_by_loops(a, b, dissimilar, margin):
-    """Loss and the gradient of a, with Caffe's 1e-4."""
+    """Return the loss and the gradient with respect to a, with Caffe's 1e-4."""
     loss, gradient = 0.0, np.zeros_like(a)
-    for i, (one, other) in enumerate(zip(a, b, strict=True)):
-        distance = np.sqrt(((one - other) ** 2).sum())
+    for i, (x, y) in enumerate(zip(a, b, strict=True)):
+        distance = np.sqrt(((x - y) ** 2).sum())
         if dissimilar[i]:
-            short = max(margin - distance, 0)
-            loss += short**2
-            gradient[i] = -short / (distance + 1e-4) * (one - other) / len(a)
+            missing = max(margin - distance, 0)
+            loss += missing**2
+            gradient[i] = -missing / (distance + 1e-4) * (x - y) / len(a)
         else:
             loss += distance**2
-            gradient[i] = (one - other) / len(a)
+            gradient[i] = (x - y) / len(a)
     return loss / (2 * len(a)), gradient
 
 
@@ -162,13 +163,13 @@ def test_contrastive_equals_the_loops(dtype):
     b[5] = a[5] + [3, 0, 0, 0, 0]  # a dissimilar pair at the margin
     b[7] = a[7] + 100
     loss, gradient = contrastive_by_loops(a, b, y, 3.0)
-    one, other = (torch.from_numpy(x).requires_grad_() for x in (a, b))
-    got = contrastive_loss(one, other, torch.from_numpy(y).to(dtype), margin=3.0)
+    first, second = (torch.from_numpy(x).requires_grad_() for x in (a, b))
+    got = contrastive_loss(first, second, torch.from_numpy(y).to(dtype), margin=3.0)
     got.backward()
     assert got.item() == pytest.approx(loss, rel=1e-12)
-    np.testing.assert_allclose(one.grad, gradient, rtol=1e-12, atol=1e-15)
-    assert torch.equal(other.grad, -one.grad)
-    assert contrastive_by_loops(a, b, 1 - y, 3.0)[0] != pytest.approx(loss, rel=0.1)  # Caffe's own label convention
+    np.testing.assert_allclose(first.grad, gradient, rtol=1e-12, atol=1e-15)
+    assert torch.equal(second.grad, -first.grad)
+    assert contrastive_by_loops(a, b, 1 - y, 3.0)[0] != pytest.approx(loss, rel=0.1)  # with Caffe's label convention
 
 
 def test_contrastive_at_distance_zero_is_finite():
@@ -216,27 +217,30 @@ def test_arguments_of_other_kinds(loss, scores, changed, message):
 
 
 def test_arguments_of_other_kinds_of_the_other_losses():
-    two = torch.zeros(2, 3)
+    x = torch.zeros(2, 3)
     for call, message in (
         (lambda: pristine_ranking_loss(torch.zeros(2), **SMALL, above=1.0), "above: expected a level"),
         (lambda: fidelity_ranking_loss(torch.zeros(0), torch.zeros(0), distortions=1), "fidelity: expected"),
         (lambda: fidelity_ranking_loss(torch.zeros(2), [0.1, 0.2], distortions=1), "fidelity: expected a tensor"),
         (lambda: euclidean_loss(torch.zeros(2), [0.1, 0.2]), "target: expected a tensor, got list"),
-        (lambda: contrastive_loss(two, two, [0, 1], margin=1.0), "dissimilar: expected a tensor"),
-        (lambda: contrastive_loss(two, two, torch.zeros(2), margin=float("nan")), "margin: expected a finite"),
+        (lambda: contrastive_loss(x, x, [0, 1], margin=1.0), "dissimilar: expected a tensor"),
+        (
+            lambda: contrastive_loss(x, x, torch.zeros(2), margin=float("nan")),
+            "margin: expected a finite",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             call()
 
 
 def test_no_wrong_second_derivative():
-    """The losses whose gradients are their own refuse to be derived twice; they do not answer with a part of it."""
+    """Losses with a backward pass of their own refuse a second derivative instead of returning a part of it."""
     a, b = (torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     scores = torch.zeros(2, requires_grad=True)
-    for loss, of in (
+    for loss, variable in (
         (contrastive_loss(a, b, torch.tensor([0, 1, 0, 1]), margin=4.0), a),
         (pair_ranking_loss(scores, **SMALL), scores),
     ):
-        (first,) = torch.autograd.grad(loss, of, create_graph=True)
+        (first,) = torch.autograd.grad(loss, variable, create_graph=True)
         with pytest.raises(RuntimeError, match=r"once_differentiable|does not require grad"):
             first.sum().backward()
