@@ -153,7 +153,8 @@ def test_a_changed_photograph(copied_photographs, tmp_path, distort, undisturbed
     status, summary, _ = distort(copied_photographs, tmp_path / "out", "--types", "GB")
     assert (status, summary["made"], summary["skipped"]["files"]) == (0, {"photographs": 1, "files": 6}, 12)
     files = tree(tmp_path / "out")
-    assert not [path for path in files if path.startswith(("GN", "JPEG")) and "cat" in path]  # the old one's
+    # The files of other types showed the old photograph
+    assert not [path for path in files if path.startswith(("GN", "JPEG")) and "cat" in path]
     distort(copied_photographs, tmp_path / "out", *FEW)
     distort(copied_photographs, tmp_path / "anew", *FEW)
     assert tree(tmp_path / "out") == tree(tmp_path / "anew") != undisturbed

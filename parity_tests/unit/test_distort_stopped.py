@@ -69,7 +69,8 @@ def test_a_worker_that_is_killed(small_photographs, tmp_path, undisturbed):
     wait_for(lambda: (out / "GB/GB1").is_dir() and os.listdir(out / "GB/GB1"))
     workers = workers_of(parent)
     assert len(workers) == 2
-    assert all(worker.num_threads() <= 2 for worker in workers)  # main and parent watch
+    # A worker has its main thread and one that waits for the parent's end
+    assert all(worker.num_threads() <= 2 for worker in workers)
     workers[0].kill()
     _, err = parent.communicate(timeout=60)
     assert parent.returncode == 1

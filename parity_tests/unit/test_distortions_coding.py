@@ -141,7 +141,7 @@ def test_jpeg2000_file_has_the_stated_size(name, size):
     for bits_per_pixel in (0.46, 0.16, 0.07, 0.04, 0.02):
         file = encode_jpeg2000(image, bits_per_pixel)
         size = image.shape[0] * image.shape[1] * bits_per_pixel / 8
-        boxes = 0 if size >= 285 else 85  # below 285 bytes the boxes do not count, or only they would fit
+        boxes = 0 if size >= 285 else 85  # below 285 bytes the stated size is the codestream's
         assert len(file) == pytest.approx(size + boxes, rel=0.05)
         assert file.index(b"\xff\x4f\xff\x51") == 85
 

@@ -32,7 +32,7 @@ def test_rank_lists_are_upstreams(make_lists, data_set, name):
 
 @pytest.mark.parametrize("name, preset", [("rank-live", "live-rank"), ("rank-tid2013", "tid2013-rank")])
 def test_the_data_layers_read_the_ranking(make_lists, name, preset):
-    """A minibatch holds all levels of an image, ordered by label."""
+    """A minibatch holds all levels of an image together, from the highest score to the lowest."""
     preset, summary = PRESETS[preset], make_lists(name)
     images = read_list(summary["files"]["train"]["path"])
     batch = next(iter(task_of(preset).order(images, 5, FAITHFUL)))
