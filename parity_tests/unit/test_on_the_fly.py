@@ -1,48 +1,26 @@
-"""Ranked minibatches made of photographs on the way, and what is ranked in them."""
+"""Ranked minibatches of photographs that are distorted on the fly: their order, versions, crops and fidelity labels."""
 
 import itertools
-import json
-import shutil
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import rankiqa
-from rankiqa.cli import main
+from lib.photograph_folder import TYPES, copy_photographs, photographs
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.data.minibatches import minibatches
-from rankiqa.data.order import FAITHFUL
 from rankiqa.distortions import WILD
 from rankiqa.ranked_sets.fidelity import visual_information_fidelity
-from rankiqa.ranked_sets.on_the_fly import DistortedOrder, DistortionChoice, PristinePhotographs
-from rankiqa.training.presets import PRESETS
-from rankiqa.training.recipe import Recipe
-from rankiqa.training.tasks import task_of
-
-PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
-TINY = "timm:test_efficientnet"  # crops of 160
-SPEC = InputSpec(160, "RGB")
-TYPES = ("MOTION", "GN", "HAZE", "LOWCONTRAST")
+from rankiqa.ranked_sets.on_the_fly import DistortedOrder
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder of six photographs, two of them in a folder inside."""
-    folder = tmp_path_factory.mktemp("photographs")
-    (folder / "more").mkdir()
-    for name in ("cat", "bison", "coffee", "fig"):
-        shutil.copy(PHOTOGRAPHS / f"{name}.jpg", folder)
-    for name in ("hens", "lemurs"):
-        shutil.copy(PHOTOGRAPHS / f"{name}.jpg", folder / "more")
-    return folder
+    return copy_photographs(tmp_path_factory.mktemp("photographs"))
 
 
-def photographs(folder, types=TYPES, **choice):
-    return PristinePhotographs.of_folder(folder, DistortionChoice("wild", types, **choice))
+SPEC = InputSpec(160, "RGB")
 
 
 def order(source, *, groups=2, levels=3, per_level=2, pristine_first=True, start=0):
@@ -139,57 +117,6 @@ def test_scales_mirror_and_longest(folder):
     assert np.array_equal(plain.version(0, 1, 0, n), image[:, ::-1])
 
 
-# What is ranked
-
-
-GAP = 0.25  # exact in binary: the fidelities below are multiples of 1/8
-
-
-def _pairs(kind, groups, levels, images, above, fidelity):
-    """(better, worse) as (group, level, image), level 0 pristine, by definition."""
-    every = list(itertools.product(range(groups), range(levels), range(images)))
-    for one, other in itertools.product(every, every):
-        if one[0] == other[0]:
-            ranked = one[1] < other[1] and (kind != "same-image" or one[2] == other[2])
-        elif kind == "vif":
-            ranked = (fidelity[one] - fidelity[other]).item() >= GAP
-        else:
-            ranked = kind == "all" and one[1] == 0 and other[1] >= above
-        if ranked:
-            yield one, other
-
-
-@pytest.mark.parametrize("preset", ["live-rank", "tid2013-rank"])
-@pytest.mark.parametrize(("kind", "above"), [("type", 1), ("same-image", 1), ("all", 1), ("all", 2), ("vif", 1)])
-def test_pairs(preset, kind, above):
-    """Loss and gradient against the sum over the pairs, ties and pairs exactly at the margin included."""
-    sizes = (3, 4, 2)
-    settings = PRESETS[preset].but(list_groups=3, groups=3, levels=4, images=2, margin=2.0)
-    rng = torch.Generator().manual_seed(0)
-    quality = torch.randint(-3, 4, sizes, generator=rng).double()
-    fidelity = torch.randint(0, 9, sizes, generator=rng) / 8
-    lower_is_better = preset == "live-rank"
-    labels = (fidelity.flip(1) if lower_is_better else fidelity).reshape(-1)
-    scores = -quality.flip(1) if lower_is_better else quality  # worst first, and the score rises with degradation
-    scores = scores.reshape(-1).requires_grad_()
-    gap = GAP if kind == "vif" else 0.1
-    total, count, gradient = 0.0, 0, torch.zeros(sizes, dtype=torch.float64)
-    for better, worse in _pairs(kind, *sizes, above, fidelity):
-        short, count = 2.0 - (quality[better] - quality[worse]).item(), count + 1
-        if short > 0:
-            total += short
-            gradient[better] -= 1
-            gradient[worse] += 1
-    for mean, divisor in (("images", 24), ("pairs", count)):
-        task = task_of(settings, Recipe(pairs=kind, pristine_above=above, vif_gap=gap, loss_mean=mean))
-        loss = task.loss(scores, labels)
-        assert loss.item() == pytest.approx(total / divisor, rel=1e-12)
-        (found,) = torch.autograd.grad(loss, scores)
-        found = found.view(sizes)
-        found = -found.flip(1) if lower_is_better else found
-        torch.testing.assert_close(found, gradient / divisor, rtol=1e-12, atol=1e-15)
-
-
 def test_fidelity(folder):
     """1 of a photograph itself, falling from level to level; the label of a crop is that of its own place.
 
@@ -216,99 +143,3 @@ def test_fidelity(folder):
     ((top, left),) = np.argwhere((windows[:, :, ::8, ::8] == crop[0, ::8, ::8].numpy()).all((2, 3)))
     place = slice(top, top + 160), slice(left, left + 160)
     assert label == visual_information_fidelity(distorted[place], pristine[place]) < 1
-
-
-# The command
-
-
-def arguments(folder, out, *more, groups=2, images=2):
-    settings = {"groups": groups, "levels": 3, "images": images, "max_iter": 4, "snapshot": 2, "display": 1,
-                "test_iter": 2, "test_interval": 2, "average_loss": 1}  # fmt: skip
-    return ["train", "live-rank", "--distort", "wild", "--photographs", folder, "--test-photographs", folder / "more",
-            "--types", *TYPES, "--arch", TINY, "--out", out, "--optimizer", "adamw", "--lr", "1e-3",
-            *(f"--set={name}={value}" for name, value in settings.items()), *more]  # fmt: skip
-
-
-def run(words):
-    return main([str(word) for word in words])
-
-
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")
-@pytest.mark.parametrize("pairs", [("all", "--pristine-above", "2"), ("vif", "--vif-gap", "0.2")])
-def test_trained_and_resumed(folder, tmp_path, pairs):
-    """Other workers and a run in two parts: the same end, bit for bit; the weights say what they were trained on."""
-    more = ["--combine", "0.4", "--scales", "0.6,1", "--mirror", "--pairs", *pairs,
-            "--loss-mean", "pairs", "--margin", "1"]  # fmt: skip
-    assert run(arguments(folder, tmp_path / "whole", *more)) == 0
-    (tmp_path / "parts").mkdir()
-    shutil.copy(tmp_path / "whole" / "live-rank_iter_2.safetensors", tmp_path / "parts")
-    assert run(arguments(folder, tmp_path / "parts", *more, "--resume", "latest", "--workers", 2)) == 0
-    ends = [load_file(tmp_path / name / "live-rank_iter_4.safetensors") for name in ("whole", "parts")]
-    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
-    model = rankiqa.load(tmp_path / "whole" / "live-rank_iter_4.safetensors")
-    assert (model.meaning.dataset, model.meaning.task, model.lower_is_better) == ("wild", "ranked", True)
-    settings = json.loads((tmp_path / "whole" / "settings.json").read_text())
-    assert settings["recipe"]["pairs"] == pairs[0] and settings["options"]["combine"] == "0.4"
-
-
-def test_a_run_goes_on_as_it_began(folder, tmp_path, capsys):
-    assert run(arguments(folder, tmp_path, "--set=test_interval=0", "--set=max_iter=2")) == 0
-    for more, words in (
-        (["--combine", "0.2"], "distort train combine: expected 0.2, got 0"),
-        (["--mirror"], "distort train mirror: expected True, got False"),
-        (["--pairs", "all"], "recipe pairs: expected all, got type"),
-    ):
-        capsys.readouterr()
-        assert run(arguments(folder, tmp_path, "--set=test_interval=0", *more, "--resume")) == 2
-        assert words in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        (["--train", "x"], "--distort: expected --photographs (and --test-photographs) instead of --train"),
-        (["--photographs", "none"], "none: expected a folder of photographs, got: No such file"),
-        (["--set=groups=5"], "groups: expected at most the 4 types of wild, got 5"),
-        (["--set=levels=7"], "levels: expected at most 6 of wild, pristine included, got 7"),
-        (["--set=images=7"], "expected at least 7 photographs, got 6"),
-        (["--combine", "2"], "combine: expected a share, 0..1, got 2"),
-        (["--scales", "0,1"], "scales: expected two ascending factors, above 0"),
-        (["--types", "X"], "--types: expected some of GB"),
-        (["--pairs", "all", "--pristine-above", "3"], "pristine_above: expected a level, 1..2, got 3"),
-        (["--pairs", "vif", "--vif-gap", "1"], "vif_gap: expected a number above 0 and below 1, got 1"),
-        (["--vif-gap", "0.2"], "vif_gap: expected 0.1 with the pairs type, got 0.2"),
-        (["--pristine-above", "2"], "pristine_above: expected 1 with the pairs type, got 2"),
-    ],
-)
-def test_refusals(folder, tmp_path, capsys, more, words):
-    assert run(arguments(folder, tmp_path, *more)) == 2
-    assert words in capsys.readouterr().err
-
-
-def listed(folder, tmp_path):
-    """A list of 24 lines, of ranked versions as far as their number goes."""
-    (tmp_path / "list.txt").write_text("".join(f"{folder / 'cat.jpg'} {i % 6}\n" for i in range(24)))
-    return tmp_path / "list.txt"
-
-
-def test_more_refusals(folder, tmp_path, capsys):
-    (tmp_path / "small").mkdir()
-    image = rankiqa.read_image(folder / "cat.jpg")
-    cv2.imwrite(str(tmp_path / "small" / "small.png"), image[:100])
-    assert run(arguments(tmp_path / "small", tmp_path / "a", "--set=test_interval=0", "--test-photographs", folder,
-                         images=1)) == 2  # fmt: skip
-    assert "small.png: expected both sides of at least 160" in capsys.readouterr().err
-    assert run(["train", "live-rank", "--out", tmp_path / "b"]) == 2
-    assert "expected --train LIST, or --distort SET --photographs DIR" in capsys.readouterr().err
-    assert run(["train", "live-rank", "--out", tmp_path / "c", "--photographs", folder]) == 2
-    assert "--photographs: expected --distort SET with it, got none" in capsys.readouterr().err
-    assert (
-        run(["train", "live-rank", "--out", tmp_path / "e", "--train", listed(folder, tmp_path), "--pairs", "vif"]) == 2
-    )
-    assert "pairs: vif expects photographs that are distorted on the way (--distort), got" in capsys.readouterr().err
-    assert run(["finetune", "live-ft", "--out", tmp_path / "d", "--distort", "wild", "--photographs", folder]) == 2
-    assert "expected a list of images with opinions for live-ft, got photographs" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="pairs, loss_mean: expected a preset of ranking, got live-ft"):
-        task_of(PRESETS["live-ft"], Recipe(pairs="all"))
-    with pytest.raises(ValueError, match="expected a list of images"):
-        task_of(PRESETS["live-ft"]).order(photographs(folder), 0, FAITHFUL)
