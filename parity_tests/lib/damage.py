@@ -1,7 +1,7 @@
 """What is damaged and given to the commands: model files, snapshots, lists, images, settings.
 
 `prepare(folder)` makes whole files of every kind, in a process of its own; `calls(kind, folder, n, seed)` are the
-commands on n damaged copies, for `mutations.survey`.
+commands on n damaged copies, for `fault_survey.survey`.
 """
 
 import argparse

@@ -1,32 +1,16 @@
-"""Damaged files by the thousand, and what a command does with each: a right answer, a clear error, or a fault.
+"""Damaged copies of files, as many as wanted, each the same for the same seed.
 
-    for name, content in mutations(path.read_bytes(), n=1000, seed=0, form="protobuf"): ..
-    counts = survey(commands, seconds=20)     # commands: (name, size of the input, call) of each
-
-A call returns an exit status and prints as a command does. It runs in a forked process, so a crash of a C library, a
-hang, and memory are seen too.
+for name, content in mutations(path.read_bytes(), n=1000, seed=0, form="protobuf"): ..
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import json
-import os
 import random
 import re
-import signal
 import struct
-import tempfile
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
-MEMORY_RATIO = 2.5  # of the file's size
-MEMORY_FLOOR = 48 << 20  # bytes that a small file may cost: modules that load late, and buffers
-RIGHT = "right answer"
 HUGE = (0, 1, 127, 128, 255, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 
 
@@ -259,125 +243,3 @@ def mutations(content: bytes, n: int, seed: int = 0, form: str = "bytes") -> Ite
                 mutator(mutated, rng)
                 done.append(mutator.__name__.strip("_"))
         yield f"{i} {' + '.join(done)}", bytes(mutated)
-
-
-class _TimeIsUp(BaseException):
-    """No Exception: a command that words every OSError or Exception must not word this one."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one file.
-
-    Attributes:
-        name: Which.
-        result: "right answer" (exit status 0), "clear error", or a fault: "traceback", "unclear error", "crash",
-            "hang", "memory".
-        detail: The error, or what is wrong with it.
-    """
-
-    name: str
-    result: str
-    detail: str = ""
-
-    @property
-    def is_fault(self) -> bool:
-        return self.result not in (RIGHT, "clear error")
-
-
-def _peak_memory() -> int:
-    """Most resident memory since `_forget_peak`, in bytes."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
-
-
-def _forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _attempt(name: str, size: int, call: Callable[[], int], seconds: float) -> Outcome:
-    """Run one call in this process."""
-
-    def late(*_):
-        raise _TimeIsUp
-
-    out, err = io.StringIO(), io.StringIO()
-    previous = signal.signal(signal.SIGALRM, late)
-    _forget_peak()
-    before = _peak_memory()
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = call()
-    except _TimeIsUp:
-        return Outcome(name, "hang", f"more than {seconds} s")
-    except SystemExit as stop:
-        status = stop.code
-    except BaseException:  # that is what is looked for
-        return Outcome(name, "traceback", traceback.format_exc(limit=-4))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-    said = err.getvalue()
-    if "Traceback" in said:
-        return Outcome(name, "traceback", said)
-    grown = _peak_memory() - before
-    if grown > max(MEMORY_RATIO * size, MEMORY_FLOOR):
-        return Outcome(name, "memory", f"{grown >> 20} MiB for a file of {size} bytes; {said[-200:]}")
-    if status == 0:
-        return Outcome(name, RIGHT)
-    last = said.strip().splitlines()[-1:] or [""]
-    # one line that names the problem; usage text of argparse may stand before it
-    clear = status in (1, 2) and ": " in last[0] and len(last[0]) < 20_000
-    return Outcome(name, "clear error" if clear else "unclear error", last[0][:300] if clear else f"{status}: {said}")
-
-
-def survey(calls: Iterable[tuple[str, int, Callable[[], int]]], seconds: float = 20.0) -> list[Outcome]:
-    """Run calls one by one in forked processes.
-
-    Args:
-        calls: (name, size of its input in bytes, call) of each; a call returns the exit status.
-        seconds: Time for each.
-    """
-    calls, outcomes = list(calls), []
-    while len(outcomes) < len(calls):
-        with tempfile.TemporaryFile() as results:
-            child = os.fork()
-            if not child:
-                try:
-                    os.setpgid(0, 0)
-                    for call in calls[len(outcomes) :]:
-                        with os.fdopen(os.dup(results.fileno()), "ab") as file:
-                            file.write(json.dumps(asdict(_attempt(*call, seconds))).encode() + b"\n")
-                finally:
-                    os._exit(0)
-            status = _wait(child, results, seconds)
-            results.seek(0)
-            whole = results.read().split(b"\n")[:-1]  # a process that ended while it wrote leaves a part of a line
-            outcomes += [Outcome(**json.loads(line)) for line in whole]
-        if len(outcomes) < len(calls):
-            result = "hang" if status == -signal.SIGKILL else "crash"
-            outcomes.append(Outcome(calls[len(outcomes)][0], result, f"process ended with {status}"))
-    return outcomes
-
-
-def _wait(child: int, results, seconds: float) -> int:
-    """Wait for a child that writes results; kill it when none comes for more than twice the time of a call."""
-    size, since = 0, time.monotonic()
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if os.fstat(results.fileno()).st_size != size:
-            size, since = os.fstat(results.fileno()).st_size, time.monotonic()
-        if time.monotonic() - since > 2 * seconds + 10:  # in a C library, where no signal is handled
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.02)
-
-
-def counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """{result: how many}, faults at 0 included."""
-    table = dict.fromkeys((RIGHT, "clear error", "unclear error", "traceback", "crash", "hang", "memory"), 0)
-    for outcome in outcomes:
-        table[outcome.result] += 1
-    return table

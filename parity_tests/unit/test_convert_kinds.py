@@ -8,6 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors import safe_open
+from test_convert import arrays_of, model, run
+from test_structure_command import whole_model
 
 import caffemodel
 import nets

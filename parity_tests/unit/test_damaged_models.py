@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 import caffemodel
-from lib.convert_command import arrays_of, model, old_model
-from lib.mutations import counts, mutations, survey
+from lib.fault_survey import counts, survey
+from lib.mutations import mutations
 from rankiqa_convert import cli as convert
 
 N = 200  # `scripts/fuzz` damages thousands

@@ -14,13 +14,12 @@ from rankiqa.distortions import WILD
 from rankiqa.ranked_sets.fidelity import visual_information_fidelity
 from rankiqa.ranked_sets.on_the_fly import DistortedOrder
 
+SPEC = InputSpec(160, "RGB")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return copy_photographs(tmp_path_factory.mktemp("photographs"))
-
-
-SPEC = InputSpec(160, "RGB")
 
 
 def order(source, *, groups=2, levels=3, per_level=2, pristine_first=True, start=0):

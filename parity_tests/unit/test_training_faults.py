@@ -26,17 +26,16 @@ from rankiqa.cli import main
 from rankiqa.data import atomic_files, minibatches
 from rankiqa.training.trainer import Trainer
 
-
-@pytest.fixture
-def images(tmp_path):
-    return write_images(tmp_path / "images")
-
-
 SPOILT = {
     "gone": (lambda path: path.unlink(), "expected an image, got no such file"),
     "cut off": (lambda path: path.write_bytes(path.read_bytes()[:90000]), "expected"),
     "small": (lambda path: Image.new("RGB", (20, 20)).save(path), "expected both sides above 227"),
 }
+
+
+@pytest.fixture
+def images(tmp_path):
+    return write_images(tmp_path / "images")
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "parity_tests")]
 
 from lib import damage  # noqa: E402
-from lib.mutations import RIGHT, counts, survey  # noqa: E402
+from lib.fault_survey import RIGHT, counts, survey  # noqa: E402
 from rankiqa.cli.arguments import SEED, int_in_range  # noqa: E402
 from rankiqa.cli.guard import guarded  # noqa: E402
 

@@ -1,0 +1,111 @@
+"""The metric in torchmetrics, pyiqa and torch.hub."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import rankiqa
+from lib.rated_inputs import as_batch, higher_better_weights, lower_better_weights, pictures
+
+
+@pytest.fixture(scope="module")
+def batch(photograph):
+    return as_batch(pictures(photograph))
+
+
+@pytest.fixture
+def falling(write, tmp_path):
+    return lower_better_weights(write, tmp_path)
+
+
+@pytest.fixture
+def rising(write, tmp_path):
+    return higher_better_weights(write, tmp_path)
+
+
+def test_torchmetrics(falling, batch):
+    pytest.importorskip("torchmetrics")
+    from rankiqa.scoring.torchmetrics_metric import RankIQA
+
+    measure = RankIQA(falling, crops=2)
+    assert measure.higher_is_better is False and measure.is_differentiable
+    expected = rankiqa.metric(falling, crops=2)(batch)
+    measure.update(batch[:2])
+    measure.update(batch[2:])
+    assert measure.compute().item() == pytest.approx(expected.mean().item(), rel=1e-6)
+    other = RankIQA(falling, crops=2)
+    other.update(batch[:1])
+    assert measure(batch[:1]).item() == pytest.approx(expected[0].item(), rel=1e-6)  # of this batch alone
+    assert measure.total == 4
+    measure.reset()
+    assert measure.total == 0
+    pytest.importorskip("matplotlib").use("Agg")
+    figure, axes = other.plot()
+    assert figure is not None and axes is not None
+
+
+RANKS = """
+import sys, torch, torch.distributed as dist
+from rankiqa.scoring.torchmetrics_metric import RankIQA
+rank, store, weights = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+images = torch.rand(3, 3, 240, 240, generator=torch.Generator().manual_seed(0))
+measure = RankIQA(weights, crops=2)
+measure.update(images[:1] if rank == 0 else images[1:])
+print(repr(measure.compute().item()))
+"""
+
+
+def test_torchmetrics_over_ranks(falling, tmp_path):
+    pytest.importorskip("torchmetrics")
+    words = [sys.executable, "-c", RANKS]
+    runs = [
+        subprocess.Popen([*words, str(rank), str(tmp_path / "store"), str(falling)], stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    answers = [float(run.communicate(timeout=180)[0]) for run in runs]
+    images = torch.rand(3, 3, 240, 240, generator=torch.Generator().manual_seed(0))
+    expected = rankiqa.metric(falling, crops=2)(images).mean().item()
+    assert answers[0] == answers[1] == pytest.approx(expected, rel=1e-5)  # 1 and 2 images, not the mean of two means
+
+
+def test_pyiqa(falling, rising, write, tmp_path, batch):
+    pyiqa = pytest.importorskip("pyiqa", reason="pyiqa is not installed (its licence is its own)")
+    rankiqa.pyiqa.register()
+    expected = rankiqa.metric(falling, crops=2)(batch)
+    metric = pyiqa.create_metric("rankiqa", device="cpu", path=str(falling), crops=2)
+    assert torch.equal(metric(batch).squeeze(1), expected)
+    assert metric.net.lower_better is True
+    rankiqa.pyiqa.register(falling)
+    rankiqa.pyiqa.register(rising, "rankiqa-tid2013")
+    metric = pyiqa.create_metric("rankiqa", device="cpu", crops=2)
+    assert metric.lower_better is True and metric.score_range == "~0, ~100"
+    assert torch.equal(metric(batch).squeeze(1), expected)
+    assert pyiqa.create_metric("rankiqa-tid2013", device="cpu").lower_better is False
+    assert {"rankiqa", "rankiqa-tid2013"} <= set(pyiqa.list_models("NR"))
+    loss = pyiqa.create_metric("rankiqa", device="cpu", crops=2, as_loss=True)
+    image = batch[:1].clone().requires_grad_()
+    loss(image).backward()
+    assert image.grad.abs().sum() > 0
+    with pytest.raises(ValueError, match="under a name of its own"):
+        pyiqa.create_metric("rankiqa", device="cpu", path=str(rising))
+    with pytest.raises(ValueError, match="one that pyiqa lacks"):
+        rankiqa.pyiqa.register(falling, "niqe")
+
+
+def test_pyiqa_that_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyiqa", None)
+    with pytest.raises(ValueError, match="expected the package pyiqa"):
+        rankiqa.pyiqa.register()
+
+
+def test_torch_hub(falling, batch):
+    port = str(Path(__file__).resolve().parents[2] / "port")
+    metric = torch.hub.load(port, "rankiqa", path=falling, crops=2, source="local")
+    assert torch.equal(metric(batch), rankiqa.metric(falling, crops=2)(batch))
+    network = torch.hub.load(port, "rankiqa_network", path=falling, source="local")
+    assert network.arch == "shallow"
