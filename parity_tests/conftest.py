@@ -1,4 +1,4 @@
-"""Which Caffe the tests ask, and the report of what they measured."""
+"""Fixtures and options of all parity tests: which Caffe answers, and the report of the measured errors."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # rankiqa.caffe_blas
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before OpenMP starts; rankiqa.caffe_blas says why
 
 
 import sample_training  # noqa: E402
@@ -24,7 +24,7 @@ from rankiqa.models import memory  # noqa: E402
 MEASURED = pytest.StashKey()
 SECONDS = pytest.StashKey()  # {test file: seconds}
 TRAININGS = ("test_same_blas.py", "test_trajectory.py")
-TIMES = ("<!-- file times -->\n", "<!-- end of file times -->")  # what they stand between in README.md
+TIMES = ("<!-- file times -->\n", "<!-- end of file times -->")  # the marks around the table in README.md
 
 
 def pytest_addoption(parser):
@@ -33,41 +33,42 @@ def pytest_addoption(parser):
         "--caffe",
         choices=("live", "recorded", "auto"),
         default="auto",
-        help="live: the original Caffe in Docker, or fail; recorded: what it once answered; auto: live if possible",
+        help="live: the original Caffe in Docker, or fail; recorded: its recorded answers; auto: live where possible",
     )
     group.addoption(
         "--caffe-image",
         default=IMAGE,
-        help="the image to ask (caffe_ref:gpu: the CPU path of the CUDA build); another than the default is not built",
+        help="the Docker image that answers (caffe_ref:gpu: the CPU path of the CUDA build); only the default is built",
     )
     group.addoption(
         "--device",
-        help="where the tests marked gpu compute (default: cuda, or they are skipped); cpu: to see that they run",
+        help="the device of the tests marked gpu (default: cuda, or they are skipped); with cpu they run without a GPU",
     )
-    group.addoption("--record", action="store_true", help="keep live Caffe's answers under parity_tests/recorded")
+    group.addoption("--record", action="store_true", help="save live Caffe's answers in parity_tests/recorded")
     group.addoption("--parity-report", metavar="FILE", help="write every comparison as JSON")
     group.addoption("--file-times", action="store_true", help="write each test file's time into parity_tests/README.md")
 
 
 def pytest_collection_modifyitems(items):
-    """Caffe's longest trainings first, unit tests last: they are many and short, so two processes end together."""
+    """Run Caffe's longest trainings first and the many short unit tests last, so that two processes end together."""
     items.sort(key=lambda item: (item.path.name not in TRAININGS, item.path.parent.name == "unit"))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """`scripts/test` has two processes: gw0 trains with Caffe, the other asks it the rest; then both run unit tests.
+    """Share the tests between two processes: gw0 trains with Caffe, the other runs the remaining comparisons.
 
-    Another than gw0 would have Caffe train a second time (`_begin_early`).
+    Then both run unit tests. The trainings must be gw0's: in another process Caffe would train a second time
+    (`_begin_early`).
     """
     from xdist.scheduler import LoadScopeScheduling
 
-    config.option.loadscopereorder = False  # xdist's own order, most tests first, would leave the trainings to the end
+    config.option.loadscopereorder = False  # xdist's own order, most tests first, would put the trainings last
 
     class Scheduling(LoadScopeScheduling):
         @property
         def nodes(self):
-            return sorted(super().nodes, key=lambda node: node.gateway.id)  # else as they happen to start
+            return sorted(super().nodes, key=lambda node: node.gateway.id)  # otherwise in the order of their start
 
         def _split_scope(self, nodeid):
             path = Path(nodeid.split("::")[0])
@@ -83,7 +84,7 @@ def pytest_configure(config):
 
 
 def pytest_sessionfinish(session):
-    """A process of xdist hands what it measured to the one that began it."""
+    """In a worker of xdist: send the measurements to the main process."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["measured"] = [asdict(row) for row in session.config.stash[MEASURED]]
         session.config.workeroutput["seconds"] = dict(session.config.stash[SECONDS])
@@ -91,8 +92,8 @@ def pytest_sessionfinish(session):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
-    """Take what a process of xdist measured."""
-    output = getattr(node, "workeroutput", {})  # none of a process that died
+    """Add the measurements of a worker of xdist."""
+    output = getattr(node, "workeroutput", {})  # a worker that died has none
     node.config.stash[MEASURED] += [Measured(**row) for row in output.get("measured", ())]
     for name, seconds in output.get("seconds", {}).items():
         node.config.stash[SECONDS][name] += seconds
@@ -118,7 +119,7 @@ def write_file_times(seconds, page=ROOT / "parity_tests" / "README.md"):
 
 @dataclass(frozen=True)
 class Measured:
-    """One comparison with the original. A negative control has passed when its error is beyond the tolerance."""
+    """One comparison with the original. A negative control passes when its error exceeds the tolerance."""
 
     rung: str
     case: str
@@ -131,7 +132,7 @@ class Measured:
 
 @pytest.fixture(scope="session")
 def caffe(request):
-    """The reference: VerifiedLive or Recorded, as --caffe says."""
+    """Return the reference that --caffe selects: VerifiedLive or Recorded."""
     wanted, record = request.config.getoption("--caffe"), request.config.getoption("--record")
     if wanted == "recorded":
         if record:
@@ -159,7 +160,7 @@ def caffe(request):
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory):
-    """A folder with the images and the lists."""
+    """Return a folder with the images and lists of sample_training."""
     folder = tmp_path_factory.mktemp("trajectory")
     sample_training.make_images(folder)
     return folder
@@ -167,7 +168,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def early_trainings(request, caffe, images):
-    """EarlyTrainings: Caffe's trainings of Shallow that a chosen test asks for, as its module's CASE."""
+    """Return EarlyTrainings of Shallow in Caffe, for the CASE of each selected test module that uses this fixture."""
     from lib.trainings import EarlyTrainings
 
     chosen = [item for item in request.session.items if "early_trainings" in item.fixturenames]
@@ -178,7 +179,7 @@ def early_trainings(request, caffe, images):
 
 @pytest.fixture(scope="session", autouse=True)
 def _begin_early(request, worker_id):
-    """Where a test wants them, Caffe's trainings begin before the first test; of xdist's processes the first asks."""
+    """Start Caffe's trainings before the first test if any selected test needs them; with xdist only gw0 does."""
     wanted = any("early_trainings" in item.fixturenames for item in request.session.items)
     if wanted and worker_id in ("master", "gw0"):
         request.getfixturevalue("early_trainings")
@@ -186,28 +187,28 @@ def _begin_early(request, worker_id):
 
 @pytest.fixture(scope="session")
 def device(request):
-    """Where the tests marked gpu compute; they are skipped where there is no GPU and no --device names another."""
+    """Return the torch.device of the tests marked gpu; skip them without a GPU unless --device names a device."""
     import torch
 
     name = request.config.getoption("--device")
     if name is None and not torch.cuda.is_available():
-        pytest.skip("no GPU that PyTorch can use (--device cpu runs these on the CPU)")
+        pytest.skip("PyTorch finds no GPU (--device cpu runs these tests on the CPU)")
     return torch.device(name or "cuda")
 
 
 @pytest.fixture
 def reference_name(caffe):
-    """What answers in this test: live or recorded Caffe; a test file with another reference has its own fixture."""
+    """Return the reference's name for the report; a test file with another reference overrides this fixture."""
     return caffe.name
 
 
 @pytest.fixture
 def parity(request, reference_name):
-    """check(rung, case, error, tolerance) and must_fail(..): assert, and put the number into the report."""
+    """Return an object with check(rung, case, error, tolerance) and must_fail(..): they assert and report the error."""
 
     class Parity:
         def check(self, rung, case, error, tolerance):
-            passed = error <= tolerance  # a nan is no agreement
+            passed = error <= tolerance  # false for nan
             self._keep(rung, case, error, tolerance, passed, False)
             detail = getattr(error, "detail", "")
             assert passed, f"{rung} {case}: error {error:.3g} > {tolerance:.3g}; {detail} (reference: {reference_name})"
@@ -250,4 +251,4 @@ def pytest_terminal_summary(terminalreporter, config):
         reference = ", ".join(dict.fromkeys(row.reference for row in comparisons))
         write(f"{rung:<12} {len(positive):>6} {error:>14} {tolerance:>10} {caught:>22}  {reference}")
     if any(row.reference == "recorded" for row in rows):
-        write("Live Caffe was not asked: these are its recorded answers. `scripts/test --caffe=live` asks it.")
+        write("These are recorded answers; live Caffe was not run. `scripts/test --caffe=live` runs it.")

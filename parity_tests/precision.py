@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Write PRECISION.md: what was measured at each rung, and how far apart two runs of one training come.
+"""Write PRECISION.md: the measured error of each comparison, and the distance between runs of one training.
 
     .venv/bin/python parity_tests/precision.py [--report REPORT.json] [--trainings trainings.json]
 
-REPORT.json is what `scripts/test --caffe=live --parity-report REPORT.json` wrote; without it the rungs are left out.
-The runs (Shallow, 300 iterations of ranking, 300 of fine-tuning) are made anew, about 25 minutes on two cores, and
-kept in --trainings: Caffe, Caffe again, Caffe with one initial weight one ulp away, Caffe with one thread less, Caffe
-with OpenBLAS's kernels for another processor, the port, and the port with Caffe's products. Exit status 1 when the last
-comes further from Caffe than ten times what the run of one ulp has by then.
+`scripts/test --caffe=live --parity-report REPORT.json` writes REPORT.json; without it the table of comparisons is left
+out. The runs (Shallow, 300 iterations of ranking, 300 of fine-tuning) take about 25 minutes on two cores; --trainings
+names a file that keeps them. They are: Caffe, Caffe again, Caffe with one initial weight moved by one ulp, Caffe with
+one thread fewer, Caffe with OpenBLAS's kernels for another processor, the port, and the port with Caffe's products.
+The exit status is 1 if the last run is ever further from Caffe than ten times the largest distance that the run of one
+ulp has reached by then.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # rankiqa.caffe_blas
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before OpenMP starts; rankiqa.caffe_blas says why
 sys.path[:0] = [str(HERE), str(HERE.parent / "docker")]
 
 import numpy as np  # noqa: E402
@@ -34,65 +35,66 @@ from rankiqa.models.architectures import ARCHITECTURES  # noqa: E402
 from rankiqa.models.network import fill  # noqa: E402
 
 TARGET, PICTURE = HERE / "PRECISION.md", HERE / "precision.png"
-# A loss is a float32 sum of dozens of terms: this much, of the loss, is there before anything has walked
+# A loss is a float32 sum of dozens of terms: a relative difference of this size may be rounding of the sum alone
 FLOOR = 1e-6
-LIMIT = 10  # times the distance that one ulp makes in Caffe itself
-KERNELS = "Nehalem"  # SSE, without fused multiply-adds; the image's are Haswell's
+LIMIT = 10  # times the distance that one ulp causes in Caffe itself
+KERNELS = "Nehalem"  # SSE, without fused multiply-adds; the image uses Haswell's kernels
 ULP, OTHER, FEWER = "Caffe, one ulp", f"Caffe, {KERNELS} kernels", "Caffe, one thread fewer"
 PORT, EXACT = "port", "port, Caffe's products"
 WHY = {
-    "bytes": "nothing is computed",
-    "nets": "nothing is computed",
-    "data": "indices and pixels",
-    "order": "indices and pixels",
-    "fillers": "the same stream and the same roundings",
-    "masks": "the same stream, the same comparison",
-    "operators": "float32 sums in another order",
-    "layers": "float32 sums in another order",
-    "gradients": "the same through a backward pass, with Caffe's choices at ties (test_gradients.py)",
-    "solver": "one multiply-add more or less; rates are equal",
-    "resume": "a few iterations after equal weights",
-    "log": "six printed digits of numbers that were rounded otherwise",
-    "octave": "Octave and the port are given the same random numbers",
+    "bytes": "exact: nothing is computed",
+    "nets": "exact: nothing is computed",
+    "data": "exact: indices and pixels",
+    "order": "exact: indices and pixels",
+    "fillers": "exact: the same random numbers and the same roundings",
+    "masks": "exact: the same random numbers and the same comparison",
+    "operators": "float32 values are added in another order",
+    "layers": "float32 values are added in another order",
+    "gradients": "the same in a backward pass, with Caffe's choices at ties (test_gradients.py)",
+    "solver": "one multiply-add more or fewer; rates are equal",
+    "resume": "rounding of a few iterations that start from equal weights",
+    "log": "six printed digits of numbers that were rounded differently",
+    "octave": "exact: Octave and the port get the same random numbers",
     "octave drawn": "statistics of random draws: standard errors, and chi squares at 1e-6",
-    "trajectory": "rounding, grown by the training itself: see below",
-    "same-blas": "weights are equal; a loss is summed in float64 by another order",
-    "scores": "float32 sums in another order, of the score range",
-    "correlation": "Caffe's layers write float32",
-    "engines": "not Caffe: other engines on the same files",
+    "trajectory": "the training itself amplifies rounding: see below",
+    "same-blas": "weights are equal; a loss is summed in float64 in another order",
+    "scores": "float32 values are added in another order; relative to the score range",
+    "correlation": "Caffe's layers output float32",
+    "engines": "other engines than Caffe, with the same files",
 }
 
 TEXT = """# Precision
 
-Made by `.venv/bin/python parity_tests/precision.py --report REPORT.json` from what
-`scripts/test --caffe=live --parity-report REPORT.json` measured. Not edited by hand.
+`.venv/bin/python parity_tests/precision.py --report REPORT.json` writes this page from the measurements of
+`scripts/test --caffe=live --parity-report REPORT.json`. Do not edit it by hand.
 
 {rungs}
 
 ## One training, run seven times
 
-Shallow on photographs, 300 iterations of ranking and 300 of fine-tuning, from one seed, nothing exchanged.
-Distance: |loss - Caffe's| / max(Caffe's, 1). "One ulp": Caffe, the first weight of conv1 moved to the next float32.
-"One thread fewer", "{kernels} kernels": Caffe, its OpenBLAS set to use one core fewer, or to multiply as on that
-processor, so that sums round otherwise everywhere: what Caffe's own users see from machine to machine.
-"Caffe's products": `rankiqa train --caffe-products`; the rung `same-blas` compares its weights bit for bit.
+Each run trains Shallow on photographs, 300 iterations of ranking and 300 of fine-tuning. The runs share one seed and
+exchange nothing else. The distance is |loss - Caffe's| / max(Caffe's, 1). "One ulp" is Caffe with the first weight of
+conv1 moved to the next float32. "One thread fewer" and "{kernels} kernels" are Caffe with its OpenBLAS set to use one
+core fewer, or the kernels of that processor; then all sums round differently, as they do for Caffe's users on different
+machines. "Caffe's products" is `rankiqa train --caffe-products`; the rung `same-blas` compares its weights bit by bit.
 
 ![distances](precision.png)
 
 {trainings}
 
-How far a training is at its furthest, in units of what another had come to by then; distances below {floor} count as
-{floor}, a few float32 roundings of a loss:
+The next table divides the largest distance of a training so far by that of another one, and shows the largest ratio
+over all iterations. Distances below {floor} count as {floor}, a few float32 roundings of a loss:
 
 {ratios}
 
-The limit is {limit} for the port with Caffe's products against one ulp. With PyTorch's own products every sum of every
-layer rounds otherwise, not one weight: there the measure is Caffe on other cores, and the limit does not hold.
+The limit is {limit} for the port with Caffe's products over one ulp. With PyTorch's own products, every sum of every
+layer rounds differently instead of one weight. The comparable runs are then Caffe on other cores, and the limit does
+not apply.
 """
 
 
 def _run_trainings(client):
-    """{name: losses of ranking and then of fine-tuning (600)}."""
+    """Run the trainings; return {name: 600 losses, first of ranking, then of fine-tuning}."""
     from caffe_client import Live
     from lib.trainings import shallow_presets, train_in_port
 
@@ -100,7 +102,7 @@ def _run_trainings(client):
     weight = fill(ARCHITECTURES["shallow"], CaffeRandom(sample_training.SEED))["conv1.weight"].numpy()
     moved = weight.copy()
     moved.flat[0] = np.nextafter(moved.flat[0], np.float32(9))
-    found = {}
+    losses_of = {}
     with tempfile.TemporaryDirectory(prefix="rankiqa-") as folder:
         folder = Path(folder)
         sample_training.make_images(folder)
@@ -118,19 +120,19 @@ def _run_trainings(client):
             jobs[1]["weights"] = f"rank_iter_{presets['rank'].solver.max_iter}.caffemodel"
             start = {"conv1": moved if name == ULP else weight}
             answer = Live(client, environment=cores.get(name)).ask("precision", jobs, start, files)
-            found[name] = [float(loss) for task in presets for loss in answer.array(f"{task}/losses")]
+            losses_of[name] = [float(loss) for task in presets for loss in answer.array(f"{task}/losses")]
         memory.keep_freed()
         out = folder / "out"
         out.mkdir()
         for name, products in ((PORT, None), (EXACT, CaffeBlas())):
             print(f"precision: {name}", file=sys.stderr)
-            walked = train_in_port(folder, "shallow", presets, out, products=products)
-            found[name] = [float(loss) for losses, _ in walked.values() for loss in losses]
-    return found
+            trained = train_in_port(folder, "shallow", presets, out, products=products)
+            losses_of[name] = [float(loss) for losses, _ in trained.values() for loss in losses]
+    return losses_of
 
 
 def _distances(trainings):
-    """{name: |loss - Caffe's| / max(Caffe's, 1), (600,)}."""
+    """Return {name: |loss - Caffe's| / max(Caffe's, 1), (600,)}."""
     caffe = np.array(trainings["Caffe"])
     return {
         name: np.abs(np.array(training) - caffe) / np.maximum(caffe, 1)
@@ -140,7 +142,7 @@ def _distances(trainings):
 
 
 def furthest(training, other):
-    """A training's largest distance so far over another's, at its worst."""
+    """Return the largest ratio of a training's largest distance so far to another's."""
     training, other = np.maximum.accumulate(training), np.maximum.accumulate(other)
     return float((training / np.maximum(other, FLOOR)).max())
 
@@ -187,9 +189,9 @@ def _table(rows):
         rungs[row["rung"]].append(row)
     yield "| rung | worst case | measured error | tolerance | checks | wrong variants caught | why not exact |"
     yield "|---|---|---|---|---|---|---|"
-    for rung, found in rungs.items():
-        positive = [row for row in found if not row["negative_control"]]
-        controls = [row for row in found if row["negative_control"]]
+    for rung, comparisons in rungs.items():
+        positive = [row for row in comparisons if not row["negative_control"]]
+        controls = [row for row in comparisons if row["negative_control"]]
         for tolerance in sorted({row["tolerance"] for row in positive}):
             same = [row for row in positive if row["tolerance"] == tolerance]
             worst = max(same, key=lambda row: row["error"])
@@ -211,10 +213,10 @@ def _table_rows(distances):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--report", type=Path, help="from scripts/test --parity-report")
-    parser.add_argument("--trainings", type=Path, help="keep the trainings here, or take them from here")
+    parser.add_argument("--report", type=Path, help="the file that scripts/test --parity-report wrote")
+    parser.add_argument("--trainings", type=Path, help="a file of trainings: read if it exists, else written")
     options = parser.parse_args(argv)
-    rungs = "The rungs were left out: no --report was given."
+    rungs = "The table of comparisons was left out: no --report was given."
     if options.report:
         rungs = "\n".join(_table(json.loads(options.report.read_text())))
     if options.trainings and options.trainings.exists():

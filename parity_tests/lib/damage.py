@@ -1,7 +1,7 @@
-"""What is damaged and given to the commands: model files, snapshots, lists, images, settings.
+"""Damaged model files, snapshots, lists, images and settings, and the commands that must survive them.
 
-`prepare(folder)` makes whole files of every kind, in a process of its own; `calls(kind, folder, n, seed)` are the
-commands on n damaged copies, for `fault_survey.survey`.
+`prepare(folder)` makes undamaged files of every kind, in a separate process. `calls(kind, folder, n, seed)` yields
+commands on n damaged copies for `fault_survey.survey`.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from pathlib import Path
 
 from lib.mutations import mutations
 
-ADDRESS_SPACE = 12 << 30  # bytes: an image may claim to be as large as OpenCV allows, and no more
-ANY_SIZE = 1 << 40  # no limit by the file's size: an image is larger than its file
+ADDRESS_SPACE = 12 << 30  # bytes; enough for an image that claims the largest size that OpenCV allows
+ANY_SIZE = 1 << 40  # no memory limit from the file's size: a decoded image is larger than its file
 SHAPE = ["--arch", "shallow", "--set=batch=2", "--set=max_iter=0", "--set=snapshot=0", "--set=display=0",
          "--set=test_interval=0"]  # fmt: skip
 WHOLE = "undamaged"
@@ -28,7 +28,7 @@ KINDS = ("caffemodel", "snapshot", "list", "image", "settings")
 
 
 def prepare(folder: Path) -> None:
-    """Make the whole files below a folder: KIND/NAME, and what the commands need beside them."""
+    """Make the undamaged files in a folder, as KIND/NAME, and other files that the commands need."""
     command = [sys.executable, __file__, str(folder)]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
 
@@ -85,10 +85,10 @@ def _distort(folder: Path) -> list[str]:
 
 
 def calls(kind: str, folder: Path, n: int, seed: int) -> Iterator[tuple[str, int, Callable[[], int]]]:
-    """(name, size that bounds the memory, call) of n damaged copies of the whole files of a kind.
+    """Yield (name, size that bounds the memory, call) for n damaged copies of the files of a kind.
 
-    Before them each whole file itself, which must be answered right, without a limit: the first pays for what torch
-    sets up once.
+    Each undamaged file comes first and must give a right answer. These calls have no memory limit, since the first one
+    pays for what torch sets up once.
     """
     whole = sorted(path for path in (folder / kind).iterdir() if path.suffix != ".where")
     rng = random.Random(f"{seed} {kind}")
@@ -101,7 +101,7 @@ def calls(kind: str, folder: Path, n: int, seed: int) -> Iterator[tuple[str, int
         size = len(content) if kind in ("caffemodel", "snapshot") else ANY_SIZE
 
         def call(path: Path = path, coin: float = coin, number: int = i) -> int:
-            # The copy is made anew here: a thousand of them would not fit into memory
+            # Make the copy again here: a thousand copies would not fit into memory
             ((_, content),) = mutations(path.read_bytes(), 1, f"{seed} {number}", form)
             return _give(kind, folder, path, content, coin)
 

@@ -1,10 +1,10 @@
-"""How far two trainings have come apart, and when."""
+"""The distance between two trainings, by iteration."""
 
 import numpy as np
 
 
 def first_above(errors):
-    """When the errors passed each power of ten.
+    """Find the iterations at which the errors first exceed each power of ten.
 
     Args:
         errors: {iteration: error}.
@@ -21,7 +21,7 @@ def first_above(errors):
 
 
 def in_words(errors):
-    """first_above as text: "1e-8 at 3, 1e-7 at 120"; "equal" where nothing ever differed."""
+    """Return first_above as text, such as "1e-8 at 3, 1e-7 at 120"; "equal" if all errors are 0."""
     if not any(errors.values()):
         return "equal"
     return ", ".join(f"1e{power} at {n}" for power, n in sorted(first_above(errors).items())) or "below 1e-9"

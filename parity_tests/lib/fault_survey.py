@@ -26,15 +26,15 @@ RIGHT = "right answer"
 
 
 class _TimeIsUp(BaseException):
-    """No Exception: a command that words every OSError or Exception must not word this one."""
+    """The time limit passed. It derives from BaseException, so that no handler of a command turns it into a message."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """The result of one call.
 
     Attributes:
-        name: Which.
+        name: The name of the call.
         result: "right answer" (exit status 0), "clear error", or a fault: "traceback", "unclear error", "crash",
             "hang", "memory".
         detail: The error, or what is wrong with it.
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def _peak_memory() -> int:
-    """Most resident memory since `_forget_peak`, in bytes."""
+    """Return the largest resident memory since `_forget_peak`, in bytes."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
@@ -77,7 +77,7 @@ def _attempt(name: str, size: int, call: Callable[[], int], seconds: float) -> O
         return Outcome(name, "hang", f"more than {seconds} s")
     except SystemExit as stop:
         status = stop.code
-    except BaseException:  # that is what is looked for
+    except BaseException:  # any exception that leaves a command is a fault to report
         return Outcome(name, "traceback", traceback.format_exc(limit=-4))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -91,7 +91,7 @@ def _attempt(name: str, size: int, call: Callable[[], int], seconds: float) -> O
     if status == 0:
         return Outcome(name, RIGHT)
     last = said.strip().splitlines()[-1:] or [""]
-    # one line that names the problem; usage text of argparse may stand before it
+    # The last line must name the problem; argparse may print its usage text before it
     clear = status in (1, 2) and ": " in last[0] and len(last[0]) < 20_000
     return Outcome(name, "clear error" if clear else "unclear error", last[0][:300] if clear else f"{status}: {said}")
 
@@ -101,7 +101,10 @@ def survey(calls: Iterable[tuple[str, int, Callable[[], int]]], seconds: float =
 
     Args:
         calls: (name, size of its input in bytes, call) of each; a call returns the exit status.
-        seconds: Time for each.
+        seconds: The time limit of each call.
+
+    Returns:
+        One Outcome for each call, in order.
     """
     calls, outcomes = list(calls), []
     while len(outcomes) < len(calls):
@@ -117,7 +120,7 @@ def survey(calls: Iterable[tuple[str, int, Callable[[], int]]], seconds: float =
                     os._exit(0)
             status = _wait(child, results, seconds)
             results.seek(0)
-            whole = results.read().split(b"\n")[:-1]  # a process that ended while it wrote leaves a part of a line
+            whole = results.read().split(b"\n")[:-1]  # a process that crashed while writing leaves a partial line
             outcomes += [Outcome(**json.loads(line)) for line in whole]
         if len(outcomes) < len(calls):
             result = "hang" if status == -signal.SIGKILL else "crash"
@@ -126,7 +129,7 @@ def survey(calls: Iterable[tuple[str, int, Callable[[], int]]], seconds: float =
 
 
 def _wait(child: int, results, seconds: float) -> int:
-    """Wait for a child that writes results; kill it when none comes for more than twice the time of a call."""
+    """Wait for a child that writes results; kill it if none arrives for more than twice a call's time limit."""
     size, since = 0, time.monotonic()
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -134,13 +137,13 @@ def _wait(child: int, results, seconds: float) -> int:
             return os.waitstatus_to_exitcode(status)
         if os.fstat(results.fileno()).st_size != size:
             size, since = os.fstat(results.fileno()).st_size, time.monotonic()
-        if time.monotonic() - since > 2 * seconds + 10:  # in a C library, where no signal is handled
+        if time.monotonic() - since > 2 * seconds + 10:  # it hangs in a C library, where no signal is handled
             os.kill(child, signal.SIGKILL)
         time.sleep(0.02)
 
 
 def counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """{result: how many}, faults at 0 included."""
+    """Count the outcomes by result, including results that did not occur."""
     table = dict.fromkeys((RIGHT, "clear error", "unclear error", "traceback", "crash", "hang", "memory"), 0)
     for outcome in outcomes:
         table[outcome.result] += 1

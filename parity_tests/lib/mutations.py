@@ -44,14 +44,14 @@ def _repetition(content: bytearray, rng: random.Random) -> None:
 
 
 def _number(content: bytearray, rng: random.Random) -> None:
-    """A 2-, 4- or 8-byte number becomes one that is out of range."""
+    """Replace a 2-, 4- or 8-byte number by one that is probably out of range."""
     width = rng.choice((2, 4, 8))
     at = rng.randrange(max(1, len(content) - width))
     content[at : at + width] = (rng.choice(HUGE) & (1 << 8 * width) - 1).to_bytes(width, rng.choice(("little", "big")))
 
 
 def _early_number(content: bytearray, rng: random.Random) -> None:
-    """The same in the first 512 bytes, where files keep sizes and versions."""
+    """Replace a number in the first 512 bytes, where files keep sizes and versions."""
     width = rng.choice((1, 2, 4, 8))
     at = rng.randrange(max(1, min(512, len(content) - width)))
     content[at : at + width] = (rng.choice(HUGE) & (1 << 8 * width) - 1).to_bytes(width, "little")
@@ -67,7 +67,7 @@ GENERAL = (_bit_flips, _truncation, _insertion, _deletion, _zeros, _repetition, 
 
 
 def varint(value: int) -> bytes:
-    """A number as protobuf encodes it."""
+    """Encode a number as protobuf does."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
@@ -87,7 +87,7 @@ def _read_varint(content: bytes, at: int) -> tuple[int, int]:
 
 
 def protobuf_fields(content: bytes, depth: int = 3) -> list[tuple[int, int, int]]:
-    """(start of the tag, start of the length or value, end) of each field, of fields inside fields too."""
+    """Return (start of the tag, start of the length or value, end) of each field, nested fields included."""
     spans = []
     stack = [(0, len(content), depth)]
     while stack:
@@ -108,7 +108,7 @@ def protobuf_fields(content: bytes, depth: int = 3) -> list[tuple[int, int, int]
                     raise ValueError
                 spans.append((start, value, at))
         except (ValueError, KeyError):
-            continue  # no message: text or numbers
+            continue  # not a message: text or numbers
         if level > 1:
             stack += [span for span in inside if span[1] - span[0] < 1 << 16]
     return spans
@@ -141,7 +141,7 @@ def _field_gone(content: bytearray, rng: random.Random) -> None:
 
 
 def _deep(content: bytearray, rng: random.Random) -> None:
-    """A message in a message in a message, or groups, thousands deep."""
+    """Insert messages nested in messages, or groups, up to thousands deep."""
     start, _, _ = _field(content, rng)
     depth, number = rng.choice((10, 200, 5000)), rng.choice((1, 2, 7, 100))
     if rng.random() < 0.5:
@@ -162,7 +162,7 @@ PROTOBUF = (_tag, _length, _field_again, _field_gone, _deep, _many_numbers)
 
 
 def _text(content: bytearray, rng: random.Random) -> None:
-    """A line of a text file, or the whole file in another encoding."""
+    """Damage a line of a text file, or write the file in another encoding."""
     lines = bytes(content).splitlines(keepends=True) or [b""]
     at = rng.randrange(len(lines))
     line = lines[at].rstrip()
@@ -194,7 +194,7 @@ _JSON_VALUES = (
 
 
 def _json_value(content: bytearray, rng: random.Random) -> None:
-    """A value of a JSON file becomes one of another kind."""
+    """Replace a value of a JSON file by one of another type or size."""
     values = list(re.finditer(rb'(?<=: )("[^"]*"|[-\w.+]+)|(?<=\n )("[^"]*")', bytes(content)))
     if values:
         chosen = rng.choice(values)
@@ -202,7 +202,7 @@ def _json_value(content: bytearray, rng: random.Random) -> None:
 
 
 def _header(content: bytearray, rng: random.Random) -> None:
-    """The JSON header of a safetensors file."""
+    """Damage the JSON header of a safetensors file."""
     size = min(int.from_bytes(content[:8], "little"), len(content) - 8)
     header = bytearray(content[8 : 8 + size])
     if not header:
@@ -222,17 +222,17 @@ FORMS = {"bytes": GENERAL, "protobuf": (*GENERAL, *PROTOBUF, *PROTOBUF), "hdf5":
 
 
 def mutations(content: bytes, n: int, seed: int = 0, form: str = "bytes") -> Iterator[tuple[str, bytes]]:
-    """Damaged copies of a file.
+    """Make damaged copies of a file.
 
     Args:
         content: The whole file.
-        n: How many.
+        n: The number of copies.
         seed: The same seed gives the same copies.
-        form: "bytes" (for any kind of file), "protobuf", "hdf5", "safetensors", "text" or "json": adds that form's own
-            damage, of its lengths, tags, nesting, headers, lines and values.
+        form: "bytes" (for any kind of file), "protobuf", "hdf5", "safetensors", "text" or "json": adds damage that is
+            specific to the form, such as wrong lengths, tags, nesting, headers, lines and values.
 
     Yields:
-        (what was done, the damaged content).
+        (description of the damage, the damaged content).
     """
     rng = random.Random(f"{seed} {form}")
     for i in range(n):

@@ -18,23 +18,23 @@ V0_NAMES = {name: old for old, name in V0_TYPES.items()}
 
 
 def deploy(arch):
-    """The deploy net as a message with names of fields and enums."""
+    """Return an architecture's deploy net as a protobuf message (V2)."""
     return text_format.Parse(prototxt.to_text(nets.net(arch, "rank", "live", "deploy")), FULL["NetParameter"]())
 
 
 def as_v1(message):
-    """The same net in the form of 2014: `layers`, types as numbers."""
+    """Return the same net in the V1 form of 2014: `layers`, types as numbers."""
     old = FULL["NetParameter"](name=message.name, input=message.input, input_shape=message.input_shape)
     for layer in message.layer:
-        made = old.layers.add(name=layer.name, type=V1_NUMBERS[layer.type], bottom=layer.bottom, top=layer.top)
+        copied = old.layers.add(name=layer.name, type=V1_NUMBERS[layer.type], bottom=layer.bottom, top=layer.top)
         for field, value in layer.ListFields():
             if field.name.endswith("_param"):
-                getattr(made, field.name).CopyFrom(value)
+                getattr(copied, field.name).CopyFrom(value)
     return old
 
 
 def as_v0(arch):
-    """The net in Caffe's first form, padding layers and all."""
+    """Return an architecture's net in Caffe's first form, V0, with separate padding layers."""
     old = FAST["NetParameter"](name="old", input=["data"], input_dim=[1, 3, *[ARCHITECTURES[arch].crop] * 2])
     for layer in deploy(arch).layer:
         bottom = list(layer.bottom)
@@ -66,7 +66,7 @@ def difference(message, arch):
 
 
 def _settings(layer):
-    """(what, change) of every setting of a layer, each to another value that Caffe would take."""
+    """Yield (description, change) for every setting of a layer; each change sets another value that Caffe accepts."""
 
     def put(field, *values):
         def change(target):
@@ -121,7 +121,7 @@ def _settings(layer):
 
 
 def add_layer(message, at, **fields):
-    """Insert a layer."""
+    """Insert a layer at a position."""
     layers = [*message.layer]
     new = FULL["LayerParameter"](**fields)
     layers.insert(at, new)
@@ -130,7 +130,7 @@ def add_layer(message, at, **fields):
 
 
 def variants(arch):
-    """(layer's name, what, message) of every single change of a net."""
+    """Yield (layer's name, description, message) for every single change of a net."""
     whole = deploy(arch)
     count = len(whole.layer)
     for i, layer in enumerate(whole.layer):

@@ -1,7 +1,7 @@
-"""What live Caffe answered: for machines without Docker, and held to live Caffe where there is one.
+"""Recorded answers of live Caffe: for machines without Docker, and compared with live Caffe where Docker runs.
 
-A file of parity_tests/recorded holds a digest of the question and, for each array of the answer, at most SAMPLE of
-its values at fixed places, its shape and its largest magnitude.
+A file in parity_tests/recorded holds a digest of the question and, for each array of the answer, its shape, its
+largest magnitude and at most SAMPLE of its values at fixed places.
 """
 
 import copy
@@ -13,20 +13,20 @@ from caffe_client import Answer, Array, Live, question_digest, sample_places
 from rankiqa.data.atomic_files import replacing
 
 FOLDER = Path(__file__).resolve().parents[1] / "recorded"
-RECORDED_RTOL = 1e-5  # float32 sums in the order of another processor
+RECORDED_RTOL = 1e-5  # another processor adds float32 values in another order
 
 
 class NotRecorded(RuntimeError):
-    """There is no recorded answer to this very question."""
+    """There is no recorded answer to exactly this question."""
 
 
 def recording(case):
-    """Where the answer to a question is kept."""
+    """Return the path of the recorded answer to a question."""
     return FOLDER / f"{case}.npz"
 
 
 def save_recording(case, digest, answer):
-    """Keep a sample of a live answer."""
+    """Save a sample of a live answer."""
     target = recording(case)
     target.parent.mkdir(parents=True, exist_ok=True)
     kept = {"question": np.array(digest)}
@@ -39,7 +39,7 @@ def save_recording(case, digest, answer):
 
 
 def load_recording(case, digest):
-    """The recorded answer to the question with this digest. Raises NotRecorded."""
+    """Return the recorded answer to the question with this digest; raise NotRecorded if there is none."""
     try:
         with np.load(recording(case), allow_pickle=False) as kept:
             if str(kept["question"]) != digest:
@@ -57,21 +57,21 @@ def load_recording(case, digest):
 
 
 class Recorded:
-    """Answers from the recordings, in the place of `caffe_client.Live`."""
+    """Answer from the recordings; a replacement for `caffe_client.Live`."""
 
     name = "recorded"
 
     def ask(self, case, jobs, arrays=None, files=None):
-        """The recorded Answer. Raises NotRecorded."""
+        """Return the recorded Answer; raise NotRecorded if there is none."""
         return load_recording(case, question_digest(jobs, arrays or {}, files or {}))
 
 
 class VerifiedLive(Live):
-    """Live Caffe whose answers are held to the recordings, so that none stays that Caffe contradicts, or replace them.
+    """Live Caffe whose answers are compared with the recordings, or replace them.
 
     Args:
-        keep: save every answer as its recording.
-        verify: compare every answer with its recording; AssertionError where Caffe says something else.
+        keep: save every answer as the new recording.
+        verify: compare every answer with its recording; raise AssertionError if they differ.
         options: those of Live.
     """
 
@@ -80,28 +80,29 @@ class VerifiedLive(Live):
         self.keep, self.verify = keep, verify
 
     def unverified(self, keep=False):
-        """The same Caffe for answers that depend on this machine: neither compared nor, unless `keep`, saved."""
+        """Return the same Caffe for answers that depend on this machine: not compared, and saved only if `keep`."""
         live = copy.copy(self)
         live.keep, live.verify = keep, False
         return live
 
     def ask(self, case, jobs, arrays=None, files=None):
-        """As Live.ask."""
+        """Ask as Live.ask does, then compare or save the answer."""
         answer = super().ask(case, jobs, arrays, files)
         if self.keep:
             save_recording(case, question_digest(jobs, arrays or {}, files or {}), answer)
         elif self.verify:
             stale = disagreements(answer, load_recording(case, question_digest(jobs, arrays or {}, files or {})))
             if stale:
-                raise AssertionError(f"{case}: live Caffe no longer says what was recorded: {stale}")
+                raise AssertionError(f"{case}: live Caffe's answer differs from the recording in {stale}")
         return answer
 
 
 def disagreements(live, recorded):
-    """Keys of two answers to one question that do not say the same.
+    """Return the keys in which two answers to one question disagree.
 
-    Files must be the same (but HDF5's, which hold the time); numbers typically equal to rounding: another processor may
-    sum in another order, and a single gradient then goes to another of two equal values (test_gradients.py).
+    Files must be equal, except HDF5 files, which contain the time. The median difference of numbers must be within
+    rounding: another processor may add in another order, and single gradients then go to the other of two equal values
+    (test_gradients.py).
     """
     stale = sorted(set(live) ^ set(recorded))
     for key in set(live) & set(recorded):

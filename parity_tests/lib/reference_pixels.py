@@ -1,7 +1,7 @@
-"""What cv2.imread of the reference makes of image files: asked in its container, or as it was recorded.
+"""Pixels that the reference's cv2.imread reads from image files: in its container, or recorded.
 
-A recording holds, for each file, 16 bytes of the SHA-256 of the file and 16 of that of its pixels. Another release of
-Pillow or OpenCV writes other files of the same kinds; what live Caffe never saw is left out of a recorded answer.
+A recording holds, for each file, 16 bytes of the file's SHA-256 and 16 bytes of that of its pixels. Another release of
+Pillow or OpenCV writes the same kinds of files with other bytes; a recorded answer omits files that were not recorded.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from rankiqa.data.atomic_files import replacing
 RECORDING = recordings.FOLDER / "readers" / "pixels.npz"
 INSIDE = Path(__file__).resolve().parents[2] / "caffe_ref" / "read_images.py"
 _KEPT = 16
-_NONE = bytes(_KEPT)  # the reference reads nothing
+_NONE = bytes(_KEPT)  # the reference cannot read the file
 
 
 def digest(bgr: np.ndarray) -> bytes:
-    """The pixels, uint8 (H, W, 3) BGR, and their shape in 16 bytes."""
+    """Return a digest of 16 bytes of pixels, uint8 (H, W, 3) BGR, and their shape."""
     return _of(list(bgr.shape), hashlib.sha256(np.ascontiguousarray(bgr)).hexdigest())
 
 
@@ -34,11 +34,11 @@ def _of(shape: list[int], pixels: str) -> bytes:
 
 
 def read(caffe, files: dict[str, bytes]) -> dict[str, bytes | None]:
-    """{name: `digest` of what the reference reads, or None where it reads nothing}, of the files that are known."""
+    """Return {name: `digest` of the pixels, or None if the reference cannot read the file} of the known files."""
     keys = {name: hashlib.sha256(data).digest()[:_KEPT] for name, data in files.items()}
     known = _ask(caffe, files, keys) if isinstance(caffe, Live) else _recorded()
-    found = {name: known[key] for name, key in keys.items() if key in known}
-    return {name: None if answer == _NONE else answer for name, answer in found.items()}
+    answers = {name: known[key] for name, key in keys.items() if key in known}
+    return {name: None if answer == _NONE else answer for name, answer in answers.items()}
 
 
 def _ask(caffe: Live, files: dict[str, bytes], keys: dict[str, bytes]) -> dict[bytes, bytes]:
@@ -60,7 +60,7 @@ def _ask(caffe: Live, files: dict[str, bytes], keys: dict[str, bytes]) -> dict[b
         recorded = _recorded()
         stale = [name for name, key in keys.items() if key in recorded and recorded[key] != live[key]]
         if stale:
-            raise AssertionError(f"readers: the reference no longer reads as recorded: {stale[:10]}")
+            raise AssertionError(f"readers: the reference's pixels differ from the recording for {stale[:10]}")
     return live
 
 

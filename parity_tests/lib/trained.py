@@ -1,4 +1,4 @@
-"""A network that has learnt something, and distorted photographs to try it on."""
+"""A trained network, and distorted photographs to score with it."""
 
 import tempfile
 from functools import cache
@@ -17,7 +17,7 @@ WEIGHTS = HERE / "recorded" / "reproduce" / "rank.caffemodel"  # Shallow, ranked
 
 @cache
 def trained_shallow():
-    """Shallow as Caffe trained it for the recording of scripts/reproduce."""
+    """Return Shallow with the weights that Caffe trained for the recording of scripts/reproduce."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "rank.safetensors")
         assert convert([str(WEIGHTS), "--out", str(out)]) == 0
@@ -25,7 +25,10 @@ def trained_shallow():
 
 
 def distorted_photographs(photographs=4, seed=0):
-    """(image uint8 (H, W, 3) RGB, type, level) of LIVE's types at every level, and the pristine ones at level 0."""
+    """Yield (image, type, level): pristine photographs as level 0, then LIVE's types at every level.
+
+    Images are uint8 (H, W, 3), RGB.
+    """
     for number, path in enumerate(PHOTOGRAPHS[-photographs:]):
         image = rankiqa.read_image(path)
         yield image, "pristine", 0

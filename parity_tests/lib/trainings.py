@@ -1,7 +1,7 @@
-"""Trainings that both engines run from one seed, with nothing exchanged: the rungs `trajectory` and `same-blas`.
+"""Trainings that both engines run from one seed, without exchanging anything else: `trajectory` and `same-blas`.
 
-Those of Shallow take Caffe minutes. `EarlyTrainings` asks for them before the first test, so that they run beside the
-others, each on one core: every product of matrices in them is one thread's.
+Caffe needs minutes for those of Shallow. `EarlyTrainings` starts them before the first test, so that they run beside
+the other tests. Each uses one core: one thread computes every product of matrices.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +20,11 @@ from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.scoring.score import score_crops
 from rankiqa.training.trainer import Trainer
 
-CROPS = 5  # a held-out image
-THREADS = 1  # of Caffe's OpenBLAS while it trains Shallow, live and recorded: its bits depend on their number
-# 24 and 12 images a minibatch rather than 48 and 30, for time
+CROPS = 5  # per held-out image
+THREADS = 1  # of Caffe's OpenBLAS in trainings of Shallow, live and recorded: the bits of its sums depend on it
+# Minibatches of 24 and 12 images instead of 48 and 30, to save time
 RATES = {
-    # Rates that do not amplify rounding: at 2e-6, which learns faster, the loss is 1e-2 apart after 100 iterations
+    # Rates that do not amplify rounding: at 2e-6, which learns faster, the losses differ by 1e-2 after 100 iterations
     "trajectory/shallow": {
         "rank": {"images": 1, "base_lr": 4e-8, "stepsize": 150},
         "ft": {"batch": 12, "base_lr": 4e-10, "stepsize": 150},
@@ -41,12 +41,12 @@ _answers = {}
 
 
 def shallow_presets(case):
-    """{task: preset} of a case of RATES."""
+    """Return {task: preset} for a case of RATES."""
     return sample_training.presets("shallow", "live", ITERATIONS["shallow"], **RATES[case])
 
 
 def _held_out(images, crop):
-    """(paths, levels, offsets) of the images that are scored at the end."""
+    """Return (paths, levels, offsets) of the images that are scored at the end."""
     lines = read_list(images / "rank_test.txt")
     random = np.random.RandomState(sample_training.SEED)
     offsets = [rankiqa.crop_offsets(*sample_training.SIZE, crop, CROPS, random) for _ in lines.paths]
@@ -54,20 +54,20 @@ def _held_out(images, crop):
 
 
 def train_in_caffe(caffe, case, images, arch, presets):
-    """Have Caffe train.
+    """Train in Caffe.
 
     Args:
         caffe: Live or Recorded.
         case: name of the question.
         images: folder of sample_training.make_images.
         arch: name of the network.
-        presets: {task: preset}; "ft" starts from what "rank" made.
+        presets: {task: preset}; "ft" starts from the weights that "rank" ends with.
 
     Returns:
-        Answer: TASK/losses and TASK/param/..; after fine-tuning s/scores (images, CROPS), of held-out images.
+        Answer: TASK/losses and TASK/param/..; after fine-tuning also s/scores (images, CROPS) of held-out images.
 
     Raises:
-        NotRecorded: the recording was made of other images.
+        NotRecorded: the recording was made with other images.
     """
     iterations, files, jobs = {}, sample_training.image_files(images), []
     for task, preset in presets.items():
@@ -91,17 +91,17 @@ def train_in_caffe(caffe, case, images, arch, presets):
 
 
 class EarlyTrainings:
-    """Caffe's trainings of Shallow, all at once in containers of their own, beside whatever else runs.
+    """Caffe's trainings of Shallow, run in parallel in separate containers while tests run.
 
     Args:
-        caffe: Live, whose image is asked, or Recorded.
+        caffe: Live, whose image trains, or Recorded.
         images: folder of sample_training.make_images.
         cases: which of RATES.
     """
 
     def __init__(self, caffe, images, cases):
         self.live, self.pool, self.futures = None, ThreadPoolExecutor(len(cases)), {}
-        if isinstance(caffe, Live):  # through a client of its own: the tests' is used at the same time
+        if isinstance(caffe, Live):  # with a separate client: the tests use theirs at the same time
             threads = {"OPENBLAS_NUM_THREADS": str(THREADS)}
             caffe = VerifiedLive(engine.answering(), keep=caffe.keep, image=caffe.image, environment=threads)
             self.live = caffe
@@ -109,11 +109,11 @@ class EarlyTrainings:
             self.futures[case] = self.pool.submit(train_in_caffe, caffe, case, images, "shallow", shallow_presets(case))
 
     def answer(self, case):
-        """train_in_caffe's Answer; waits for it. Skips the test where it isn't recorded."""
+        """Wait for train_in_caffe's Answer and return it; skip the test if it isn't recorded."""
         return _or_skip(self.futures[case].result)
 
     def end(self):
-        """End what still trains."""
+        """Stop trainings that still run."""
         self.pool.shutdown(wait=False, cancel_futures=True)
         if self.live:
             self.live.stop()
@@ -129,15 +129,15 @@ def _or_skip(ask, *arguments):
 
 
 def with_dropout(caffe, images, arch):
-    """A few iterations of ranking with dropout.
+    """Run a few iterations of ranking with dropout in Caffe.
 
     Args:
-        caffe: Live or Recorded; asked once a session.
+        caffe: Live or Recorded; asked once per session.
         images: folder of sample_training.make_images.
         arch: "alexnet" or "vgg16".
 
     Returns:
-        (Caffe's Answer, {"rank": preset}); skips the test where it isn't recorded.
+        (Caffe's Answer, {"rank": preset}); the test is skipped if the answer isn't recorded.
     """
     rank = {"images": 1, "test_interval": 1000, **DROPOUT_RATES[arch]}
     presets = sample_training.presets(arch, "live", ITERATIONS[arch], rank=rank)
@@ -151,13 +151,13 @@ def train_in_port(
     images, arch, presets, out, seed=sample_training.SEED, quirks=FAITHFUL, changes=None, products=None,
     prepare=lambda trainer: None,
 ):  # fmt: skip
-    """Have the port train.
+    """Train in the port.
 
     Args:
         images, arch, presets: as train_in_caffe.
         out: folder for its weights.
-        seed: of weights, minibatches, crops and masks.
-        quirks: of the original's data layers.
+        seed: the seed of weights, minibatches, crops and masks.
+        quirks: which quirks of the original's data layers to reproduce.
         changes: {setting: value} for every preset.
         products: CaffeBlas, or None for PyTorch's own.
         prepare: called with each trainer before it runs.
@@ -179,13 +179,13 @@ def train_in_port(
 
 
 def distances(caffes, ours):
-    """{iteration: |loss - Caffe's| / max(Caffe's, 1)} of two arrays of losses."""
+    """Return {iteration: |loss - Caffe's| / max(Caffe's, 1)} for two arrays of losses."""
     apart = np.abs(np.asarray(ours, np.float64) - caffes) / np.maximum(caffes, 1)
     return dict(enumerate(apart.tolist(), start=1))
 
 
 def held_out_scores(model, images):
-    """(the port's scores (images, CROPS), the levels (images,)) at the crops that Caffe scored."""
+    """Return (the port's scores (images, CROPS), the levels (images,)) for the crops that Caffe scored."""
     paths, levels, offsets = _held_out(images, model.crop)
     scores = [
         score_crops(model, rankiqa.read_image(images / path), at) for path, at in zip(paths, offsets, strict=True)

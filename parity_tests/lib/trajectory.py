@@ -1,20 +1,20 @@
-"""Comparisons of one training (docker/sample_training.py) in Caffe and in the port."""
+"""Compare one training (docker/sample_training.py) in Caffe and in the port."""
 
 import numpy as np
 
 
 def both(answer, task, ours):
-    """(Caffe's losses, ours) of the iterations that both have: a recording holds all of a few hundred."""
+    """Return (Caffe's losses, ours) for the iterations that both have; a recording holds all of a few hundred."""
     caffes = answer[f"{task}/losses"]
     assert caffes.at is None, f"{task}: expected every loss, got a sample"
     return caffes.values[: len(ours)], ours
 
 
 def _layers(answer, prefix, model):
-    """{layer: [(Caffe's Array, ours as numpy), ..]} of its weight and bias.
+    """Return {layer: [(Caffe's Array, ours as numpy), ..]} for its weight and bias.
 
-    Together, since a bias may have no gradient but rounding's: the output's, whose gradient under a ranking loss is a
-    sum that cancels.
+    They are compared together, since a bias may have a gradient of rounding errors only: under a ranking loss, the
+    gradient of the output's bias is a sum that cancels.
     """
     state = model.state_dict()
     return {
@@ -25,21 +25,21 @@ def _layers(answer, prefix, model):
 
 
 def layer_errors(answer, prefix, model):
-    """{layer: (max|port - Caffe|) / max|Caffe|}."""
-    found = {}
+    """Return {layer: (max|port - Caffe|) / max|Caffe|}."""
+    errors = {}
     for layer, pairs in _layers(answer, prefix, model).items():
         largest = max(caffe.largest for caffe, _ in pairs)
-        found[layer] = max(float(caffe.error(ours)) * (caffe.largest or 1.0) for caffe, ours in pairs) / largest
-    return found
+        errors[layer] = max(float(caffe.error(ours)) * (caffe.largest or 1.0) for caffe, ours in pairs) / largest
+    return errors
 
 
 def layer_distances(answer, prefix, model):
-    """{layer: |port - Caffe| / |Caffe|}, Euclidean lengths."""
-    found = {}
+    """Return {layer: |port - Caffe| / |Caffe|}, with Euclidean lengths."""
+    errors = {}
     for layer, pairs in _layers(answer, prefix, model).items():
         caffe = np.concatenate([array.values.reshape(-1) for array, _ in pairs]).astype(np.float64)
         ours = np.concatenate([
             ours.reshape(-1)[slice(None) if array.at is None else array.at] for array, ours in pairs
         ])  # fmt: skip
-        found[layer] = float(np.linalg.norm(ours - caffe) / np.linalg.norm(caffe))
-    return found
+        errors[layer] = float(np.linalg.norm(ours - caffe) / np.linalg.norm(caffe))
+    return errors

@@ -1,9 +1,9 @@
-"""Image files of every kind that people have, for the readers: generated, over 1,700, each some 40 pixels wide.
+"""Over 1,700 generated image files of every usual kind, some 40 pixels wide, to test the image readers with.
 
-    for name, data in corpus.files(): ...      # name: "FORMAT/what is odd about it"
+    for name, data in corpus.files(): ...      # name: "FORMAT/description"
 
-The library that writes most of a format writes it (Pillow, OpenCV, tifffile); what none of them writes is put together
-from bytes.
+The library that supports most of a format writes it (Pillow, OpenCV, tifffile). Files that none of them can write are
+assembled from bytes.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from lib.corpus import common, jpegs, pngs, tiffs
 
 
 def files() -> Iterator[tuple[str, bytes]]:
-    """(name, the file's bytes) of each file, without those that no library here writes. No two have one name."""
+    """Yield (unique name, the file's bytes) for each file that the installed libraries can write."""
     seen = set()
     parts = (
         common.every_kind_and_mode, common.orientations, jpegs.jpegs, pngs.pngs, tiffs.tiffs, common.webps,

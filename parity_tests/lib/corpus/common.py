@@ -1,4 +1,4 @@
-"""What Pillow and OpenCV write: every format in every mode, orientations, WebP, JPEG 2000, the rest."""
+"""Files that Pillow and OpenCV write: every format in every mode, orientations, WebP, JPEG 2000 and other formats."""
 
 import struct
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ KINDS = "PNG JPEG BMP DIB TIFF WEBP JPEG2000 PPM GIF AVIF TGA SGI PCX ICO DDS QO
 
 
 def every_kind_and_mode() -> Iterator[tuple[str, bytes | None]]:
-    """What Pillow writes without an option, each format in each mode; each size in the common formats."""
+    """Yield each format in each mode, as Pillow writes it without options, and each size in the common formats."""
     for kind in KINDS:
         for mode in MODES:
             yield f"{kind}/{mode}", pillow(in_mode(mode), kind)
@@ -39,7 +39,7 @@ def every_kind_and_mode() -> Iterator[tuple[str, bytes | None]]:
 
 
 def orientations() -> Iterator[tuple[str, bytes | None]]:
-    """EXIF orientations, also such as mean nothing."""
+    """Yield files with EXIF orientations, valid and invalid ones."""
     for turn in (*range(10), 256):
         for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000", "MPO"):
             yield f"{kind}/EXIF {turn}", pillow(in_mode("RGB"), kind, exif=exif(turn))
@@ -65,7 +65,7 @@ def orientations() -> Iterator[tuple[str, bytes | None]]:
 
 
 def webps() -> Iterator[tuple[str, bytes | None]]:
-    """Lossy, lossless, with alpha, profile, metadata, several frames."""
+    """Yield lossy and lossless WebP files, with alpha, profiles, metadata and several frames."""
     rgb, clear = in_mode("RGB"), in_mode("RGBA")
     for quality in (1, 50, 80, 100):
         yield f"WEBP/quality {quality}", pillow(rgb, "WEBP", quality=quality)
@@ -87,7 +87,7 @@ def webps() -> Iterator[tuple[str, bytes | None]]:
 
 
 def jpeg2000s() -> Iterator[tuple[str, bytes | None]]:
-    """Reversible and not, boxes or bare codestream, depths, layers, tiles, colour transform."""
+    """Yield JPEG 2000 files: reversible or not, in JP2 boxes or bare, with depths, layers, tiles, colour transforms."""
     rgb = in_mode("RGB")
     for mode in ("RGB", "L", "LA", "RGBA", "I;16", "YCbCr", "P"):
         for irreversible in (False, True):
@@ -112,15 +112,15 @@ def jpeg2000s() -> Iterator[tuple[str, bytes | None]]:
 
 
 def _jp2_signed(codestream: bytes) -> bytes:
-    """A JPEG 2000 codestream whose components are signed."""
+    """Return a JPEG 2000 codestream with signed components."""
     data = bytearray(codestream)
     for component in range(3):
-        data[42 + 3 * component] |= 0x80  # Ssiz, behind SOC and the fixed part of SIZ
+        data[42 + 3 * component] |= 0x80  # Ssiz, after SOC and the fixed part of SIZ
     return bytes(data)
 
 
 def others() -> Iterator[tuple[str, bytes | None]]:
-    """BMP, PNM, PAM, PFM, Sun raster, HDR, EXR, GIF, AVIF: what OpenCV and Pillow write, and bytes by hand."""
+    """Yield BMP, PNM, PAM, PFM, Sun raster, HDR, EXR, GIF and AVIF files of OpenCV and Pillow, and hand-made ones."""
     image = colours()
     grey, four = image[..., 1], np.dstack([image, alpha()])
     for suffix in (".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm", ".ras", ".sr", ".hdr", ".exr", ".gif",

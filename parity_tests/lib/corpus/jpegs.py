@@ -1,4 +1,4 @@
-"""JPEG: sampling, coding, colour spaces, segments."""
+"""JPEG files with different sampling, coding, colour spaces and segments."""
 
 import struct
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from lib.corpus.pictures import HEIGHT, WIDTH, colours, exif, in_mode, opencv, p
 
 
 def jpegs() -> Iterator[tuple[str, bytes | None]]:
-    """Sampling, progressive, restart markers, quality, other colours than YCbCr, comments, profiles."""
+    """Yield files with each sampling, quality, colour space, restart markers, comments, profiles and odd segments."""
     rgb = in_mode("RGB")
     for name in ("4:4:4", "4:2:2", "4:2:0"):
         for progressive in (False, True):
@@ -52,7 +52,7 @@ def jpegs() -> Iterator[tuple[str, bytes | None]]:
 
 
 def _segments(data: bytes) -> list[bytes]:
-    """A JPEG's segments in front of its scan, and the rest."""
+    """Split a JPEG into the segments before its scan, and the remaining bytes."""
     parts, at = [data[:2]], 2
     while data[at + 1] != 0xDA:
         size = 2 + int.from_bytes(data[at + 2 : at + 4], "big")
@@ -66,31 +66,31 @@ def _segment(marker: int, data: bytes) -> bytes:
 
 
 def jpeg_without(data: bytes, marker: int) -> bytes:
-    """A JPEG without the segments of a marker."""
+    """Remove the segments of a marker from a JPEG."""
     return b"".join(part for part in _segments(data) if part[1] != marker)
 
 
 def jpeg_adobe(data: bytes, transform: int) -> bytes:
-    """A JPEG whose Adobe marker says which colour transform there was."""
+    """Return a JPEG with an Adobe marker that states a colour transform."""
     plain = jpeg_without(jpeg_without(data, 0xEE), 0xE0)
     return plain[:2] + _segment(0xEE, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, transform)) + plain[2:]
 
 
 def jpeg_late_exif(data: bytes, exif: bytes) -> bytes:
-    """A JPEG whose EXIF segment stands behind all others."""
+    """Return a JPEG whose EXIF segment comes after all other segments."""
     *parts, rest = _segments(data)
     exif = exif if exif.startswith(b"Exif") else b"Exif\0\0" + exif
     return b"".join([*parts, _segment(0xFE, b"first"), _segment(0xE1, exif), rest])
 
 
 def jpeg_with_thumbnail(data: bytes, thumbnail: bytes) -> bytes:
-    """A JPEG with a second one inside its first segment."""
+    """Return a JPEG whose first segment contains a second JPEG, the thumbnail."""
     ifd = b"II*\0\x08\0\0\0\0\0\x0e\0\0\0" + struct.pack("<H", 2)
     ifd += struct.pack("<HHII", 0x201, 4, 1, 44) + struct.pack("<HHII", 0x202, 4, 1, len(thumbnail)) + bytes(4)
     return data[:2] + _segment(0xE1, b"Exif\0\0" + ifd + thumbnail) + data[2:]
 
 
 def jpeg_of_12_bits(data: bytes) -> bytes:
-    """A JPEG that says to hold 12 bits a sample (extended sequential)."""
+    """Return a JPEG whose header claims 12 bits per sample (extended sequential)."""
     parts = _segments(data)
     return b"".join(b"\xff\xc1" + part[2:4] + b"\x0c" + part[5:] if part[1] == 0xC0 else part for part in parts)

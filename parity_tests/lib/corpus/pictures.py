@@ -1,4 +1,4 @@
-"""The picture of the corpus in every mode, and the libraries that write it."""
+"""The picture of the corpus in every mode, and functions that write it with each library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODES = "1 L LA P PA RGB RGBA RGBX RGBa La CMYK YCbCr LAB HSV I F I;16".split()
 
 
 def colours(height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> np.ndarray:
-    """Uint8 (H, W, 3), RGB: three gradients, blocks of full colours and a little noise."""
+    """Return three gradients, blocks of full colours and a little noise: uint8 (H, W, 3), RGB."""
     y, x = np.mgrid[:height, :width]
     noise = np.random.RandomState(seed).randint(0, 24, (height, width, 3))
     image = np.stack([x * 230 // max(width - 1, 1), y * 230 // max(height - 1, 1), (x * 5 + y * 3) % 230], 2) + noise
@@ -27,18 +27,18 @@ def colours(height: int = HEIGHT, width: int = WIDTH, seed: int = 0) -> np.ndarr
 
 
 def alpha(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Uint8 (H, W): from clear to opaque."""
+    """Return a gradient from transparent to opaque: uint8 (H, W)."""
     return np.tile(np.linspace(0, 255, width).astype(np.uint8), (height, 1))
 
 
 def deep(image: np.ndarray, bits: int = 16) -> np.ndarray:
-    """More bits than 8, and low bits that are not all zero."""
+    """Return the image with more than 8 bits per sample, as uint16; its low bits are not all zero."""
     low = np.random.RandomState(1).randint(0, 1 << (bits - 8), image.shape)
     return (image.astype(np.uint16) << (bits - 8) | low).astype(np.uint16)
 
 
 def in_mode(mode: str, image: np.ndarray | None = None) -> Image.Image:
-    """The picture in one of Pillow's modes."""
+    """Return the picture in one of Pillow's modes."""
     image = colours() if image is None else image
     picture = Image.fromarray(image)
     if mode == "I;16":
@@ -54,7 +54,7 @@ def in_mode(mode: str, image: np.ndarray | None = None) -> Image.Image:
         return picture.convert(through).convert(mode)
     if mode == "LAB":
         picture = ImageCms.applyTransform(picture, _to_lab())
-        picture.info.clear()  # a profile with the time that it was made at
+        picture.info.clear()  # it has a profile, which contains the current time
         return picture
     return picture.convert(mode)
 
@@ -64,13 +64,13 @@ def _to_lab():
 
 
 def profile() -> bytes:
-    """An ICC profile, without the time that it was made at."""
-    made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return made[:24] + bytes(12) + made[36:]
+    """Return an ICC profile with its time of creation set to zero."""
+    data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return data[:24] + bytes(12) + data[36:]
 
 
 def pillow(picture: Image.Image, kind: str, **options) -> bytes | None:
-    """The file that Pillow writes, or None where it doesn't write the mode."""
+    """Return the file that Pillow writes, or None if it doesn't support the mode."""
     file = io.BytesIO()
     try:
         picture.save(file, kind, **options)
@@ -80,7 +80,7 @@ def pillow(picture: Image.Image, kind: str, **options) -> bytes | None:
 
 
 def opencv(suffix: str, array: np.ndarray, *options: int) -> bytes | None:
-    """The file that OpenCV writes, or None. array: RGB(A) or grey."""
+    """Return the file that OpenCV writes for an RGB, RGBA or grey array, or None if it doesn't support it."""
     order = {2: None, 3: [2, 1, 0]}.get(array.shape[2] if array.ndim == 3 else 2, [2, 1, 0, 3])
     try:
         written, data = cv2.imencode(
@@ -92,7 +92,7 @@ def opencv(suffix: str, array: np.ndarray, *options: int) -> bytes | None:
 
 
 def tiff(array: np.ndarray, **options) -> bytes:
-    """The file that tifffile writes."""
+    """Return the file that tifffile writes."""
     file = io.BytesIO()
     big = {"bigtiff": options.pop("bigtiff", False), "byteorder": options.pop("byteorder", "<")}
     with tifffile.TiffWriter(file, **big) as writer:
@@ -101,14 +101,17 @@ def tiff(array: np.ndarray, **options) -> bytes:
 
 
 def exif(orientation: int) -> Image.Exif:
-    """EXIF data that say how the picture is turned."""
+    """Return EXIF data with an orientation."""
     tags = Image.Exif()
     tags[0x0112] = orientation
     return tags
 
 
 def appearances(height: int, width: int) -> list[np.ndarray]:
-    """What the corpus's files show, uint8 (H, W, 3) RGB: the picture in each form that a format has for it."""
+    """Return the pixels that files of the corpus may show: the picture as each format stores it.
+
+    Each array is uint8 (H, W, 3), RGB.
+    """
     image = colours(height, width)
 
     def grey(values):
@@ -119,6 +122,6 @@ def appearances(height: int, width: int) -> list[np.ndarray]:
         image, grey(image[..., 1]), grey(np.clip(image[..., 1].astype(int) * 300 >> 8, 0, 255)),
         grey((image[..., 1] > 128) * 255), np.asarray(multiplied.convert("RGBA"))[..., :3],
         *(np.asarray(in_mode(mode, image).convert("RGB")) for mode in ("L", "1", "P", "CMYK")),
-        np.asarray(in_mode("YCbCr", image)),  # a JPEG 2000 codestream without boxes does not say what its channels are
+        np.asarray(in_mode("YCbCr", image)),  # a JPEG 2000 codestream without boxes does not name its channels
     ]  # fmt: skip
     return [*plain, *(255 - seen for seen in (plain[1], plain[3]))]

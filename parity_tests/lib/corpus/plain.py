@@ -1,4 +1,4 @@
-"""BMP, Netpbm, Sun raster, PFM and HDR, byte by byte."""
+"""BMP, Netpbm, Sun raster, PFM and HDR files, assembled from bytes."""
 
 import struct
 from collections.abc import Iterator
@@ -7,7 +7,18 @@ import numpy as np
 
 
 def _bmp(rows: bytes, height: int, width: int, bits: int, *, compression=0, palette=b"", masks=b"", size=40) -> bytes:
-    """size: of the header (12: OS/2). masks: three or four colour masks, inside a larger header or behind it."""
+    """Return a BMP file.
+
+    Args:
+        rows: The pixel data.
+        height: In pixels; negative for top-down rows.
+        width: In pixels.
+        bits: Per pixel.
+        compression: BMP's code of the compression.
+        palette: Four bytes per colour, or three with OS/2's header.
+        masks: Three or four colour masks, which a larger header contains and a header of 40 bytes precedes.
+        size: The header's size in bytes; 12 for OS/2.
+    """
     if size == 12:
         info = struct.pack("<IHHHH", 12, width, height, 1, bits)
     else:
@@ -19,7 +30,7 @@ def _bmp(rows: bytes, height: int, width: int, bits: int, *, compression=0, pale
 
 
 def _padded(array: np.ndarray) -> bytes:
-    """Rows of bytes, each padded to a multiple of four, the lowest first."""
+    """Return the rows as bytes, from bottom to top, each padded to a multiple of four."""
     rows = np.ascontiguousarray(array).view(np.uint8).reshape(len(array), -1)[::-1]
     return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))).tobytes()
 
@@ -35,7 +46,7 @@ def _runs(row: np.ndarray, most: int = 255) -> Iterator[tuple[int, int]]:
 
 
 def bmps(colours: np.ndarray, alpha: np.ndarray) -> Iterator[tuple[str, bytes]]:
-    """Depths, run lengths, masks, headers, top-down."""
+    """Yield BMP files with each depth, run-length coding, masks, header sizes and top-down rows."""
     height, width = colours.shape[:2]
     grey = colours[..., 1]
     bgr, bgra = colours[..., ::-1], np.dstack([colours[..., ::-1], alpha])
@@ -82,7 +93,7 @@ def bmps(colours: np.ndarray, alpha: np.ndarray) -> Iterator[tuple[str, bytes]]:
 
 
 def netpbms(colours: np.ndarray) -> Iterator[tuple[str, bytes]]:
-    """PBM, PGM, PPM, ASCII and binary, 8 and 16 bits, odd maxima, comments; PAM."""
+    """Yield PBM, PGM and PPM files, ASCII and binary, with 8 and 16 bits, odd maxima and comments; and PAM files."""
     height, width = colours.shape[:2]
     grey = colours[..., 1]
     for most in (1, 15, 100, 255, 256, 1000, 4095, 65535):
@@ -115,7 +126,7 @@ def netpbms(colours: np.ndarray) -> Iterator[tuple[str, bytes]]:
 
 
 def suns(colours: np.ndarray) -> Iterator[tuple[str, bytes]]:
-    """Sun rasters: depths 1, 8, 24, 32, with a colour map or run lengths."""
+    """Yield Sun rasters with depths 1, 8, 24 and 32, with a colour map or run-length coding."""
     height, width = colours.shape[:2]
     grey = colours[..., 1]
     table = np.random.RandomState(3).randint(0, 256, (3, 256)).astype(np.uint8).tobytes()
@@ -140,7 +151,7 @@ def suns(colours: np.ndarray) -> Iterator[tuple[str, bytes]]:
 
 
 def floats(colours: np.ndarray) -> Iterator[tuple[str, bytes]]:
-    """PFM of both byte orders, grey and colour, also beyond 0..1; HDR without run lengths."""
+    """Yield PFM files in both byte orders, grey and colour, with values up to 1 and 255; HDR without run lengths."""
     height, width = colours.shape[:2]
     for scale in (1.0, 255.0):
         for order, name in (("<", "little-endian"), (">", "big-endian")):

@@ -1,4 +1,4 @@
-"""PNG: colour types, depths, interlacing, ancillary chunks; written byte by byte where no library does."""
+"""PNG files with each colour type, depth, interlacing and chunk; assembled from bytes where no library writes them."""
 
 import struct
 import zlib
@@ -22,7 +22,7 @@ ADAM7 = (
 
 
 def pngs() -> Iterator[tuple[str, bytes | None]]:
-    """Every colour type, depth and interlacing; palettes, transparency, ancillary chunks of all kinds, good and bad."""
+    """Yield every colour type, depth and interlacing, palettes, transparency, valid and invalid ancillary chunks."""
     yield from written(colours(), alpha())
     for height, width in SIZES:
         for name, data in written(colours(height, width), alpha(height, width), chunks=False):
@@ -52,13 +52,13 @@ def pngs() -> Iterator[tuple[str, bytes | None]]:
 
 
 def chunk(name: bytes, data: bytes = b"", *, crc: int | None = None) -> bytes:
-    """A chunk of a PNG; crc: another checksum than the right one."""
+    """Return a chunk of a PNG; crc replaces the right checksum."""
     right = zlib.crc32(name + data)
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", right if crc is None else crc)
 
 
 def _packed(samples: np.ndarray, depth: int) -> bytes:
-    """Rows of samples (H, W, C), each behind filter byte 0."""
+    """Pack samples (H, W, C) into rows of bytes that each start with filter byte 0."""
     rows = samples.reshape(len(samples), -1)
     if depth == 16:
         packed = rows.astype(">u2").view(np.uint8).reshape(len(rows), -1)
@@ -71,12 +71,12 @@ def _packed(samples: np.ndarray, depth: int) -> bytes:
 
 
 def png(samples: np.ndarray, depth: int, colour_type: int, *, interlaced=False, before=b"", behind=b"") -> bytes:
-    """A PNG. samples: (H, W, C) unsigned of `depth` bits; before, behind: chunks about IDAT."""
+    """Return a PNG of unsigned samples (H, W, C) of `depth` bits; before, behind: chunks before and after IDAT."""
     height, width = samples.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, int(interlaced))
     passes = [samples[y::dy, x::dx] for y, x, dy, dx in ADAM7] if interlaced else [samples]
     data = zlib.compress(b"".join(_packed(part, depth) for part in passes if part.size))
-    half = len(data) // 2  # IDAT may come in pieces
+    half = len(data) // 2  # IDAT may be split
     return (
         SIGNATURE + chunk(b"IHDR", header) + before + chunk(b"IDAT", data[:half]) + chunk(b"IDAT", data[half:])
         + behind + chunk(b"IEND")
@@ -91,7 +91,7 @@ def _samples(colours: np.ndarray, alpha: np.ndarray, depth: int, colour_type: in
 
 
 def written(colours: np.ndarray, alpha: np.ndarray, *, chunks: bool = True) -> Iterator[tuple[str, bytes]]:
-    """Every colour type and depth, interlaced or not; chunks: with ancillary chunks, too."""
+    """Yield every colour type and depth, interlaced or not; chunks: also files with ancillary chunks."""
     names = {0: "grey", 2: "colour", 3: "palette", 4: "grey and alpha", 6: "colour and alpha"}
     depths = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
     table = np.random.RandomState(3).randint(0, 256, (256, 3)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""TIFF: compressions, photometric interpretations, depths, layouts."""
+"""TIFF files with different compressions, photometric interpretations, depths and layouts."""
 
 import struct
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from lib.corpus.pictures import alpha, colours, deep, in_mode, opencv, pillow, p
 
 
 def tiffs() -> Iterator[tuple[str, bytes | None]]:
-    """Compressions, photometric interpretations, depths, strips, tiles, planes, byte orders, alpha, pages."""
+    """Yield each compression, photometric interpretation, depth, layout, byte order, alpha, and several pages."""
     rgb, image = in_mode("RGB"), colours()
     names = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "jpeg", "zstd", "lzma", "webp", "group3",
              "group4", "tiff_ccitt")  # fmt: skip
@@ -77,7 +77,7 @@ def tiffs() -> Iterator[tuple[str, bytes | None]]:
 
 
 def _ifd(entries: list[tuple[int, int, list[int]]], pixels: bytes) -> bytes:
-    """A little-endian TIFF of one strip. entries: (tag, type 3 or 4, values), without those of the strip."""
+    """Return a little-endian TIFF with one strip; entries: (tag, type 3 or 4, values), without the strip's own."""
     entries = sorted([*entries, (273, 4, [8]), (279, 4, [len(pixels)])])
     pixels += b"\0" * (len(pixels) % 2)
     ifd, extra = struct.pack("<H", len(entries)), b""
@@ -91,7 +91,7 @@ def _ifd(entries: list[tuple[int, int, list[int]]], pixels: bytes) -> bytes:
 
 
 def tiff_of_bits(samples: np.ndarray, bits: int) -> bytes:
-    """A TIFF of 2 to 14 bits a sample, packed."""
+    """Return a TIFF with 2 to 14 bits per sample, packed."""
     rows = samples.reshape(len(samples), -1).astype(np.uint32)
     rows = rows >> (8 - bits) if bits < 8 else rows << (bits - 8)
     packed = np.packbits(((rows[..., None] >> np.arange(bits - 1, -1, -1)) & 1).reshape(len(rows), -1), axis=1)
@@ -104,7 +104,7 @@ def tiff_of_bits(samples: np.ndarray, bits: int) -> bytes:
 
 
 def tiff_ycbcr(colours: np.ndarray, across: int, down: int) -> bytes:
-    """A TIFF of YCbCr data units: `down` x `across` luma samples, then Cb and Cr."""
+    """Return a TIFF of YCbCr data units, each `down` x `across` luma samples, then Cb and Cr."""
     planes = np.asarray(Image.fromarray(colours).convert("YCbCr"))
     height, width = (-(-side // step) * step for side, step in zip(planes.shape[:2], (down, across), strict=True))
     planes = np.pad(planes, ((0, height - len(planes)), (0, width - planes.shape[1]), (0, 0)), mode="edge")
