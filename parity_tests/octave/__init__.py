@@ -1,1 +1,1 @@
-"""The original's MATLAB code in GNU Octave: its files unchanged, fed with numbers of ours where they draw."""
+"""Run the original's unchanged MATLAB code in GNU Octave, with our numbers in place of its random draws."""

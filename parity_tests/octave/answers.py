@@ -1,7 +1,7 @@
-"""What Octave answers, live or as it was recorded: enough of it to tell whether a picture is the same in every pixel.
+"""Octave's answers, live or recorded, which tell whether a picture is equal in every pixel.
 
-A recording holds, for each picture, the SHA-256 of its pixels and SAMPLE of their values, how many random numbers the
-original's code took, and of a JPEG file the quantisation tables and the sampling.
+For each picture a recording holds the SHA-256 of its pixels, SAMPLE of their values, the number of random numbers that
+the original's code drew and, for JPEG files, the quantisation tables and the sampling.
 """
 
 import hashlib
@@ -18,28 +18,32 @@ from lib.recordings import NotRecorded
 from rankiqa.data.atomic_files import replacing
 
 RECORDED = recordings.FOLDER / "octave"
-SAMPLE = 64  # values kept of a picture
+SAMPLE = 64  # values recorded of each picture
 AGAIN = "RANKIQA_UPSTREAM=PATH scripts/test --record -m upstream -k octave"
 
 
 def pixels_of(file):
-    """The bytes of a picture's file as uint8 (H, W, 3), RGB."""
+    """Decode a picture's file into uint8 (H, W, 3), RGB."""
     with Image.open(io.BytesIO(file)) as image:
         return np.array(image.convert("RGB"))
 
 
 def digest(pixels):
-    """SHA-256 of a picture: its shape and its values."""
+    """Return the SHA-256 of a picture's shape and values."""
     return hashlib.sha256(f"{pixels.shape}\n".encode() + np.ascontiguousarray(pixels).tobytes()).digest()
 
 
 def sample(pixels):
+    """Return SAMPLE values of a picture, at places that depend only on its size."""
     at = sample_places(pixels.size)
     return pixels.reshape(-1)[at[:: max(1, at.size // SAMPLE)][:SAMPLE]]
 
 
 def jpeg_header(file):
-    """Two quantisation tables and the sampling factors of three components, one uint8 array; empty for other files."""
+    """Return a JPEG's two quantisation tables and three components' sampling factors as one uint8 array.
+
+    The array is empty for other files.
+    """
     with Image.open(io.BytesIO(file)) as image:
         if image.format != "JPEG":
             return np.zeros(0, np.uint8)
@@ -50,7 +54,15 @@ def jpeg_header(file):
 
 @dataclass(frozen=True)
 class Answer:
-    """One picture of Octave's. pixels: uint8 (H, W, 3), or None where only a recording is there."""
+    """One picture that Octave made.
+
+    Attributes:
+        digest: SHA-256 of shape and pixels.
+        sample: SAMPLE of its values.
+        used: How many random numbers the original's code drew.
+        jpeg: As `jpeg_header` returns it.
+        pixels: uint8 (H, W, 3), RGB; None in a recorded answer.
+    """
 
     digest: bytes
     sample: np.ndarray
@@ -59,14 +71,15 @@ class Answer:
     pixels: object = None
 
     @classmethod
-    def of(cls, made):
-        pixels = pixels_of(made.file)
-        return cls(digest(pixels), sample(pixels), made.used, jpeg_header(made.file), pixels)
+    def of(cls, picture):
+        """Make an Answer from a picture of octave_client."""
+        pixels = pixels_of(picture.file)
+        return cls(digest(pixels), sample(pixels), picture.used, jpeg_header(picture.file), pixels)
 
     def error(self, ours):
-        """The largest difference in grey levels as a Difference; 0 means that every pixel is the same."""
+        """Return the largest difference in grey levels as a Difference; 0 means that all pixels are equal."""
         if digest(ours) == self.digest:
-            return Difference(0.0, "every pixel is the same")
+            return Difference(0.0, "all pixels are equal")
         if self.pixels is None:
             apart = np.abs(sample(ours).astype(int) - self.sample)
             return Difference(max(1, apart.max()), f"{np.count_nonzero(apart)} of {apart.size} recorded values differ")
@@ -79,52 +92,54 @@ class Answer:
 
 
 def question_digest(jobs):
-    """SHA-256 over everything that determines the answers."""
-    found = hashlib.sha256()
+    """Return the SHA-256 of everything that determines the answers."""
+    sha256 = hashlib.sha256()
     for job in jobs:
-        found.update(f"{job.call} {job.type} {job.level} {job.seed} {job.image.shape}\n".encode() + job.image.tobytes())
-        found.update(b"own" if job.numbers is None else np.asarray(job.numbers, np.float64).tobytes())
-    return found.hexdigest()
+        sha256.update(
+            f"{job.call} {job.type} {job.level} {job.seed} {job.image.shape}\n".encode() + job.image.tobytes()
+        )
+        sha256.update(b"own" if job.numbers is None else np.asarray(job.numbers, np.float64).tobytes())
+    return sha256.hexdigest()
 
 
 def save_recording(path, jobs, answers, versions):
-    """Keep answers (a temporary file, then renamed)."""
+    """Save answers as the recording at a path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(
             file,
             question=np.array(question_digest(jobs)),
             versions=np.array([f"{name} {number}" for name, number in sorted(versions.items())]),
-            digests=np.stack([np.frombuffer(one.digest, np.uint8) for one in answers]),
-            samples=np.stack([one.sample for one in answers]),
-            used=np.array([one.used for one in answers], np.int32),
-            jpeg=np.stack([one.jpeg for one in answers]),
+            digests=np.stack([np.frombuffer(answer.digest, np.uint8) for answer in answers]),
+            samples=np.stack([answer.sample for answer in answers]),
+            used=np.array([answer.used for answer in answers], np.int32),
+            jpeg=np.stack([answer.jpeg for answer in answers]),
         )
 
 
 def load_recording(path, jobs):
-    """The recorded answers to these very jobs, or NotRecorded."""
+    """Return the recorded answers to exactly these jobs; raise NotRecorded if there are none."""
     if not path.exists():
         raise NotRecorded(f"{path.stem}: Octave's answer was never recorded; {AGAIN}")
     with np.load(path, allow_pickle=False) as kept:
         if str(kept["question"]) != question_digest(jobs):
-            raise NotRecorded(f"{path.stem}: what was recorded answers another question; {AGAIN}")
+            raise NotRecorded(f"{path.stem}: the recording answers another question; {AGAIN}")
         rows = zip(kept["digests"], kept["samples"], kept["used"], kept["jpeg"], strict=True)
-        return [Answer(found.tobytes(), values, int(used), jpeg) for found, values, used, jpeg in rows]
+        return [Answer(sha256.tobytes(), values, int(used), jpeg) for sha256, values, used, jpeg in rows]
 
 
 class Recorded:
-    """What Octave answered when the recordings were made."""
+    """Octave's recorded answers."""
 
     name = "octave recorded"
 
     def ask(self, case, jobs):
-        """-> an Answer for each job; raises NotRecorded."""
+        """Return an Answer for each job; raise NotRecorded if there is no recording."""
         return load_recording(RECORDED / f"{case}.npz", jobs)
 
 
 class Live:
-    """Octave, asked now; what it says is held to the recording, or kept as the new one."""
+    """Octave's live answers, which are compared with the recording or, if `keep`, saved as the new one."""
 
     name = "octave live"
 
@@ -132,18 +147,18 @@ class Live:
         self.octave, self.keep, self.asked = octave, keep, {}
 
     def ask(self, case, jobs):
-        """-> an Answer for each job; AssertionError where a recording says otherwise. A question is asked once."""
+        """Return an Answer for each job, asking each question once; raise AssertionError if the recording differs."""
         if case not in self.asked:
             self.asked[case] = self._ask(case, jobs)
         return self.asked[case]
 
     def _ask(self, case, jobs):
-        answers = [Answer.of(made) for made in self.octave.ask(jobs)]
+        answers = [Answer.of(picture) for picture in self.octave.ask(jobs)]
         path = Path(RECORDED / f"{case}.npz")
         if self.keep:
             save_recording(path, jobs, answers, self.octave.versions)
             return answers
         for number, (now, then) in enumerate(zip(answers, load_recording(path, jobs), strict=True)):
             same = now.digest == then.digest and now.used == then.used and np.array_equal(now.jpeg, then.jpeg)
-            assert same, f"{case}: Octave no longer says what was recorded of picture {number}; {AGAIN}"
+            assert same, f"{case}: Octave's picture {number} differs from the recording; {AGAIN}"
         return answers

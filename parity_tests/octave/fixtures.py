@@ -10,7 +10,7 @@ from octave import answers
 
 @pytest.fixture(scope="session")
 def live_octave(request, tmp_path_factory):
-    """answers.Live with the original's files, every one verified; skipped without them or without Octave."""
+    """Return answers.Live with the original's verified files; skip the test without the files or without Octave."""
     import get_upstream
 
     place = os.environ.get("RANKIQA_UPSTREAM")
@@ -27,12 +27,12 @@ def live_octave(request, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=[pytest.param("live", marks=pytest.mark.upstream), "recorded"])
 def either_octave(request):
-    """answers.Live, then answers.Recorded."""
+    """Return answers.Live in one run of each test and answers.Recorded in the other."""
     return request.getfixturevalue("live_octave") if request.param == "live" else answers.Recorded()
 
 
 @pytest.fixture
 def reference_name(request):
-    """For the report, in the place of Caffe's: a test file imports it."""
+    """Return the reference's name for the report; test files of Octave import this to override Caffe's."""
     recorded = "either_octave" in request.fixturenames and request.getfixturevalue("either_octave")
     return recorded.name if recorded else answers.Live.name

@@ -1,4 +1,4 @@
-"""Which distortions Octave runs, how each is asked, and the same by the port."""
+"""The distortions that Octave runs: the job of each, and the port's picture of the same case."""
 
 import zlib
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from octave.replayed import Replayed, matlab_salt_and_pepper
 from octave_client import Job
 from rankiqa.distortions import DATASETS
 
-# upstream's numbers in distortion_generator.m; tid2013_generator.m has TID2013's own
+# Upstream's numbers of the types in distortion_generator.m; tid2013_generator.m uses TID2013's own numbers
 LIVE_TYPES = {"GB": 1, "GN": 2, "JPEG": 3}
-# not made by its generator, though its function would: (function of upstream's)
+# Types that upstream's generator does not make, although a function of upstream does: {type: function}
 LISTED = {"MSL": "MeanShift", "CCH": "ContrastChange"}
 NUMBERS = {
     **dict.fromkeys(("GN", "GNC", "HFN", "MGN"), inputs.normal_numbers),
@@ -23,7 +23,7 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One picture at one level: how Octave is asked, and what the port is given."""
+    """One distortion of a picture at one level: the job for Octave, and the inputs of the port."""
 
     name: str
     row: object
@@ -31,19 +31,19 @@ class Case:
     job: Job
 
     def numbers(self):
-        """The numbers that the port draws so as to make the same choices."""
+        """Return the numbers that the port must draw to make the same choices."""
         if self.row.name == "IN":
             return matlab_salt_and_pepper(self.job.numbers, self.value)
         return self.job.numbers if self.job.numbers is not None else np.zeros(0)
 
     def ours(self):
-        """-> (the port's picture, how many numbers it took)."""
+        """Return (the port's picture, how many random numbers it drew)."""
         rng = Replayed(self.numbers())
         return self.row.apply(self.job.image, self.value, rng), rng.used
 
 
 def case(dataset, name, level, picture, image, numbers="drawn"):
-    """A Case. numbers: "drawn" for this type's, or an array."""
+    """Return a Case; numbers: "drawn" for random numbers that fit the type, or an array."""
     row = DATASETS[dataset][name]
     value = row.levels[level - 1]
     if isinstance(numbers, str):
@@ -58,7 +58,7 @@ def case(dataset, name, level, picture, image, numbers="drawn"):
 
 
 def cases(dataset, name):
-    """Every level of a type, on every picture."""
+    """Return a Case for every level of a type and every picture."""
     levels = range(1, len(DATASETS[dataset][name].levels) + 1)
     return [
         case(dataset, name, level, picture, image)

@@ -1,10 +1,10 @@
-"""A random generator that gives out the numbers that the original's code was given, in MATLAB's order."""
+"""A random generator that returns given numbers in MATLAB's order."""
 
 import numpy as np
 
 
 class Replayed:
-    """In the place of numpy's generator. `used` says how many numbers were taken."""
+    """A replacement for numpy's generator that returns given numbers; `used` counts the numbers drawn so far."""
 
     def __init__(self, numbers):
         self.numbers, self.used = np.asarray(numbers, np.float64), 0
@@ -13,9 +13,9 @@ class Replayed:
         shape = () if size is None else tuple(np.atleast_1d(size))
         count = int(np.prod(shape))
         assert self.used + count <= self.numbers.size, f"expected at most {self.numbers.size} numbers to be drawn"
-        taken = self.numbers[self.used : self.used + count]
+        drawn = self.numbers[self.used : self.used + count]
         self.used += count
-        return taken.reshape(shape, order="F") if shape else float(taken[0])  # MATLAB: column by column
+        return drawn.reshape(shape, order="F") if shape else float(drawn[0])  # MATLAB fills column by column
 
     def standard_normal(self, size=None):
         return self._take(size)
@@ -25,7 +25,7 @@ class Replayed:
 
 
 def matlab_salt_and_pepper(numbers, density):
-    """Numbers by which MATLAB's rule chooses the same values as Octave's does by these.
+    """Translate numbers so that MATLAB's rule changes the same values as Octave's rule does with the given ones.
 
     MATLAB: black where u < d/2, white where d/2 <= u < d. Octave: black where u <= d/2, white where u >= 1 - d/2.
     """

@@ -1,4 +1,4 @@
-"""Numbers that describe noise, each with its standard error, and how far two such descriptions are apart."""
+"""Statistics that describe noise, each with its standard error, and the distance between two such descriptions."""
 
 import numpy as np
 from scipy.stats import chi2, norm
@@ -7,8 +7,10 @@ BANDS = 4
 
 
 def described(noise):
-    """(values, standard errors) of noise (H, W, 3): mean and variance of each channel, correlation of each channel with
-    its neighbours right and below and with the next channel, and the share of the power in BANDS rings of the spectrum.
+    """Return (values, standard errors) that describe noise (H, W, 3).
+
+    The values are, for each channel: mean and variance, the correlations with the neighbours to the right and below and
+    with the next channel, and the share of the power in BANDS rings of the spectrum.
     """
     noise = np.asarray(noise, np.float64)
     values, errors = [], []
@@ -33,22 +35,25 @@ def described(noise):
         for ring in range(BANDS):
             inside = (radius > ring / BANDS / 2) & (radius <= (ring + 1) / BANDS / 2)
             values.append(power[inside].mean())
-            errors.append(np.sqrt(2 / inside.sum()))  # a real picture: half of the ordinates are free
+            errors.append(np.sqrt(2 / inside.sum()))  # the noise is real-valued: half of the ordinates are independent
     return np.array(values), np.array(errors)
 
 
 def apart(one, other):
-    """The largest difference of two descriptions, in standard errors."""
+    """Return the largest difference between two descriptions, in standard errors."""
     return float(np.max(np.abs(one[0] - other[0]) / np.hypot(one[1], other[1])))
 
 
 def allowed(count, false_alarm):
-    """How many standard errors the largest of `count` differences may be, for this chance of a false alarm."""
+    """Return the limit in standard errors for the largest of `count` differences, for a chance of a false alarm."""
     return float(norm.isf(false_alarm / (2 * count)))
 
 
 def counts_apart(one, other):
-    """Pearson's chi square between two rows of counts, and its degrees of freedom; places that neither has fall out."""
+    """Return Pearson's chi square between two rows of counts, and its degrees of freedom.
+
+    Places with a count of 0 in both rows are left out.
+    """
     table = np.array([one, other], np.float64)
     table = table[:, table.sum(0) > 0]
     expected = table.sum(1, keepdims=True) * table.sum(0) / table.sum()
@@ -56,4 +61,5 @@ def counts_apart(one, other):
 
 
 def allowed_counts(freedom, false_alarm):
+    """Return the limit of chi square for its degrees of freedom and a chance of a false alarm."""
     return float(chi2.isf(false_alarm, freedom))

@@ -1,14 +1,15 @@
-"""Rung `octave`: the distortions against the original's MATLAB code, run in GNU Octave.
+"""Parity test `octave`: the distortions, against the original's MATLAB code in GNU Octave.
 
-Both sides get the same numbers to draw, so that the random types too have one right answer: every pixel the same.
+Both sides draw the same numbers, so that random types have one right answer, too: all pixels must be equal.
 Live Octave (marked `upstream`: RANKIQA_UPSTREAM=PATH, and octave-cli or a Docker engine) runs the original's own
 generators, unchanged; `RANKIQA_UPSTREAM=PATH scripts/test --record -m upstream -k octave` made the recorded answers.
 
-Where Octave's toolbox is not MATLAB's:
-- rgb2ycbcr: MATLAB's matrix has three decimals, Octave's is exact; COLOURS_APART counts what that changes.
-- imnoise 'salt & pepper': other numbers become white; the port follows MATLAB, the numbers are translated.
-- ycbcr2rgb refuses values outside [0, 1], which GNC makes; octave_driver/unbounded/isrgb.m lets them through as MATLAB.
-- multithresh, rgb2ind with a size, imwrite's CompressionRatio, CBM3D's compiled parts: MATLAB's alone (QN CQD JP2K ID).
+Octave's toolbox differs from MATLAB's in these functions:
+- rgb2ycbcr: MATLAB's matrix has three decimals, Octave's is exact; COLOURS_APART counts the colours that differ.
+- imnoise 'salt & pepper': other numbers become white. The port follows MATLAB; the test translates the numbers.
+- ycbcr2rgb refuses values outside [0, 1], which GNC makes; octave_driver/unbounded/isrgb.m accepts them as MATLAB does.
+- multithresh, rgb2ind with a size, imwrite's CompressionRatio and CBM3D's compiled parts exist in MATLAB only (types
+  QN, CQD, JP2K, ID).
 """
 
 from pathlib import Path
@@ -28,7 +29,7 @@ from rankiqa.distortions.compression import encode_jpeg
 
 RUNG = "octave"
 PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"
-# of the 2**22 colours with a red of 0, 4, 8 ..: those of which MATLAB's matrix makes another Y, Cb, Cr (of all: 1320)
+# How many of the 2**22 colours with a red of 0, 4, 8 .. get another Y, Cb or Cr with MATLAB's matrix (of all: 1320)
 COLOURS_APART = 330
 MATLAB_MATRIX = np.array([[65_481, 128_553, 24_966], [-37_797, -74_203, 112_000], [112_000, -93_786, -18_214]])
 
@@ -55,9 +56,9 @@ def test_every_pixel_is_the_same(either_octave, parity, dataset, name):
 def test_wrong_variants_are_caught(either_octave, parity, key):
     dataset, name, level, picture = key
     cases = questions.cases(dataset, name)
-    found = either_octave.ask(f"{dataset}_{name}", [case.job for case in cases])
+    replies = either_octave.ask(f"{dataset}_{name}", [case.job for case in cases])
     wanted = f"{dataset} {name}{level} {picture}"
-    ((case, answer),) = [pair for pair in zip(cases, found, strict=True) if pair[0].name == wanted]
+    ((case, answer),) = [pair for pair in zip(cases, replies, strict=True) if pair[0].name == wanted]
     for wrong in variants.WRONG[key]:
         theirs = wrong(case.job.image, case.value, Replayed(case.numbers()))
         parity.must_fail(RUNG, f"{wanted}: {wrong.__name__.replace('_', ' ')}", answer.error(theirs), EXACT)
@@ -77,7 +78,7 @@ def test_jpeg_has_the_same_tables_and_sampling(either_octave, parity, dataset):
 @pytest.mark.upstream
 @pytest.mark.parametrize("name", ["GN", "IN", "MGN", "GNC", "HFN", "NEPN", "BW"])
 def test_the_same_with_octave_s_own_generator(live_octave, parity, name):
-    """Nothing stands in the place of rand, randn and randi: what they drew is drawn again from the same seed."""
+    """Octave's rand, randn and randi are not replaced: their numbers are drawn again from the same seed."""
     if name not in DATASETS["tid2013"]:
         pytest.skip(f"{name} is not in the table")
     image = inputs.cut("coffee", 20, 10, 75, 121)
@@ -92,7 +93,7 @@ def test_the_same_with_octave_s_own_generator(live_octave, parity, name):
     job = Job("tid2013", case.row.number, 2, image, seed=5, redraw=redraw)
     (made,) = live_octave.octave.ask([job])
     numbers = made.redrawn
-    if name in ("NEPN", "BW"):  # whole numbers: the middle of what leads to each
+    if name in ("NEPN", "BW"):  # whole numbers: take the middle of the interval that rounds to each
         low, high = np.array(redraw)[:, 1:3].T
         numbers = (numbers - low + 0.5) / (high - low + 1)
     case = questions.case("tid2013", name, 2, "coffee", image, numbers)
@@ -105,7 +106,7 @@ def test_the_same_with_octave_s_own_generator(live_octave, parity, name):
 @pytest.mark.upstream
 @pytest.mark.parametrize(("dataset", "name"), ROWS)
 def test_whole_photographs(live_octave, parity, dataset, name):
-    """Not recorded: their pixels depend on who decodes the JPEG file."""
+    """Compare whole photographs live only: their pixels depend on the JPEG decoder."""
     levels = range(1, len(DATASETS[dataset][name].levels) + 1)
     for photograph in ("castle", "hedgehog"):
         image = rankiqa.read_image(PHOTOGRAPHS / f"{photograph}.jpg")
@@ -116,7 +117,7 @@ def test_whole_photographs(live_octave, parity, dataset, name):
 
 
 def is_half(image):
-    """Where the exact Y, Cb or Cr of a colour lies half way between two grey levels (1 in 20,000); bool (H, W)."""
+    """Return bool (H, W): is the exact Y, Cb or Cr of a colour half way between two grey levels (1 in 20,000)?"""
     red, green, blue = np.moveaxis(image.astype(np.int64), -1, 0)
     luma = 299 * red + 587 * green + 114 * blue
     return (
@@ -129,9 +130,9 @@ def is_half(image):
 @pytest.mark.upstream
 @pytest.mark.parametrize("name", ["CS", "MSH", "MSL", "CCL", "CCH"])
 def test_a_million_colours(live_octave, parity, name):
-    """Which way CS's halves go depends on Octave's BLAS; the port goes with the reference BLAS.
+    """Compare 2**20 colours. How CS rounds halves depends on Octave's BLAS; the port follows the reference BLAS.
 
-    Measured on all 2**24 colours: none differs with the reference BLAS, 6 do with OpenBLAS 0.3.21, all of them halves.
+    Measured on all 2**24 colours: none differ with the reference BLAS; 6 differ with OpenBLAS 0.3.21, all are halves.
     """
     image = inputs.colours()
     for level in (1, 2, 3, 4):
@@ -146,7 +147,7 @@ def test_a_million_colours(live_octave, parity, name):
 
 
 def test_matlab_s_matrix_would_change_few_colours():
-    """The port takes Octave's matrix, which can be asked; MATLAB's own rounds 1 colour in 12,700 to a neighbour."""
+    """The port uses Octave's matrix, which can be tested; MATLAB's rounds 1 colour in 12,700 to the next level."""
     apart = 0
     green, blue = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8), indexing="ij")
     for red in range(0, 256, 4):
@@ -169,7 +170,7 @@ def test_a_recording_answers_its_own_question_only():
 
 
 def test_one_wrong_value_is_seen():
-    """In a recording by its digest, wherever it is."""
+    """A recorded answer detects it by the digest, wherever the value is."""
     case = questions.cases("tid2013", "MSH")[0]
     (answer, *_) = answers.Recorded().ask("tid2013_MSH", [case.job for case in questions.cases("tid2013", "MSH")])
     ours, _ = case.ours()

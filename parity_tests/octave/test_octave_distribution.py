@@ -1,8 +1,8 @@
-"""Rung `octave drawn`: with a generator of its own on each side, the random types must have one distribution.
+"""Parity test `octave drawn`: with separate random generators, the random types must have the same distribution.
 
-What is compared is in octave/statistics.py. FALSE_ALARM is the chance, for each check, that two sides with the very
-same distribution would be called different if the seeds were drawn; they are fixed: a check always says the same.
-Recorded are the numbers that describe Octave's noise, by the command in test_octave.py.
+octave/statistics.py computes the compared statistics. FALSE_ALARM is the chance of each check to fail for equal
+distributions if seeds were random. Seeds are fixed, so that a check always gives the same result. The command in
+test_octave.py records the statistics of Octave's noise.
 """
 
 import numpy as np
@@ -21,55 +21,55 @@ SIDE = 256
 PLACES = 1500
 NOISY = ["GN", "GNC", "HFN", "IN", "MGN"]
 LEVEL = 2
-BINS = 20  # more than there are tops or lefts
-# (height, width) of a picture in which every place is drawn often, and the side of what is placed
+BINS = 20  # more than the number of possible tops or lefts
+# (height, width, side): a picture so small that every place is drawn often, and the side of the patch or block
 PLACED = {"NEPN": (40, 44, 15), "BW": (44, 41, 32)}
 
 
 def grey():
-    """No noise of these levels leaves 0..255 often; the channels differ."""
+    """Return a flat picture whose noise rarely leaves 0..255; its channels differ."""
     return np.full((SIDE, SIDE, 3), (120, 130, 110), np.uint8)
 
 
 def every_place_another():
-    """Pictures in which a patch and a block differ from what they cover, everywhere."""
+    """Return a picture in which a patch or block differs, at every place, from the pixels that it covers."""
     return np.random.RandomState(0).randint(1, 255, (64, 64, 3)).astype(np.uint8)
 
 
 def corner(before, after, side):
-    """(top, left) of the one square that was changed."""
+    """Return (top, left) of the single square that was changed."""
     rows, columns = np.nonzero((before != after).any(axis=-1))
     assert rows.max() - rows.min() == side - 1 and columns.max() - columns.min() == side - 1
     return rows.min(), columns.min()
 
 
-def counts(found):
-    """How often each top and each left was drawn: (2 * BINS,)."""
-    return np.concatenate([np.bincount(one, minlength=BINS) for one in np.array(found).T])
+def counts(places):
+    """Count how often each top and each left was drawn: (2 * BINS,)."""
+    return np.concatenate([np.bincount(offsets, minlength=BINS) for offsets in np.array(places).T])
 
 
 class Recordings:
-    """Octave's numbers, live or recorded."""
+    """Octave's statistics, live or recorded."""
 
     def __init__(self, either):
         self.either = either
 
     def get(self, name, compute):
-        """compute(octave_client.Octave) -> array, kept on request; else the recorded one."""
+        """Return compute(octave_client.Octave) with live Octave, checked or saved; otherwise the recorded array."""
         kept = dict(np.load(STATISTICS, allow_pickle=False)) if STATISTICS.exists() else {}
         live = isinstance(self.either, answers.Live)
         if name not in kept and not (live and self.either.keep):
             raise answers.NotRecorded(f"{name}: Octave's noise was never recorded; {answers.AGAIN}")
         if not live:
             return kept[name]
-        found = compute(self.either.octave)
+        computed = compute(self.either.octave)
         if self.either.keep:
             STATISTICS.parent.mkdir(parents=True, exist_ok=True)
             with replacing(STATISTICS) as temporary, open(temporary, "wb") as file:
-                np.savez_compressed(file, **{**kept, name: found})
+                np.savez_compressed(file, **{**kept, name: computed})
         else:
-            assert np.allclose(found, kept[name], rtol=1e-9), f"{name}: not what was recorded; {answers.AGAIN}"
-        return found
+            assert np.allclose(computed, kept[name], rtol=1e-9), f"{name}: differs from the recording; {answers.AGAIN}"
+        return computed
 
 
 @pytest.fixture
@@ -91,13 +91,13 @@ def our_noise(distort, value, seed=0):
 
 
 def too_much(name):
-    """The port's own with a tenth more variance or deviation, or half as many impulses again."""
+    """Return the port's distortion with 10% more variance or deviation, or 50% more impulses."""
     row, factor = DATASETS["tid2013"][name], 1.5 if name == "IN" else 1.1
     return lambda image, value, rng: row.apply(image, value * factor, rng)
 
 
 def drawn_over_two_pixels(name):
-    """Right mean and variance, wrong spectrum: a generator that repeats each number in the next column."""
+    """Return a distortion with the right mean and variance but a wrong spectrum: each number comes in two columns."""
 
     class Repeating:
         def __init__(self, rng):
@@ -139,20 +139,20 @@ def test_noise_has_the_same_distribution(recordings, parity, name):
 
 
 def octave_s_places(name):
-    """Upstream's functions, asked for one patch or block at a time."""
+    """Return a function that counts the places of upstream's patches or blocks, one for each call."""
 
     def compute(octave):
         height, width, side = PLACED[name]
         image = every_place_another()[:height, :width].copy()
         call, more = {"NEPN": ("nepn", 1), "BW": ("BlockWise", (1, 4))}[name]
         made = octave.ask([Job(call, more, 1, image, seed=seed) for seed in range(PLACES)])
-        return counts([corner(image, answers.pixels_of(one.file), side) for one in made])
+        return counts([corner(image, answers.pixels_of(picture.file), side) for picture in made])
 
     return compute
 
 
 def our_places(name, wider=0):
-    """The same by the port; wider: by how much the picture is, for a wrong variant."""
+    """Count the port's places; wider: how many columns to add to the picture, for a wrong variant."""
     height, width, side = PLACED[name]
     image = every_place_another()[:height, : width + wider].copy()
     rng = np.random.default_rng(0)
@@ -164,7 +164,7 @@ def our_places(name, wider=0):
 def test_places_have_the_same_distribution(recordings, parity, name):
     theirs = recordings.get(f"{name} places", octave_s_places(name))
     ours = our_places(name)
-    assert np.array_equal(ours > 0, theirs > 0)  # every place that Octave draws, and no other
+    assert np.array_equal(ours > 0, theirs > 0)  # exactly the places that Octave draws
     error, freedom = statistics.counts_apart(ours, theirs)
     limit = statistics.allowed_counts(freedom, FALSE_ALARM)
     parity.check(RUNG, f"tid2013 {name}: places, chi square", error, limit)

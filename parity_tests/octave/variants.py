@@ -1,6 +1,6 @@
-"""Wrong variants of the distortions, each a likely mistake: every one must differ from what the original makes.
+"""Wrong variants of the distortions, each a likely mistake; each must differ from the original's picture.
 
-A variant takes (image, value, rng) like the port's own functions, and the same numbers.
+A variant takes (image, value, rng) like the port's own functions, and gets the same random numbers.
 """
 
 import cv2
@@ -10,7 +10,7 @@ from rankiqa.distortions.blur import gaussian_kernel
 from rankiqa.distortions.colour_space import rgb_to_ycbcr, ycbcr_to_rgb
 from rankiqa.distortions.compression import decode, encode_jpeg
 
-# Full range, as JPEG and most libraries have it
+# The full-range matrix of JPEG and most libraries
 FULL = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
 
@@ -95,8 +95,8 @@ def impulses_row_by_row(image, density, rng):
 
 
 def _impulses(image, drawn, density):
-    found = np.where(drawn < density / 2, 0, image)
-    return np.where((drawn >= density / 2) & (drawn < density), 255, found).astype(np.uint8)
+    result = np.where(drawn < density / 2, 0, image)
+    return np.where((drawn >= density / 2) & (drawn < density), 255, result).astype(np.uint8)
 
 
 def one_factor_for_all_channels(image, deviation, rng):
@@ -115,22 +115,22 @@ def _places(image, count, rng, margin, first_column=0):
 
 
 def patches_of_the_changed_picture(image, count, rng):
-    found = image.copy()
+    result = image.copy()
     for top, left in _places(image, count, rng, 30):
-        found[top : top + 15, left : left + 15] = found[top + 5 : top + 20, left + 5 : left + 20].copy()
-    return found
+        result[top : top + 15, left : left + 15] = result[top + 5 : top + 20, left + 5 : left + 20].copy()
+    return result
 
 
 def patches_at_column_and_row(image, count, rng):
-    found = image.transpose(1, 0, 2)
-    return np.ascontiguousarray(patches(found, count, rng).transpose(1, 0, 2))
+    result = image.transpose(1, 0, 2)
+    return np.ascontiguousarray(patches(result, count, rng).transpose(1, 0, 2))
 
 
 def patches(image, count, rng, margin=30):
-    found = image.copy()
+    result = image.copy()
     for top, left in _places(image, count, rng, margin):
-        found[top : top + 15, left : left + 15] = image[top + 5 : top + 20, left + 5 : left + 20]
-    return found
+        result[top : top + 15, left : left + 15] = image[top + 5 : top + 20, left + 5 : left + 20]
+    return result
 
 
 def patches_up_to_the_edge(image, count, rng):
@@ -138,10 +138,10 @@ def patches_up_to_the_edge(image, count, rng):
 
 
 def _blocks(image, count, rng, colour, first_column=1):
-    found = image.copy()
+    result = image.copy()
     for top, left in _places(image, count, rng, 32, first_column):
-        found[top : top + 32, left : left + 32] = colour
-    return found
+        result[top : top + 32, left : left + 32] = colour
+    return result
 
 
 def _mean(image, red):
@@ -193,10 +193,10 @@ def _about(ycbcr, grey, factor):
 
 
 def _shifted(image, moved):
-    found = image.copy()
+    result = image.copy()
     for channel, columns in moved.items():
-        found[:, columns:, channel] = image[:, : image.shape[1] - columns, channel]
-    return blurred(found, gaussian_kernel(3), cv2.BORDER_REFLECT)
+        result[:, columns:, channel] = image[:, : image.shape[1] - columns, channel]
+    return blurred(result, gaussian_kernel(3), cv2.BORDER_REFLECT)
 
 
 def aberration_of_blue(image, shift, rng):
@@ -208,10 +208,10 @@ def aberration_by_one_more(image, shift, rng):
 
 
 def aberration_not_blurred(image, shift, rng):
-    found = image.copy()
+    result = image.copy()
     for channel, columns in {0: int(shift) - 1, 1: int(shift) // 2 - 1}.items():
-        found[:, columns:, channel] = image[:, : image.shape[1] - columns, channel]
-    return found
+        result[:, columns:, channel] = image[:, : image.shape[1] - columns, channel]
+    return result
 
 
 def jpeg_of_one_quality_more(image, quality, rng):
@@ -222,8 +222,8 @@ def _high_frequencies(image, variance, rng, centre=(0, 0), shift=lambda h: h, be
     height, width = image.shape[:2]
     rows, columns = np.arange(1, height + 1) - height / 2, np.arange(1, width + 1) - width / 2
     gain = 1 - np.exp(-((rows[:, None] - centre[0]) ** 2 + (columns[None] - centre[1]) ** 2) / 200)
-    found = np.fft.ifft2(np.fft.fft2(image, axes=(0, 1)) * shift(gain)[..., None], axes=(0, 1)).real
-    return _white(between(found), np.sqrt(variance), rng.standard_normal(image.shape))
+    result = np.fft.ifft2(np.fft.fft2(image, axes=(0, 1)) * shift(gain)[..., None], axes=(0, 1)).real
+    return _white(between(result), np.sqrt(variance), rng.standard_normal(image.shape))
 
 
 def low_frequencies_removed(image, variance, rng):
@@ -235,7 +235,7 @@ def centre_counted_from_0(image, variance, rng):
 
 
 def not_rounded_before_the_noise(image, variance, rng):
-    return _high_frequencies(image, variance, rng, between=lambda found: np.clip(found, 0, 255))
+    return _high_frequencies(image, variance, rng, between=lambda result: np.clip(result, 0, 255))
 
 
 def noise_alone(image, variance, rng):
@@ -243,7 +243,7 @@ def noise_alone(image, variance, rng):
 
 
 def live(variant):
-    """The same for LIVE's GN, whose value is the logarithm of the variance."""
+    """Adapt a variant to LIVE's GN, whose value is the logarithm of the variance."""
 
     def changed(image, power, rng):
         return variant(image, 2.0**power, rng)
@@ -252,11 +252,11 @@ def live(variant):
     return changed
 
 
-# (data set, type, level, picture): the variants that must differ there
+# {(data set, type, level, picture): variants that must differ in this case}
 WRONG = {
     ("live", "GB", 1, "noise"): (blur_without_the_edge_twice, blur_with_the_edge_drawn_out, blur_truncated),
     ("tid2013", "GB", 2, "castle"): (blur_without_the_edge_twice, blur_with_opencv_s_sigma),
-    ("live", "GN", 2, "castle"): tuple(live(one) for one in (noise_row_by_row, noise_that_wraps, grey_noise)),
+    ("live", "GN", 2, "castle"): tuple(live(each) for each in (noise_row_by_row, noise_that_wraps, grey_noise)),
     ("tid2013", "GN", 1, "castle"): (noise_row_by_row, noise_with_the_variance_for_deviation, noise_truncated),
     ("tid2013", "GNC", 2, "castle"): (colour_noise_of_full_range, colour_noise_clipped),
     ("tid2013", "HFN", 2, "castle"): (

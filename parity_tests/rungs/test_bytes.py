@@ -1,4 +1,4 @@
-"""Rung `bytes`: files that Caffe wrote, read and written back; weights that pass unchanged; old formats upgraded."""
+"""Parity test `bytes`: read Caffe's files and write them back, convert weights without loss, upgrade old formats."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from lib.tolerances import EXACT
 from rankiqa_convert import cli as convert
 from sample_networks import converted, deploy_text, random_caffemodel
 
-# A net of more layer types than ours, with every shape of blob: 0-d scalars stay out of Caffe, 1-d to 4-d are in.
+# A net with more layer types than ours and blobs of one to four axes
 MIXED = """
 name: "mixed"
 input: "data" input_shape { dim: 2 dim: 4 dim: 9 dim: 7 }
@@ -34,7 +34,7 @@ solver_mode: CPU random_seed: 5 snapshot_prefix: "snap"
 
 
 def _differ(ours, caffes):
-    """0.0 when two byte strings are the same, else the share of bytes that is not (1 for another length)."""
+    """Return the share of bytes that differ: 0.0 for equal byte strings, 1.0 for another length."""
     ours, caffes = np.frombuffer(ours, np.uint8), caffes.reshape(-1)
     if len(ours) != len(caffes):
         return 1.0
@@ -43,7 +43,7 @@ def _differ(ours, caffes):
 
 @pytest.fixture(scope="module")
 def written(caffe, tmp_path_factory):
-    """{name: path} of files that Caffe wrote, and its whole answer."""
+    """Return ({name: path} of files that Caffe wrote, its whole answer)."""
     jobs = [{"name": "net", "kind": "forward", "net": "mixed.prototxt", "seed": 3}]
     jobs[0]["return"] = ["caffemodel", "hdf5", "params"]
     for name in ("binary", "hdf5"):
@@ -100,18 +100,19 @@ def test_weights_are_caffes_own(written, parity, key):
     paths, answer = written
     job = key.split("/")[0]
     params = answer.keys_of(f"{job}/param/")
-    found = {f"{one.name}/{k}": blob for one in caffemodel.read(paths[key]).layers for k, blob in enumerate(one.blobs)}
-    assert set(found) == set(params)
+    layers = caffemodel.read(paths[key]).layers
+    blobs = {f"{layer.name}/{k}": blob for layer in layers for k, blob in enumerate(layer.blobs)}
+    assert set(blobs) == set(params)
     for name, param in params.items():
-        parity.check("bytes", f"{key} {name}", answer.error(param, found[name].data), EXACT)
-        one_ulp = found[name].data.copy()
-        at = 0 if answer[param].at is None else answer[param].at[0]  # a recording holds some of the values only
+        parity.check("bytes", f"{key} {name}", answer.error(param, blobs[name].data), EXACT)
+        one_ulp = blobs[name].data.copy()
+        at = 0 if answer[param].at is None else answer[param].at[0]  # a recording holds only some of the values
         one_ulp.flat[at] = np.nextafter(one_ulp.flat[at], np.float32(np.inf))
         parity.must_fail("bytes", f"wrong: one ulp in {key} {name}", answer.error(param, one_ulp), EXACT)
 
 
 def _v1(net, nested=False):
-    """An old model file by hand: V1, or V0 with its layers nested, padding layer and all."""
+    """Return a hand-made message of an old model file: V1, or V0 with nested layers and a padding layer."""
     rng = np.random.default_rng(0)
     message = FAST["NetParameter"](name="old", input=["data"], input_dim=[1, 3, 8, 8], force_backward=True)
 
@@ -180,13 +181,13 @@ def test_old_files_are_upgraded_as_caffe_does(caffe, parity, tmp_path, version):
     parity.must_fail("bytes", f"wrong: {version} as it is", _differ(path.read_bytes(), caffes), EXACT)
     (tmp_path / "caffes.caffemodel").write_bytes(caffes.tobytes())
     theirs = caffemodel.read(tmp_path / "caffes.caffemodel")
-    with_blobs = [(one.name, one.type) for one in net.layers]
-    assert with_blobs == [(one.name, one.type) for one in theirs.layers if one.type != "Input"]
+    with_blobs = [(layer.name, layer.type) for layer in net.layers]
+    assert with_blobs == [(layer.name, layer.type) for layer in theirs.layers if layer.type != "Input"]
 
 
 @pytest.mark.parametrize(("arch", "like"), [("shallow", "live-rank"), ("shallow", "tid2013-ft")])
 def test_there_and_back(caffe, parity, tmp_path, arch, like):
-    """caffemodel -> safetensors -> caffemodel -> Caffe: the same bits."""
+    """Convert caffemodel -> safetensors -> caffemodel, load it in Caffe, and compare every bit."""
     first = random_caffemodel(tmp_path / "first.caffemodel", arch, like)
     model = converted(first)
     back = tmp_path / "back.caffemodel"

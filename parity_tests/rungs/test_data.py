@@ -1,4 +1,4 @@
-"""Rung `data`: what our Caffe data layers feed, in the original's order, against the order spelled out by hand."""
+"""Parity test `data`: minibatches of our Caffe data layers, against the original's order as plain loops."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 
 import rankiqa
 from caffe_client import CaffeError, Live
+from lib.minibatch_order import ft_order, rank_order
 from lib.tolerances import EXACT
 from sample_networks import CROPS
 
@@ -20,60 +21,29 @@ def _prototxt(module, layer, param):
 
 
 def _list(lines):
-    """A list of `lines` lines; the label is the line's number, so a minibatch shows which lines it took."""
+    """Return a list whose labels are the line numbers, so that a minibatch shows which lines it has."""
     return "".join(f"{PHOTOGRAPHS[i % len(PHOTOGRAPHS)].name} {i}\n" for i in range(lines))
 
 
-def _rank_order(passes, seed, list_groups, groups, levels, images, per_level):
-    """Lines of the last of `passes` minibatches: FACTS of upstream's rank_layer_{live,tid2013}, as plain loops."""
-    random, first, taken = np.random.RandomState(seed), 0, []
-    for _ in range(passes):
-        order = list(range(list_groups))
-        if groups < list_groups:
-            order = list(random.permutation(range(list_groups))[:groups])
-        taken = []
-        for k in order:
-            for level in range(levels):
-                for t in range(images):
-                    taken.append(levels * per_level * k + level * per_level + first + t)
-        first += images
-        if per_level - first < images:
-            first = 0
-    return taken
-
-
-def _ft_order(passes, seed, lines, batch, by_label):
-    random, at, taken = np.random.RandomState(seed), 0, []
-    permutation = random.permutation(np.arange(lines))
-    for _ in range(passes):
-        if at + batch >= lines:
-            permutation, at = random.permutation(np.arange(lines)), 0
-        taken = list(permutation[at : at + batch])
-        at += batch
-        if by_label:
-            taken = sorted(taken, reverse=True)
-    return taken
-
-
 def _crops(lines, before, seed):
-    """The crops of these lines, `before` images having been read: numpy's RandomState([seed, n]) for the n-th."""
-    found = []
+    """Return the crops of lines after `before` images were read; RandomState([seed, n]) draws the n-th image's crop."""
+    crops = []
     for n, line in enumerate(lines, start=before):
         image = rankiqa.read_image(PHOTOGRAPHS[line % len(PHOTOGRAPHS)])
         offsets = rankiqa.crop_offsets(*image.shape[:2], CROP, 1, np.random.RandomState([seed, n]))
-        found.append(rankiqa.take_crops(image, offsets, rankiqa.InputSpec(CROP)).numpy()[0])
-    return np.stack(found)
+        crops.append(rankiqa.take_crops(image, offsets, rankiqa.InputSpec(CROP)).numpy()[0])
+    return np.stack(crops)
 
 
 LIVE = {"list_groups": 4, "groups": 4, "levels": 6, "images": 2}
 TID = {"list_groups": 6, "groups": 3, "levels": 5, "images": 1}
-# name: (module, layer, parameters, lines, the order by hand)
+# name: (module, layer, parameters, lines, the expected order)
 LAYERS = {
-    "rank, LIVE": ("rank_data", "RankData", LIVE, 120, lambda p, s: _rank_order(p, s, **LIVE, per_level=5)),
-    "rank, TID2013": ("rank_data", "RankData", TID, 90, lambda p, s: _rank_order(p, s, **TID, per_level=3)),
-    "ft, LIVE": ("ft_data", "FTData", {"batch": 6}, 18, lambda p, s: _ft_order(p, s, 18, 6, False)),
+    "rank, LIVE": ("rank_data", "RankData", LIVE, 120, lambda p, s: rank_order(p, s, **LIVE, per_level=5)),
+    "rank, TID2013": ("rank_data", "RankData", TID, 90, lambda p, s: rank_order(p, s, **TID, per_level=3)),
+    "ft, LIVE": ("ft_data", "FTData", {"batch": 6}, 18, lambda p, s: ft_order(p, s, 18, 6, False)),
     "ft, TID2013": (
-        "ft_data", "FTData", {"batch": 5, "sort_by_label": True}, 18, lambda p, s: _ft_order(p, s, 18, 5, True)
+        "ft_data", "FTData", {"batch": 5, "sort_by_label": True}, 18, lambda p, s: ft_order(p, s, 18, 5, True)
     ),
 }  # fmt: skip
 
@@ -115,7 +85,7 @@ BAD = {
 
 @pytest.mark.parametrize("message", BAD)
 def test_wrong_parameters_are_named(caffe, message):
-    """And nothing in param_str is ever evaluated."""
+    """Errors name the wrong parameter; param_str is parsed as JSON and never evaluated."""
     if not isinstance(caffe, Live):
         pytest.skip("Caffe's own errors need live Caffe")
     module, layer, text = BAD[message]

@@ -1,11 +1,11 @@
-"""Rung `gradients`: every parameter of the three nets, through the ranking loss and the Euclidean loss.
+"""Parity test `gradients`: every parameter of the three nets, with the ranking loss and the Euclidean loss.
 
-A gradient is not continuous: where two values of a pooling window, or a value and ReLU's zero, differ by less than
-rounding, each engine sends it where its own last bit says (in a flat sky there are hundreds of such places). So two
-things are compared, and together they are the claim:
-- all parameters with the choices that Caffe made (which value of each window, which side of zero), whole chain, at
-  GRADIENT; and every choice in which the port differs must be one between values closer than LAYER;
-- the port left to itself: the typical (median) error of every parameter, at TYPICAL_GRADIENT.
+A gradient is not continuous. Where two values of a pooling window, or a value and ReLU's zero, differ by less than
+rounding, each engine's last bit decides where the gradient goes (a flat sky has hundreds of such places). The claim
+therefore has two parts:
+- with the choices that Caffe made (which value of each window, which side of zero), all parameters' gradients agree
+  within GRADIENT, and where the port chooses differently, the two values are closer than LAYER;
+- with the port's own choices, the typical (median) error of every parameter is within TYPICAL_GRADIENT.
 """
 
 import json
@@ -42,7 +42,7 @@ def _loss_layer(kind, bottom, sizes):
 
 @pytest.fixture(scope="module")
 def question(caffe, tmp_path_factory):
-    """(arch, like, sizes, loss) -> (the port's network, crops, labels, Caffe's answer)."""
+    """Return a function: (arch, like, sizes, loss) -> (the port's network, crops, labels, Caffe's answer)."""
 
     def ask(arch, like, sizes, loss):
         path = random_caffemodel(tmp_path_factory.mktemp(arch) / "random.caffemodel", arch, like, seed=1)
@@ -69,8 +69,11 @@ def _port_loss(loss, out, labels, sizes, margin=10.0):
 
 
 def _with_caffes_choices(model, x, answer):
-    """The port's forward pass, each ReLU and each pooling window deciding as Caffe did; returns (output, the largest
-    amount by which a choice of the port's own would have differed, relative to its layer)."""
+    """Run the port's forward pass with Caffe's choice in each ReLU and each pooling window.
+
+    Returns:
+        (output, the largest difference between Caffe's choice and the port's own, relative to its layer).
+    """
     apart, before = 0.0, None
     for name in model.steps:
         module = model.get_submodule(name)
@@ -86,9 +89,9 @@ def _with_caffes_choices(model, x, answer):
             _, index = F.max_pool2d(
                 below, module.kernel, module.stride, module.pad, ceil_mode=True, return_indices=True
             )
-            taken = x.flatten(2).gather(2, index.flatten(2)).view(index.shape)
-            apart = max(apart, (module(x) - taken).abs().max().item() / answer[top].largest)
-            x = taken
+            chosen = x.flatten(2).gather(2, index.flatten(2)).view(index.shape)
+            apart = max(apart, (module(x) - chosen).abs().max().item() / answer[top].largest)
+            x = chosen
         else:
             x = module(x.flatten(1) if isinstance(module, torch.nn.Linear) else x)
         before = top
@@ -107,7 +110,7 @@ def _gradients(model, loss):
 
 
 def _typical(answer, key, ours):
-    """The median of |ours - caffe| over the mean of |caffe|."""
+    """Return the median of |ours - caffe| over the mean of |caffe|."""
     array = answer[key]
     at = slice(None) if array.at is None else array.at
     apart = np.abs(ours.reshape(-1)[at].astype(np.float64) - array.values)
@@ -127,7 +130,7 @@ def test_every_parameter(question, caffe, parity, arch, like, sizes, loss):
 
 @pytest.mark.parametrize(("arch", "like", "sizes"), TRAINED)
 def test_every_parameter_by_winograd(question, caffe, parity, arch, like, sizes):
-    """`rankiqa train --winograd`: at the same tolerances."""
+    """`rankiqa train --winograd` passes at the same tolerances."""
     model, x, labels, answer = question(arch, like, sizes, "ranking")
     winograd.apply_to(model)
     _compare(f"{arch} ranking, Winograd", model, x, labels, sizes, "ranking", answer, parity)
@@ -136,16 +139,16 @@ def test_every_parameter_by_winograd(question, caffe, parity, arch, like, sizes)
 
 
 def _compare(case, model, x, labels, sizes, loss, answer, parity):
-    """The loss, and the typical value of each parameter's gradient."""
-    found = _port_loss(loss, model(x), labels, sizes)
-    parity.check("gradients", f"{case} loss", answer.error("net/loss", found.detach().numpy()), LAYER)
-    for name, grad in _gradients(model, found).items():
+    """Compare the loss, and the typical value of each parameter's gradient."""
+    value = _port_loss(loss, model(x), labels, sizes)
+    parity.check("gradients", f"{case} loss", answer.error("net/loss", value.detach().numpy()), LAYER)
+    for name, grad in _gradients(model, value).items():
         key = f"net/param_diff/{name}"
         parity.check("gradients", f"{case} {name}, typical value", _typical(answer, key, grad), TYPICAL_GRADIENT)
 
 
 def _compare_with_choices(case, model, x, labels, sizes, loss, answer, parity):
-    """Every gradient, with Caffe's choices: a recording holds a sample of each blob, they need all of it."""
+    """Compare every gradient with Caffe's choices. They need whole blobs, of which recordings hold only samples."""
     out, apart = _with_caffes_choices(model, x, answer)
     parity.check("gradients", f"{case}: choices differ between values this close", apart, LAYER)
     for name, grad in _gradients(model, _port_loss(loss, out, labels, sizes)).items():
@@ -155,20 +158,20 @@ def _compare_with_choices(case, model, x, labels, sizes, loss, answer, parity):
 @pytest.mark.gpu
 @pytest.mark.parametrize(("arch", "like", "sizes"), TRAINED[:2])
 def test_every_parameter_on_the_device(question, parity, device, arch, like, sizes):
-    """Against Caffe on the CPU, typical values; the wrong variant lacks the division by N."""
+    """Compare typical values with Caffe's on the CPU; the wrong variant lacks the division by N."""
     model, x, labels, answer = question(arch, like, sizes, "ranking")
     model, x = model.to(device), x.to(device)
     with full_float32():
-        found = _gradients(model, _port_loss("ranking", model(x), labels, sizes))
-    for name, grad in found.items():
+        grads = _gradients(model, _port_loss("ranking", model(x), labels, sizes))
+    for name, grad in grads.items():
         error = _typical(answer, f"net/param_diff/{name}", grad)
         parity.check("gradients", f"{arch} {name} on {device.type}, typical value", error, TYPICAL_GRADIENT)
-    wrong = _typical(answer, "net/param_diff/conv1/0", found["conv1/0"] * len(x))
+    wrong = _typical(answer, "net/param_diff/conv1/0", grads["conv1/0"] * len(x))
     parity.must_fail("gradients", f"wrong: {arch} on {device.type}, not divided by N", wrong, TYPICAL_GRADIENT)
 
 
 def _adjacent_only(out, sizes):
-    """zheng-yuwei's loss: neighbouring levels instead of every pair."""
+    """Return zheng-yuwei's loss, which compares neighbouring levels instead of every pair."""
     scores = out.reshape(sizes)
     apart = scores[:, :-1, :, None] - scores[:, 1:, None, :]
     return (10 - apart).clamp_min(0).sum() / out.numel()

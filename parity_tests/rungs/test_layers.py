@@ -1,7 +1,7 @@
-"""Rung `layers`: the three nets whole, from one caffemodel, on crops of real photographs.
+"""Parity test `layers`: every layer of the three nets, from one caffemodel, on crops of real photographs.
 
-Caffe reads the caffemodel itself; the port gets it through convert.py. The mistakes that public ports of RankIQA have
-made, and a few more, are negative controls.
+Caffe reads the caffemodel itself; convert.py converts it for the port. The negative controls are mistakes of public
+ports of RankIQA, and a few more.
 """
 
 import copy
@@ -31,12 +31,12 @@ NETS = [
 
 @pytest.fixture(scope="module")
 def nets(caffe, tmp_path_factory):
-    """(arch, like, batch) -> (the port's network, crops, Caffe's answer)."""
-    made = {}
+    """Return a function: (arch, like, batch) -> (the port's network, crops, Caffe's answer)."""
+    cache = {}
 
     def get(arch, like, batch):
-        if (arch, like, batch) not in made:
-            made.clear()  # one network at a time: VGG-16 takes 0.5 GB in each form
+        if (arch, like, batch) not in cache:
+            cache.clear()  # keep one network: VGG-16 takes 0.5 GB in each form
             path = random_caffemodel(tmp_path_factory.mktemp(arch) / "random.caffemodel", arch, like)
             model = converted(path)
             crops = photograph_crops(batch, model.crop)
@@ -45,8 +45,8 @@ def nets(caffe, tmp_path_factory):
             files = {"net.prototxt": with_batch(deploy_text(arch, like), batch), "random.caffemodel": path}
             answer = caffe.ask(f"layers/{arch}_{like}", [job], {"data": crops}, files)
             path.unlink()
-            made[arch, like, batch] = model, crops, answer
-        return made[arch, like, batch]
+            cache[arch, like, batch] = model, crops, answer
+        return cache[arch, like, batch]
 
     return get
 
@@ -69,7 +69,7 @@ def test_every_layer(nets, parity, arch, like, batch):
 @pytest.mark.gpu
 @pytest.mark.parametrize("arch", ["shallow", "alexnet", pytest.param("vgg16", marks=SLOW)])
 def test_every_layer_on_the_device(nets, parity, device, arch):
-    """Against Caffe on the CPU; the wrong variant has weights of bfloat16."""
+    """Compare with Caffe on the CPU; the wrong variant has bfloat16 weights."""
     model, crops, answer = nets(arch, "live-rank", 1 if arch == "vgg16" else 2)
     model, crops = copy.deepcopy(model).to(device), torch.from_numpy(crops).to(device)
     with torch.inference_mode(), full_float32():
@@ -85,7 +85,7 @@ def test_every_layer_on_the_device(nets, parity, device, arch):
 
 @pytest.mark.parametrize(("arch", "like", "batch"), NETS)
 def test_every_blob(nets, parity, arch, like, batch):
-    """Caffe's blobs at the end, which layers in place have written over."""
+    """Compare Caffe's blobs after the forward pass, when in-place layers have overwritten them."""
     model, crops, answer = nets(arch, like, batch)
     with torch.inference_mode():
         ours = model.forward_layers(torch.from_numpy(crops))
@@ -93,7 +93,7 @@ def test_every_blob(nets, parity, arch, like, batch):
     for blob, key in answer.keys_of("net/blob/").items():
         if blob == "data":
             continue
-        last = blob  # the last of the layers in place behind the one that made the blob
+        last = blob  # the last in-place layer after the layer that outputs the blob
         for name in names[names.index(blob) + 1 :]:
             if not name.startswith(("relu", "drop")):
                 break
@@ -102,7 +102,7 @@ def test_every_blob(nets, parity, arch, like, batch):
 
 
 class FloorPool(torch.nn.Module):
-    """Rounds down, and fills up with zeros so that the next layer still fits."""
+    """Pooling that rounds output sizes down, then pads with zeros so that the next layer still fits."""
 
     def __init__(self, pool):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Rung `log`: what the port says while it trains, line by line what `caffe train` says."""
+"""Parity test `log`: the port's training log, line by line against that of `caffe train`."""
 
 import re
 
@@ -19,11 +19,11 @@ CHANGES = {
 }  # fmt: skip
 SPEED = re.compile(r" \([^()]* iter/s, [^()]*\)")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
-SAID = re.compile(r"\] (Iteration \d+.*|    (?:Train|Test) net output.*|Snapshotting to binary.*)")
+LOGGED = re.compile(r"\] (Iteration \d+.*|    (?:Train|Test) net output.*|Snapshotting to binary.*)")
 
 
 def _caffes(log):
-    lines = (SAID.search(line) for line in log.splitlines())
+    lines = (LOGGED.search(line) for line in log.splitlines())
     lines = (SPEED.sub("", match[1]) for match in lines if match)
     return ["Snapshot" if line.startswith("Snapshotting") else line for line in lines]
 
@@ -34,7 +34,7 @@ def _ours(lines):
 
 
 def _error(caffes, ours):
-    """The largest difference of the numbers, relative from 0.1 up; inf where the words differ."""
+    """Return the largest difference of the numbers, over max(|Caffe's|, 0.1); inf if the words differ."""
     if [NUMBER.sub("#", line) for line in caffes] != [NUMBER.sub("#", line) for line in ours]:
         return np.inf
     pairs = zip(NUMBER.findall("\n".join(caffes)), NUMBER.findall("\n".join(ours)), strict=True)
@@ -60,12 +60,12 @@ def test_log(caffe, parity, images, tmp_path, task):
     caffes = _caffes(log)
     assert len(caffes) >= 20
 
-    def said(preset):
+    def logged(preset):
         lines = []
         lists = {split: read_list(images / f"{task}_{split}.txt", images) for split in ("train", "test")}
         Trainer.from_preset(preset, "shallow", **lists, seed=sample_training.SEED, out=tmp_path, log=lines.append).run()
         return _ours(lines)
 
-    parity.check("log", f"{task}: {len(caffes)} lines, their numbers", _error(caffes, said(preset)), PRINTED)
-    wrong = _error(caffes, said(preset.but(average_loss=preset.solver.average_loss + 1)))
+    parity.check("log", f"{task}: {len(caffes)} lines, their numbers", _error(caffes, logged(preset)), PRINTED)
+    wrong = _error(caffes, logged(preset.but(average_loss=preset.solver.average_loss + 1)))
     parity.must_fail("log", f"wrong: {task}, the mean of one loss more", wrong, PRINTED)

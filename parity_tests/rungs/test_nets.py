@@ -1,4 +1,4 @@
-"""Rung `nets`: the prototxts of caffe_ref are the original's, message for message, and Caffe's own parser agrees."""
+"""Parity test `nets`: caffe_ref's prototxts equal the original's as messages, as our code and Caffe parse them."""
 
 import subprocess
 import sys
@@ -22,17 +22,17 @@ def _nets(*arguments):
 
 
 def _texts():
-    """{path upstream: (text, is a solver)}."""
-    found = {}
+    """Return {path upstream: (text, is it a solver)}."""
+    texts = {}
     for task, folder in (("rank", "RankIQA"), ("ft", "FT")):
         for dataset in ("live", "tid2013"):
             name = "live" if (task, dataset) == ("ft", "live") else "vgg"
             path = f"src/{folder}/{dataset}"
             train = _nets("net", "vgg16", task, dataset, "train", "--layers", "upstream")
-            found[f"{path}/train_{name}.prototxt"] = train, False
-            found[f"{path}/deploy_vgg.prototxt"] = _nets("net", "vgg16", task, dataset, "deploy"), False
-            found[f"{path}/solver_{name}.prototxt"] = _nets("solver", "vgg16", task, dataset), True
-    return found
+            texts[f"{path}/train_{name}.prototxt"] = train, False
+            texts[f"{path}/deploy_vgg.prototxt"] = _nets("net", "vgg16", task, dataset, "deploy"), False
+            texts[f"{path}/solver_{name}.prototxt"] = _nets("solver", "vgg16", task, dataset), True
+    return texts
 
 
 def test_twelve_files_are_pinned():
@@ -58,10 +58,10 @@ def test_caffe_reads_the_same(caffe, parity):
     jobs.append({"name": "changed", "kind": "parse", "file": "changed.prototxt"})
     answer = caffe.ask("nets", jobs, {}, files)
     for number, path in enumerate(texts):
-        found = answer.array(f"{number}/digest").tobytes().hex()
-        parity.check("nets", path, float(found != PINNED["canonical"][path]), EXACT)
-    found = answer.array("changed/digest").tobytes().hex()
-    parity.must_fail("nets", "wrong: one lr_mult", float(found != PINNED["canonical"][name]), EXACT)
+        digest = answer.array(f"{number}/digest").tobytes().hex()
+        parity.check("nets", path, float(digest != PINNED["canonical"][path]), EXACT)
+    digest = answer.array("changed/digest").tobytes().hex()
+    parity.must_fail("nets", "wrong: one lr_mult", float(digest != PINNED["canonical"][name]), EXACT)
 
 
 @pytest.mark.parametrize("arch", ["alexnet", "shallow"])

@@ -1,7 +1,7 @@
-"""Rung `operators`: each operator of the three nets, and the losses, forward and backward, against Caffe's own.
+"""Parity test `operators`: each operator of the three nets, and the losses, forward and backward.
 
-Shapes N C H W. Every case is a net of one layer, fed the same random numbers on both sides; a random gradient comes
-from above, so both gradients (of the input and of the parameters) are compared.
+Shapes are N C H W. Every case is a net of one layer with the same random inputs on both sides. A random gradient of the
+output is propagated back, so that the gradients of the inputs and of the parameters are compared, too.
 """
 
 import json
@@ -40,7 +40,7 @@ def _random(shape, seed=0, scale=1.0):
 
 
 def _ties(shape):
-    """Few different values, so that windows hold equal maxima, and zeros for ReLU."""
+    """Return an array of few different values, so that windows have equal maxima, and ReLU gets zeros."""
     return np.random.RandomState(1).randint(-2, 3, shape).astype(np.float32)
 
 
@@ -142,7 +142,7 @@ def _ranking(groups, levels, images, margin=10.0):
     def port(x, _):
         return rankiqa.pair_ranking_loss(x.squeeze(1), **options)
 
-    def over_pairs(x, _):  # the mean over pairs, not over images
+    def over_pairs(x, _):  # the mean over pairs instead of images
         pairs = groups * images**2 * levels * (levels - 1) / 2
         return port(x, _) * n / pairs
 
@@ -164,7 +164,7 @@ CASES["Euclidean loss"] = (
 )  # fmt: skip
 _PAIRS = [_random((8, 5)), _random((8, 5), seed=3), np.array([1, 0, 1, 0, 0, 1, 0, 1], np.float32)]
 _PAIRS[1][3] = _PAIRS[0][3]  # a dissimilar pair at distance 0
-_PAIRS[1][4] = _PAIRS[0][4] + 0.1  # and one well inside the margin
+_PAIRS[1][4] = _PAIRS[0][4] + 0.1  # a dissimilar pair well inside the margin
 CASES["contrastive loss (labels are opposite)"] = (
     _layer("ContrastiveLoss", "contrastive_loss_param { margin: 3.0 }", ("x", "x2", "similar")), _PAIRS, [],
     lambda a, b, similar: rankiqa.contrastive_loss(a, b, 1 - similar, margin=3.0),
@@ -182,7 +182,7 @@ def _is_loss(name):
 
 @pytest.fixture(scope="module")
 def answer(caffe):
-    """All cases in one question."""
+    """Return Caffe's answer to all cases, asked as one question."""
     jobs, arrays, files = [], {}, {}
     for number, (name, (layer, inputs, shapes, port, _)) in enumerate(CASES.items()):
         blobs = _blobs(layer)
@@ -199,7 +199,7 @@ def answer(caffe):
             job["set"][f"op/{i}"], arrays[f"{key}_w{i}"] = f"{key}_w{i}", w
         if not _is_loss(name):
             job["top_diffs"]["y"] = f"{key}_g"
-            arrays[f"{key}_g"] = _from_above(port, inputs, shapes)
+            arrays[f"{key}_g"] = _output_gradient(port, inputs, shapes)
         jobs.append({**job, "return": ["tops", "diffs", "param_diffs"]})
     return caffe.ask("operators", jobs, arrays, files)
 
@@ -208,13 +208,13 @@ def _parameters(shapes):
     return [_random(shape, seed=10 + i) for i, shape in enumerate(shapes)]
 
 
-def _from_above(port, inputs, shapes):
+def _output_gradient(port, inputs, shapes):
     tensors = [torch.from_numpy(x) for x in [*inputs, *_parameters(shapes)]]
     return _random(port(*tensors).shape, seed=20)
 
 
 def _run(operator, inputs, shapes, gradient):
-    """-> output, gradients of inputs, gradients of parameters, as numpy."""
+    """Return (output, gradients of inputs, gradients of parameters) as numpy arrays."""
     tensors = [torch.from_numpy(x.copy()).requires_grad_() for x in [*inputs, *_parameters(shapes)]]
     out = operator(*tensors)
     out.backward(None if gradient is None else torch.from_numpy(gradient))
@@ -226,7 +226,7 @@ def _run(operator, inputs, shapes, gradient):
 def test_operator(answer, parity, name):
     layer, inputs, shapes, port, _ = CASES[name]
     key = f"op{list(CASES).index(name)}"
-    gradient = None if _is_loss(name) else _from_above(port, inputs, shapes)
+    gradient = None if _is_loss(name) else _output_gradient(port, inputs, shapes)
     out, grads, weights = _run(port, inputs, shapes, gradient)
     top = answer[f"{key}/top/op/0"]
     parity.check("operators", f"{name}: forward", answer.error(f"{key}/top/op/0", out.reshape(top.shape)), LAYER)
@@ -245,6 +245,6 @@ def test_wrong_variant_is_caught(answer, parity, name):
     out = wrong(*tensors)
     errors = [answer.error(f"{key}/top/op/0", out.detach().numpy())]
     if out.shape == answer[f"{key}/top/op/0"].shape:
-        out.backward(None if _is_loss(name) else torch.from_numpy(_from_above(port, inputs, shapes)))
+        out.backward(None if _is_loss(name) else torch.from_numpy(_output_gradient(port, inputs, shapes)))
         errors.append(answer.error(f"{key}/diff/x", tensors[0].grad.numpy()))
     parity.must_fail("operators", f"wrong: {name}", max(errors), GRADIENT)

@@ -1,4 +1,4 @@
-"""Rung `order`: 1,000 minibatches of each of the original's four data layers, lines and crops, from one seed."""
+"""Parity test `order`: lines and crops of 1,000 minibatches of the original's four data layers, from one seed."""
 
 import functools
 import hashlib
@@ -26,7 +26,7 @@ LINES = {
     "tid2013-rank": 18 * 5 * 7,
     "live-ft": 779,
     "tid2013-ft": 2280,
-}  # 31: one is left over
+}  # 31 is odd: with two images per level, one image is left over
 
 
 def _labels(name):
@@ -35,7 +35,7 @@ def _labels(name):
     if name == "tid2013-rank":
         return np.tile(np.repeat(np.arange(5), 7), 18)
     scores = np.random.RandomState(3).beta(2, 2, LINES[name]) * (100 if name == "live-ft" else 8)
-    return np.round(scores, 2)  # as the lists have them: some are equal
+    return np.round(scores, 2)  # two decimals, as in the original's lists: some labels are equal
 
 
 def _list(name):
@@ -59,8 +59,8 @@ def _net(name):
 
 
 @pytest.fixture
-def made(tmp_path):
-    """name -> the list, written with absolute paths."""
+def image_list(tmp_path):
+    """Return a function that writes and reads the list of a data layer."""
 
     def make(name):
         path = tmp_path / f"{name}.txt"
@@ -71,7 +71,7 @@ def made(tmp_path):
 
 
 def _fed(images, name, iterations=ITERATIONS, workers=0, **options):
-    """(labels (iterations, N), SHA-256 (iterations, 32)) of the port's minibatches."""
+    """Return (labels (iterations, N), SHA-256 of the crops (iterations, 32)) of the port's minibatches."""
     options = {"seed": SEED, "quirks": FAITHFUL, **options}
     order = task_of(PRESETS[name]).order(images, options["seed"], options["quirks"])
     loader = minibatches(images, order, spec=rankiqa.InputSpec(CROP), workers=workers, cache_mb=500, **options)
@@ -82,7 +82,7 @@ def _fed(images, name, iterations=ITERATIONS, workers=0, **options):
     return np.array(labels), np.array(digests)
 
 
-@functools.cache  # several tests ask the same, and Caffe takes its time
+@functools.cache  # several tests ask this question, and Caffe is slow to answer
 def _ask(caffe, name):
     files = {"net.prototxt": _net(name), "list.txt": _list(name), **{p.name: p for p in PHOTOGRAPHS}}
     job = {"name": "m", "kind": "minibatches", "net": "net.prototxt", "iterations": ITERATIONS}
@@ -90,17 +90,17 @@ def _ask(caffe, name):
 
 
 def _apart(answer, digests):
-    """How many minibatches differ in any pixel."""
+    """Count the minibatches in which any pixel differs."""
     return float((answer.array("m/sha256")[: len(digests)] != digests).any(1).sum())
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_minibatches(caffe, parity, made, name):
+def test_minibatches(caffe, parity, image_list, name):
     answer = _ask(caffe, name)
-    labels, digests = _fed(made(name), name)
+    labels, digests = _fed(image_list(name), name)
     parity.check("order", f"{name}: labels of 1,000 minibatches", answer.error("m/labels", labels), EXACT)
     parity.check("order", f"{name}: crops of 1,000 minibatches", _apart(answer, digests), EXACT)
-    _, other = _fed(made(name), name, 20, seed=SEED + 1)
+    _, other = _fed(image_list(name), name, 20, seed=SEED + 1)
     parity.must_fail("order", f"wrong: {name}, the next seed", _apart(answer, other), EXACT)
 
 
@@ -113,14 +113,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "quirk"), [(name, quirk) for name in WRONG for quirk in WRONG[name]])
-def test_each_quirk_counts(caffe, parity, made, name, quirk):
-    """Mending one of the original's quirks shows."""
-    _, digests = _fed(made(name), name, 80, quirks=Quirks(**{quirk: False}))
+def test_each_quirk_counts(caffe, parity, image_list, name, quirk):
+    """Without one of the original's quirks, minibatches differ."""
+    _, digests = _fed(image_list(name), name, 80, quirks=Quirks(**{quirk: False}))
     parity.must_fail("order", f"wrong: {name} without {quirk}", _apart(_ask(caffe, name), digests), EXACT)
 
 
 def test_last_batch_dropped(caffe, parity, tmp_path):
-    """The quirk shows where minibatches fill the list: 25 of 30 in 750 lines."""
+    """The quirk has an effect where whole minibatches fill the list: 25 minibatches of 30 in 750 lines."""
     lines = _list("live-ft").splitlines(keepends=True)[:750]
     files = {"net.prototxt": _net("live-ft"), "list.txt": "".join(lines), **{p.name: p for p in PHOTOGRAPHS}}
     job = {"name": "m", "kind": "minibatches", "net": "net.prototxt", "iterations": 60}
@@ -133,18 +133,18 @@ def test_last_batch_dropped(caffe, parity, tmp_path):
     parity.must_fail("order", "wrong: live-ft without last_batch_dropped", _apart(answer, digests), EXACT)
 
 
-def test_equal_labels_as_numpy_of_its_time(caffe, parity, made, monkeypatch):
-    """A sort that keeps equal labels in their order is not what numpy did."""
+def test_equal_labels_as_numpy_of_its_time(caffe, parity, image_list, monkeypatch):
+    """numpy of 2017 did not keep equal labels in their order, so that a stable sort differs."""
     monkeypatch.setattr(order_module, "argsort_2017", functools.partial(np.argsort, kind="stable"))
-    _, digests = _fed(made("tid2013-ft"), "tid2013-ft", 200)
+    _, digests = _fed(image_list("tid2013-ft"), "tid2013-ft", 200)
     apart = _apart(_ask(caffe, "tid2013-ft"), digests)
     parity.must_fail("order", "wrong: tid2013-ft sorted by a stable sort", apart, EXACT)
 
 
 @pytest.mark.parametrize("name", LINES)
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-def test_workers_never_change_the_minibatches(made, name):
-    images = made(name)
+def test_workers_never_change_the_minibatches(image_list, name):
+    images = image_list(name)
     _, alone = _fed(images, name, 12)
     for workers in (1, 4):
         _, digests = _fed(images, name, 12, workers=workers)
@@ -153,9 +153,9 @@ def test_workers_never_change_the_minibatches(made, name):
     assert (late == alone[7:]).all()
 
 
-def test_sane_order(made):
-    """Without the quirks every image is seen, and the list's order no longer says which level is better."""
-    images = made("live-rank")
+def test_sane_order(image_list):
+    """Without the quirks every image is used, and the labels instead of the list's order say which level is better."""
+    images = image_list("live-rank")
     seen, sampler = set(), RANK.order(images, 0, SANE)
     for batch in itertools.islice(sampler, 300):
         seen.update(line for line, _ in batch)
@@ -168,7 +168,7 @@ def test_sane_order(made):
 
 
 def test_sort_of_2017():
-    """It sorts; without equal values there is but one answer."""
+    """It sorts; without equal values there is only one right answer."""
     random = np.random.RandomState(0)
     for n in (1, 2, 16, 17, 18, 30, 31, 200):
         values = random.permutation(n) / 7

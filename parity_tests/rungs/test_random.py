@@ -1,4 +1,4 @@
-"""Rungs `fillers` and `masks`: the same numbers from one seed, bit for bit, with nothing exchanged."""
+"""Parity tests `fillers` and `masks`: both engines draw the same numbers from one seed, bit by bit."""
 
 import functools
 
@@ -14,8 +14,8 @@ from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.models.network import fill
 from sample_networks import deploy_text
 
-REDRAWN = 198  # a seed with a word among the first 100,000 that rounds to 2^32
-BETWEEN = 86  # a seed with a word among the first 160,000 that a float comparison with 2^31 would keep
+REDRAWN = 198  # a seed that has a word that rounds to 2^32 among its first 100,000
+BETWEEN = 86  # a seed that has a word that a float comparison with 2^31 would keep among its first 160,000
 SHAPE = (20, 10, 20, 50)  # 200,000 numbers: hundreds in the wedges of the ziggurat, tens in its tail
 
 # name: (Caffe's filler, the port's)
@@ -28,17 +28,17 @@ FILLERS = {
     "gaussian with a mean": ('type: "gaussian" std: 3 mean: 110', lambda r: r.gaussian(SHAPE, 3, 110)),
     "xavier, fan_out": ('type: "xavier" variance_norm: FAN_OUT', lambda r: r.xavier(SHAPE, "fan_out")),
     "msra, average": ('type: "msra" variance_norm: AVERAGE', lambda r: r.msra(SHAPE, "average")),
-    "uniform afterwards": ('type: "uniform"', lambda r: r.uniform(SHAPE)),  # the stream stands where Caffe's does
+    "uniform afterwards": ('type: "uniform"', lambda r: r.uniform(SHAPE)),  # it fails if the streams' positions differ
 }
 
 
 def _bits(array):
-    """Float values as their bits, so that equal means equal."""
+    """Return float values as their bits, so that comparisons are exact."""
     return np.ascontiguousarray(array, np.float32).view(np.int32)
 
 
 def _apart(caffe, ours):
-    """How many of the values differ in any bit."""
+    """Count the values that differ in any bit."""
     return float((_bits(caffe) != _bits(ours)).sum())
 
 
@@ -52,7 +52,7 @@ def _fillers_net():
 
 
 class _Float32Words(CaffeRandom):
-    """Wrong: PyTorch's and NumPy's usual way, 24 bits of each word."""
+    """A wrong variant: use 24 bits of each word, as PyTorch and NumPy usually do."""
 
     def uniform(self, shape, low=0.0, high=1.0):
         words = self.words(int(np.prod(shape))) >> 8
@@ -64,15 +64,15 @@ def test_fillers(caffe, parity):
     answer = caffe.ask("random/fillers", [job], {}, {"net.prototxt": _fillers_net()})
     random, second = CaffeRandom(REDRAWN), CaffeRandom(REDRAWN + 1)
     for name, (_, draw) in FILLERS.items():
-        found = answer[f"f/top/{name}/0"]
-        at = slice(None) if found.at is None else found.at
-        parity.check("fillers", name, _apart(found.values, draw(random).reshape(-1)[at]), EXACT)
+        theirs = answer[f"f/top/{name}/0"]
+        at = slice(None) if theirs.at is None else theirs.at
+        parity.check("fillers", name, _apart(theirs.values, draw(random).reshape(-1)[at]), EXACT)
         if name != "constant":
-            wrong = _apart(found.values, draw(second).reshape(-1)[at])
+            wrong = _apart(theirs.values, draw(second).reshape(-1)[at])
             parity.must_fail("fillers", f"wrong: {name}, the next seed", wrong, EXACT)
-    found = answer["f/top/xavier/0"]
-    wrong = _Float32Words(REDRAWN).xavier(SHAPE).reshape(-1)[slice(None) if found.at is None else found.at]
-    parity.must_fail("fillers", "wrong: 24 bits of a word", _apart(found.values, wrong), EXACT)
+    theirs = answer["f/top/xavier/0"]
+    wrong = _Float32Words(REDRAWN).xavier(SHAPE).reshape(-1)[slice(None) if theirs.at is None else theirs.at]
+    parity.must_fail("fillers", "wrong: 24 bits of a word", _apart(theirs.values, wrong), EXACT)
 
 
 @pytest.mark.parametrize("arch", ["shallow", "alexnet", pytest.param("vgg16", marks=pytest.mark.slow)])
@@ -85,12 +85,12 @@ def test_networks(caffe, parity, arch):
     pytorch = rankiqa.build(arch).state_dict()
     for key, ours in state.items():
         layer, part = key.rsplit(".", 1)
-        found = answer[f"f/param/{layer}/{('weight', 'bias').index(part)}"]
-        assert tuple(ours.shape) == found.shape
-        at = slice(None) if found.at is None else found.at
-        parity.check("fillers", f"{arch} {key}", _apart(found.values, ours.numpy().reshape(-1)[at]), EXACT)
+        theirs = answer[f"f/param/{layer}/{('weight', 'bias').index(part)}"]
+        assert tuple(ours.shape) == theirs.shape
+        at = slice(None) if theirs.at is None else theirs.at
+        parity.check("fillers", f"{arch} {key}", _apart(theirs.values, ours.numpy().reshape(-1)[at]), EXACT)
         if part == "weight":
-            wrong = _apart(found.values, pytorch[key].numpy().reshape(-1)[at])
+            wrong = _apart(theirs.values, pytorch[key].numpy().reshape(-1)[at])
             parity.must_fail("fillers", f"wrong: {arch} {key} from PyTorch's seed", wrong, EXACT)
 
 
@@ -114,14 +114,14 @@ def test_masks(caffe, parity, ratio):
     random = CaffeRandom(BETWEEN)
     layer = Dropout(ratio, random)
     for n in ("1", "2"):
-        found = answer[f"{n}/top/drop/0"]
-        at = slice(None) if found.at is None else found.at
+        theirs = answer[f"{n}/top/drop/0"]
+        at = slice(None) if theirs.at is None else theirs.at
         ours = layer(torch.ones(200_000)).numpy()[at]
-        parity.check("masks", f"ratio {ratio}, forward pass {n}", _apart(found.values, ours), EXACT)
+        parity.check("masks", f"ratio {ratio}, forward pass {n}", _apart(theirs.values, ours), EXACT)
     torch.manual_seed(BETWEEN)
     wrong = torch.nn.functional.dropout(torch.ones(200_000), ratio).numpy()[at]
-    parity.must_fail("masks", f"wrong: ratio {ratio}, PyTorch's dropout", _apart(found.values, wrong), EXACT)
-    if ratio == 0.5 and found.at is None:
+    parity.must_fail("masks", f"wrong: ratio {ratio}, PyTorch's dropout", _apart(theirs.values, wrong), EXACT)
+    if ratio == 0.5 and theirs.at is None:
         words = np.random.RandomState(BETWEEN).randint(0, 2**32, 200_000, np.uint32)
         wrong = np.where(words.astype(np.float32) <= np.float32(0.5) * np.float32(2**32 - 1), 2, 0)
         apart = _apart(answer.array("1/top/drop/0"), wrong)
@@ -142,7 +142,7 @@ SOLVER = 'net: "net.prototxt" base_lr: 1e-9 lr_policy: "fixed" random_seed: 5 sn
 @pytest.mark.parametrize("tests", [0, 1, 2])
 @pytest.mark.parametrize("filler", ["xavier", "gaussian"])
 def test_stream_after_test_nets(caffe, parity, tests, filler):
-    """A solver's TEST nets draw their weights too, before the first mask."""
+    """A solver's TEST nets also draw weights, before the first mask."""
     text = SOLVER + (f"test_interval: 1000 test_initialization: false {'test_iter: 1 ' * tests}" if tests else "")
     files = {"net.prototxt": NET.replace("FILLER", f'type: "{filler}"'), "solver.prototxt": text}
     job = {"name": "s", "kind": "solve", "solver": "solver.prototxt", "steps": 2, "return": ["blobs"]}

@@ -1,4 +1,4 @@
-"""Rung `readers`: image files of every kind, read as cv2.imread of the reference reads them, or refused by name."""
+"""Parity test `readers`: every kind of image file gives the pixels of the reference's cv2.imread, or a clear error."""
 
 import io
 import re
@@ -16,19 +16,19 @@ from rankiqa import ImageError, read_image_with_notes
 from rankiqa.data.photographs import read_photograph, turned
 
 LEAST_RECORDED = 500  # files that another release of Pillow or OpenCV writes differently are not in a recording
-# What the reference reads and read_image refuses: why, and that it is no image that people score
+# {part of the error: why read_image refuses files that the reference reads}; nobody scores such images
 REFUSED_BY_US = {
-    r"compressed with (LZMA|Zstandard|WebP)": "libtiff of OpenCV's wheels is built without it",
-    r"uncompressed tiles of other than whole KiB": "libtiff 4.7.1 takes them for damaged",
-    r"got PAM,": "the two OpenCVs differ in its channels",
-    r"a grey PFM": "the reference makes a 2-D array of it, at which upstream's code stops",
+    r"compressed with (LZMA|Zstandard|WebP)": "OpenCV's wheels contain a libtiff without this compression",
+    r"uncompressed tiles of other than whole KiB": "libtiff 4.7.1 treats them as damaged",
+    r"got PAM,": "the two OpenCV releases read different channels",
+    r"a grey PFM": "the reference reads it as a 2-D array, at which upstream's code stops",
 }
 LOSSY = re.compile(
     r"(JPEG|MPO|WEBP|AVIF|GIF)/|JPEG2000/.*(layers|irreversible|x 80)|TIFF/(jpeg|PA$|webp)|.*YCbCr|BMP/16-bit"
     r"|.*premultiplied"
 )
 LOSSY_MEAN = 17  # of 255: chroma at half resolution, 256 colours, the lowest quality
-# Modes and depths that the format lacks: the writer cuts the values off, so that only its own library knows them
+# Modes and depths that the format lacks: the writer clips the values, and only the writer's library knows how
 CUT_BY_THE_WRITER = re.compile(r"(GIF|AVIF|WEBP)/(I|F|I;16|OpenCV.*(16-bit|float).*)$")
 
 
@@ -49,20 +49,20 @@ def reference(caffe, files):
 
 @pytest.fixture(scope="module")
 def ours(files, tmp_path_factory):
-    """{name: (pixels RGB, notes), or the message of the refusal}."""
-    folder, found = tmp_path_factory.mktemp("readers"), {}
+    """Return {name: (pixels RGB, notes) or the error message}."""
+    folder, results = tmp_path_factory.mktemp("readers"), {}
     for i, (name, data) in enumerate(files.items()):
         path = folder / str(i)
         path.write_bytes(data)
         try:
-            found[name] = read_image_with_notes(path)
+            results[name] = read_image_with_notes(path)
         except ImageError as error:
-            found[name] = str(error)
-    return found
+            results[name] = str(error)
+    return results
 
 
 def _unequal(reference, read):
-    """How many files `read` gives other pixels than the reference of; read: {name: RGB, or None}."""
+    """Count the files for which `read`, {name: RGB or None}, has other pixels than the reference."""
     return sum(
         known is not None and read.get(name) is not None and reference_pixels.digest(read[name][..., ::-1]) != known
         for name, known in reference.items()
@@ -72,14 +72,14 @@ def _unequal(reference, read):
 def test_pixels(parity, reference, ours):
     by_format, wrong = defaultdict(Counter), []
     for name, known in reference.items():
-        kind, found = name.split("/")[0], ours[name]
-        if isinstance(found, str):
-            refused_by_us = any(re.search(reason, found) for reason in REFUSED_BY_US)
-            outcome = "refused" if known is None or refused_by_us else "refused without a reason of the list"
+        kind, result = name.split("/")[0], ours[name]
+        if isinstance(result, str):
+            refused_by_us = any(re.search(reason, result) for reason in REFUSED_BY_US)
+            outcome = "refused" if known is None or refused_by_us else "refused without a listed reason"
         elif known is None:
-            outcome = "read, though not by the reference"
+            outcome = "read, although the reference cannot read it"
         else:
-            outcome = "equal" if reference_pixels.digest(found[0][..., ::-1]) == known else "unequal"
+            outcome = "equal" if reference_pixels.digest(result[0][..., ::-1]) == known else "unequal"
         by_format[kind][outcome] += 1
         if outcome not in ("equal", "refused"):
             wrong.append(f"{name}: {outcome}")
@@ -92,16 +92,16 @@ def test_pixels(parity, reference, ours):
 
 
 def test_wrong_variants_are_caught(parity, files, reference, ours):
-    """OpenCV of today as it comes turns PNG and WebP by their EXIF orientation; and channels in the wrong order."""
+    """Today's OpenCV applies the EXIF orientation of PNG and WebP by default; channels in the wrong order differ."""
     for kind in ("PNG", "WEBP"):
         read = {}
         for name, data in files.items():
             if name.startswith(f"{kind}/") and not isinstance(ours[name], str):
                 read[name] = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
         parity.must_fail("readers", f"wrong: {kind}, EXIF orientation as of today", _unequal(reference, read), EXACT)
-    swapped = {name: found[0][..., ::-1] for name, found in ours.items() if not isinstance(found, str)}
+    swapped = {name: result[0][..., ::-1] for name, result in ours.items() if not isinstance(result, str)}
     parity.must_fail("readers", "wrong: BGR for RGB", _unequal(reference, swapped), EXACT)
-    kept = {name: found[0] for name, found in ours.items() if not isinstance(found, str)}
+    kept = {name: result[0] for name, result in ours.items() if not isinstance(result, str)}
     assert _unequal(reference, kept) == 0
 
 
@@ -123,9 +123,9 @@ def test_what_is_dropped_is_noted(ours):
 
 
 def test_each_refusal_says_what_the_file_is(ours):
-    for name, found in ours.items():
-        if isinstance(found, str):
-            assert re.match(r"expected [^\n]+ got [^\n]+$", found), (name, found)
+    for name, result in ours.items():
+        if isinstance(result, str):
+            assert re.match(r"expected [^\n]+ got [^\n]+$", result), (name, result)
     expected = {
         "GIF/RGB": "got GIF, which the original's reader does not read", "AVIF/RGB": "got AVIF",
         "WEBP/animated colour": "got an animated WebP", "TIFF/float colour": "a TIFF of 32 bits a channel",
@@ -136,7 +136,7 @@ def test_each_refusal_says_what_the_file_is(ours):
 
 
 def _expected(name, height, width):
-    """What a photograph of that name may look like."""
+    """Return the pictures that a photograph of this name may show."""
     orientation = re.search(r"EXIF ([2-8])\b", name)
     if orientation and not name.startswith("JPEG2000/"):
         stored = (width, height) if int(orientation[1]) > 4 else (height, width)
@@ -151,25 +151,25 @@ def _expected(name, height, width):
 
 
 def test_photographs(parity, files, ours):
-    """Within rounding of the picture that was written (of its high byte), or refused by name."""
+    """Pixels are within rounding of the picture that was written (of its high byte), or the error is clear."""
     wrong, count = [], Counter()
     for name, data in files.items():
         try:
-            found = read_photograph(data, min_side=1)
+            pixels = read_photograph(data, min_side=1)
         except ImageError as error:
             assert re.match(r"expected [^\n]+ got [^\n]+$", str(error)), name
             count["refused"] += 1
             continue
         count["read"] += 1
         if CUT_BY_THE_WRITER.match(name):
-            right = np.array_equal(found, Image.open(io.BytesIO(data)).convert("RGB"))
+            right = np.array_equal(pixels, Image.open(io.BytesIO(data)).convert("RGB"))
         else:
-            far = [np.abs(found.astype(int) - seen) for seen in _expected(name, *found.shape[:2])]
-            right = min(error.max() for error in far) <= 1
-            right |= bool(LOSSY.match(name)) and min(error.mean() for error in far) <= LOSSY_MEAN
+            errors = [np.abs(pixels.astype(int) - seen) for seen in _expected(name, *pixels.shape[:2])]
+            right = min(error.max() for error in errors) <= 1
+            right |= bool(LOSSY.match(name)) and min(error.mean() for error in errors) <= LOSSY_MEAN
             reader = ours[name][0] if not isinstance(ours[name], str) else None
-            if not right and reader is not None and reader.shape == found.shape and not name.startswith("TIFF/"):
-                right = np.abs(found.astype(int) - reader).max() <= 1  # colours of its own: the reference knows them
+            if not right and reader is not None and reader.shape == pixels.shape and not name.startswith("TIFF/"):
+                right = np.abs(pixels.astype(int) - reader).max() <= 1  # unusual colours: the reference is right
         if not right:
             wrong.append(name)
     print(f"photographs: {count['read']} read, {count['refused']} refused by name; wrong: {wrong}")

@@ -1,4 +1,4 @@
-"""Rung `resume`: a training begun in one engine goes on in the other, across a drop of the learning rate."""
+"""Parity test `resume`: each engine continues a training of the other one, across a drop of the learning rate."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def _files(images):
     return {**sample_training.image_files(images), **sample_training.caffe_files("shallow", PRESET)}
 
 
-def _go_on(name, state):
+def _resume_job(name, state):
     return {"name": name, "kind": "solve", "solver": "rank_solver.prototxt", "restore": state, "steps": AFTER,
             "return": ["params"]}  # fmt: skip
 
@@ -42,7 +42,7 @@ def _trainer(images, out=None, preset=PRESET):
 
 
 def _resumed(images, snapshot):
-    """(losses, model) of the port going on from a snapshot made from Caffe's files."""
+    """Continue in the port from a snapshot that was converted from Caffe's files; return (losses, model)."""
     trainer = _trainer(images)
     trainer.restore(snapshot)
     assert trainer.iteration == BEFORE
@@ -51,14 +51,14 @@ def _resumed(images, snapshot):
 
 
 def _error(answer, name, losses, model):
-    """The largest error of losses and parameters."""
+    """Return the largest error of losses and parameters."""
     return max(
         answer.error(f"{name}/losses", losses), *trajectory.layer_errors(answer, f"{name}/param", model).values()
     )
 
 
 def _spoiled(snapshot, target, how):
-    """The snapshot with one thing wrong."""
+    """Write a copy of a snapshot with one error."""
     metadata, training, tensors = snapshots.read(snapshot)
     tensors = {key: tensor.clone() for key, tensor in tensors.items()}
     history = {
@@ -75,7 +75,7 @@ def _spoiled(snapshot, target, how):
 def test_caffes_training_goes_on_in_the_port(caffe, parity, images, tmp_path):
     jobs = [
         {"name": "first", "kind": "solve", "solver": "rank_solver.prototxt", "steps": BEFORE, "return": ["snapshot"]},
-        _go_on("on", f"rank_iter_{BEFORE}.solverstate"),
+        _resume_job("on", f"rank_iter_{BEFORE}.solverstate"),
     ]
     if not isinstance(caffe, Live):
         pytest.skip("the images depend on the JPEG encoders' version: live Caffe only")
@@ -94,24 +94,24 @@ def test_caffes_training_goes_on_in_the_port(caffe, parity, images, tmp_path):
 @pytest.mark.parametrize("suffix", ["", ".h5"])
 def test_the_ports_training_goes_on_in_caffe(caffe, parity, images, tmp_path, monkeypatch, suffix):
     if not isinstance(caffe, Live):
-        pytest.skip("what Caffe goes on from is made here: live Caffe only")
-    monkeypatch.chdir(tmp_path)  # a solver state names its model below the current folder
-    begun = _trainer(images, tmp_path)
-    begun.run(BEFORE)
+        pytest.skip("Caffe continues from a file that this test makes: live Caffe only")
+    monkeypatch.chdir(tmp_path)  # a solver state names its model relative to the current folder
+    trainer = _trainer(images, tmp_path)
+    trainer.run(BEFORE)
     snapshot = tmp_path / "begun.safetensors"
-    snapshots.take(begun, snapshot)
+    snapshots.take(trainer, snapshot)
     state = f"begun.solverstate{suffix}"
     to_caffe = ["--to", "solverstate", "--like", "live-rank", "--out", state]
     assert convert.main([str(snapshot), *to_caffe]) == 0
     pair = {name: tmp_path / name for name in (state, state.replace("solverstate", "caffemodel"))}
-    answer = caffe.unverified().ask("resume", [_go_on("on", state)], {}, {**_files(images), **pair})
+    answer = caffe.unverified().ask("resume", [_resume_job("on", state)], {}, {**_files(images), **pair})
     assert convert.main([state, "--out", "back.safetensors"]) == 0
     error = _error(answer, "on", *_resumed(images, tmp_path / "back.safetensors"))
     parity.check("resume", f"the port {BEFORE}, then Caffe {AFTER} iterations{suffix}", error, RESUMED)
-    begun.optimizer.set_iteration(0, 0)
-    snapshots.take(begun, snapshot)
+    trainer.optimizer.set_iteration(0, 0)
+    snapshots.take(trainer, snapshot)
     assert convert.main([str(snapshot), *to_caffe]) == 0
     pair = {name: tmp_path / name for name in pair}
-    answer = caffe.unverified().ask("resume", [_go_on("on", state)], {}, {**_files(images), **pair})
+    answer = caffe.unverified().ask("resume", [_resume_job("on", state)], {}, {**_files(images), **pair})
     error = _error(answer, "on", *_resumed(images, tmp_path / "back.safetensors"))
     parity.must_fail("resume", f"wrong: the rate of iteration 0{suffix}", error, RESUMED)

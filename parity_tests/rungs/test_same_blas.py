@@ -1,6 +1,6 @@
-"""Rung `same-blas`: with Caffe's matrix products (`CaffeBlas`) the port trains to Caffe's weights, bit for bit.
+"""Parity test `same-blas`: with Caffe's matrix products (`CaffeBlas`) training gives Caffe's weights, bit by bit.
 
-Both sides share out a product among as many threads: one for Shallow, for the others as many as there are cores.
+Both sides use the same number of threads for a product: one for Shallow, one for each core for the others.
 """
 
 import ctypes
@@ -26,10 +26,10 @@ from lib.trainings import (
 )
 from rankiqa.caffe.blas import DIGESTS, CaffeBlas
 
-RECORDED_THREADS = 2  # what is recorded was answered on two cores
+RECORDED_THREADS = 2  # the recordings were made on two cores
 CASE = "same_blas/shallow"
 FOLDER = "/usr/lib/x86_64-linux-gnu"
-# OpenBLAS in the image, and before it what it needs
+# OpenBLAS in the image, after the libraries that it needs
 LIBRARIES = ("libquadmath.so.0.0.0", "libgfortran.so.5.0.0", "openblas-pthread/libopenblasp-r0.3.13.so")
 
 
@@ -47,7 +47,7 @@ def _check(parity, answer, task, losses_and_model, name):
 
 
 def test_shallow(early_trainings, parity, images, tmp_path):
-    """At rates that learn, where the last bits of other products grow to whole percents (test_trajectory.py)."""
+    """Train at rates that learn, where other products' last bits grow to whole percents (test_trajectory.py)."""
     presets, products = shallow_presets(CASE), CaffeBlas(THREADS)
     trained = train_in_port(images, "shallow", presets, tmp_path, products=products)
     answer = early_trainings.answer(CASE)
@@ -56,8 +56,8 @@ def test_shallow(early_trainings, parity, images, tmp_path):
     ours, levels = held_out_scores(trained["ft"][1].eval(), images)
     caffes = answer.array("s/scores")
     parity.check("same-blas", "shallow: held-out scores", np.abs(ours - caffes).max() / np.ptp(caffes), EXACT)
-    found = [rankiqa.srocc(scores.mean(1), -levels) for scores in (ours, caffes)]
-    parity.check("same-blas", f"shallow: held-out SROCC, Caffe {found[1]:.3f}", abs(found[0] - found[1]), EXACT)
+    srocc = [rankiqa.srocc(scores.mean(1), -levels) for scores in (ours, caffes)]
+    parity.check("same-blas", f"shallow: held-out SROCC, Caffe {srocc[1]:.3f}", abs(srocc[0] - srocc[1]), EXACT)
 
     def one_ulp(trainer):
         weight = trainer.model.conv1.weight.data.view(-1)
@@ -82,7 +82,7 @@ def test_vgg16(caffe, products, parity, images, tmp_path):
 
 
 def test_alexnet(caffe, products, parity, images, tmp_path):
-    """Local response normalisation rounds otherwise in PyTorch, so not bit for bit."""
+    """PyTorch's local response normalisation rounds differently, so that bits differ."""
     answer, presets = with_dropout(caffe, images, "alexnet")
     losses, model = train_in_port(images, "alexnet", presets, tmp_path, products=products)["rank"]
     worst = max(distances(*trajectory.both(answer, "rank", losses)).values())
@@ -92,9 +92,9 @@ def test_alexnet(caffe, products, parity, images, tmp_path):
 
 
 def test_library_is_caffes(caffe, parity, tmp_path):
-    """The image's own OpenBLAS gives the digests that `CaffeBlas` holds every library to."""
+    """The image's own OpenBLAS gives the digests that `CaffeBlas` requires of every library."""
     if not isinstance(caffe, Live) or caffe.image != IMAGE:
-        pytest.skip(f"needs live Caffe: OpenBLAS is taken out of {IMAGE}")
+        pytest.skip(f"needs live Caffe: OpenBLAS is copied from {IMAGE}")
     container = caffe.client.containers.create(caffe.image)
     try:
         for library in LIBRARIES:

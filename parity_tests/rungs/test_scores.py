@@ -1,5 +1,8 @@
-"""Rungs `scores`, `correlation` and `engines`: whole images to scores, scores to SROCC and LCC, and OpenCV's own Caffe
-importer as a second, independent engine for the same files."""
+"""Parity tests `scores`, `correlation` and `engines`.
+
+They compare the scores of whole images, SROCC and LCC of scores, and the outputs of OpenCV's Caffe importer and ONNX
+Runtime, two independent engines for the same files.
+"""
 
 import hashlib
 
@@ -14,7 +17,7 @@ from rankiqa.scoring.score import score_crops
 from sample_networks import CROPS, converted, deploy_text, photograph_crops, random_caffemodel
 
 PHOTOGRAPHS = sorted(CROPS.glob("*.png"))
-# arch, net of the original, crops an image
+# arch, net of the original, crops per image
 SCORED = [
     ("shallow", "live-rank", 30),
     ("alexnet", "live-ft", 4),
@@ -28,7 +31,7 @@ def _range(scores):
 
 @pytest.mark.parametrize(("arch", "like", "crops"), SCORED)
 def test_scores(caffe, parity, tmp_path, arch, like, crops):
-    """Caffe reads the image files itself, as BGR, and cuts the crops that numpy's RandomState(0) drew."""
+    """Caffe reads the image files itself, as BGR, and cuts the crops that numpy's RandomState(0) draws."""
     path = random_caffemodel(tmp_path / "random.caffemodel", arch, like, seed=2)
     model = converted(path)
     images = [rankiqa.read_image(photograph) for photograph in PHOTOGRAPHS]
@@ -46,11 +49,11 @@ def test_scores(caffe, parity, tmp_path, arch, like, crops):
         parity.check("scores", f"{arch} {PHOTOGRAPHS[i].name}: the pixels read", differ, EXACT)
     ours = np.stack([score_crops(model, image, offsets[i]) for i, image in enumerate(images)])
     parity.check("scores", f"{arch}: every crop", np.abs(ours - theirs).max() / _range(theirs), SCORE)
-    found = [rankiqa.score(model, image, crops=crops, seed=0) for image in images]
+    results = [rankiqa.score(model, image, crops=crops, seed=0) for image in images]
     means, medians = theirs.mean(1, dtype=np.float64), np.median(theirs, axis=1)
     spread = _range(means)
-    parity.check("scores", f"{arch}: score", np.abs([f.score for f in found] - means).max() / spread, SCORE)
-    parity.check("scores", f"{arch}: median", np.abs([f.median for f in found] - medians).max() / spread, SCORE)
+    parity.check("scores", f"{arch}: score", np.abs([r.score for r in results] - means).max() / spread, SCORE)
+    parity.check("scores", f"{arch}: median", np.abs([r.median for r in results] - medians).max() / spread, SCORE)
     swapped = [rankiqa.score(model, image[:, :, ::-1].copy(), crops=crops).score for image in images]
     parity.must_fail("scores", f"wrong: {arch}, RGB for BGR", np.abs(swapped - means).max() / spread, SCORE)
     other = [rankiqa.score(model, image, crops=crops, seed=1).score for image in images]
@@ -66,7 +69,7 @@ def _sha256(image):
 
 
 def _double_argsort(a, b):
-    """Ranks without sharing them among ties, as YunanZhu's port computes SROCC."""
+    """Compute SROCC as YunanZhu's port does, without averaging the ranks of ties."""
     ranks = [np.argsort(np.argsort(x, kind="stable"), kind="stable").astype(float) for x in (a, b)]
     return np.corrcoef(*ranks)[0, 1]
 
@@ -112,7 +115,7 @@ ENGINES = [
 
 @pytest.mark.parametrize(("arch", "like"), ENGINES)
 def test_opencv_agrees(parity, tmp_path, arch, like):
-    """OpenCV 4's own importer reads the prototxt and the caffemodel; nothing of Caffe or of the port is in it."""
+    """OpenCV 4's importer reads the prototxt and the caffemodel; it shares no code with Caffe or the port."""
     path = random_caffemodel(tmp_path / "random.caffemodel", arch, like, seed=3)
     model = converted(path)
     (tmp_path / "deploy.prototxt").write_text(deploy_text(arch, like))
@@ -131,7 +134,7 @@ def test_opencv_agrees(parity, tmp_path, arch, like):
 
 @pytest.mark.parametrize(("arch", "like"), ENGINES[:2])
 def test_onnx_agrees(parity, tmp_path, arch, like):
-    """What convert.py --onnx writes, run by ONNX Runtime."""
+    """ONNX Runtime runs the file that convert.py --onnx writes."""
     import onnxruntime
 
     from rankiqa_convert import cli as convert

@@ -1,4 +1,4 @@
-"""Rung `solver`: rates, one step and hundreds, from the same gradients' source in both engines."""
+"""Parity test `solver`: learning rates, one step and 300 steps, on the same problem in both engines."""
 
 import json
 
@@ -13,7 +13,7 @@ from lib.tolerances import EXACT, STEP, STEPS_300
 from rankiqa.caffe.sgd import CaffeSGD, LearningRate
 from rankiqa.models.modes import full_float32
 
-# A weight of 0, an input of 1, a loss that is the output: the gradient is 1 and the update is the rate itself.
+# The input is 1 and the loss is the output, so that the gradient is 1 and the update equals the rate
 RATE_NET = """
 layer { name: "one" type: "DummyData" top: "one" dummy_data_param { shape { dim: 1 dim: 1 } data_filler { value: 1 } } }
 layer { name: "w" type: "InnerProduct" bottom: "one" top: "w" inner_product_param { num_output: 1 bias_term: false } }
@@ -32,11 +32,11 @@ BASE_LR = 0.0123
 
 
 def solver_text(**fields):
-    """A solver's prototxt; tuples are repeated fields."""
+    """Return a solver's prototxt; tuples are repeated fields."""
     lines = []
     for name, value in fields.items():
-        for one in value if isinstance(value, tuple) else (value,):
-            lines.append(f"{name}: {json.dumps(one) if isinstance(one, str) else one}")
+        for item in value if isinstance(value, tuple) else (value,):
+            lines.append(f"{name}: {json.dumps(item) if isinstance(item, str) else item}")
     return "\n".join(lines) + "\n"
 
 
@@ -60,8 +60,8 @@ def test_rates(caffe, parity, policy):
         parity.must_fail("solver", f"wrong: {policy}, an iteration early", np.abs(np.float32(late) - caffes).max(), 0)
 
 
-# Smooth: with a ReLU, an input within rounding of zero sends one gradient elsewhere (Nesterov: 3e-5 at step 169, when
-# Caffe had 9e-8 where the port had -6e-8), which says nothing of the solver.
+# A smooth net. With a ReLU, an input within rounding of zero changes one gradient (Nesterov: 3e-5 at step 169, where
+# Caffe had 9e-8 and the port -6e-8), which would say nothing about the solver
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 16 dim: 12 } } }
 layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 16 dim: 1 } } }
@@ -90,7 +90,7 @@ CASES = {
 
 
 class Problem:
-    """The same fixed batch and start for Caffe and PyTorch, which computes at `place`."""
+    """One fixed batch and start for Caffe and PyTorch; place: the torch.device on which PyTorch computes."""
 
     place = torch.device("cpu")
 
@@ -112,8 +112,8 @@ class Problem:
         return rankiqa.euclidean_loss(net["fc8_m"](torch.tanh(net["fc6"](data))), label)
 
     def train(self, optimizer, net, steps, passes=1, each=None):
-        """{step: parameters} of the traced steps, {0: start}."""
-        found = {}
+        """Train and return {step: {name: parameter}} for the steps in STEP_AT."""
+        traced = {}
         for n in range(1, steps + 1):
             net.zero_grad()
             for _ in range(passes):
@@ -122,8 +122,8 @@ class Problem:
                 each(n, optimizer)
             optimizer.step()
             if n in STEP_AT:
-                found[n] = {name: p.detach().cpu().numpy().copy() for name, p in net.named_parameters()}
-        return found
+                traced[n] = {name: p.detach().cpu().numpy().copy() for name, p in net.named_parameters()}
+        return traced
 
 
 def _groups(net, multipliers=MULTIPLIERS):
@@ -153,14 +153,14 @@ def _ask(caffe, name, fields):
     return problem, caffe.ask(f"solver/{name.replace(', ', '_').replace(' ', '_')}", [job], arrays, files)
 
 
-def _errors(answer, walked):
-    """{step: the largest error over the parameters}."""
+def _errors(answer, traced):
+    """Return {step: the largest error over the parameters}."""
     kinds = {"weight": 0, "bias": 1}
-    found = {}
-    for n, parameters in walked.items():
+    errors = {}
+    for n, parameters in traced.items():
         pairs = ((name.rsplit(".", 1), value) for name, value in parameters.items())
-        found[n] = max(answer.error(f"s/at/{n}/param/{layer}/{kinds[part]}", value) for (layer, part), value in pairs)
-    return found
+        errors[n] = max(answer.error(f"s/at/{n}/param/{layer}/{kinds[part]}", value) for (layer, part), value in pairs)
+    return errors
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -175,21 +175,21 @@ def test_steps(caffe, parity, name):
 
 @pytest.mark.gpu
 def test_steps_on_the_device(caffe, parity, device, monkeypatch):
-    """300 steps whose parameters, gradients and momentum are on the device."""
+    """Run 300 steps with parameters, gradients and momentum on the device."""
     fields, arguments = CASES["iter_size 3, clipped"]
     problem, answer = _ask(caffe, "iter_size 3, clipped", fields)
     monkeypatch.setattr(problem, "place", device)
     net = problem.model()
     with full_float32():
-        walked = problem.train(_sgd(net, fields, **arguments), net, 300, arguments["iter_size"])
-    errors = _errors(answer, walked)
+        traced = problem.train(_sgd(net, fields, **arguments), net, 300, arguments["iter_size"])
+    errors = _errors(answer, traced)
     parity.check("solver", f"300 steps on {device.type}; {in_words(errors)}", max(errors.values()), STEPS_300)
-    halved = _errors(answer, {n: {k: v / 2 for k, v in found.items()} for n, found in walked.items()})
+    halved = _errors(answer, {n: {k: v / 2 for k, v in step.items()} for n, step in traced.items()})
     parity.must_fail("solver", f"wrong: half the weights on {device.type}", min(halved.values()), STEPS_300)
 
 
 def _wrong(name):
-    """(net, optimizer, passes) of a wrong variant."""
+    """Return (net, optimizer, passes) of a wrong variant."""
     net = Problem().model()
     if name == "decay on biases":
         return net, _sgd(net, multipliers={key: (lr, 1) for key, (lr, _) in MULTIPLIERS.items()}), 1
@@ -214,7 +214,7 @@ def test_wrong_variants(caffe, parity, name):
 
 
 def test_pytorchs_sgd_fails_at_a_drop_of_the_rate(caffe, parity):
-    """The same until the rate drops; then its momentum, which holds no rate, is worth a tenth of Caffe's."""
+    """Steps agree until the rate drops; then its momentum, which does not contain the rate, is a tenth of Caffe's."""
     problem, answer = _ask(caffe, "plain", {})
     net = problem.model()
     groups = [{"params": [p], "lr": 1e-3 * MULTIPLIERS[n][0], "weight_decay": 0.005 * MULTIPLIERS[n][1]}

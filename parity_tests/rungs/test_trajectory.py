@@ -1,4 +1,4 @@
-"""Rung `trajectory`: ranking, then fine-tuning, in both engines from one seed; nothing is exchanged."""
+"""Parity test `trajectory`: ranking, then fine-tuning, in both engines, which share only a seed."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ CASE = "trajectory/shallow"
 @pytest.mark.slow
 def test_shallow(early_trainings, parity, images, tmp_path):
     presets = shallow_presets(CASE)
-    trained = train_in_port(images, "shallow", presets, tmp_path)  # first: Caffe may not have ended yet
+    trained = train_in_port(images, "shallow", presets, tmp_path)  # before the answer: Caffe may still train
     answer = early_trainings.answer(CASE)
     for task, (losses, model) in trained.items():
         apart = distances(*trajectory.both(answer, task, losses))
@@ -42,9 +42,9 @@ def test_shallow(early_trainings, parity, images, tmp_path):
     caffes = answer.array("s/scores")
     apart = np.abs(ours.mean(1) - caffes.mean(1)).max() / np.ptp(caffes.mean(1))
     parity.check("trajectory", "shallow: held-out scores, of their range", apart, SCORE_AFTER_TRAINING)
-    found = [rankiqa.srocc(scores.mean(1), -levels) for scores in (ours, caffes)]
+    srocc = [rankiqa.srocc(scores.mean(1), -levels) for scores in (ours, caffes)]
     parity.check(
-        "trajectory", f"shallow: held-out SROCC, Caffe {found[1]:.3f}", abs(found[0] - found[1]), SROCC_AFTER_TRAINING
+        "trajectory", f"shallow: held-out SROCC, Caffe {srocc[1]:.3f}", abs(srocc[0] - srocc[1]), SROCC_AFTER_TRAINING
     )
 
     short = {"rank": presets["rank"].but(max_iter=10)}
@@ -61,19 +61,20 @@ def test_shallow(early_trainings, parity, images, tmp_path):
 
 @pytest.mark.parametrize("arch", ["alexnet", pytest.param("vgg16", marks=pytest.mark.slow)])
 def test_with_dropout(caffe, parity, images, tmp_path, arch):
-    """Masks as well; the rate drops on the way, and the TEST net's words are passed over."""
+    """Dropout masks agree, too; the rate drops during training, and the port skips the TEST net's random words."""
     answer, presets = with_dropout(caffe, images, arch)
     losses, model = train_in_port(images, arch, presets, tmp_path)["rank"]
     apart = distances(*trajectory.both(answer, "rank", losses))
     parity.check(
         "trajectory", f"{arch}: loss of {len(losses)} iterations; {in_words(apart)}", max(apart.values()), TRAINED_LOSS
     )
-    # As lengths: single weights of VGG-16 come to 2.6e-5 of the largest, none with Caffe's products (test_same_blas.py)
+    # Compare lengths: single weights of VGG-16 differ by up to 2.6e-5 of the largest; with Caffe's products none
+    # differ (test_same_blas.py)
     for layer, error in trajectory.layer_distances(answer, "rank/param", model).items():
         parity.check("trajectory", f"{arch}: {layer} at the end", error, TRAINED_WEIGHTS)
 
     def without_test_net(trainer):
-        """As if the TEST net drew nothing: the weights are the same, the masks are not."""
+        """Fill as if the TEST net drew nothing: the weights are equal, the masks are not."""
         random = CaffeRandom(sample_training.SEED)
         fill(ARCHITECTURES[arch], random)
         trainer.model.use_random(random)

@@ -5,24 +5,11 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import text_format
-from test_convert import arrays_of, run
 
 import caffemodel
 from caffemodel.schema import FULL
+from lib.convert_command import run, whole_model
 from lib.net_variants import deploy
-from rankiqa.models.architectures import ARCHITECTURES, known_nets
-from rankiqa_convert.expected_layers import deploy_net
-
-
-def whole_model(path, arch="shallow", like="live-rank", change=None):
-    """A caffemodel with weights and the full layer list."""
-    fc = known_nets(ARCHITECTURES[arch])[like]
-    blobs = {name: [caffemodel.array_blob(a) for a in pair] for name, pair in arrays_of(arch, like).items()}
-    net = deploy_net("net", ARCHITECTURES[arch], fc, blobs)
-    if change:
-        change({layer.name: layer for layer in net.message.layer}, net.message)
-    caffemodel.write(net, path)
-    return path
 
 
 def _average(layers, message):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from look_alikes import PHOTOGRAPHS, SIDE, photograph
-from test_data import _ft_order, _rank_order
 
 import rankiqa
+from lib.minibatch_order import ft_order, rank_order
 
 CROP = 224
 LOSSES = {  # dataset: (groups, levels, images)
@@ -94,11 +94,11 @@ def test_ranking_loss(live, parity, dataset):
 TID = {"list_groups": 18, "groups": 9, "levels": 5, "images": 1}
 LIVE = {"list_groups": 4, "groups": 4, "levels": 6, "images": 2}
 LAYERS = {
-    "rank_layer_live": (48, ("rank_data", "RankData", LIVE), 120, lambda p: _rank_order(p, 7, **LIVE, per_level=5)),
-    "rank_layer_tid2013": (45, ("rank_data", "RankData", TID), 180, lambda p: _rank_order(p, 7, **TID, per_level=2)),
-    "ft_layer_live": (30, ("ft_data", "FTData", {"batch": 30}), 95, lambda p: _ft_order(p, 7, 95, 30, False)),
+    "rank_layer_live": (48, ("rank_data", "RankData", LIVE), 120, lambda p: rank_order(p, 7, **LIVE, per_level=5)),
+    "rank_layer_tid2013": (45, ("rank_data", "RankData", TID), 180, lambda p: rank_order(p, 7, **TID, per_level=2)),
+    "ft_layer_live": (30, ("ft_data", "FTData", {"batch": 30}), 95, lambda p: ft_order(p, 7, 95, 30, False)),
     "ft_layer_tid2013": (
-        30, ("ft_data", "FTData", {"batch": 30, "sort_by_label": True}), 95, lambda p: _ft_order(p, 7, 95, 30, True)
+        30, ("ft_data", "FTData", {"batch": 30, "sort_by_label": True}), 95, lambda p: ft_order(p, 7, 95, 30, True)
     ),
 }  # fmt: skip
 
