@@ -1,4 +1,4 @@
-"""The reader of MATLAB files: numbers and texts, and one line for what is none."""
+"""The reader of MATLAB files: numbers and texts, and one-line errors for other files."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ def test_mat_kinds(tmp_path):
     mixed[0] = ["text", 3.0]
     values = {"numbers": np.arange(6.0).reshape(2, 3), "cell": cell, "mixed": mixed, "structure": {"a": 1}}
     savemat(tmp_path / "a.mat", values)
-    found = mat.load(tmp_path / "a.mat")
-    assert found["cell"] == ["one.bmp", "two.bmp"]
-    assert found["numbers"].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert not {"mixed", "structure"} & set(found)
+    values_read = mat.load(tmp_path / "a.mat")
+    assert values_read["cell"] == ["one.bmp", "two.bmp"]
+    assert values_read["numbers"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert not {"mixed", "structure"} & set(values_read)
 
 
 def test_mat_files_that_are_none(tmp_path):
@@ -36,7 +36,7 @@ def test_mat_files_that_are_none(tmp_path):
 
 
 def test_a_pickle_is_never_run(tmp_path):
-    """A file that would make another one when unpickled."""
+    """The file is a pickle that would create another file when loaded."""
     import pickle
 
     class Trap:

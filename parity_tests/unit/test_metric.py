@@ -30,22 +30,22 @@ def rising(write, tmp_path):
 
 CROPS = 12  # two chunks
 
-SCORE_RTOL = 1e-5  # a pixel that goes through v / 255 * 255 is off by a float's last bit
+SCORE_RTOL = 1e-5  # v / 255 * 255 may change a pixel's last bit
 
 
 def test_equals_the_score_of_8_bit_images(weights, images, batch):
     model = rankiqa.load(weights)
     expected = [rankiqa.score(model, np.ascontiguousarray(image), crops=CROPS, seed=3).score for image in images]
-    found = rankiqa.metric(weights, crops=CROPS, seed=3)(batch)
-    assert found.shape == (3,) and found.dtype == torch.float32
-    np.testing.assert_allclose(found.numpy(), expected, rtol=SCORE_RTOL)
+    scores = rankiqa.metric(weights, crops=CROPS, seed=3)(batch)
+    assert scores.shape == (3,) and scores.dtype == torch.float32
+    np.testing.assert_allclose(scores.numpy(), expected, rtol=SCORE_RTOL)
     turned = rankiqa.metric(weights, crops=CROPS, seed=3)(batch.flip(1))
-    assert not np.allclose(turned.numpy(), expected, rtol=100 * SCORE_RTOL)  # BGR is another picture
+    assert not np.allclose(turned.numpy(), expected, rtol=100 * SCORE_RTOL)  # BGR gives another score
     assert not np.allclose(rankiqa.metric(weights, crops=CROPS)(batch).numpy(), expected, rtol=100 * SCORE_RTOL)
 
 
 def test_float32_whatever_is_around(weights, batch):
-    """Autocast changes no bit of a score; weights of another type are refused, in our words."""
+    """Autocast changes no bit of a score; weights of another type are refused with a clear error."""
     metric = rankiqa.metric(weights, crops=2)
     expected = metric(batch)
     with torch.autocast("cpu", torch.bfloat16):
@@ -98,7 +98,7 @@ def test_a_network_that_is_given_stays_as_it_was(weights, batch):
 
 
 def test_another_input_spec(batch):
-    """RGB with mean and deviation, as backbones take."""
+    """The metric follows an input spec of RGB with mean and deviation, as backbones have."""
     from rankiqa.data.input_spec import InputSpec
 
     class Mean(torch.nn.Module):

@@ -38,7 +38,7 @@ def test_torchmetrics(falling, batch):
     assert measure.compute().item() == pytest.approx(expected.mean().item(), rel=1e-6)
     other = RankIQA(falling, crops=2)
     other.update(batch[:1])
-    assert measure(batch[:1]).item() == pytest.approx(expected[0].item(), rel=1e-6)  # of this batch alone
+    assert measure(batch[:1]).item() == pytest.approx(expected[0].item(), rel=1e-6)  # the score of this batch only
     assert measure.total == 4
     measure.reset()
     assert measure.total == 0
@@ -70,7 +70,8 @@ def test_torchmetrics_over_ranks(falling, tmp_path):
     answers = [float(run.communicate(timeout=180)[0]) for run in runs]
     images = torch.rand(3, 3, 240, 240, generator=torch.Generator().manual_seed(0))
     expected = rankiqa.metric(falling, crops=2)(images).mean().item()
-    assert answers[0] == answers[1] == pytest.approx(expected, rel=1e-5)  # 1 and 2 images, not the mean of two means
+    # The mean over 1 + 2 images, which differs from the mean of two means
+    assert answers[0] == answers[1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_pyiqa(falling, rising, write, tmp_path, batch):

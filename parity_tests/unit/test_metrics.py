@@ -52,7 +52,7 @@ def test_refuses(metric, a, b, message):
 
 
 def pairs(a, b):
-    """Kendall's tau-b from its definition."""
+    """Compute Kendall's tau-b from its definition."""
     signs = [(np.sign(a[i] - a[j]), np.sign(b[i] - b[j])) for i in range(len(a)) for j in range(i)]
     both = sum(x * y for x, y in signs)
     return both / np.sqrt(sum(x != 0 for x, _ in signs) * sum(y != 0 for _, y in signs))
@@ -60,7 +60,7 @@ def pairs(a, b):
 
 @pytest.mark.filterwarnings("error")
 def test_values_that_differ_by_rounding_only():
-    """They have an order, but no LCC that means anything; the other measures stay, with resamples, too."""
+    """Such values have an order but no meaningful LCC; the other measures are still computed, with resamples, too."""
     nearly, labels = 1e8 + np.array([0, 1, 0, 2, 1, 3]) * 2.0**-26, np.array([1.0, 2, 3, 4, 5, 6])
     assert len(set(nearly)) == 4
     for pair in ((nearly, labels), (labels, nearly)):
@@ -126,9 +126,9 @@ def test_a_fit_of_any_scores_is_usable(n, kind):
     four, five = fit_logistic(s, labels, 4), fit_logistic(s, labels, 5)
     for fit in (four, five):
         assert np.isfinite(fit.parameters).all()
-        assert fit.rmse <= labels.std() * (1 + 1e-9)  # not worse than the mean
+        assert fit.rmse <= labels.std() * (1 + 1e-9)  # at least as good as predicting the mean
         assert fit.rmse == pytest.approx(rmse(fit(s), labels), rel=1e-9)
-    assert five.rmse <= four.rmse * (1 + 1e-9)  # it has the other as a case
+    assert five.rmse <= four.rmse * (1 + 1e-9)  # the other function is a special case of it
     if kind == "line":
         assert min(four.plcc, five.plcc) > 0.999
     again = fit_logistic(s, labels, 4, start=four)
@@ -145,7 +145,7 @@ def test_a_fit_refuses():
 
 
 def best_of_many(function, x, y, count):
-    """The least RMSE of scipy's curve_fit from random starts, in the unit of y."""
+    """Return the smallest RMSE of scipy's curve_fit over random starts, in the unit of y."""
     rng, x, spread = np.random.default_rng(1), (x - x.mean()) / x.std(), y.std()
     y, least = (y - y.mean()) / spread, np.inf
     for _ in range(count):
@@ -153,8 +153,8 @@ def best_of_many(function, x, y, count):
         start[2] = rng.choice(x)
         with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.suppress(RuntimeError):
             warnings.simplefilter("ignore")
-            found = optimize.curve_fit(function, x, y, start, maxfev=2000)[0]
-            least = min(least, np.sqrt(np.mean((function(x, *found) - y) ** 2)) * spread)
+            fitted = optimize.curve_fit(function, x, y, start, maxfev=2000)[0]
+            least = min(least, np.sqrt(np.mean((function(x, *fitted) - y) ** 2)) * spread)
     return least
 
 
@@ -164,7 +164,7 @@ def test_a_fit_is_as_good_as_the_best_of_many_starts(kind):
     x = rng.normal(size=60)
     noise, s = rng.normal(size=60), np.tanh(2 * x)
     scores, labels = {
-        "far outlier": (np.r_[x, 1e4], np.r_[x + 0.3 * noise, 0]),  # a diverged score: the others seem equal
+        "far outlier": (np.r_[x, 1e4], np.r_[x + 0.3 * noise, 0]),  # one diverged score makes the others nearly equal
         "heavy tail": (np.exp(4 * x), x + 0.2 * noise),
         "falling": (x, 0.1 * noise - s),
         "noise": (x, noise),
@@ -181,7 +181,7 @@ def test_a_fit_is_as_good_as_the_best_of_many_starts(kind):
 @pytest.mark.parametrize("size", [1e-310, 1e-200, 1e200, 1e308 / 5])
 @pytest.mark.parametrize("which", [0, 1])
 def test_values_whose_squares_no_float_holds(size, which):
-    """A measure is a right number or None with a remark, without numpy's warnings on the way."""
+    """Each measure is a correct number, or None with a remark; numpy gives no warning."""
     x = np.random.default_rng(0).normal(size=30)
     pair = [x, x + 0.1]
     pair[which] = pair[which] * size

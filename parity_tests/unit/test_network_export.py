@@ -54,14 +54,14 @@ def test_onnx(arch, images, tmp_path):
     model.eval()
     for n in (1, 3):
         crops = crops_of(model, images, n)
-        found, name = run_onnx(path, crops)
+        output, name = run_onnx(path, crops)
         with torch.no_grad():
             expected = model(crops).numpy()
-        assert found.shape == (n, 1) and name == model.head
-        assert np.abs(found - expected).max() <= ONNX_RTOL * np.abs(expected).max()
+        assert output.shape == (n, 1) and name == model.head
+        assert np.abs(output - expected).max() <= ONNX_RTOL * np.abs(expected).max()
         with torch.no_grad():
             turned = model(crops.flip(1)).numpy()
-        assert np.abs(found - turned).max() > ONNX_RTOL * np.abs(expected).max()
+        assert np.abs(output - turned).max() > ONNX_RTOL * np.abs(expected).max()
     if importlib.util.find_spec("openvino"):
         import openvino
 
@@ -70,7 +70,7 @@ def test_onnx(arch, images, tmp_path):
 
 
 def test_dense_onnx_of_any_size(tmp_path):
-    """Batch and size are free: a single score, a row of scores, and a map whose pooling windows the border cuts."""
+    """Batch and size are free: a single score, a row of scores, and a map with partial pooling windows."""
     pytest.importorskip("onnxscript")
     if torch.__version__ < onnx_export.OLDEST_DENSE:
         pytest.skip("this PyTorch cannot export with sizes left open")
@@ -92,13 +92,13 @@ def test_dense_onnx_of_any_size(tmp_path):
         with torch.no_grad():
             expected = dense_forward(model, images).numpy()
         for engine in engines:
-            found = engine(images)
-            assert found.shape == expected.shape
-            assert np.abs(found - expected).max() <= ONNX_RTOL * np.abs(expected).max()
+            output = engine(images)
+            assert output.shape == expected.shape
+            assert np.abs(output - expected).max() <= ONNX_RTOL * np.abs(expected).max()
 
 
 def test_torch_export_of_any_size(weights):
-    """Batch and size are free, for maps of at least two rows and columns (torch.export takes a size of 1 apart)."""
+    """Batch and size are free for maps of at least two rows and columns (torch.export specialises a size of 1)."""
     if torch.__version__ < onnx_export.OLDEST_DENSE:
         pytest.skip("this PyTorch cannot export with sizes left open")
     model = rankiqa.load(weights).eval()

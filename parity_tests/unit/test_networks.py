@@ -1,4 +1,4 @@
-"""The three networks: names, shapes, fresh weights, the mode they are in, and weights files that are refused."""
+"""The three networks: names, shapes, initial weights, train and eval mode, and weights files that are refused."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def test_names_and_shapes(arch):
 
 
 def test_shallow_by_hand():
-    """The network, line by line, with PyTorch's functions and no class of ours."""
+    """Compare Shallow with the same network in PyTorch's functions, layer by layer."""
     model = rankiqa.build("shallow").eval()
     x = inputs(model)
     layers = model.forward_layers(x)
@@ -58,7 +58,7 @@ def test_shallow_by_hand():
     for i in (1, 2, 3):
         y = F.conv2d(y, p[f"conv{i}.weight"], p[f"conv{i}.bias"])
         assert torch.equal(layers[f"conv{i}"], y)
-        assert y.min() < 0  # kept as the layer computed it, not as ReLU left it
+        assert y.min() < 0  # the convolution's own output, before ReLU
         y = F.relu(y)
         if i < 3:
             y = F.max_pool2d(y, 4, 4, ceil_mode=True)
@@ -163,7 +163,7 @@ def test_load(weights):
     built = rankiqa.build("shallow")
     state = torch.get_rng_state()
     model = rankiqa.load(weights)
-    assert torch.equal(torch.get_rng_state(), state)  # nothing is drawn
+    assert torch.equal(torch.get_rng_state(), state)  # loading draws no random number
     assert not any(module.training for module in model.modules())
     assert all(torch.equal(value, built.state_dict()[key]) for key, value in model.state_dict().items())
     assert (model.arch, model.head, tuple(model.fc)) == ("shallow", "fc1_m", ("fc1_m",))
@@ -217,7 +217,10 @@ def test_every_mistake_in_one_message(write, tmp_path):
         ({"dataset": "a\nb"}, "dataset: expected a name"),
         ({"fc": "5"}, "expected a list of names"),
         ({"fc": "[5]"}, "expected a list of names"),
-        ({"fc": '["fc1"]'}, "missing fc1.bias.*unexpected fc1_m.bias"),  # FT weights in the rank net, the other way
+        (
+            {"fc": '["fc1"]'},
+            "missing fc1.bias.*unexpected fc1_m.bias",
+        ),  # weights of a rank net, metadata of a fine-tuned net
         ({"version": "2"}, "expected format version 1, got 2"),
     ],
 )

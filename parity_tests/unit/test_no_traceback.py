@@ -1,4 +1,4 @@
-"""No input and no option ends in a traceback: every command with arguments of every kind, and damaged files."""
+"""No input and no option ends in a traceback: every command with random arguments, and damaged files."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ from PIL import Image
 from rankiqa.cli import CONVERT, _parser, guard, main
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 60  # for one command line
+SECONDS = 60  # the time limit of one command line
 INPUTS = ("image.png", "weights.safetensors", "list.txt", "model.caffemodel", "text", "empty", "settings.json")
 PATHS = [*INPUTS, "folder", "images", "image.png/in", "none", "folder/new.safetensors", "new.html", "new.txt",
          "/dev/null", "/proc/none", ".", "..", "-", "~", "\udcff\udce9.png", "é.png",
@@ -45,7 +45,7 @@ WORDS = ["", "\0", "x", "live", "live-rank", "tid2013", "GB", "all", "cpu", "met
          "batch=2", "max_iter=0", "max_iter=null", "x=1", "margin=-1", "base_lr=1e999", "images=" + "9" * 400,
          "batch=" + "[" * 3000, 'ten_times="x"', "dataset=1", "name=1", "=", "--", "-h", "--json", "@x", "%s",
          "{}"]  # fmt: skip
-CONVERT_OPTIONS = [  # its parser is made when it is called: (flags, nargs, choices)
+CONVERT_OPTIONS = [  # (flags, nargs, choices); listed here because `convert` makes its parser only when it is called
     ([], None, ["inspect", "model.caffemodel", "weights.safetensors"]), ([], None, None), (["--out"], None, None),
     (["--arch"], None, ["shallow", "vgg16"]), (["--onnx"], None, None), (["--for"], None, ["live-ft"]),
     (["--to"], None, ["caffemodel", "solverstate"]), (["--like"], None, ["live-rank", "live-ft"]),
@@ -54,7 +54,7 @@ CONVERT_OPTIONS = [  # its parser is made when it is called: (flags, nargs, choi
 
 
 def _leaves(parser, prefix=()):
-    """(the words before its options, the actions) of every command."""
+    """Yield (the words before its options, its argparse actions) of every command."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, inner in action.choices.items():
@@ -64,16 +64,16 @@ def _leaves(parser, prefix=()):
 
 
 def _commands():
-    """{command: (its words, [(flags, nargs, choices, required)])}."""
-    found = {}
+    """Return {command: (its words, [(flags, nargs, choices, required)])}."""
+    commands = {}
     for words, actions in _leaves(_parser()):
         shapes = [
             (a.option_strings, a.nargs, [str(choice) for choice in a.choices] if a.choices else None, a.required)
             for a in actions
         ]
-        found[" ".join(words)] = (words, shapes)
-    found[CONVERT] = ((CONVERT,), [(*shape, i == 0) for i, shape in enumerate(CONVERT_OPTIONS)])
-    return found
+        commands[" ".join(words)] = (words, shapes)
+    commands[CONVERT] = ((CONVERT,), [(*shape, i == 0) for i, shape in enumerate(CONVERT_OPTIONS)])
+    return commands
 
 
 COMMANDS = _commands()
@@ -128,7 +128,7 @@ def _limit(seconds):
 
 
 def _status(line):
-    """(exit status, what was printed) of a command line, here and now."""
+    """Run a command line in this process; return (exit status, everything that it printed)."""
     out, err = io.StringIO(), io.StringIO()
     with _limit(SECONDS), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -152,24 +152,24 @@ def test_no_arguments_end_in_a_traceback(here, command):
     @settings(max_examples=60, deadline=None, derandomize=True, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(line=_command_lines(command))
-    def drive(line):
+    def check(line):
         shutil.rmtree(place / "w", ignore_errors=True)
         _make_inputs(place / "w", weights)
         os.chdir(place / "w")
-        status, said = _status(line)
-        assert status in (0, guard.FAILED, guard.REFUSED), f"{line}: {status}: {said}"
-        assert "Traceback" not in said, f"{line}: {said}"
+        status, output = _status(line)
+        assert status in (0, guard.FAILED, guard.REFUSED), f"{line}: {status}: {output}"
+        assert "Traceback" not in output, f"{line}: {output}"
         if status:
-            assert said.strip(), f"{line}: nothing was said"
+            assert output.strip(), f"{line}: expected an error message, got no output"
 
-    drive()
+    check()
 
 
 def test_the_control(here, monkeypatch):
-    """A fault in a command is seen as one."""
+    """The negative control: an internal error of a command is detected."""
     monkeypatch.setattr("rankiqa.cli.show.run", lambda options: 1 // 0)
-    status, said = _status(["show", "distortions", "--image", "x", "--out", "y"])
-    assert status == guard.INTERNAL and "ZeroDivisionError" in said
+    status, output = _status(["show", "distortions", "--image", "x", "--out", "y"])
+    assert status == guard.INTERNAL and "ZeroDivisionError" in output
 
 
 @pytest.mark.parametrize("line", [
@@ -189,7 +189,7 @@ def test_in_a_process_of_its_own(tmp_path, line):
 
 
 def test_damaged_files_of_every_kind():
-    """The command that counts, with a few of each kind; scripts/fuzz takes 1,000."""
+    """Run the survey with ten files of each kind; scripts/fuzz damages 1,000."""
     command = [sys.executable, str(ROOT / "scripts" / "fuzzing"), "--count", "10", "--seed", "1", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     table = json.loads(done.stdout.splitlines()[-1])

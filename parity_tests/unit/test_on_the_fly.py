@@ -23,14 +23,16 @@ def folder(tmp_path_factory):
 
 
 def order(source, *, groups=2, levels=3, per_level=2, pristine_first=True, start=0):
-    made = DistortedOrder(
+    """Return a DistortedOrder that starts at a minibatch."""
+    batches = DistortedOrder(
         source, groups=groups, levels=levels, per_level=per_level, pristine_first=pristine_first, seed=4
     )
-    made.start = start
-    return made
+    batches.start = start
+    return batches
 
 
 def first(source, count, workers=0, start=0):
+    """Return `count` minibatches from minibatch `start` on."""
     batches = minibatches(source, order(source, start=start), spec=SPEC, seed=9, workers=workers, start=start)
     return list(itertools.islice(batches, count))
 
@@ -40,13 +42,13 @@ def test_the_same_for_any_workers_and_start(folder):
     source = photographs(folder, combine=0.5, scales=(0.6, 1.0), mirror=True)
     expected = first(source, 4)
     assert len({crops.numpy().tobytes() for crops, _ in expected}) == 4
-    for found, wanted in ((first(source, 4, workers=2), expected), (first(source, 2, start=2), expected[2:])):
-        for ours, theirs in zip(found, wanted, strict=True):
+    for actual, wanted in ((first(source, 4, workers=2), expected), (first(source, 2, start=2), expected[2:])):
+        for ours, theirs in zip(actual, wanted, strict=True):
             assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_order(folder):
-    """Types and photographs of a minibatch differ; each photograph comes once in a round; levels as ranked."""
+    """Types and photographs differ within a minibatch, photographs come once per round, levels are in ranked order."""
     source = photographs(folder)
     for pristine_first in (True, False):
         batches = list(itertools.islice(order(source, pristine_first=pristine_first), 5))
@@ -63,7 +65,7 @@ def test_order(folder):
 
 
 def test_versions_are_the_distortions(folder):
-    """Level 0 is the photograph; a level is `rankiqa.distort`'s; combined, the second is one level milder."""
+    """Level 0 is the photograph, other levels are those of `rankiqa.distort`; a second type is one level milder."""
     source = photographs(folder)
     versions = source.crops(spec=SPEC, seed=9, cache_mb=0)
     image = rankiqa.read_image(source.paths[1])
@@ -88,7 +90,7 @@ def _without(versions, n):
 
 
 def test_crops_are_of_the_version(folder):
-    """Of two levels at places of their own, in the form that the network takes."""
+    """Crops of different levels are at different places; they are in the form that the network takes."""
     versions = photographs(folder).crops(spec=SPEC, seed=9, cache_mb=0)
     places = set()
     for level in range(3):
@@ -96,8 +98,8 @@ def test_crops_are_of_the_version(folder):
         whole = versions.version(1, 2, level, 5)
         assert label == level and crop.shape == (3, 160, 160)
         windows = np.lib.stride_tricks.sliding_window_view(whole[:, :, 0], (160, 160))
-        found = np.argwhere((windows[:, :, ::40, ::40] == crop[0, ::40, ::40].numpy()).all((2, 3)))
-        exact = [at for at in map(tuple, found) if np.array_equal(windows[at], crop[0].numpy())]
+        candidates = np.argwhere((windows[:, :, ::40, ::40] == crop[0, ::40, ::40].numpy()).all((2, 3)))
+        exact = [at for at in map(tuple, candidates) if np.array_equal(windows[at], crop[0].numpy())]
         assert len(exact) == 1
         places.add(exact[0])
     assert len(places) == 3
@@ -117,9 +119,9 @@ def test_scales_mirror_and_longest(folder):
 
 
 def test_fidelity(folder):
-    """1 of a photograph itself, falling from level to level; the label of a crop is that of its own place.
+    """The fidelity of a photograph to itself is 1 and falls with the level; a crop's label is that of its own place.
 
-    Overexposure alone rises first, on a dark photograph: until its lights are cut off it has more contrast.
+    Only overexposure first raises it, on a dark photograph: the contrast grows until highlights are clipped.
     """
     image = rankiqa.read_image(folder / "cat.jpg")
     assert visual_information_fidelity(image, image) == 1.0
@@ -130,8 +132,8 @@ def test_fidelity(folder):
         values = [visual_information_fidelity(version, image) for version in versions]
         assert all(0 < worse < better <= 1 for better, worse in itertools.pairwise(values)), kind
     more_contrast = np.clip(image * 1.1, 0, 255).astype(np.uint8) // 2 * 2
-    assert visual_information_fidelity(more_contrast, image // 2) == 1.0  # more than 1, cut off
-    with pytest.raises(ValueError, match="expected the same shape"):
+    assert visual_information_fidelity(more_contrast, image // 2) == 1.0  # limited to 1
+    with pytest.raises(ValueError, match="expected one shape"):
         visual_information_fidelity(image, image[1:])
     source = photographs(folder, fidelity=True, combine=1.0, scales=(0.9, 1.0), mirror=True)
     versions = source.crops(spec=SPEC, seed=9, cache_mb=0)

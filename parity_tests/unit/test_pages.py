@@ -1,6 +1,6 @@
-"""Every command and snippet of every page runs, in the order of the page, in a folder that holds only its inputs.
+"""Every command and snippet of every page runs, in the page's order, in a folder that has only the pages' inputs.
 
-A block that cannot run here carries `<!-- not run: REASON -->` on the line before it; what else is not run is an error.
+A block that cannot run here has `<!-- not run: REASON -->` on the line before it. Other blocks must run.
 """
 
 import os
@@ -21,14 +21,14 @@ from sample_networks import random_arrays, random_caffemodel
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOGRAPHS = sorted((ROOT / "parity_tests" / "photographs").glob("*.jpg"))[:6]
-LINE_LIMIT = 300  # seconds for a block
-WORDS = 1200  # of the first page
+LINE_LIMIT = 300  # seconds per block
+WORDS = 1200  # limit for the first page
 PAGES = [
     page for page in sorted(ROOT.rglob("*.md"))
     if not {".venv", "results", "build", "node_modules"} & set(page.relative_to(ROOT).parts)
 ]  # fmt: skip
-TEXT = {"bibtex", "text", "json", "diff", "yaml", "toml", "csv"}  # languages of blocks that are no commands
-# What a page asks for takes days: the same commands with the smallest network, and one iteration of a few images
+TEXT = {"bibtex", "text", "json", "diff", "yaml", "toml", "csv"}  # languages of blocks that are not run
+# Trainings in pages take days: run the same commands with the smallest network, one iteration and few images
 SMALLER = [
     (r"rankiqa train (live|tid2013)-rank\b", r"\g<0> --arch shallow --set max_iter=1"),
     (r"rankiqa train (live|tid2013)-ft\b", r"\g<0> --arch shallow --set max_iter=1 --set batch=2"),
@@ -38,7 +38,14 @@ SMALLER = [
 
 @dataclass
 class Block:
-    """A fenced block of a page: its language, its text, the line where it begins, why it is not run (or None)."""
+    """A fenced block of a page.
+
+    Attributes:
+        language: The word after the fence.
+        text: The lines of the block.
+        line: The number of its first line.
+        not_run: Why it is not run, or None.
+    """
 
     language: str
     text: str
@@ -61,7 +68,7 @@ def blocks_of(page):
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """What the pages take as given: weights of the original, photographs, opinions."""
+    """Return a folder with the files that pages assume: weights of the original, photographs, opinions."""
     folder = tmp_path_factory.mktemp("inputs")
     random_caffemodel(folder / "FT_live.caffemodel", "shallow", "live-ft")
     classifier = random_arrays("shallow", "live-ft")
@@ -85,7 +92,7 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """PATH with a `rankiqa` that is this checkout's."""
+    """Return environment variables with a PATH on which `rankiqa` is that of this checkout."""
     folder = tmp_path_factory.mktemp("bin")
     command = folder / "rankiqa"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rankiqa "$@"\n')
@@ -129,7 +136,7 @@ def test_page(page, inputs, environment, tmp_path):
 
 
 def test_links():
-    """A link to a file of the repository leads somewhere."""
+    """Links to files of the repository point to existing files."""
     broken = []
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):

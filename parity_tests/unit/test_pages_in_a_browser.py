@@ -1,4 +1,4 @@
-"""The pages that commands write, opened and clicked in headless Chromium: nothing fetched, no error, images shown.
+"""Pages that commands write, in headless Chromium: they fetch nothing, raise no error and show their images.
 
 Needs playwright and Debian's chromium (apt-get install chromium).
 """
@@ -34,7 +34,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser):
-    """open(path, size): the page, which fails the test for an error or an address outside of the file."""
+    """Return open(path, size) -> page; the test fails on a page's error or request to an address outside the file."""
     problems, contexts = [], []
 
     def open_page(path, size=WIDE):
@@ -53,7 +53,7 @@ def opened(browser):
 
 
 def hovered(opened_page, figure, mark):
-    """What a figure says of the first of its marks when the pointer is there."""
+    """Move the pointer to a figure's first mark; return the text that the figure shows."""
     place = opened_page.locator(f"#{figure} {mark}").first
     place.scroll_into_view_if_needed()
     box = place.bounding_box()
@@ -64,7 +64,7 @@ def hovered(opened_page, figure, mark):
 
 
 def printed_width(opened_page):
-    """The widest plot in print; afterwards all have the width of the window's column again."""
+    """Return the width of the widest plot in print; check that widths are restored afterwards."""
     widths = "Math.max(...[...document.querySelectorAll('.main-svg')].map(svg => svg.getBoundingClientRect().width))"
     before = opened_page.evaluate(widths)
     opened_page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -77,7 +77,7 @@ def printed_width(opened_page):
 
 
 def click_a_mark(opened_page, figure):
-    """Click the first mark of a figure, and wait until the dialog shows its image."""
+    """Click the first mark of a figure, wait until the dialog shows its image, and return the dialog's text."""
     mark = opened_page.locator(f"#{figure} .scatterlayer .points path").first
     mark.wait_for()
     assert hovered(opened_page, figure, ".scatterlayer .points path")
@@ -89,12 +89,12 @@ def click_a_mark(opened_page, figure):
 
 
 def fits(opened_page):
-    """Whether the page is no wider than the window."""
+    """Tell whether the page is at most as wide as the window."""
     return opened_page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def made_up_page(folder):
-    """The figures of levels and mining drawn of made-up numbers."""
+    """Write a page with figures of `levels` and `mining` from made-up numbers."""
     random, photographs = np.random.RandomState(0), sorted(PHOTOGRAPHS.glob("*.jpg"))[:4]
     rows = [
         {"path": str(path), "photograph": path.stem, "type": "GB", "level": level, "score": level + random.rand()}
@@ -125,7 +125,7 @@ def test_pages_of_experiments(opened, tmp_path):
 
 
 def test_experiments_and_their_index(opened, levels_folder, tmp_path):
-    """From the index to a page that a command wrote; a mark of each figure has its value and its image."""
+    """The index leads to a page of an experiment; a mark of each figure shows its value and its image."""
     out = tmp_path / "levels"
     shutil.copytree(levels_folder / "levels", out, ignore=shutil.ignore_patterns("ranked"))
     paths = [row["path"] for row in rows_of(out / "scores.csv")]
@@ -141,7 +141,7 @@ def test_experiments_and_their_index(opened, levels_folder, tmp_path):
 
 
 def test_figures_of_the_other_experiments(opened, tmp_path):
-    """Those of made-up numbers: mining's curves show the worst image, the others their values."""
+    """With made-up numbers: curves of `mining` show the worst image, other figures show their values."""
     path = sorted(PHOTOGRAPHS.glob("*.jpg"))[0]
     curve = [{"iteration": k, "loss": 3.5 - k, "worst": path.stem} for k in range(3)]
     chosen = mining.methods(SETTINGS["small"].rank_preset(iterations=2), 2)
@@ -199,7 +199,7 @@ def test_pages_of_score_and_evaluate(opened, tmp_path, weights, rated_folder):
 
 
 def test_report_of_reproduce(opened):
-    """The report of the last scripts/reproduce, where there is one."""
+    """Check the report of the last scripts/reproduce, if there is one."""
     reports = sorted((PHOTOGRAPHS.parents[1] / "results" / "reproduce").glob("report.html"))
     if not reports:
         pytest.skip("no results/reproduce/report.html: scripts/reproduce writes it")

@@ -1,4 +1,4 @@
-"""Photographs of every kind that people have, against plain statements of what their pixels are."""
+"""The reader of photographs: pixels of every usual kind of file, against their definitions."""
 
 import io
 import struct
@@ -40,9 +40,9 @@ def sixteen(array):
     [("BMP", {}), ("PNG", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})],
 )
 def test_colour(picture, kind, options):
-    found = read_photograph(saved(picture, kind, **options))
-    assert found.dtype == np.uint8 and found.flags.writeable
-    assert np.array_equal(found, np.array(picture))
+    pixels = read_photograph(saved(picture, kind, **options))
+    assert pixels.dtype == np.uint8 and pixels.flags.writeable
+    assert np.array_equal(pixels, np.array(picture))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "JPEG2000"])
@@ -56,10 +56,10 @@ def test_lossy_files_are_decoded_as_the_scores_reader_does(picture, tmp_path, ki
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "L"), ("PNG", "1"), ("JPEG", "L"), ("TIFF", "1"), ("BMP", "L")])
 def test_grey_is_three_equal_channels(picture, kind, mode):
     data = saved(picture.convert(mode), kind)
-    found = read_photograph(data)
+    pixels = read_photograph(data)
     grey = np.array(Image.open(io.BytesIO(data)).convert("L"))
-    assert found.shape == (HEIGHT, WIDTH, 3) and grey.std() > 10
-    assert np.array_equal(found, np.repeat(grey[..., None], 3, 2))
+    assert pixels.shape == (HEIGHT, WIDTH, 3) and grey.std() > 10
+    assert np.array_equal(pixels, np.repeat(grey[..., None], 3, 2))
 
 
 def test_palette(picture):
@@ -96,12 +96,12 @@ def test_cmyk(picture, kind):
     options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
     data = saved(Image.fromarray(cmyk, "CMYK"), kind, **options)
     stored = np.array(Image.open(io.BytesIO(data))).astype(int)
-    assert abs(stored - cmyk).max() < 8  # not inverted on the way
+    assert abs(stored - cmyk).max() < 8  # the file does not store inverted values
     exact = (255 - stored[..., :3]) * (255 - stored[..., 3:]) / 255
     assert abs(read_photograph(data) - exact).max() <= 1
 
 
-# What each EXIF orientation says about the stored rows and columns
+# EXIF orientation: how to turn the stored pixels
 TURNED = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -121,8 +121,8 @@ def test_exif_orientation_is_applied(picture, kind, orientation):
     exif[0x0112] = orientation
     options = {"lossless": True} if kind == "WEBP" else {}
     plain = read_photograph(saved(picture, kind, **options))
-    found = read_photograph(saved(picture, kind, exif=exif, **options))
-    assert np.array_equal(found, TURNED[orientation](plain))
+    pixels = read_photograph(saved(picture, kind, exif=exif, **options))
+    assert np.array_equal(pixels, TURNED[orientation](plain))
 
 
 def test_of_several_pages_the_first(picture):

@@ -1,4 +1,4 @@
-"""Caffe's pooling and LRN against plain loops, windows in the padding and ties included."""
+"""Caffe's pooling and LRN against plain loops, including windows in the padding and ties."""
 
 import itertools
 
@@ -13,7 +13,7 @@ FLT_MAX = np.finfo(np.float32).max
 
 
 def pool_by_loops(x, kernel, stride, pad):
-    """-> output, and for each output the flat index of the first maximum of its window (-1: no pixel)."""
+    """Return (output, flat index of the first maximum of each window, or -1 for a window without pixels)."""
     height, width = x.shape
     rows, columns = (
         -(-(size + 2 * p - k) // s) + 1 for size, k, s, p in zip(x.shape, kernel, stride, pad, strict=True)

@@ -1,6 +1,6 @@
-"""The image of the port: it converts, scores, trains as any user, and its scores are this machine's.
+"""The port's Docker image converts, scores and trains as any user, and gives the same scores as this machine.
 
-Needs the image (`docker/build.py --port`), or RANKIQA_PORT_IMAGE=build, which builds it (some minutes).
+It needs the image (`docker/build.py --port`); with RANKIQA_PORT_IMAGE=build the test builds it (some minutes).
 """
 
 import json
@@ -20,7 +20,7 @@ from sample_training import PHOTOGRAPHS
 
 pytestmark = pytest.mark.slow
 LARGEST = 1.2e9  # bytes
-SCORES = 1e-4  # of their range: Debian's PyTorch and this machine's add in other orders
+SCORES = 1e-4  # of their range: Debian's PyTorch and this machine's add in different orders
 TRAINING = (
     "--set list_groups=2 --set groups=2 --set levels=3 --set images=1 --set max_iter=1 --arch shallow --seed 1"
 ).split()
@@ -37,14 +37,14 @@ def client():
     if os.environ.get("RANKIQA_PORT_IMAGE") == "build":
         build.build(answering, image=build.PORT)
     if build.labels(answering, build.PORT).get(build.SOURCE) != build.source_digest(build.PORT):
-        pytest.skip("no image of the port that is made from these files; docker/build.py --port makes it")
+        pytest.skip("no image of the port was built from these files; docker/build.py --port builds it")
     yield answering
     answering.close()
 
 
 @pytest.fixture(scope="module")
 def rankiqa_in(client, tmp_path_factory):
-    """run(*arguments) -> stdout, in a folder mounted as /work; run.folder."""
+    """Return run(*arguments) -> stdout, which runs the image with the folder run.folder mounted as /work."""
     folder = tmp_path_factory.mktemp("port")
     random_caffemodel(folder / "w.caffemodel", "shallow")
     (folder / "photos").mkdir()
@@ -68,12 +68,12 @@ def test_is_small(client):
 
 def test_takes_a_command_with_and_without_its_name(rankiqa_in):
     assert rankiqa_in("rankiqa", "--help") == rankiqa_in("--help") == rankiqa_in()
-    # A user without an entry in /etc/passwd, in a folder that it may only read
+    # A user without an entry in /etc/passwd, in a folder that this user cannot write
     assert rankiqa_in("--version", uid="54321:54321").startswith("rankiqa ")
 
 
 def test_services(client):
-    """docker/compose.yaml: each service of the port is a command of the image, with the rights that it has there."""
+    """Each service of the port in docker/compose.yaml runs in the image with the service's rights."""
     services = yaml.safe_load((build.ROOT / "docker" / "compose.yaml").read_text())["services"]
     rights = ("entrypoint", "network_mode", "cap_drop", "security_opt")
     seen = []
@@ -97,7 +97,7 @@ def test_scores_are_those_of_this_machine(rankiqa_in):
     tolerance = SCORES * (max(here) - min(here))
     assert tolerance > 0
     assert max(abs(a - b) for a, b in zip(here, there, strict=True)) < tolerance
-    # The same tolerance tells a score of other crops
+    # Negative control: the score of other crops differs by more than the tolerance
     other = rankiqa.score(model, rankiqa.read_image(rankiqa_in.folder / names[0]), seed=1).score
     assert abs(other - there[0]) > tolerance
 

@@ -38,15 +38,15 @@ def places(tmp_path):
 
 def test_any_number_of_workers_makes_the_same(capsys, places, tmp_path):
     (places[0] / "Places365_val_00000004.jpg").write_bytes(b"no image")
-    found = []
+    results = []
     for workers in (1, 2):
         out = tmp_path / f"workers{workers}"
         status, text, _ = prepare_places(
             capsys, places, out, "--scenes", 3, "--per-scene", 4, "--json", "--workers", workers
         )
         assert status == 1
-        found.append((contents(out), sidecar(out), json.loads(text) | {"out": "", "sidecar": ""}))
-    assert found[0] == found[1] and len(found[0][0]) == 11
+        results.append((contents(out), sidecar(out), json.loads(text) | {"out": "", "sidecar": ""}))
+    assert results[0] == results[1] and len(results[0][0]) == 11
 
 
 def test_a_second_run_makes_what_is_not_right(capsys, waterloo, tmp_path):
@@ -59,8 +59,8 @@ def test_a_second_run_makes_what_is_not_right(capsys, waterloo, tmp_path):
     (out / ".00004.bmp.tmp").write_bytes(b"of a killed run")
     modified = (out / "00005.bmp").stat().st_mtime_ns
     status, text, _ = prepare_waterloo(capsys, waterloo, out, "--json")
-    found = json.loads(text)
-    assert (status, found["written"], found["skipped"]) == (0, 3, 3)
+    summary = json.loads(text)
+    assert (status, summary["written"], summary["skipped"]) == (0, 3, 3)
     assert contents(out) == before and sidecar(out) == record
     assert (out / "00005.bmp").stat().st_mtime_ns == modified
 
@@ -100,7 +100,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(capsys, waterloo, places, tmp_p
     status, _, err = prepare_waterloo(capsys, waterloo, out)
     assert status == 2 and "expected a new or an empty folder" in err
     assert contents(out) == {"mine.bmp": b"mine"} and not out.with_name("out.json").exists()
-    status, _, err = prepare_waterloo(capsys, waterloo, waterloo)  # onto themselves
+    status, _, err = prepare_waterloo(capsys, waterloo, waterloo)  # the input folder as output
     assert status == 2 and "expected a new or an empty folder" in err
 
     ours = tmp_path / "ours"
@@ -140,8 +140,8 @@ def test_a_run_that_is_cut_short_says_so(capsys, waterloo, tmp_path, monkeypatch
         raise error
 
     monkeypatch.setattr(pristine_images, "prepare_images", prepare_images)
-    found, _, err = prepare_waterloo(capsys, waterloo, tmp_path / "out")
-    assert found == status and ("every worker" in err if status == 1 else "stopped; the same command resumes" in err)
+    actual, _, err = prepare_waterloo(capsys, waterloo, tmp_path / "out")
+    assert actual == status and ("every worker" in err if status == 1 else "stopped; the same command resumes" in err)
     assert not sidecar(tmp_path / "out")["complete"]
 
 
@@ -213,7 +213,7 @@ def test_killed_at_any_moment_it_ends_as_if_undisturbed(tmp_path):
         time.sleep(0.5)
         left = contents(out)
         time.sleep(0.3)
-        assert contents(out) == left  # its workers have ended with it
+        assert contents(out) == left  # the workers ended with the run
         whole = [name for name in os.listdir(out) if not name.startswith(".")]
         assert all((out / name).stat().st_size == 480 * 640 * 3 + 54 for name in whole)
     assert caught >= 3

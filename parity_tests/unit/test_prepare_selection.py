@@ -34,7 +34,7 @@ def places(tmp_path):
 
 
 def many_labels(path, scenes=365, per_scene=100):
-    """The release's file in shape: scenes in disorder, each image once."""
+    """Write labels in the release's format, with scenes in random order and each image once; return {name: scene}."""
     scene = np.random.RandomState(1).permutation(np.repeat(np.arange(scenes), per_scene))
     names = [f"Places365_val_{number:08d}.jpg" for number in range(1, len(scene) + 1)]
     path.write_text("".join(f"{name} {index}\n" for name, index in zip(names, scene)))
@@ -44,12 +44,12 @@ def many_labels(path, scenes=365, per_scene=100):
 def test_waterloo_is_copied_to_the_last_pixel(capsys, waterloo, tmp_path):
     out = tmp_path / "rank" / "pristine_images"
     status, text, err = prepare_waterloo(capsys, waterloo, out, "--json")
-    found = json.loads(text)
+    result = json.loads(text)
     names = [f"{number:05d}.bmp" for number in range(1, 7)]
     assert status == 0 and "rankiqa:" not in err
-    assert (found["selected"], found["written"], found["skipped"], found["refused"]) == (6, 6, 0, [])
-    assert sorted(os.listdir(out)) == names  # and nothing else: upstream's generators list all that is there
-    assert found["bytes"] == sum(len(data) for data in contents(out).values())
+    assert (result["selected"], result["written"], result["skipped"], result["refused"]) == (6, 6, 0, [])
+    assert sorted(os.listdir(out)) == names  # no other file: upstream's generators list all files of the folder
+    assert result["bytes"] == sum(len(data) for data in contents(out).values())
     for name in names:
         assert np.array_equal(read_image(out / name), read_image(waterloo / name))
     record = sidecar(out)
@@ -64,13 +64,13 @@ def test_waterloo_says_what_is_wrong_by_name_and_goes_on(capsys, waterloo, tmp_p
     write_picture(waterloo / "castle.png")
     write_picture(waterloo / "00005.jpg")
     (waterloo / "readme.txt").write_text("not an image")
-    (waterloo / "._00001.bmp").write_text("a Mac's note")
+    (waterloo / "._00001.bmp").write_text("metadata that macOS writes")
     write_picture(waterloo / "00002.bmp", height=226)
     (waterloo / "00006.bmp").write_bytes((waterloo / "00001.bmp").read_bytes()[:4000])
     out = tmp_path / "out"
     status, text, err = prepare_waterloo(capsys, waterloo, out, "--json")
-    found = json.loads(text)
-    why = {row["image"]: row["error"] for row in found["refused"]}
+    result = json.loads(text)
+    why = {row["image"]: row["error"] for row in result["refused"]}
     assert status == 1
     assert sorted(os.listdir(out)) == ["00001.bmp", "00005.bmp"]
     assert set(why) == {
@@ -79,18 +79,18 @@ def test_waterloo_says_what_is_wrong_by_name_and_goes_on(capsys, waterloo, tmp_p
     assert "expected 6 images" in why["00003.bmp .. 00004.bmp"]
     assert "at least 227 pixels, got 226 x 260" in why["00002.bmp"]
     assert "truncated" in why["00006.bmp"]
-    assert found["passed_over"] == 1 and found["written"] == 2
+    assert result["passed_over"] == 1 and result["written"] == 2
     assert all(f"rankiqa: {name}: " in err for name in why) and "6 refused or missing" in err
-    assert sidecar(out)["refused"] == found["refused"]
+    assert sidecar(out)["refused"] == result["refused"]
 
 
 def test_waterloo_names_in_any_case_but_each_number_once(waterloo):
     (waterloo / "00002.bmp").rename(waterloo / "00002.BMP")
     write_picture(waterloo / "00001.Bmp")
-    found = pristine_selection.waterloo(waterloo, 6)
-    assert [name for name, _ in found.images] == [f"{number:05d}.bmp" for number in range(2, 7)]
-    assert found.images[0][1].name == "00002.BMP"
-    assert [name for name, _ in found.refused] == ["00001.Bmp", "00001.bmp"]
+    result = pristine_selection.waterloo(waterloo, 6)
+    assert [name for name, _ in result.images] == [f"{number:05d}.bmp" for number in range(2, 7)]
+    assert result.images[0][1].name == "00002.BMP"
+    assert [name for name, _ in result.refused] == ["00001.Bmp", "00001.bmp"]
 
 
 def test_waterloo_expects_the_release(capsys, waterloo, tmp_path):
@@ -125,18 +125,18 @@ def test_places_takes_all_of_each_scene(capsys, places, tmp_path):
 
 
 def test_places_choice_is_its_definition(tmp_path, monkeypatch):
-    """356 of 365 scenes and 40 of 100 images, written down once more, plainly."""
+    """Compare the choice of 356 of 365 scenes and 40 of 100 images with its definition, as plain loops."""
     labels = tmp_path / "places365_val.txt"
     known = many_labels(labels)
     monkeypatch.setattr(pristine_selection, "_files", lambda folder: (sorted(known), PassedOver()))
-    found = pristine_selection.places2(tmp_path, labels, scenes=356, per_scene=40, seed=7)
+    result = pristine_selection.places2(tmp_path, labels, scenes=356, per_scene=40, seed=7)
     expected = set()
     for scene in np.random.RandomState(7).permutation(np.arange(365))[:356]:
         names = sorted(name for name, index in known.items() if index == scene)
         for i in np.random.RandomState([7, scene]).permutation(100)[:40]:
             expected.add((f"{names[i][:-4]}_s{scene:03d}.bmp", names[i]))
-    assert len(expected) == 356 * 40 and found.refused == []
-    assert {(name, file.name) for name, file in found.images} == expected
+    assert len(expected) == 356 * 40 and result.refused == []
+    assert {(name, file.name) for name, file in result.images} == expected
     everything = pristine_selection.places2(tmp_path, labels)
     assert len(everything.images) == 36500 and len({name for name, _ in everything.images}) == 36500
 
@@ -153,26 +153,26 @@ def test_places_choices_are_nested_and_the_seed_s(tmp_path, monkeypatch):
     assert choice(scenes=10, per_scene=5) < choice(scenes=10, per_scene=6)
     assert choice(per_scene=5) != choice(per_scene=5, seed=1)
     assert choice(scenes=10) != choice(scenes=10, seed=1)
-    assert choice() == choice(seed=1)  # all of all
+    assert choice() == choice(seed=1)  # all images of all scenes
 
 
 def test_places_choice_does_not_depend_on_the_labels_order(places):
-    one = pristine_selection.places2(*places, scenes=2, per_scene=2, seed=3)
+    selection = pristine_selection.places2(*places, scenes=2, per_scene=2, seed=3)
     lines = places[1].read_text().splitlines()
-    # Windows' ends of lines, none at the last, and tabs
+    # With Windows' line endings, none after the last line, and tabs
     places[1].write_text("\r\n".join(reversed(lines)).replace(" ", "\t"))
-    two = pristine_selection.places2(*places, scenes=2, per_scene=2, seed=3)
-    assert one.images == two.images and one.sha256 == two.sha256
-    assert pristine_selection.places2(*places, scenes=2, per_scene=2, seed=4).sha256 != one.sha256
+    again = pristine_selection.places2(*places, scenes=2, per_scene=2, seed=3)
+    assert selection.images == again.images and selection.sha256 == again.sha256
+    assert pristine_selection.places2(*places, scenes=2, per_scene=2, seed=4).sha256 != selection.sha256
 
 
 def test_places_too_few_images_and_missing_files(capsys, places, tmp_path):
     (places[0] / "Places365_val_00000005.jpg").unlink()
     write_picture(places[0] / "Places365_val_00000099.jpg")  # no label
     status, text, err = prepare_places(capsys, places, tmp_path / "out", "--scenes", 3, "--per-scene", 5, "--json")
-    found = json.loads(text)
-    why = {row["image"]: row["error"] for row in found["refused"]}
-    assert status == 1 and found["written"] == 11 and found["passed_over"] == 1
+    result = json.loads(text)
+    why = {row["image"]: row["error"] for row in result["refused"]}
+    assert status == 1 and result["written"] == 11 and result["passed_over"] == 1
     assert set(why) == {"scene 0", "scene 5", "scene 164", "Places365_val_00000005.jpg"}
     assert why["scene 164"] == "expected 5 images, places365_val.txt has 4"
     assert "no such file" in why["Places365_val_00000005.jpg"] and "1 other file (Places365_val_00000099.jpg)" in err

@@ -1,4 +1,4 @@
-"""The presets against the generated networks and solvers, whose digests are upstream's (rung nets)."""
+"""The presets against the generated networks and solvers, whose digests equal upstream's (parity test `nets`)."""
 
 import ast
 import json
@@ -28,7 +28,7 @@ def _nets(*arguments):
 
 
 def test_generated_files_are_upstreams():
-    """What the next tests compare with has the digests of upstream.toml."""
+    """The generated files that the next tests use have the digests of upstream.toml."""
     toml = (ROOT / "caffe_ref" / "upstream.toml").read_text()
     lines = [line.split() for line in _nets("digests").splitlines()]
     assert len(lines) == 12
@@ -39,12 +39,12 @@ def test_generated_files_are_upstreams():
 def test_solver(name):
     preset = PRESETS[name]
     text = _nets("solver", "vgg16", preset.task, preset.dataset)
-    found = {key: value.strip('"') for key, value in re.findall(r"^(\w+): (.*)$", text, re.M)}
+    solver = {key: value.strip('"') for key, value in re.findall(r"^(\w+): (.*)$", text, re.M)}
     fields = ("base_lr", "gamma", "stepsize", "max_iter", "momentum", "weight_decay", "display", "average_loss",
               "test_iter", "test_interval", "snapshot")  # fmt: skip
-    assert {key: float(found[key]) for key in fields} == {key: getattr(preset.solver, key) for key in fields}
-    assert found["lr_policy"] == "step" and found["solver_type"] == "SGD"
-    assert "iter_size" not in found and "clip_gradients" not in found and "random_seed" not in found
+    assert {key: float(solver[key]) for key in fields} == {key: getattr(preset.solver, key) for key in fields}
+    assert solver["lr_policy"] == "step" and solver["solver_type"] == "SGD"
+    assert "iter_size" not in solver and "clip_gradients" not in solver and "random_seed" not in solver
 
 
 @pytest.mark.parametrize("name", UPSTREAM)
@@ -69,10 +69,10 @@ def test_minibatch_loss_and_multipliers(name):
     }
     theirs = {}
     for block in re.split(r"^layer \{$", text, flags=re.M):
-        found = re.findall(r"lr_mult: (\S+)\s+decay_mult: (\S+)", block)
-        if found:
+        pairs = re.findall(r"lr_mult: (\S+)\s+decay_mult: (\S+)", block)
+        if pairs:
             layer = re.search(r'name: "(\w+)"', block)[1]
-            theirs.update({f"{layer}.{part}": tuple(map(float, pair)) for part, pair in zip(("weight", "bias"), found)})
+            theirs.update({f"{layer}.{part}": tuple(map(float, pair)) for part, pair in zip(("weight", "bias"), pairs)})
     assert ours == theirs and len(ours) == 32
 
 
@@ -81,7 +81,10 @@ def test_batch_sizes():
 
 
 def test_papers_values():
-    """Rate 1e-4 (ranking) and 1e-6 (fine-tuning), a tenth every 10,000 of 50,000 iterations, decay 5e-4."""
+    """The paper's rate is 1e-4 (ranking) and 1e-6 (fine-tuning), divided by 10 every 10,000 of 50,000 iterations.
+
+    Its weight decay is 5e-4.
+    """
     for name in UPSTREAM:
         paper = PRESETS[f"{name}-paper"]
         solver, ours = paper.solver, PRESETS[name].solver
@@ -106,7 +109,7 @@ def test_frozen():
     {"snapshot": None}, {"momentum": 1.5},
 ])  # fmt: skip
 def test_every_field_is_checked(change):
-    """By the class, and so by --set: one line that names the field."""
+    """The class, and therefore --set, refuses a wrong value with one line that names the field."""
     (name,) = change
     with pytest.raises(ValueError, match=rf"^[\w -]+: {name}: expected [^\n]+, got [^\n]{{1,60}}$"):
         PRESETS["live-rank"].but(**change)

@@ -1,9 +1,9 @@
-"""caffe_ref/python2: Python 2 source gives what Python 2 gave.
+"""caffe_ref/python2 runs Python 2 source with the results of Python 2.
 
-python2/answers.json is what CPython 2.7.18 (bullseye's python2.7) with numpy 1.16.6 printed for python2/sample.py2:
+CPython 2.7.18 (bullseye's python2.7) with numpy 1.16.6 printed python2/answers.json for python2/sample.py2:
     docker run -v DIR:/p debian:bullseye-slim sh -c \
         'apt-get update && apt-get install -y python2.7 && PYTHONPATH=/p/numpy python2.7 /p/sample.py2'
-where DIR holds sample.py2 and the unpacked wheel (pip download --python-version 27 --abi cp27mu numpy==1.16.6).
+DIR has sample.py2 and the unpacked wheel (pip download --python-version 27 --abi cp27mu numpy==1.16.6).
 """
 
 import json
@@ -22,12 +22,12 @@ pytest.importorskip("lib2to3", reason="this Python no longer ships lib2to3; the 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = Path(__file__).resolve().parent / "python2" / "sample.py2"
 ANSWERS = json.loads(SAMPLE.with_name("answers.json").read_text())
-PROMOTED = {"np float", "np int right"}  # numpy 2 gives a scalar of another type; its value is the same
+PROMOTED = {"np float", "np int right"}  # numpy 2 gives a scalar of another type with the same value
 RUNNER = "import sys\nfrom caffe_ref.python2 import hook, run\nhook.install()\nsys.exit(run.main(sys.argv[1:]))"
 
 
 def python2(path, *arguments, stdin=subprocess.DEVNULL, timeout=60):
-    """Run a script as the image's `python` does."""
+    """Run a script as `python` of the image does."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", "RANKIQA_ROOT": str(path.parent)}
     command = [sys.executable, "-c", RUNNER, str(path), *arguments]
     return subprocess.run(
@@ -64,7 +64,7 @@ def test_as_python_2(ours, name):
 
 
 def test_in_the_container(caffe, tmp_path):
-    """Caffe's own Python 3.9 and numpy 1.19: every answer, types included."""
+    """With the container's Python 3.9 and numpy 1.19 every answer is equal, including its type."""
     if not isinstance(caffe, Live):
         pytest.skip("needs the container")
     shutil.copy(SAMPLE, tmp_path)
@@ -79,7 +79,7 @@ def test_true_division_where_the_file_asks_for_it(tmp_path):
 
 
 def test_lines_in_tracebacks(tmp_path):
-    """Fixers that add and split lines move nothing: number and text are the file's."""
+    """Line numbers and text in tracebacks are those of the file, although fixers add and split lines."""
     text = (
         "import itertools, urllib\r\nimport StringIO\r\nclass M:\r\n    __metaclass__ = type\r\n\r\n"
         "    def go(self):\r\n        print 'in', \\\r\n            1 / 2\r\n"
@@ -112,7 +112,7 @@ def test_syntax_errors_name_file_and_line(tmp_path, text, line):
 
 
 def test_bytes_of_any_encoding(tmp_path):
-    """A Latin-1 comment, a coding line, a list with a name that is not UTF-8: read and written as they are."""
+    """A Latin-1 comment and a list with a name that is not UTF-8 keep their bytes."""
     (tmp_path / "list.txt").write_bytes(b"caf\xe9.bmp  1\r\nb.bmp 2\n")
     path = script(
         tmp_path,
@@ -125,7 +125,7 @@ def test_bytes_of_any_encoding(tmp_path):
 
 
 def test_imports_of_a_package(tmp_path):
-    """Relative without a dot, absolute, a package's __init__; nothing is written beside the files."""
+    """Relative imports without a dot, absolute ones and a package's __init__ work; no file is written."""
     script(tmp_path, "import inner\nfrom sub import half\nVALUE = half(9), inner.half(7)\n", "pack/__init__.py")
     script(tmp_path, "def half(n):\n    print 'half of', n\n    return n / 2\n", "pack/inner.py")
     script(tmp_path, "from pack.inner import half\n", "pack/sub/__init__.py")
@@ -147,7 +147,7 @@ def test_modules_elsewhere_are_left_alone(tmp_path):
 
 def test_breakpoint_passes_without_a_terminal(tmp_path):
     path = script(tmp_path, "import pdb\nfor i in range(2):\n    pdb.set_trace()\nprint 'went on'\n")
-    read, write = os.pipe()  # open and silent: a debugger that read it would wait for ever
+    read, write = os.pipe()  # open but without data: a debugger that reads it would wait for ever
     done = python2(path, stdin=read)
     os.close(read), os.close(write)
     assert done.returncode == 0
@@ -184,7 +184,7 @@ for round in range(3):
 
 
 def test_pool(tmp_path):
-    """Forked at once from one state of the random numbers; a worker that dies ends the wait."""
+    """Workers fork at once with the same random state; map ends with an error when a worker dies."""
     done = python2(script(tmp_path, POOL))
     lines = done.stdout.splitlines()
     assert lines[0] == "[0, 0, 1, 1, 2, 2, 3, 3, 4, 4]", done.stderr

@@ -13,23 +13,23 @@ GAP = 0.25  # exact in binary: the fidelities below are multiples of 1/8
 
 
 def _pairs(kind, groups, levels, images, above, fidelity):
-    """(better, worse) as (group, level, image), level 0 pristine, by definition."""
+    """Yield the pairs (better, worse) of the definition, each as (group, level, image) with level 0 pristine."""
     every = list(itertools.product(range(groups), range(levels), range(images)))
-    for one, other in itertools.product(every, every):
-        if one[0] == other[0]:
-            ranked = one[1] < other[1] and (kind != "same-image" or one[2] == other[2])
+    for better, worse in itertools.product(every, every):
+        if better[0] == worse[0]:
+            ranked = better[1] < worse[1] and (kind != "same-image" or better[2] == worse[2])
         elif kind == "vif":
-            ranked = (fidelity[one] - fidelity[other]).item() >= GAP
+            ranked = (fidelity[better] - fidelity[worse]).item() >= GAP
         else:
-            ranked = kind == "all" and one[1] == 0 and other[1] >= above
+            ranked = kind == "all" and better[1] == 0 and worse[1] >= above
         if ranked:
-            yield one, other
+            yield better, worse
 
 
 @pytest.mark.parametrize("preset", ["live-rank", "tid2013-rank"])
 @pytest.mark.parametrize(("kind", "above"), [("type", 1), ("same-image", 1), ("all", 1), ("all", 2), ("vif", 1)])
 def test_pairs(preset, kind, above):
-    """Loss and gradient against the sum over the pairs, ties and pairs exactly at the margin included."""
+    """Compare loss and gradient with the sum over the pairs, including ties and pairs exactly at the margin."""
     sizes = (3, 4, 2)
     settings = PRESETS[preset].but(list_groups=3, groups=3, levels=4, images=2, margin=2.0)
     rng = torch.Generator().manual_seed(0)
@@ -51,7 +51,7 @@ def test_pairs(preset, kind, above):
         task = task_of(settings, Recipe(pairs=kind, pristine_above=above, vif_gap=gap, loss_mean=mean))
         loss = task.loss(scores, labels)
         assert loss.item() == pytest.approx(total / divisor, rel=1e-12)
-        (found,) = torch.autograd.grad(loss, scores)
-        found = found.view(sizes)
-        found = -found.flip(1) if lower_is_better else found
-        torch.testing.assert_close(found, gradient / divisor, rtol=1e-12, atol=1e-15)
+        (grad,) = torch.autograd.grad(loss, scores)
+        grad = grad.view(sizes)
+        grad = -grad.flip(1) if lower_is_better else grad
+        torch.testing.assert_close(grad, gradient / divisor, rtol=1e-12, atol=1e-15)

@@ -1,4 +1,4 @@
-"""Work on a Ray cluster: the connection, and `rankiqa distort --ray` on two nodes of which one is killed."""
+"""Ray clusters: the connection, and `rankiqa distort --ray` on two nodes, one of which is killed."""
 
 import contextlib
 import io
@@ -25,7 +25,7 @@ PHOTOGRAPHS = sorted((Path(__file__).resolve().parents[1] / "photographs").glob(
 @pytest.mark.parametrize("address", ["nonsense", "a b", "127.0.0.1:{port}", "ray://127.0.0.1:{port}"])
 def test_an_address_without_a_cluster(address, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with socket.socket() as bound:  # nobody listens, and nobody else may
+    with socket.socket() as bound:  # nothing listens on this port, and no other process can use it
         bound.bind(("127.0.0.1", 0))
         address = address.format(port=bound.getsockname()[1])
         with pytest.raises(ValueError, match=r"--work: expected a Ray cluster at .*, got: ."):  # noqa: SIM117
@@ -35,7 +35,7 @@ def test_an_address_without_a_cluster(address, monkeypatch):
 
 
 def distort(photographs, out, *options):
-    """(exit status, summary) of a run in this process."""
+    """Run `rankiqa distort` in this process; return (exit status, summary)."""
     line = ["distort", "--set", "live", "--images", photographs, "--out", out, "--json", *options]
     with contextlib.redirect_stdout(io.StringIO()) as stdout:
         status = main(list(map(str, line)))
@@ -47,7 +47,7 @@ def tree(out):
 
 
 def results(out):
-    """How many files stand where lists look."""
+    """Count the finished files: those outside .rankiqa."""
     return sum(len(files) for folder, _, files in os.walk(out) if ".rankiqa" not in folder)
 
 
@@ -62,7 +62,7 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(photographs, tmp_path_factory):
-    """The ranked set of one machine."""
+    """Return {path: bytes} of the ranked set that one machine makes."""
     out = tmp_path_factory.mktemp("alone") / "out"
     status, summary = distort(photographs, out, "--workers", 2)
     assert status == 1 and len(summary["refused"]) == 1
@@ -84,7 +84,7 @@ def test_a_machine_that_cannot_take_part(photographs, tmp_path):
 
 @pytest.fixture
 def cluster():
-    """Two nodes of one core, each with processes of its own."""
+    """Return a cluster of two nodes with one core each, in separate processes."""
     from ray.cluster_utils import Cluster
 
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -116,8 +116,8 @@ def test_distort_with_a_node_killed_half_way(photographs, alone, cluster, tmp_pa
     assert everything // 2 <= killed_at[0] < everything
     assert status == 1 and summary["error"] is None
     assert [row["image"] for row in summary["refused"]] == ["broken.png"]
-    assert summary["workers"] >= 2  # both nodes had taken part
-    # What the killed node had finished of a photograph is skipped when the photograph is begun again
+    assert summary["workers"] >= 2  # both nodes took part
+    # When a photograph is repeated, the files that the killed node had finished are skipped
     made = summary["made"]["files"] + summary["skipped"]["files"]
     assert made == everything - 1 == 21 * len(PHOTOGRAPHS)
     assert tree(out) == alone

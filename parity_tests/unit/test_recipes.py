@@ -23,8 +23,9 @@ def images(tmp_path_factory):
     return write_images(tmp_path_factory.mktemp("images"))
 
 
-def same(one, other):
-    ours, theirs = load_file(one), load_file(other)
+def same(path, other):
+    """Tell whether two weights files have equal tensors."""
+    ours, theirs = load_file(path), load_file(other)
     return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
@@ -38,7 +39,10 @@ RECIPES = {
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_resumed_and_interrupted_bit_for_bit(images, tmp_path, monkeypatch, name):
-    """From a snapshot, and after Ctrl-C in the middle of an iteration: the same end, statistics and masks included."""
+    """A run ends the same after resuming from a snapshot, and after Ctrl-C within an iteration.
+
+    Batch-norm statistics and dropout masks are included.
+    """
     recipe, preset = RECIPES[name], RANK.but(iter_size=2, clip_gradients=1.0)
     whole = trainer(images, recipe, tmp_path / "whole", preset)
     whole.run()
@@ -69,14 +73,14 @@ def test_resumed_and_interrupted_bit_for_bit(images, tmp_path, monkeypatch, name
 
 
 def test_each_part_of_the_state_matters(images, tmp_path):
-    """The controls: without masks, moments or the schedule's place the end is another."""
+    """Negative controls: without the random state, the moments or the schedule's position a run ends differently."""
     recipe = RECIPES["adamw, cosine after a rise"]
     trainer(images, recipe, tmp_path).run()
     end = load_file(tmp_path / "live-rank_iter_6.safetensors")
     for spoil in (
-        lambda one: one.forward.random.update(cpu=torch.Generator().manual_seed(99).get_state()),
-        lambda one: [s["exp_avg"].zero_() for s in one.optimizer.optimizer.state.values()],
-        lambda one: one.optimizer.scheduler.load_state_dict(trainer(images, recipe).optimizer.scheduler.state_dict()),
+        lambda run: run.forward.random.update(cpu=torch.Generator().manual_seed(99).get_state()),
+        lambda run: [s["exp_avg"].zero_() for s in run.optimizer.optimizer.state.values()],
+        lambda run: run.optimizer.scheduler.load_state_dict(trainer(images, recipe).optimizer.scheduler.state_dict()),
     ):
         again = trainer(images, recipe)
         again.restore(tmp_path / "live-rank_iter_2.safetensors")
@@ -105,20 +109,20 @@ def test_torchs_own_random_numbers_are_left_alone(images):
     ],
 )
 def test_schedules(images, recipe, expected):
-    """The rate of each iteration, as a share of --lr."""
-    one = trainer(images, recipe)
+    """Check the learning rate of each iteration, as a share of --lr."""
+    run = trainer(images, recipe)
     rates = []
-    one.optimizer.step, step = lambda: (rates.append(one.optimizer.rate() / 1e-3), step()), one.optimizer.step
-    one.run()
-    for found, wanted in zip(rates, expected, strict=True):
-        assert wanted is None or found == pytest.approx(wanted, rel=1e-6), rates
+    run.optimizer.step, step = lambda: (rates.append(run.optimizer.rate() / 1e-3), step()), run.optimizer.step
+    run.run()
+    for rate, wanted in zip(rates, expected, strict=True):
+        assert wanted is None or rate == pytest.approx(wanted, rel=1e-6), rates
 
 
 def test_a_step_is_torchs_own(images):
-    """One step of AdamW, clipped, of two minibatches' mean gradient, against the plain loop."""
-    one = trainer(images, Recipe("adamw", "constant"), preset=RANK.but(iter_size=2, clip_gradients=0.5))
+    """Compare one clipped AdamW step with the mean gradient of two minibatches with a plain loop."""
+    ours = trainer(images, Recipe("adamw", "constant"), preset=RANK.but(iter_size=2, clip_gradients=0.5))
     twin = trainer(images, Recipe("adamw", "constant"), preset=RANK.but(iter_size=2, clip_gradients=0.5))
-    one.run(1)
+    ours.run(1)
     model = twin.model.train()
     loss = sum(twin.task.loss(model(twin.batches.next("train")[0]).squeeze(1), None) for _ in range(2)) / 2
     loss.backward()
@@ -127,30 +131,31 @@ def test_a_step_is_torchs_own(images):
     groups = [{"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 5e-4},
               {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0}]  # fmt: skip
     torch.optim.AdamW(groups, 1e-3).step()
-    for ours, theirs in zip(one.model.parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-5)  # Adam divides tiny gradients by their size
+    for actual, expected in zip(ours.model.parameters(), model.parameters(), strict=True):
+        # Adam divides gradients by their size, which amplifies the rounding of tiny ones
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=2e-5)
 
 
 def test_batch_norm_that_is_frozen(images):
     for freeze in (True, False):
-        one = trainer(images, Recipe("adamw", freeze_batch_norm=freeze))
-        before = {name: buffer.clone() for name, buffer in one.model.named_buffers()}
-        one.run(2)
-        kept = [torch.equal(buffer, before[name]) for name, buffer in one.model.named_buffers()]
+        run = trainer(images, Recipe("adamw", freeze_batch_norm=freeze))
+        before = {name: buffer.clone() for name, buffer in run.model.named_buffers()}
+        run.run(2)
+        kept = [torch.equal(buffer, before[name]) for name, buffer in run.model.named_buffers()]
         assert all(kept) if freeze else not any(kept)
 
 
 def test_layout_compiler_and_precision_change_little(images, monkeypatch):
-    """The losses of four iterations; channels-last memory really is, and bfloat16 is another precision."""
+    """The losses of four iterations change little; memory is channels-last, and bfloat16 does change the losses."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     losses = {}
     for name, choice in {"plain": {}, "layout": {"channels_last": True}, "compiled": {"compile": True},
                          "bf16": {"precision": "bf16"}}.items():  # fmt: skip
-        one = trainer(images, Recipe("sgd", freeze_batch_norm=True, **choice), preset=RANK.but(base_lr=1e-4))
-        one.run(4)
-        losses[name] = np.array(one.losses)
+        run = trainer(images, Recipe("sgd", freeze_batch_norm=True, **choice), preset=RANK.but(base_lr=1e-4))
+        run.run(4)
+        losses[name] = np.array(run.losses)
         if name == "layout":
-            assert one.model.net.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
+            assert run.model.net.conv_stem.weight.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(losses["layout"], losses["plain"], rtol=1e-4)
     np.testing.assert_allclose(losses["compiled"], losses["plain"], rtol=1e-4)
     np.testing.assert_allclose(losses["bf16"], losses["plain"], rtol=3e-2)
@@ -164,7 +169,7 @@ def test_caffes_masks_in_a_compiled_network():
 
 
 def test_a_snapshot_says_what_it_was_made_with(images, tmp_path):
-    """Each choice is compared when a run goes on; so is max_iter where the rate depends on it."""
+    """Resuming compares every choice, and max_iter if the rate depends on it."""
     path = tmp_path / "live-rank_iter_2.safetensors"
     trainer(images, Recipe("adamw", "cosine"), tmp_path).run(2)
     matters = {"optimizer": "sgd", "schedule": "constant", "warm_up": 1, "precision": "bf16",
@@ -175,7 +180,7 @@ def test_a_snapshot_says_what_it_was_made_with(images, tmp_path):
             trainer(images, recipe).restore(path)
     with pytest.raises(ValueError, match="max_iter: expected 7, got 6"):
         trainer(images, Recipe("adamw", "cosine"), preset=RANK.but(max_iter=7)).restore(path)
-    # Without what it says of its origin, the state itself is looked at
+    # Without a recorded origin, the state itself is checked
     metadata, training, tensors = snapshots.read(path)
     del training["origin"]
     state = {key: tensor for key, tensor in tensors.items() if not key.startswith("solver.")}

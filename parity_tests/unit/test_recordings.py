@@ -1,4 +1,4 @@
-"""Recorded answers, without Caffe."""
+"""Recorded answers: saved, loaded and compared, without Caffe."""
 
 import os
 
@@ -23,17 +23,17 @@ def test_a_recording_answers_the_same_question(tmp_path, monkeypatch):
     jobs = [{"name": "n", "kind": "forward"}]
     digest = question_digest(jobs, arrays, {"net": "text"})
     save_recording("folder/case", digest, answer)
-    found = Recorded().ask("folder/case", jobs, arrays, {"net": "text"})
+    recorded = Recorded().ask("folder/case", jobs, arrays, {"net": "text"})
     for key, array in arrays.items():
-        assert found.error(key, array) == 0
-        assert found[key].largest == answer[key].largest
-    assert (found.array("n/file") == arrays["n/file"]).all()
-    assert found["n/large"].values.size == SAMPLE
+        assert recorded.error(key, array) == 0
+        assert recorded[key].largest == answer[key].largest
+    assert (recorded.array("n/file") == arrays["n/file"]).all()
+    assert recorded["n/large"].values.size == SAMPLE
     with pytest.raises(SampledError, match="only 512 of 2000"):
-        found.array("n/large")
+        recorded.array("n/large")
     off = arrays["n/large"].copy()
-    off.flat[found["n/large"].at[7]] += 1
-    assert found.error("n/large", off) > 0.1
+    off.flat[recorded["n/large"].at[7]] += 1
+    assert recorded.error("n/large", off) > 0.1
     with pytest.raises(NotRecorded, match="another question"):
         Recorded().ask("folder/case", jobs, arrays, {"net": "other text"})
     with pytest.raises(NotRecorded, match="never recorded"):

@@ -1,4 +1,4 @@
-"""The parts of scripts/reproduce that need no Caffe: photographs, lists, logs, verdict, bad input."""
+"""The parts of scripts/reproduce that need no Caffe: photographs, lists, logs, verdict, bad input, report page."""
 
 import base64
 import os
@@ -44,17 +44,17 @@ def run(*arguments):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six usable photographs."""
+    """Return a folder with six usable photographs."""
     for path in sorted(PHOTOGRAPHS.glob("*.jpg"))[:6]:
         shutil.copy(path, tmp_path)
     return tmp_path
 
 
 def test_the_default_photographs_split_by_thirds():
-    found, skipped = chosen_photographs.load(None)
-    assert len(found) == 30 and not skipped
-    assert [one.held_out for one in found] == [False, False, True] * 10
-    assert [one.name for one in found] == sorted(one.name for one in found)
+    photographs, skipped = chosen_photographs.load(None)
+    assert len(photographs) == 30 and not skipped
+    assert [photograph.held_out for photograph in photographs] == [False, False, True] * 10
+    assert [photograph.name for photograph in photographs] == sorted(photograph.name for photograph in photographs)
 
 
 def test_every_default_photograph_has_its_licence():
@@ -69,8 +69,8 @@ def test_what_cannot_be_used_is_named_and_left_out(folder):
     cv2.imwrite(str(folder / "grey.png"), pixels[:, :, 0])
     (folder / "torn.jpg").write_bytes((folder / "bison.jpg").read_bytes()[:5000])
     (folder / "notes.txt").write_text("not an image")
-    found, skipped = chosen_photographs.load(folder)
-    assert len(found) == 7  # grey is read as the original reads it
+    photographs, skipped = chosen_photographs.load(folder)
+    assert len(photographs) == 7  # including the grey one, which the original's reader accepts
     assert [line.split(":")[0] for line in skipped] == ["small.png", "torn.jpg", str(folder)]
     assert skipped[-1].endswith(": 1 other file (notes.txt)")
     assert "227 x 300" in skipped[0]
@@ -80,17 +80,17 @@ def test_large_photographs_are_reduced_and_names_are_fit_for_a_list(folder):
     large = np.random.RandomState(0).randint(0, 256, (700, 2000, 3)).astype(np.uint8)
     for name in ("a b.png", "a_b.jpg", "a(b).bmp"):
         cv2.imwrite(str(folder / name), large)
-    found = {one.name: one for one in chosen_photographs.load(folder)[0]}
-    assert {"a_b", "a_b_2", "a_b_"} < set(found)
-    assert found["a_b_2"].pixels.shape == (300, 450, 3)
+    by_name = {photograph.name: photograph for photograph in chosen_photographs.load(folder)[0]}
+    assert {"a_b", "a_b_2", "a_b_"} < set(by_name)
+    assert by_name["a_b_2"].pixels.shape == (300, 450, 3)
 
 
 def test_rank_lists_run_from_worst_to_pristine(tmp_path):
-    chosen = [one for one in chosen_photographs.load(None)[0] if one.number < 4]
+    chosen = [photograph for photograph in chosen_photographs.load(None)[0] if photograph.number < 4]
     images = distorted_images.make(chosen, tmp_path, 0)
     distorted_images.write_lists(images, tmp_path)
     lines = (tmp_path / "rank_train.txt").read_text().splitlines()
-    train_names = [one.name for one in chosen if not one.held_out]
+    train_names = [photograph.name for photograph in chosen if not photograph.held_out]
     assert len(lines) == 4 * 6 * len(train_names)
     assert lines[: len(train_names)] == [f"images/{name}_JPEG5.png 0" for name in train_names]
     assert lines[5 * len(train_names)] == f"images/{train_names[0]}_pristine.png 5"
@@ -118,7 +118,7 @@ def test_recorded_images_that_differ_here_are_left_out():
 
 
 def verdict(port_rank):
-    """The verdict on the recording where the port scored `port_rank` and was right in all else."""
+    """Return the names of the failed checks on the recording if the port's rank scores are `port_rank(Caffe's)`."""
     side, _, _, _ = recorded_run.load()
     port = {"rank": port_rank(side.scores["rank"]), "ft": side.scores["ft"]}
     truth = np.array([image.label for image in side.images])
@@ -131,8 +131,8 @@ def verdict(port_rank):
         for name in compare.TRAINED
     }
     layers = {name: {"conv1": 0.0} for name in compare.TRAINED}
-    found = compare.Compared(side, [], port, {"rank": True, "ft": True}, [])
-    return [check["name"] for check in report_json._checks(found, both, layers, True) if not check["passed"]]
+    compared = compare.Compared(side, [], port, {"rank": True, "ft": True}, [])
+    return [check["name"] for check in report_json._checks(compared, both, layers, True) if not check["passed"]]
 
 
 def test_the_verdict_notices_what_is_wrong():
@@ -166,7 +166,7 @@ def test_own_photographs_are_not_compared_with_the_recording(folder, tmp_path):
 
 
 def example_report(side, why):
-    """What report.json holds, without a run; scores are the recording's own."""
+    """Return an example of report.json's contents; scores are the recording's own."""
     correlation = {"srocc": 0.5, "lcc": float("nan")}
     return {
         "verdict": "agree",
@@ -219,7 +219,7 @@ def test_the_page_says_what_the_report_says(rendered):
     for words in (
         "Caffe and the port agree",
         "at most 1.5e-06 on a range of 40",
-        "no &lt;b&gt;engine&lt;/b&gt; &amp; no socket",  # text, not markup
+        "no &lt;b&gt;engine&lt;/b&gt; &amp; no socket",  # escaped
         "machine's codecs make them differently: 1 images",
         '<td class="n">yes</td>',
         '<td class="bad">failed</td>',
@@ -232,14 +232,14 @@ def test_the_page_says_what_the_report_says(rendered):
     ):
         assert words in text, words
     named = [image.name for image in side.images[1:]]
-    assert all(f"{name}: Caffe " in text for name in named)  # on the chart's points
+    assert all(f"{name}: Caffe " in text for name in named)  # the labels of the chart's points
     assert text.count('class="plotly-graph-div"') == 5
     assert text.count("<figure>") == 4 * 6 + report_page.PICTURES
 
 
 def test_the_page_is_complete_in_itself_and_its_colours_are_right(rendered):
     _, text = rendered
-    outside = re.sub(r"<script>/\*\*.*?</script>", "", text, count=1, flags=re.S)  # plotly.js names addresses
+    outside = re.sub(r"<script>/\*\*.*?</script>", "", text, count=1, flags=re.S)  # plotly.js contains addresses
     assert len(text) - len(outside) > 1_000_000
     assert not re.search(r'(src|href)="(?!data:)', outside) and "url(" not in outside and "@import" not in outside
     data = re.search(r"data:image/jpeg;base64,([^\"]+)", text)[1]

@@ -32,7 +32,7 @@ def expected(folder, network):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_files(folder, weights, expected, tmp_path, form, capsys):
-    """The rows of every kind of file; a second run adds the images that are new."""
+    """Every format has the right rows; a second run adds the new images."""
     images = tmp_path / "images"
     images.mkdir()
     for name in ("0.png", "5.png", "text.png"):
@@ -63,7 +63,7 @@ def test_names_that_are_no_text(tmp_path):
 
 
 def test_a_run_cut_off_anywhere_goes_on(tmp_path):
-    """Whatever number of bytes reached the disk: rows that are whole stay, each once."""
+    """Complete rows survive, each once, for any number of bytes that reached the disk."""
     rows = [{"path": f"{k}.png", "score": k / 7, "median": 0.0, "crops": 2, "seed": 0} for k in range(3)]
     out = tmp_path / "o.jsonl"
     file = ResultFile(out, "jsonl", {"crops": 2})
@@ -128,7 +128,7 @@ def test_parquet_needs_its_package(monkeypatch, tmp_path):
 
 
 def test_killed_runs(folder, weights, expected, tmp_path):
-    """SIGKILL while it scores, twice; then the same command ends it: every image once."""
+    """After two runs that were killed during scoring, the same command completes; every image has one row."""
     out = tmp_path / "o.csv"
     command = [sys.executable, "-m", "rankiqa", "score", folder, "--weights", weights, "--crops", str(CROPS)]
     for _ in range(2):
@@ -137,11 +137,11 @@ def test_killed_runs(folder, weights, expected, tmp_path):
         end = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < end:
             part = out.with_name("o.csv.part")
-            if part.exists() and part.stat().st_size > max(before, 300):  # a row after the settings
+            if part.exists() and part.stat().st_size > max(before, 300):  # at least one row after the settings
                 process.send_signal(signal.SIGKILL)
                 break
         process.wait(60)
-        if out.exists():  # it was faster
+        if out.exists():  # the run finished before it was killed
             break
     assert run(folder, "--weights", weights, "--out", out) == 1
     assert rows_by_name(read_rows(out)) == expected

@@ -1,4 +1,4 @@
-"""Engines and precisions beside the reference: how far from torch in float32, what is cached, what is refused."""
+"""Other engines and precisions: their distance from torch in float32, their cache, and what they refuse."""
 
 import json
 import sys
@@ -12,8 +12,8 @@ from rankiqa.cli import main
 from rankiqa.scoring import exported_engines
 from rankiqa.scoring.engines import TorchEngine, engine_named
 
-ROUNDING = 1e-5  # the same products, summed in another order
-BFLOAT16 = 2e-2  # of the largest score: 8 bits, three layers
+ROUNDING = 1e-5  # the same products are added in another order
+BFLOAT16 = 2e-2  # of the largest score: 8 significant bits, three layers
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def crops(network, photograph):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache folder of these tests' own."""
+    """Return a cache folder for these tests only."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RANKIQA_CACHE", str(folder))
@@ -39,22 +39,22 @@ def cache(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_engines_agree(network, crops, cache, name):
-    """Also in a pass of fewer crops; the comparison is said once for the weights."""
-    said = []
-    engine = engine_named(name, network, say=said.append)
+    """Engines agree, also in a pass of fewer crops; the comparison is logged once for each weights file."""
+    messages = []
+    engine = engine_named(name, network, say=messages.append)
     expected = TorchEngine(network).scores(crops)
     for n in (10, 3):
-        found = engine.scores(crops[:n])
-        assert found.shape == (n,) and found.dtype == torch.float32
-        assert (found - expected[:n]).abs().max() <= ROUNDING * expected.abs().max()
-        assert torch.equal(engine.scores(crops[:n]), found)
-    assert [line for line in said if "of the largest" in line] == [said[-1]] and said[-1].startswith(name)
-    said.clear()
-    engine_named(name, network, say=said.append).scores(crops[:1])
-    assert said == []
+        scores = engine.scores(crops[:n])
+        assert scores.shape == (n,) and scores.dtype == torch.float32
+        assert (scores - expected[:n]).abs().max() <= ROUNDING * expected.abs().max()
+        assert torch.equal(engine.scores(crops[:n]), scores)
+    assert [line for line in messages if "of the largest" in line] == [messages[-1]] and messages[-1].startswith(name)
+    messages.clear()
+    engine_named(name, network, say=messages.append).scores(crops[:1])
+    assert messages == []
     (file,) = cache.glob("*.onnx")
     assert file.stem.split("-")[0] == rankiqa.models.weights.digest(network)
-    assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".onnx"]  # nothing else is left
+    assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".onnx"]  # no temporary file remains
 
 
 def test_other_weights_have_another_file(network, cache, write, tmp_path):
@@ -64,14 +64,14 @@ def test_other_weights_have_another_file(network, cache, write, tmp_path):
 
 
 def test_bfloat16(network, crops, cache):
-    said = []
-    engine = engine_named("torch", network, precision="bf16", say=said.append)
+    messages = []
+    engine = engine_named("torch", network, precision="bf16", say=messages.append)
     expected = TorchEngine(network).scores(crops)
-    found = engine.scores(crops)
-    assert found.dtype == torch.float32
-    assert 0 < (found - expected).abs().max() <= BFLOAT16 * expected.abs().max()
-    assert len({float(value) for value in found}) == len(found)  # the output layer is not rounded to 8 bits
-    assert any("bf16: the scores of the first 10 crops differ" in line for line in said)
+    scores = engine.scores(crops)
+    assert scores.dtype == torch.float32
+    assert 0 < (scores - expected).abs().max() <= BFLOAT16 * expected.abs().max()
+    assert len({float(value) for value in scores}) == len(scores)  # the output layer computes in float32
+    assert any("bf16: the scores of the first 10 crops differ" in line for line in messages)
     assert next(network.parameters()).dtype == torch.float32
 
 
@@ -79,8 +79,8 @@ def test_bfloat16_keeps_lrn_in_float32(cache):
     torch.manual_seed(0)
     model = rankiqa.build("alexnet").eval()
     crops = torch.rand(2, 3, model.crop, model.crop) * 255
-    found, expected = engine_named("torch", model, precision="bf16").scores(crops), TorchEngine(model).scores(crops)
-    assert (found - expected).abs().max() <= BFLOAT16 * expected.abs().max()
+    scores, expected = engine_named("torch", model, precision="bf16").scores(crops), TorchEngine(model).scores(crops)
+    assert (scores - expected).abs().max() <= BFLOAT16 * expected.abs().max()
 
 
 def test_refusals(network, cache, monkeypatch):
@@ -113,14 +113,14 @@ def test_a_cache_that_cannot_be_written(network, tmp_path, monkeypatch, cache):
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
 def test_a_damaged_cache_is_made_again(network, crops, tmp_path, monkeypatch, name):
-    """As a full disk or a machine that went down left it."""
+    """A cache file that is damaged, as after a full disk or a crash, is written again."""
     monkeypatch.setenv("RANKIQA_CACHE", str(tmp_path))
-    expected, said = engine_named(name, network).scores(crops[:2]), []
+    expected, messages = engine_named(name, network).scores(crops[:2]), []
     (file,) = tmp_path.glob("*.onnx")
     for content in (file.read_bytes()[:100], b"", b"no network"):
         file.write_bytes(content)
-        assert torch.equal(engine_named(name, network, say=said.append).scores(crops[:2]), expected)
-    assert len(said) == 3 and all(str(file) in line for line in said)
+        assert torch.equal(engine_named(name, network, say=messages.append).scores(crops[:2]), expected)
+    assert len(messages) == 3 and all(str(file) in line for line in messages)
 
 
 def test_where_the_cache_is(monkeypatch):
@@ -142,7 +142,7 @@ def test_command_line(photograph, weights, cache, capsys):
 
 
 def test_dense(photograph, weights, capsys):
-    """The mean of the library's map, and the agreement with crops."""
+    """The score is the mean of the library's map; --agreement reports the difference from crops."""
     image = rankiqa.read_image(photograph)
     expected = rankiqa.scoring.dense.score_dense(rankiqa.load(weights), image)
     arguments = [

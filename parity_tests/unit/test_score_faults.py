@@ -1,4 +1,4 @@
-"""`rankiqa score` where files are damaged, odd or not to be written: nothing is lost without a word."""
+"""`rankiqa score` with damaged, odd or unwritable files: every loss is reported."""
 
 import gzip
 import io
@@ -30,7 +30,7 @@ def png():
 
 @pytest.fixture
 def run(weights, tmp_path, monkeypatch, capsys):
-    """Runs the command in a folder of its own; gives its status, rows and stderr."""
+    """Return run(*words), which runs the command in an empty folder and returns its status, rows and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def run(*words, crops=1):
@@ -45,7 +45,7 @@ def run(weights, tmp_path, monkeypatch, capsys):
 
 
 def archive(path, members, mode="w"):
-    with tarfile.open(path, mode) as file:  # pyright: ignore  its modes are literals
+    with tarfile.open(path, mode) as file:  # pyright: ignore (it expects a literal mode)
         for name, content in members.items():
             member = tarfile.TarInfo(name)
             if isinstance(content, bytes):
@@ -58,7 +58,7 @@ def archive(path, members, mode="w"):
 
 @pytest.mark.parametrize("suffix, mode", [("tar", "w"), ("tgz", "w:gz")])
 def test_links_in_an_archive_are_named(run, png, suffix, mode):
-    """tar stores a link for a file that it has already."""
+    """An archive that stores a link instead of a repeated file gets an error that names the link's target."""
     members = {
         "a.png": png, "hard.png": (tarfile.LNKTYPE, "a.png"), "soft.png": (tarfile.SYMTYPE, "a.png"),
         "d.png": (tarfile.CHRTYPE, ""), "e.png": (tarfile.DIRTYPE, ""), "._a.png": b"", "a.txt": b"",
@@ -70,7 +70,7 @@ def test_links_in_an_archive_are_named(run, png, suffix, mode):
 
 
 def damaged(whole, header):
-    """(what is done, bytes, what is said): header: where that of the second member begins."""
+    """Yield (description, damaged bytes, expected words); header: the position of the second member's header."""
     flipped = bytearray(whole)
     flipped[header + 3] ^= 1
     yield "a bit of a header", bytes(flipped), f"bad checksum (byte {header})"
@@ -80,7 +80,7 @@ def damaged(whole, header):
 
 
 def test_an_archive_does_not_end_early_without_a_word(run, png, tmp_path):
-    """tarfile takes a damaged header for the end of an archive: the images behind it would be lost."""
+    """tarfile treats a damaged header as the end of an archive, which would lose the images after it."""
     whole = (tmp_path / archive("a.tar", {"a.png": png, "b.png": png})).read_bytes()
     assert run("a.tar", "--json").status == 0
     header = 512 + -(-len(png) // 512) * 512
@@ -98,7 +98,7 @@ def test_lists_on_standard_input(run, png, tmp_path, monkeypatch):
     marked = b"\xef\xbb\xbfa.png\r\n# made today\r\n#b.png\r\n".decode("utf-8", "surrogateescape")
     for text in (marked, marked.encode().decode("ascii", "surrogateescape")):  # the C locale's reading
         assert list(paths_of_lines(text.splitlines(True))) == ["a.png", "#b.png"]
-    # find -print0: ends of lines are of the names
+    # Lists of find -print0: line breaks belong to the names
     assert list(paths_of_lines(["a.png\n", *"\0b\nc.png\0\r.png\0d\n\ne.png\0f.png\0".splitlines(True)])) == [
         "a.png", "b\nc.png", "\r.png", "d\n\ne.png", "f.png"
     ]  # fmt: skip
@@ -110,7 +110,7 @@ def test_lists_on_standard_input(run, png, tmp_path, monkeypatch):
 
 
 def test_rows_of_odd_names(tmp_path):
-    """Ends of lines in a name, and bytes that are no text in a reason, go into every kind of file and back."""
+    """Line breaks in names and undecodable bytes in errors survive a round trip through every format."""
     rows = [
         {"path": f"{mark}{k}.png", "error": f"got {mark}"} for k, mark in enumerate(["\r", "\n", '"', ",", "\udcff"])
     ]
@@ -120,8 +120,8 @@ def test_rows_of_odd_names(tmp_path):
             for row in rows:
                 file.append(row)
             assert file.finish() == len(rows)
-        found = list(read_rows(out))
-        assert found[:4] == rows[:4] and len(found) == len(rows)
+        rows_read = list(read_rows(out))
+        assert rows_read[:4] == rows[:4] and len(rows_read) == len(rows)
         with ResultFile(out, form, {}, resume=True) as file:
             assert all(file.is_done(row["path"]) for row in rows)
 
@@ -153,7 +153,7 @@ def test_places_that_cannot_be_written_show_before_the_scoring(run, png, tmp_pat
 
 
 def test_devices_are_not_replaced_by_files(run, png, tmp_path):
-    """The administrator's --out /dev/null would be a file from then on."""
+    """Replacing /dev/null, as an administrator could with --out /dev/null, would make it a regular file."""
     (tmp_path / "a.png").write_bytes(png)
     os.mkfifo("pipe")
     for name in ("pipe", "/dev/null", "/dev/stdout"):
@@ -187,7 +187,7 @@ def test_a_full_disk_names_the_file(run, png, tmp_path, monkeypatch):
 
 
 def test_dense_scores_of_equal_images(run, png, tmp_path):
-    """Copies of one image have no SROCC; the run goes on to its end."""
+    """Copies of one image have no SROCC, but the run completes."""
     for k in range(4):
         (tmp_path / f"{k}.png").write_bytes(png)
     done = run(".", "--mode", "dense", "--agreement", "3", "--json")
@@ -196,7 +196,7 @@ def test_dense_scores_of_equal_images(run, png, tmp_path):
 
 
 def test_maps_of_panoramas(run, tmp_path):
-    """More pixels along a side than OpenCV spreads at once; in parts or at once, the colours are the same."""
+    """cv2.remap limits an image's sides; a map that is drawn in parts has the same colours as one drawn at once."""
     cv2.imwrite("wide.png", np.random.default_rng(0).integers(0, 256, (230, 33_000, 3), np.uint8))
     assert run("wide.png", "--map", "maps", "--json").status == 0
     (path,) = (tmp_path / "maps").iterdir()

@@ -66,7 +66,7 @@ def _archive(path, folder, mode):
 
 @pytest.mark.parametrize("suffix, mode", [("tar", "w"), ("tar.gz", "w:gz"), ("txz", "w:xz")])
 def test_archives(folder, network, expected, tmp_path, suffix, mode):
-    """WebDataset's form; what is cut off gives a reason, what comes before it a score."""
+    """Archives in WebDataset's form are read; a truncated one gives an error after the scores of its whole images."""
     path = _archive(tmp_path / f"a.{suffix}", folder, mode)
     rows = list(rankiqa.score_many(network, path, crops=CROPS))
     assert rows[0]["path"] == f"{path}/inside/0.png"
@@ -82,7 +82,7 @@ def test_archives(folder, network, expected, tmp_path, suffix, mode):
 def test_globs_and_lists(folder, network, expected, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     os.symlink(folder, "images")
-    odd = tmp_path / "a [1] 2.png"  # a file of that name is no glob
+    odd = tmp_path / "a [1] 2.png"  # the name of an existing file is not used as a glob
     odd.write_bytes((folder / "1.png").read_bytes())
     rows = list(rankiqa.score_many(network, ["**/[01].png", odd.name, "*.bmp"], crops=CROPS))
     assert [row["path"] for row in rows] == ["images/0.png", "images/1.png", odd.name, "*.bmp"]
@@ -95,18 +95,18 @@ def test_globs_and_lists(folder, network, expected, tmp_path, monkeypatch, capsy
 
 
 def test_reads_no_further_than_it_must(folder, network):
-    """Neither images nor names pile up."""
-    taken = []
+    """Scoring reads only a few images and names ahead."""
+    requested = []
 
     def endless():
         for number in itertools.count():
-            taken.append(number)
+            requested.append(number)
             yield ImageSource(str(number), str(folder / "0.png"))
 
     rows = score_sources(TorchEngine(network), endless(), ScoreSettings(crops=1), workers=2, batch=3)
     for number in range(12):
         assert next(rows)["path"] == str(number)
-        assert len(taken) <= number + 2 + 3 + 3
+        assert len(requested) <= number + 2 + 3 + 3
     rows.close()
 
 

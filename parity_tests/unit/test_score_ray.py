@@ -1,4 +1,4 @@
-"""Scoring on a Ray cluster: the rows of one machine, each once, though a machine is lost half way."""
+"""Scoring on a Ray cluster gives the rows of one machine, each once, even if a machine is lost half way."""
 
 import tarfile
 import threading
@@ -26,7 +26,7 @@ CORES = 2
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Images in a folder and in a compressed archive, one of them no image."""
+    """Return a folder of images with one bad file, and a compressed archive with another image."""
     folder = tmp_path_factory.mktemp("ray") / "images"
     folder.mkdir()
     for k in range(IMAGES - 2):
@@ -40,13 +40,13 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes, and this process connected to the first: (cluster, the second)."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": CORES, "include_dashboard": False})
-    second = made.add_node(num_cpus=CORES)
-    ray.init(made.address, log_to_driver=False)
-    yield made, second
+    """Connect this process to the first of two nodes; return (cluster, the second node)."""
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": CORES, "include_dashboard": False})
+    second = nodes.add_node(num_cpus=CORES)
+    ray.init(nodes.address, log_to_driver=False)
+    yield nodes, second
     ray.shutdown()
-    made.shutdown()
+    nodes.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +56,11 @@ def expected(images, weights):
     return rows
 
 
-@pytest.mark.slow  # two nodes and two actors take half a minute to begin
+@pytest.mark.slow  # two nodes and two actors need half a minute to start
 def test_a_machine_is_lost(images, weights, cluster, expected, monkeypatch, tmp_path):
-    """By the command into Parquet, the second node killed half way: the rows of one machine, in the same order."""
+    """The command writes Parquet while the second node is killed half way; rows and order are those of one machine."""
     monkeypatch.setattr(ray_scoring, "BLOCK", 2)
-    made, second = cluster
+    nodes, second = cluster
     out = tmp_path / "o.parquet"
     part, lost = tmp_path / "o.parquet.part", []
 
@@ -69,14 +69,14 @@ def test_a_machine_is_lost(images, weights, cluster, expected, monkeypatch, tmp_
             if out.exists():
                 return
             time.sleep(0.01)
-        made.remove_node(second, allow_graceful=False)
+        nodes.remove_node(second, allow_graceful=False)
         lost.append(part.exists())
 
     watch = threading.Thread(target=lose)
     watch.start()
     status = main(["score", *images, "--weights", str(weights), "--crops", "2", "--ray", "--out", str(out)])
     watch.join()
-    assert status == 1 and lost == [True]  # while the run was under way
+    assert status == 1 and lost == [True]  # the node was killed during the run
     assert list(read_rows(out)) == expected
     assert sum(node["Alive"] for node in ray.nodes()) == 1
 
@@ -94,7 +94,7 @@ def test_a_machine_with_other_weights_or_versions_takes_no_part(weights):
 
 
 def test_what_ray_loses_is_asked_for_again(images, monkeypatch):
-    """A pipeline that drops and repeats rows; one that gives none ends with an error."""
+    """Rows that a pipeline drops are requested again, repeated rows count once; without any row the run fails."""
     calls = []
 
     def pipeline(ray, engine, sources, settings):

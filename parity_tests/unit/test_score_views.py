@@ -1,4 +1,4 @@
-"""`rankiqa score --page` and `--map`: what one looks at."""
+"""`rankiqa score --page` and `--map`: the page of pictures and the score maps."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ NAMES = ("cat", "bison", "brook", "castle", "coffee")
 
 
 class _Figures(HTMLParser):
-    """Scores, names and pictures in the order of the page; every address."""
+    """Parse a page: scores, names and pictures in the page's order, and every address."""
 
     def __init__(self, text):
         super().__init__()
@@ -39,7 +39,7 @@ class _Figures(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory, weights):
-    """A page of five photographs and two bad files (one with a name that is HTML): (path, folder)."""
+    """Return (path, folder) of a page of five photographs and a bad file whose name is HTML."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "images").mkdir()
     for name in NAMES:
@@ -52,13 +52,13 @@ def page(tmp_path_factory, weights):
 
 
 def test_page(page):
-    """From the highest score (weights that do not say which way), each with its picture, and no address outside."""
+    """Without a stated direction the highest score comes first; each has its picture; no address is external."""
     text = page[0].read_text()
-    found = _Figures(text)
-    assert found.scores == sorted(found.scores, reverse=True) and len(found.scores) == 5
-    assert sorted(found.names) == [f"{name}.jpg" for name in sorted(NAMES)]
-    assert len(found.pictures) == 5
-    assert {address[:10] for address in found.addresses} == {"data:image", "#errors"}
+    figures = _Figures(text)
+    assert figures.scores == sorted(figures.scores, reverse=True) and len(figures.scores) == 5
+    assert sorted(figures.names) == [f"{name}.jpg" for name in sorted(NAMES)]
+    assert len(figures.pictures) == 5
+    assert {address[:10] for address in figures.addresses} == {"data:image", "#errors"}
     assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r'"data:[^"]*"', "", text))
     assert "&lt;b&gt;.png: expected an image, got an empty file" in text and "<b>.png" not in text
 
@@ -67,13 +67,13 @@ def test_direction_and_size(page, tmp_path, monkeypatch):
     rows = [{"path": f"{k}.png", "score": float(k)} for k in range(30)]
     for lower_is_better, worst in [(True, 29), (None, 29), (False, 0)]:
         score_page.write(tmp_path / "p.html", rows, [], title="t", lower_is_better=lower_is_better)
-        found = _Figures((tmp_path / "p.html").read_text())
-        assert found.scores[0] == worst and len(found.scores) == 30
+        figures = _Figures((tmp_path / "p.html").read_text())
+        assert figures.scores[0] == worst and len(figures.scores) == 30
     monkeypatch.setattr(score_page, "MOST", 10)
     score_page.write(tmp_path / "p.html", rows, [], title="t", lower_is_better=True)
     assert _Figures((tmp_path / "p.html").read_text()).scores == [29, 28, 27, 26, 25, 4, 3, 2, 1, 0]
-    assert "20 images between the worst and the best are left out" in (tmp_path / "p.html").read_text()
-    image = np.random.default_rng(0).integers(0, 256, (1000, 1500, 3), np.uint8)  # noise: the largest files
+    assert "20 between the worst and the best are left out" in (tmp_path / "p.html").read_text()
+    image = np.random.default_rng(0).integers(0, 256, (1000, 1500, 3), np.uint8)  # noise gives the largest files
     for images, side in score_page.SIDES:
         assert score_page.side_for(images) == side
         assert images * len(score_page.data_uri(image, side)) < 250e6
@@ -81,7 +81,7 @@ def test_direction_and_size(page, tmp_path, monkeypatch):
 
 
 def test_page_in_a_browser(page):
-    """The filter hides, a click shows, and nothing is fetched."""
+    """The filter hides pictures, a click enlarges one, and the page fetches nothing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
     browser_file = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser_file is None:
@@ -109,15 +109,15 @@ def test_page_in_a_browser(page):
 
 
 def test_map_by_hand():
-    """Worse is brighter, at the middle of the square that a score is of."""
+    """A worse score is brighter, at the centre of its crop."""
     image = np.full((100, 140, 3), 128, np.uint8)
     scores = np.zeros((3, 5), np.float32)
     scores[1, 3] = 10
     dense = DenseScore(0.0, scores, 20, 60)
     for lower_is_better, brightest in [(True, np.argmax), (None, np.argmax), (False, np.argmin)]:
-        made = draw(image, dense, lower_is_better)
-        assert made.dtype == np.uint8 and made.shape[0] == 100 and made.shape[1] > 140 + BAR + 2 * MARGIN
-        light = made[:, :140].astype(int).sum(2)
+        drawn = draw(image, dense, lower_is_better)
+        assert drawn.dtype == np.uint8 and drawn.shape[0] == 100 and drawn.shape[1] > 140 + BAR + 2 * MARGIN
+        light = drawn[:, :140].astype(int).sum(2)
         assert np.unravel_index(brightest(light), light.shape) in [(50, 90), (49, 89), (49, 90), (50, 89)]
     whole = draw(image, dense, True, (-1000, 1000))[:, :140].astype(int)
     assert np.ptp(whole.sum(2)) < 20  # within a wide range the scores are about equal
@@ -133,8 +133,8 @@ def test_maps_of_a_run(photograph, weights, tmp_path, capsys):
         expected = draw(
             rankiqa.read_image(photograph), score_dense(rankiqa.load(weights), rankiqa.read_image(photograph)), None
         )
-        made = cv2.imread(str(file))[:, :, ::-1]
-        assert made.shape == expected.shape and np.abs(made.astype(int) - expected).max() <= 2
+        drawn = cv2.imread(str(file))[:, :, ::-1]
+        assert drawn.shape == expected.shape and np.abs(drawn.astype(int) - expected).max() <= 2
     assert map_name("a/x.png") != map_name("b/x.png")
     for words, message in [
         (["--map-range", "1", "2"], "--map-range: expected --map DIR"),

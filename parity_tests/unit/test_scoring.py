@@ -1,4 +1,4 @@
-"""The score of an image: its crops, its repeatability, and what it leaves as it was."""
+"""The score of an image: its crops, its repeatability, and the state that it does not change."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +17,7 @@ def image(photograph):
 
 
 class Mean(nn.Module):
-    """A stand-in for a network: the mean of a crop, so that scores can be worked out by hand."""
+    """A stand-in for a network that returns the mean of a crop, so that expected scores are easy to compute."""
 
     crop = 224
     input_spec = rankiqa.InputSpec(224)
@@ -39,18 +39,18 @@ def test_by_hand(image):
     for _ in range(7):
         top, left = rng.randint(image.shape[0] - 224), rng.randint(image.shape[1] - 224)
         expected.append(image[top : top + 224, left : left + 224].astype(np.float64).mean())
-    found = rankiqa.score(Mean(), image, crops=7, seed=5)
-    np.testing.assert_allclose(found.values, expected, rtol=1e-6)
-    assert found.score == pytest.approx(np.mean(expected), rel=1e-6)
-    assert found.median == pytest.approx(np.median(expected), rel=1e-6)
-    assert (found.crops, found.seed, found.values.dtype) == (7, 5, np.float32)
-    assert abs(found.score - found.median) > 1e-3
+    result = rankiqa.score(Mean(), image, crops=7, seed=5)
+    np.testing.assert_allclose(result.values, expected, rtol=1e-6)
+    assert result.score == pytest.approx(np.mean(expected), rel=1e-6)
+    assert result.median == pytest.approx(np.median(expected), rel=1e-6)
+    assert (result.crops, result.seed, result.values.dtype) == (7, 5, np.float32)
+    assert abs(result.score - result.median) > 1e-3
 
 
 def test_defaults_and_chunks(image):
     model = Mean().train()
-    found = rankiqa.score(model, image)
-    assert (found.crops, found.seed, len(found.values)) == (30, 0, 30)
+    result = rankiqa.score(model, image)
+    assert (result.crops, result.seed, len(result.values)) == (30, 0, 30)
     assert sum(model.batches) == 30 and max(model.batches) <= 10
     assert set(model.modes) == {(False, True)}
     assert model.training
@@ -179,13 +179,13 @@ def test_a_score_that_is_not_finite(weight, image):
 def test_device(model, image):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     expected = rankiqa.score(model, image, crops=3)
-    found = rankiqa.score(model, image, crops=3, device=device)
+    result = rankiqa.score(model, image, crops=3, device=device)
     assert next(model.parameters()).device.type == device
-    np.testing.assert_allclose(found.values, expected.values, rtol=1e-5)
+    np.testing.assert_allclose(result.values, expected.values, rtol=1e-5)
 
 
 def test_threads_share_a_model_that_trains(image):
-    """A model in train mode, with dropout, scored from eight threads at once: every score is the single thread's."""
+    """Eight threads score with a model in train mode that has dropout; every score equals a single thread's."""
     model = rankiqa.build("alexnet").train()
     expected = rankiqa.score(model, image, crops=2).score
     with ThreadPoolExecutor(8) as threads:

@@ -1,4 +1,4 @@
-"""`rankiqa show distortions`: every picture of the page is what it says."""
+"""`rankiqa show distortions`: every picture of the page is the distortion that its caption names."""
 
 import base64
 import importlib.util
@@ -22,7 +22,7 @@ from rankiqa.ranked_sets.make_files import random_generator
 
 
 class Page(HTMLParser):
-    """The page's rows: [(id, words of its head, [(picture, alt, caption)])]; every element must be closed in order."""
+    """Parse a page's rows: [(id, words of its head, [(picture, alt, caption)])]; elements must be closed in order."""
 
     def __init__(self, text):
         super().__init__()
@@ -64,7 +64,7 @@ def show(*arguments):
 
 @pytest.fixture(scope="module")
 def small(photograph, tmp_path_factory):
-    """A photograph that is little more than a picture of the page: ID takes its time."""
+    """Return a photograph that is little larger than a picture of the page, since the type ID is slow."""
     path = tmp_path_factory.mktemp("small") / "cat.png"
     Image.open(photograph).crop((100, 50, 320, 210)).save(path)
     return path
@@ -94,7 +94,7 @@ def test_a_row_a_type_a_column_a_level(page, small):
         assert len(pictures) == len(row.levels)
         for level, (shown, alt, caption) in enumerate(pictures, start=1):
             made = rankiqa.distort(pristine, kind, level, random_generator(3, "cat", kind, level), dataset)
-            assert np.array_equal(shown, made[5:155, 10:210])  # the middle, a pixel for a pixel
+            assert np.array_equal(shown, made[5:155, 10:210])  # the central part, without scaling
             assert f"level {level}" in alt
             value = row.levels[level - 1]
             assert caption.startswith(f"{value:g} · " if isinstance(value, (int, float)) else f"{value} · ")

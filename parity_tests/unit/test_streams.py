@@ -1,4 +1,4 @@
-"""Where a command runs: closed or full streams, another encoding, no home, a read-only folder, threads."""
+"""Commands in unusual environments: closed or full streams, other encodings, no home, a read-only folder, threads."""
 
 import json
 import os
@@ -17,7 +17,7 @@ FAULTS = ("Traceback", "Exception ignored", "internal error")
 
 
 def shell(line, *arguments, **options):
-    """A line of bash, in which rankiqa is "$0" -m rankiqa and the arguments are $1, $2 .."""
+    """Run a line of bash in which `rankiqa` is this Python's and the arguments are $1, $2 .."""
     command = ["bash", "-c", line.replace("rankiqa ", '"$0" -m rankiqa ', 1), sys.executable, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, errors="backslashreplace", **options)
 
@@ -49,7 +49,7 @@ def test_other_streams_closed(photograph, weights, closed):
 
 
 def test_everything_closed(tmp_path, photograph, weights):
-    """No descriptor of a file is taken for a stream: nothing is printed into what is written."""
+    """With all streams closed, no file gets the descriptor of a stream, so that no output goes into a file."""
     line = 'rankiqa show distortions --image "$1" --set live --out "$2" <&- >&- 2>&-'
     out = tmp_path / "page.html"
     done = whole(shell(line, photograph, out))
@@ -81,7 +81,7 @@ def test_empty_and_nul_arguments(capsys):
 
 
 def test_an_error_of_the_program_is_told_as_one(capsys, monkeypatch, tmp_path):
-    """One line, status 70, the traceback in a file."""
+    """An internal error gives one line, exit status 70 and a file with the traceback."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
 
@@ -96,7 +96,7 @@ def test_an_error_of_the_program_is_told_as_one(capsys, monkeypatch, tmp_path):
 
 
 def test_eight_threads_at_once(photograph, weights):
-    """In a fresh interpreter: lazy imports, readers, scores of a shared model, distortions, losses; all as alone."""
+    """In a new interpreter, eight threads import, read, score, distort and compute losses with the right results."""
     program = """
 import sys, threading, numpy as np, rankiqa
 path, weights = sys.argv[1:]
@@ -135,7 +135,7 @@ print("equal")
 
 
 def test_main_in_a_thread(photograph, weights, capsys):
-    """Commands install no handler of a signal where they may not."""
+    """Outside the main thread, commands install no signal handler, which Python forbids there."""
     status = []
     thread = threading.Thread(target=lambda: status.append(
         main(["score", str(photograph), "--weights", str(weights), "--json", "--crops", "1"])))  # fmt: skip

@@ -25,12 +25,12 @@ def test_every_single_change_is_refused(capsys, arch):
         if all(layer.type in V1_KNOWS for layer in message.layer):
             forms.append(as_v1(message))
         for form in forms:
-            found = difference(form, arch)
-            refused += bool(found)
-            if not found:
+            errors = difference(form, arch)
+            refused += bool(errors)
+            if not errors:
                 missed.append(what)
-            elif not any(name in text for text in found):
-                unnamed.append((what, found))
+            elif not any(name in text for text in errors):
+                unnamed.append((what, errors))
     with capsys.disabled():
         print(f"\n{arch}: {refused} changed nets refused, {len(missed)} missed")
     assert refused >= 150 and not missed, missed
@@ -46,7 +46,7 @@ def test_the_net_itself_is_accepted(arch, form):
 
 @pytest.mark.parametrize("path", [path for path in nets.upstream_files() if "solver" not in path])
 def test_upstreams_eight_nets_are_accepted(tmp_path, path):
-    """Made from caffe_ref's table, whose digests equal those of upstream's files; both phases."""
+    """The nets come from caffe_ref's table, whose digests equal those of upstream's files."""
     (tmp_path / "net.prototxt").write_text(prototxt.to_text(nets.upstream_files()[path]))
     net = read_prototxt(tmp_path / "net.prototxt")
     names = [layer.name for layer in net.layers]
@@ -73,7 +73,7 @@ def _not_in_place(message):
 
 
 def _same(message):
-    """All ways of writing the same."""
+    """Write settings in other ways that mean the same."""
     for layer in message.layer:
         if layer.type == "Convolution":
             own = layer.convolution_param
@@ -99,7 +99,7 @@ def _no_dropout(message):
 
 
 def _split(message):
-    """As Caffe itself inserts it where two layers read a blob."""
+    """Insert a Split layer, as Caffe does where two layers read a blob."""
     message.layer[1].bottom[0] = message.layer[1].bottom[0]
     first = message.layer[0].top[0]
     add_layer(message, len(message.layer), name="silence", type="Silence", bottom=["x_split_1"])

@@ -1,4 +1,4 @@
-"""Lists, labels and tables as people have them: read as they are meant, or the first bad line is named."""
+"""Lists, labels and tables in their usual forms are read; otherwise the error names the first bad line."""
 
 import hashlib
 import locale
@@ -21,7 +21,7 @@ PATHS, LABELS = ("im/i00.bmp", "im/i01.bmp", "im/i02.bmp"), [0.5, -2.25, 10.0]
 
 @pytest.fixture
 def write(tmp_path):
-    """write(content) -> the path of a file of it."""
+    """Return write(content) -> the path of a file with this content."""
 
     def make(content, name="list.txt"):
         path = tmp_path / name
@@ -33,12 +33,12 @@ def write(tmp_path):
 
 def test_upstreams_lists_are_read_as_ever(write):
     text = "".join(f"/data/{n:05}.bmp {n / 7:6.2f}\n" for n in range(300))
-    found = read_list(write(text))
+    images = read_list(write(text))
     plain = [line.split() for line in text.splitlines()]
-    assert found.paths == tuple(path for path, _ in plain)
-    assert found.labels.dtype == np.float64 and found.labels.tolist() == [float(label) for _, label in plain]
-    assert found.sha256 == hashlib.sha256(text.encode()).hexdigest()
-    assert read_list(write(text.replace("\n", "\r\n"))).sha256 == found.sha256
+    assert images.paths == tuple(path for path, _ in plain)
+    assert images.labels.dtype == np.float64 and images.labels.tolist() == [float(label) for _, label in plain]
+    assert images.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    assert read_list(write(text.replace("\n", "\r\n"))).sha256 == images.sha256
     assert read_list(write(text), "/root/of").paths[0] == "/data/00000.bmp"
 
 
@@ -48,18 +48,18 @@ def test_upstreams_lists_are_read_as_ever(write):
 @pytest.mark.parametrize("name", ["é/图 1.bmp", "a.bmp"])
 def test_forms_of_a_list(write, encoding, end, form, name):
     lines = ["# a comment", "", *(form.format(name.replace("a", f"a{n}"), f"{n}.25") for n in range(3)), "  "]
-    found = read_list(write(end.join(lines).encode(encoding)))
-    assert found.paths == tuple(name.replace("a", f"a{n}") for n in range(3))
-    assert found.labels.tolist() == [0.25, 1.25, 2.25]
+    images = read_list(write(end.join(lines).encode(encoding)))
+    assert images.paths == tuple(name.replace("a", f"a{n}") for n in range(3))
+    assert images.labels.tolist() == [0.25, 1.25, 2.25]
 
 
 def test_backslashes_comments_and_headers(write, tmp_path):
-    found = read_list(write("image,mos\nim\\a.bmp,3\n#c.bmp 4\nb.bmp 5  # good\n"), "root")
-    assert found.paths == ("root/im/a.bmp", "root/b.bmp") and found.labels.tolist() == [3, 5]
-    for name in ("#c.bmp", "im\\a.bmp"):  # files that really have these names
+    images = read_list(write("image,mos\nim\\a.bmp,3\n#c.bmp 4\nb.bmp 5  # good\n"), "root")
+    assert images.paths == ("root/im/a.bmp", "root/b.bmp") and images.labels.tolist() == [3, 5]
+    for name in ("#c.bmp", "im\\a.bmp"):  # existing files with these names
         (tmp_path / name).touch()
-    found = read_list(write("im\\a.bmp,3\n#c.bmp 4\n"), tmp_path)
-    assert [os.path.relpath(path, tmp_path) for path in found.paths] == ["im\\a.bmp", "#c.bmp"]
+    images = read_list(write("im\\a.bmp,3\n#c.bmp 4\n"), tmp_path)
+    assert [os.path.relpath(path, tmp_path) for path in images.paths] == ["im\\a.bmp", "#c.bmp"]
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], excl
 def test_what_is_written_is_read(tmp_path_factory, rows, separator):
     path = tmp_path_factory.mktemp("any") / "list.txt"
     path.write_text("".join(f"my {name}.bmp{separator}{label / 8}\n" for name, label in rows), encoding="utf-8")
-    found = read_list(path)
-    assert found.paths == tuple(f"my {name}.bmp" for name, _ in rows)
-    assert found.labels.tolist() == [label / 8 for _, label in rows]
+    images = read_list(path)
+    assert images.paths == tuple(f"my {name}.bmp" for name, _ in rows)
+    assert images.labels.tolist() == [label / 8 for _, label in rows]
 
 
 def test_a_locale_that_is_not_utf8(write):
@@ -142,7 +142,7 @@ def test_a_locale_that_is_not_utf8(write):
     command = [sys.executable, "-c", code, str(write("é.bmp 3\n"))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == ascii(("é.bmp",)), done.stderr
-    assert locale.getpreferredencoding(False)  # of this process: left alone
+    assert locale.getpreferredencoding(False)  # this process's locale is unchanged
 
 
 TABLE = [("image", "mos", "note"), ("a b.png", "1.5", 'x "y"'), ("c.png", "2", "é, ;\nz")]
@@ -173,7 +173,7 @@ def test_tables_that_are_none(write, text, message):
     with pytest.raises(ValueError) as error:
         read_table(write(text))
     assert message in str(error.value) and "\n" not in str(error.value)
-    assert read_table(write(" a , b \n1,2,,\n"))[1][0][1] == {"a": "1", "b": "2"}  # a spreadsheet's empty columns
+    assert read_table(write(" a , b \n1,2,,\n"))[1][0][1] == {"a": "1", "b": "2"}  # empty columns of a spreadsheet
 
 
 @pytest.mark.parametrize("text", ["1_0", "0x10", "", " ", "1,5", "nan", "inf", "1e999", "٣", None, True, "1 2"])

@@ -18,7 +18,7 @@ PHOTOGRAPHS = sorted((Path(__file__).parents[1] / "photographs").glob("*.jpg"))
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A timm network that one command trained on three photographs, which it distorts on the way."""
+    """Train a timm network on three photographs that are distorted on the fly; return its weights file."""
     folder = tmp_path_factory.mktemp("timm")
     for photograph in PHOTOGRAPHS[:3]:
         pixels = cv2.resize(rankiqa.read_image(photograph), (240, 200), interpolation=cv2.INTER_AREA)
@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rated(trained):
-    """Images (2, 3, H, W) and their scores by the module."""
+    """Return images (2, 3, H, W) and their scores by rankiqa.metric."""
     images = torch.rand(2, 3, 180, 200, generator=torch.Generator().manual_seed(0))
     scores = rankiqa.metric(trained, crops=2)(images)
     model = rankiqa.load(trained)

@@ -20,7 +20,7 @@ def images(tmp_path_factory):
 
 
 def test_the_command(images, tmp_path):
-    """A network, an optimizer, a table of what was logged; a run begun and resumed by the same line."""
+    """Check the network, the optimizer and the log table; the same line starts and resumes a run."""
     out = tmp_path / "out"
     more = ["--optimizer", "adamw", "--schedule", "cosine", "--lr", "0.001", "--weight-decay", "1e-4", "--clip", "1",
             "--margin", "1", "--warm-up", "1", "--log-csv", "--test", images / "list.txt", "--set=test_interval=2",
@@ -44,7 +44,7 @@ def test_the_command(images, tmp_path):
 
 
 def test_finetune(images, tmp_path, capsys):
-    """`finetune` has the presets of fine-tuning, and takes the network of the weights that it starts from."""
+    """`finetune` accepts only presets of fine-tuning, and uses the network of its initial weights."""
     assert main(arguments(images, tmp_path / "rank")) == 0
     ranked = tmp_path / "rank" / "live-rank_iter_2.safetensors"
     line = ["finetune", "live-ft", "--train", images / "list.txt", "--root", images, "--out", tmp_path / "ft", "--init",
@@ -89,14 +89,14 @@ def test_more_refusals(images, tmp_path, capsys):
 
 
 def test_tensorboard(images, tmp_path, capsys):
-    """Loss, rate and measures; without the package, a line that says what to install."""
-    found = False
+    """TensorBoard gets loss and rate; without the package, an error names the line that installs it."""
+    installed = False
     with contextlib.suppress(ImportError):
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        found = True
+        installed = True
     status = main(arguments(images, tmp_path / "out", "--tensorboard"))
-    if not found:
+    if not installed:
         assert status == 2 and "pip install 'rankiqa[tensorboard]'" in capsys.readouterr().err
         return
     assert status == 0

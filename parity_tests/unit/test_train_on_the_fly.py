@@ -1,4 +1,4 @@
-"""`rankiqa train --distort`: trained, resumed, and what it refuses."""
+"""`rankiqa train --distort`: training, resuming, and errors."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def run(words):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("pairs", [("all", "--pristine-above", "2"), ("vif", "--vif-gap", "0.2")])
 def test_trained_and_resumed(folder, tmp_path, pairs):
-    """Other workers and a run in two parts: the same end, bit for bit; the weights say what they were trained on."""
+    """A resumed run with other workers has the same end, bit by bit; the weights state their training data."""
     more = ["--combine", "0.4", "--scales", "0.6,1", "--mirror", "--pairs", *pairs,
             "--loss-mean", "pairs", "--margin", "1"]  # fmt: skip
     assert run(arguments(folder, tmp_path / "whole", *more)) == 0
@@ -87,7 +87,7 @@ def test_refusals(folder, tmp_path, capsys, more, words):
 
 
 def listed(folder, tmp_path):
-    """A list of 24 lines, of ranked versions as far as their number goes."""
+    """Write a list whose 24 lines have the right number for ranked versions; return its path."""
     (tmp_path / "list.txt").write_text("".join(f"{folder / 'cat.jpg'} {i % 6}\n" for i in range(24)))
     return tmp_path / "list.txt"
 

@@ -1,4 +1,4 @@
-"""The training loop by itself: resumed, its files, its refusals; test_kills.py kills it."""
+"""The training loop: resuming, its files and its errors; test_kills.py kills it."""
 
 import json
 import re
@@ -31,7 +31,7 @@ SETTINGS = {"batch": 2, "max_iter": 14, "snapshot": 2, "display": 3, "test_inter
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """A folder of noise with a list for fine-tuning, in the module's own place."""
+    """Return a folder of noise images with a list for fine-tuning."""
     folder = tmp_path_factory.mktemp("images")
     lines = []
     for n in range(9):
@@ -58,7 +58,7 @@ def _same(one, other):
 
 
 def test_a_resumed_run_without_its_streams_is_another(images, tmp_path):
-    """The control: masks and minibatches from the start again, and the end is not the same."""
+    """The negative control: a run that restarts its masks and minibatches ends differently."""
     assert main(_arguments(images, tmp_path / "whole", max_iter=6)) == 0
     path = tmp_path / "whole" / "live-ft_iter_2.safetensors"
     metadata, training, tensors = snapshots.read(path)
@@ -74,7 +74,7 @@ def test_a_resumed_run_without_its_streams_is_another(images, tmp_path):
 
 
 def test_dropout_masks_go_on_too(images, tmp_path, monkeypatch):
-    """AlexNet, its hidden layers made small: the random stream is part of a snapshot."""
+    """A snapshot contains the random stream; tested with AlexNet with small hidden layers."""
     layers = tuple(
         replace(layer, out_features=32) if isinstance(layer, Linear) and layer.hidden else layer
         for layer in ARCHITECTURES["alexnet"].layers
@@ -135,7 +135,7 @@ def test_refusals(images, tmp_path, capsys):
 
 
 def test_weights_are_copied_by_name(tmp_path):
-    """FT live from a rank net keeps all but the output layer; a wrong shape is named."""
+    """A fine-tuning net copies all layers but the output layer from a rank net; an error names a wrong shape."""
     rank = rankiqa.build("shallow")
     path = tmp_path / "rank.safetensors"
     snapshots.save(path, describe(rank), rank.state_dict(), {}, {})
@@ -152,8 +152,8 @@ def test_weights_are_copied_by_name(tmp_path):
 
 def test_multipliers():
     model = rankiqa.build("shallow")
-    found = {(g["lr_mult"], g["decay_mult"]): len(g["params"]) for g in parameter_groups(model, "output")}
-    assert found == {(1, 1): 4, (2, 0): 4, (10, 1): 1, (20, 0): 1}
+    counts = {(g["lr_mult"], g["decay_mult"]): len(g["params"]) for g in parameter_groups(model, "output")}
+    assert counts == {(1, 1): 4, (2, 0): 4, (10, 1): 1, (20, 0): 1}
 
 
 def test_smoothed_loss():
@@ -164,7 +164,7 @@ def test_smoothed_loss():
 
 
 def test_not_finite(images, tmp_path):
-    found = read_list(images / "list.txt", images)
+    lines = read_list(images / "list.txt", images)
     preset = PRESETS["live-ft"].but(**{**SETTINGS, "base_lr": 1e20})
     with pytest.raises(FloatingPointError, match="expected a finite loss"):
-        Trainer.from_preset(preset, "shallow", train=found, seed=0, log=lambda line: None).run()
+        Trainer.from_preset(preset, "shallow", train=lines, seed=0, log=lambda line: None).run()

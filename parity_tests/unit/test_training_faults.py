@@ -41,7 +41,10 @@ def images(tmp_path):
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("how", SPOILT)
 def test_an_image_that_goes_bad(images, tmp_path, capsys, monkeypatch, how, workers):
-    """On the way: a snapshot of the last iteration, the file's name, a line in log.txt; mended, it ends the same."""
+    """A bad image during training gives a snapshot of the last iteration and an error with the file's name.
+
+    log.txt has the error, too. After the image is repaired, the resumed run ends like an undisturbed one.
+    """
     assert main(arguments(images, tmp_path / "whole")) == 0
     kept = tmp_path / "kept"
     shutil.copytree(images, kept)
@@ -73,7 +76,7 @@ def test_an_image_that_goes_bad(images, tmp_path, capsys, monkeypatch, how, work
 
 
 def test_a_worker_that_is_killed(images, tmp_path, capsys, monkeypatch):
-    """As the system does when memory ends: one line, a snapshot, and the same end."""
+    """A worker is killed, as the system does when memory runs out: one line, a snapshot, and the same end."""
     assert main(arguments(images, tmp_path / "whole")) == 0
     original = Trainer.forward_backward
 
@@ -96,7 +99,7 @@ def test_a_worker_that_is_killed(images, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("event", ["on_loss", "on_test_start", "on_test_end"])
 def test_an_interrupt_at_any_event(images, tmp_path, monkeypatch, event):
-    """KeyboardInterrupt in a notebook: back to the last iteration's end, which can be gone on from."""
+    """After KeyboardInterrupt, as in a notebook, a run can continue from the end of the last iteration."""
     whole = trainer(images)
     whole.run()
     broken = trainer(images, tmp_path)
@@ -113,9 +116,9 @@ def test_an_interrupt_at_any_event(images, tmp_path, monkeypatch, event):
     monkeypatch.undo()
     again = trainer(images)
     again.restore(last_snapshot(tmp_path))
-    for one in (again, broken):  # from the file, and in the same process
-        one.run()
-        assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), whole.model.parameters(), strict=True))
+    for run in (again, broken):  # from the file, and in the same process
+        run.run()
+        assert all(torch.equal(a, b) for a, b in zip(run.model.parameters(), whole.model.parameters(), strict=True))
 
 
 def test_an_update_that_is_broken_off_makes_no_snapshot(images, tmp_path, monkeypatch):
@@ -128,11 +131,11 @@ def test_an_update_that_is_broken_off_makes_no_snapshot(images, tmp_path, monkey
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_to_the_whole_group(images, tmp_path, number):
-    """Ctrl-C reaches the workers too: the training ends as asked, and goes on to the same end."""
+    """Ctrl-C reaches the workers, too: the training stops cleanly, and the resumed run has the same end."""
     assert main(arguments(images, tmp_path / "whole", max_iter=16, snapshot=0)) == 0
     out = tmp_path / "out"
     command = [sys.executable, "-m", "rankiqa", *arguments(images, out, "--workers", "2", max_iter=16, snapshot=0)]
-    # Ignored signals are inherited: those of a pytest that runs under nohup, or in the background
+    # Child processes inherit ignored signals, such as those of a pytest under nohup or in the background
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
@@ -149,7 +152,7 @@ def test_signals_to_the_whole_group(images, tmp_path, number):
 
 
 def test_a_full_disk(images, tmp_path, capsys, monkeypatch):
-    """The last whole snapshot is named, and no part of another is left."""
+    """The error names the last complete snapshot, and no partial one remains."""
     out = tmp_path / "out"
     real = os.replace
 
@@ -167,7 +170,7 @@ def test_a_full_disk(images, tmp_path, capsys, monkeypatch):
 
 
 def test_files_that_may_not_grow(images, tmp_path):
-    """The system's own refusal while a snapshot is being written (RLIMIT_FSIZE)."""
+    """The system refuses to write a snapshot (RLIMIT_FSIZE)."""
     out = tmp_path / "out"
     done = subprocess.run(
         [sys.executable, "-m", "rankiqa", *arguments(images, out)], capture_output=True, text=True, timeout=120,
@@ -180,21 +183,21 @@ def test_files_that_may_not_grow(images, tmp_path):
 
 @pytest.mark.parametrize("error", [RuntimeError("killed\nby signal"), ConnectionResetError("reset"), EOFError()])
 def test_each_way_in_which_a_worker_s_end_is_seen(images, error, monkeypatch):
-    """Which of them it is depends on what the worker was sending when it was killed."""
+    """Which error occurs depends on what the worker was sending when it was killed."""
 
     def ended(loader):
         raise error
         yield
 
     monkeypatch.setattr(minibatches, "_started", ended)
-    one = trainer(images, workers=1)
+    run = trainer(images, workers=1)
     with pytest.raises(minibatches.DataError, match="a process that reads images has ended") as raised:
-        one.run(1)
+        run.run(1)
     assert str(raised.value).endswith(f"({(str(error) or 'EOFError').splitlines()[0]})")
 
 
 def test_no_handler_of_a_worker_is_left(images):
-    """PyTorch's SIGCHLD handler would raise in the middle of an update."""
+    """PyTorch's SIGCHLD handler must not remain: it would raise an exception in the middle of an update."""
     before = signal.getsignal(signal.SIGCHLD)
     running = trainer(images, workers=1)
     running.run(1)

@@ -18,13 +18,13 @@ def images(tmp_path_factory):
 
 
 def start_of(images, out, source, arch, *more):
-    """The weights before the first iteration."""
+    """Return the weights before the first iteration."""
     assert main(arguments(images, out, "--set=max_iter=0", "--init", source, *more, arch=arch)) == 0
     return load_file(out / "live-rank_iter_0.safetensors")
 
 
 def test_init_from_files(images, tmp_path, capsys):
-    """Weights of this package, a library's classifier, another implementation's names, a caffemodel."""
+    """Start from a library's classifier, another implementation's names, weights of this package, a caffemodel."""
     source = timm.create_model("test_efficientnet")
     state = source.state_dict()
     torch.save(state, tmp_path / "plain.pth")
@@ -36,7 +36,7 @@ def test_init_from_files(images, tmp_path, capsys):
             assert torch.equal(start[f"net.{key}"], value) or key.startswith("classifier."), key
         assert start["net.classifier.weight"].shape == (1, source.num_features)
     assert "its names are another implementation's; taken in order" in capsys.readouterr().err
-    # A run's own file, whose network needs no --arch
+    # Weights of an earlier run name their network, so that --arch is not needed
     own = tmp_path / "plain" / "live-rank_iter_0.safetensors"
     first, *rest = arguments(images, tmp_path / "own", "--set=max_iter=0", "--init", own)
     rest = [word for word in rest if word not in ("--arch", TINY)]
@@ -56,7 +56,7 @@ def rankiqa_convert(source, target):
 
 
 def test_init_from_the_libraries(images, tmp_path, monkeypatch):
-    """Their own caches, as a machine without a network has them."""
+    """Start from the libraries' own caches, as on a machine without a network."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     checkpoints = tmp_path / "torch" / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
@@ -80,7 +80,7 @@ def test_init_from_the_libraries(images, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_init_of_vgg16_from_torchvisions(images, tmp_path):
-    """Mean, deviation and channel order are in the first convolution (test_backbones.py has the arithmetic)."""
+    """The first convolution includes mean, deviation and channel order (test_backbones.py has the arithmetic)."""
     source = models.vgg16(weights=None, init_weights=False).state_dict()
     source = {key: value.nan_to_num().clamp(-1, 1) for key, value in source.items()}
     torch.save(source, tmp_path / "vgg16.pth")

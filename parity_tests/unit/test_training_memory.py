@@ -1,4 +1,4 @@
-"""What a training on the CPU keeps in memory, and that it computes the same as torch's own operations."""
+"""The memory of a training on the CPU, and its results compared with torch's own operations."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ ROWS, LAST = torch.contiguous_format, torch.channels_last
 
 
 def twice(function, x, weights):
-    """Output, gradient, and gradient of the gradient's square."""
+    """Return the output, its gradient, and the gradient of the gradient's square."""
     x = x.detach().requires_grad_()
     out = function(x)
     (once,) = torch.autograd.grad((out * weights).sum(), x, create_graph=True)
@@ -40,13 +40,13 @@ def test_layers_equal_torchs(monkeypatch, ours, theirs, layout):
     random = torch.Generator().manual_seed(0)
     x = torch.randint(-3, 4, (3, 7, 12, 12), generator=random).float().contiguous(memory_format=layout)  # ties
     weights = torch.randn(theirs(x).shape, generator=random)
-    for found, expected in zip(twice(ours, x, weights), twice(theirs, x, weights), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
+    for actual, expected in zip(twice(ours, x, weights), twice(theirs, x, weights), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("arch, n", [("shallow", 13), ("alexnet", 2)])
 def test_gradients_are_those_of_caffes_order(arch, n):
-    """Crops in channels-last memory, pooling before ReLU, the first layer in two parts, against the plain chain."""
+    """Compare channels-last crops, pooling before ReLU and a first layer in two parts with the plain chain."""
     torch.manual_seed(0)
     model = rankiqa.build(arch).train()
     for name in ("drop6", "drop7"):
@@ -64,12 +64,13 @@ def test_gradients_are_those_of_caffes_order(arch, n):
         else:
             x = module(x)
     torch.testing.assert_close(scores, x, rtol=1e-5, atol=1e-5 * x.abs().max().item())
-    for found, expected in zip(gradients, torch.autograd.grad(x.sum(), list(model.parameters())), strict=True):
-        assert (found - expected).norm() <= 1e-3 * expected.norm()  # near-ties fall otherwise in another layout
+    for gradient, expected in zip(gradients, torch.autograd.grad(x.sum(), list(model.parameters())), strict=True):
+        # Another memory layout decides near-ties differently
+        assert (gradient - expected).norm() <= 1e-3 * expected.norm()
 
 
 def test_nothing_large_is_kept():
-    """Of Shallow's blobs a training keeps the crops and what pooling leaves of the first, not the first itself."""
+    """Training Shallow keeps the crops and the first layer's pooled output, but not the first layer's output."""
     kept = {}
 
     def keep(tensor):
@@ -103,7 +104,7 @@ def test_updates_piece_by_piece(monkeypatch, options):
 
 
 def test_the_compiler_is_not_loaded():
-    """It takes 150 MB and two seconds, and a training or a score does not need it."""
+    """torch's compiler needs 150 MB and two seconds, and neither trainings nor scores use it."""
     words = (
         "import sys, torch, rankiqa.training.trainer, rankiqa.scoring.many, rankiqa; m = rankiqa.build('shallow');"
         "o = rankiqa.CaffeSGD(m.parameters(), 0.1); m(torch.zeros(1, 3, 227, 227)).sum().backward(); o.step();"

@@ -18,7 +18,7 @@ def images(tmp_path):
 
 
 def test_every_listed_image_is_checked_first(images, tmp_path, capsys):
-    """Missing, empty, small, a folder, no image: all of them in one error; grey and 16-bit images are none."""
+    """One error names all missing, empty, small and unreadable files and folders; grey and 16-bit images are valid."""
     lines = (images / "list.txt").read_text().splitlines()
     (images / "empty.png").touch()
     Image.new("RGB", (227, 300)).save(images / "small.png")
@@ -38,7 +38,7 @@ def test_every_listed_image_is_checked_first(images, tmp_path, capsys):
     assert not any(name in line for name in good)
     assert line in (tmp_path / "out" / "log.txt").read_text()
     assert last_snapshot(tmp_path / "out") is None
-    # Of many the first are named
+    # The error names only the first of many files
     (images / "list.txt").write_text("\n".join([*lines, *(f"none{n}.png 1" for n in range(50))]) + "\n")
     line = error_line(capsys, arguments(images, tmp_path / "out"))
     assert line.count("no such file") == NAMED and line.endswith(f"; and {50 - NAMED} more")
@@ -62,13 +62,13 @@ def test_two_trainings_in_one_folder(images, tmp_path, capsys):
     assert "got one that is training now" in error_line(capsys, arguments(images, out))
     process.kill()
     process.communicate()
-    # What an earlier one made is not written over
+    # A new training does not overwrite the files of an earlier one
     assert main(arguments(images, out, max_iter=2)) == 0
     assert "--resume goes on from it; a new training takes another --out" in error_line(capsys, arguments(images, out))
 
 
 def test_files_of_another_kind(images, tmp_path, capsys, write):
-    """A caffemodel, weights, a folder, nothing: what it is, and what to do."""
+    """For a caffemodel, weights, a folder or a missing file, the error says what it is and what to do."""
     weights = write(tmp_path / "w.safetensors")
     model = tmp_path / "m.caffemodel"
     model.write_bytes(b"\n\x03net\xa2\x06\x08\n\x06conv11" * 99)

@@ -24,7 +24,7 @@ def images(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_minibatches_read_ahead_are_not_taken(images, tmp_path):
-    """With workers, a snapshot's position is that of a run without."""
+    """A snapshot's position is the same with and without workers, which read ahead."""
     for workers in (0, 3):
         trainer(images, tmp_path / str(workers), workers).run(4)
     places = [snapshots.read(last_snapshot(tmp_path / str(workers)))[1] for workers in (0, 3)]
@@ -33,7 +33,7 @@ def test_minibatches_read_ahead_are_not_taken(images, tmp_path):
 
 @pytest.mark.parametrize("base_lr", [1e4, 1e30])
 def test_a_loss_that_is_not_finite(images, tmp_path, capsys, base_lr):
-    """No snapshot of spoilt weights; the last good one is named."""
+    """No snapshot contains bad weights; the error names the last good one."""
     out = tmp_path / "out"
     assert main(arguments(images, out, max_iter=1)) == 0
     path = last_snapshot(out)
@@ -46,16 +46,16 @@ def test_a_loss_that_is_not_finite(images, tmp_path, capsys, base_lr):
     line = error_line(capsys, arguments(images, out, "--resume", **more), status=1)
     assert "expected a finite loss" in line or "expected finite weights" in line
     assert f"--resume goes on from {last_snapshot(out)}" in line
-    rankiqa.load(last_snapshot(out))  # refuses what is not finite
+    rankiqa.load(last_snapshot(out))  # load refuses weights that are not finite
 
 
 def test_resume_compares_what_matters(images, tmp_path, capsys):
-    """Every setting that changes a weight is named, and what changes none may change."""
+    """Resuming refuses a change of any setting that affects weights, and allows other changes."""
     rank = PRESETS["live-rank"].but(list_groups=1, groups=1, levels=3, images=1, max_iter=1, display=0, test_interval=0)
-    found = read_list(images / "list.txt", images)
+    lines = read_list(images / "list.txt", images)
 
     def begun(preset, **more):
-        return Trainer.from_preset(preset, "shallow", train=found, seed=3, log=lambda line: None, **more)
+        return Trainer.from_preset(preset, "shallow", train=lines, seed=3, log=lambda line: None, **more)
 
     path = tmp_path / "s.safetensors"
     first = begun(rank)
@@ -73,7 +73,7 @@ def test_resume_compares_what_matters(images, tmp_path, capsys):
     with pytest.raises(ValueError, match="expected max_iter of at least its iteration, 1, got 0"):
         begun(rank.but(max_iter=0)).restore(path)
     begun(rank.but(max_iter=5, display=7, snapshot=3)).restore(path)
-    # An older snapshot says less of where it began
+    # A snapshot of an older version records less about its origin
     metadata, training, tensors = snapshots.read(path)
     del training["origin"]["products"], training["origin"]["settings"]["margin"]
     history = {k.removeprefix(snapshots.HISTORY): t for k, t in tensors.items() if k.startswith(snapshots.HISTORY)}
@@ -91,12 +91,12 @@ def test_the_first_settings_are_kept(images, tmp_path):
 
 
 def test_damage_anywhere_in_a_snapshot(images, tmp_path, capsys):
-    """A byte changed, cut out or put in at any place: refused, by its name, and nothing of it is taken."""
+    """A snapshot with a byte changed, removed or inserted is refused by name, and loads nothing into the trainer."""
     out = tmp_path / "out"
     assert main(arguments(images, out, max_iter=1)) == 0
     data, path = last_snapshot(out).read_bytes(), tmp_path / "damaged.safetensors"
-    random, one = np.random.default_rng(0), trainer(images)
-    before = [parameter.clone() for parameter in one.model.parameters()]
+    random, run = np.random.default_rng(0), trainer(images)
+    before = [parameter.clone() for parameter in run.model.parameters()]
     header = 8 + int.from_bytes(data[:8], "little")
     for case in range(300):
         at = int(random.integers(header if case % 2 else len(data)))
@@ -104,8 +104,8 @@ def test_damage_anywhere_in_a_snapshot(images, tmp_path, capsys):
         changed = [bytes([data[at] ^ 1 << int(random.integers(8))]) + end, end, b"0" + data[at:], b""][case % 4]
         path.write_bytes(data[:at] + changed)
         with pytest.raises(ValueError, match=r"damaged\.safetensors: expected") as error:
-            one.restore(path)
+            run.restore(path)
         assert "\n" not in str(error.value)
-    assert all(torch.equal(a, b) for a, b in zip(before, one.model.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, run.model.parameters(), strict=True))
     path.write_bytes(data)
-    one.restore(path)
+    run.restore(path)

@@ -1,7 +1,7 @@
-"""Files of V0 and V1 with every layer type and every setting, upgraded byte for byte as Caffe's own tool upgrades them.
+"""Upgrades of V0 and V1 files with every layer type and setting equal those of Caffe's own tool, byte for byte.
 
-The digests are of what upgrade_net_proto_binary made of these files in the caffe_ref image; live Caffe is asked again
-where there is one.
+The digests are of the files that upgrade_net_proto_binary wrote in the caffe_ref image; live Caffe, where available,
+is compared, too.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ CAFFES = {
     ("V1", 3): "657030f7aecd2cb9",
 }  # fmt: skip
 FILLER = b"\x0a\x06xavier"
-# V1 settings by name, encoded: one field of each message
+# {V1 setting: encoded message with one field}
 SETTINGS = {
     "convolution_param": b"\x08\x05\x18\x02", "inner_product_param": b"\x08\x02", "loss_param": b"\x08\x05",
     "relu_param": b"\x0d\x00\x00\x80\x3f", "pooling_param": b"\x08\x01", "softmax_param": b"\x08\x01",
@@ -42,23 +42,25 @@ def _blob(target, *shape):
 
 
 def _v0(rng):
-    fields = [one for one in FAST["V0LayerParameter"].DESCRIPTOR.fields
-              if one.name not in ("name", "type", "blobs", "new_num", "new_channels", "hdf5_output_param")]  # fmt: skip
+    fields = [field for field in FAST["V0LayerParameter"].DESCRIPTOR.fields
+              if field.name not in ("name", "type", "blobs", "new_num", "new_channels",
+                                    "hdf5_output_param")]  # fmt: skip
     message = FAST["NetParameter"](name="old", input=["data"], input_dim=[1, 3, 8, 8], force_backward=True)
     bottom = "data"
     kinds = [kind for kind in V0_TYPES if kind]
     for i, kind in enumerate([*kinds, "padding", "conv", "padding", "pool"]):
         layer = message.layers.add(bottom=[bottom], top=[f"t{i}"]).layer
         bottom, layer.name, layer.type = f"t{i}", f"l{i}", kind
-        for one in fields:
+        for field in fields:
             if rng.random() < 0.35:
                 continue
-            by_type = {one.TYPE_FLOAT: 0.25, one.TYPE_BOOL: True, one.TYPE_STRING: "s", one.TYPE_BYTES: FILLER}
-            value = by_type.get(one.type, 1 if one.name == "pool" else 3)
-            if is_repeated(one):
-                getattr(layer, one.name).extend([value] * rng.randint(1, 2))
+            text = {field.TYPE_STRING: "s", field.TYPE_BYTES: FILLER}
+            values = {field.TYPE_FLOAT: 0.25, field.TYPE_BOOL: True, **text}
+            value = values.get(field.type, 1 if field.name == "pool" else 3)
+            if is_repeated(field):
+                getattr(layer, field.name).extend([value] * rng.randint(1, 2))
             else:
-                setattr(layer, one.name, value)
+                setattr(layer, field.name, value)
         if kind == "hdf5_output":
             layer.hdf5_output_param = b"\x0a\x03abc"
         if kind in ("conv", "innerproduct"):
@@ -107,9 +109,8 @@ def test_as_caffes_own_tool(caffe, tmp_path, version, seed):
     assert (net.version, net.unknown) == (version, [])
     caffemodel.write(caffemodel.upgrade(net), tmp_path / "new.caffemodel")
     ours = (tmp_path / "new.caffemodel").read_bytes()
-    if (
-        caffe.name == "live" and version == "V1"
-    ):  # for V0 the tool grumbles about settings in the wrong layers and exits 1
+    # For V0 the tool reports settings in the wrong layers and exits with status 1
+    if caffe.name == "live" and version == "V1":
         job = {"name": "old", "kind": "upgrade", "file": "old"}
         answer = caffe.ask(f"bytes/all_{version}_{seed}", [job], {}, {"old": old})
         assert ours == answer.array("old/upgraded").tobytes()

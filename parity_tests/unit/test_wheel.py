@@ -1,4 +1,4 @@
-"""The wheel, installed where no checkout is near: every command works from it."""
+"""Every command works from the installed wheel, without access to a checkout."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ PHOTOGRAPHS = sorted((ROOT / "parity_tests" / "photographs").glob("*.jpg"))[:4]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from a copy of the sources, so that nothing is left in the checkout."""
+    """Build the wheel from a copy of the sources, so that the checkout is not changed; return its path."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     for part in ("port", "conversion"):
@@ -34,7 +34,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """run(*arguments) in an environment with the wheel, the libraries of this one, and nothing of the checkout."""
+    """Return run(*arguments) in an environment with the wheel and this environment's libraries, but no checkout."""
     folder = tmp_path_factory.mktemp("installed")
     site, work = folder / "site", folder / "work"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
@@ -45,11 +45,11 @@ def installed(wheel, tmp_path_factory):
     for path in PHOTOGRAPHS:
         shutil.copy(path, work / "photos")
     random_caffemodel(work / "w.caffemodel", "shallow", "live-rank")
-    # -S leaves out what site adds: the checkout, which an editable installation would put in the way
+    # -S disables site, which would add the checkout of an editable installation to sys.path
     start = f"import sys; sys.path[:0] = [{str(site)!r}]; sys.path.append({sysconfig.get_paths()['purelib']!r})"
     start += "; from rankiqa.cli import main; sys.exit(main(sys.argv[1:]))"
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    # Workers are started afresh, so they find the wheel by PYTHONPATH
+    # Worker processes start a new interpreter, which finds the wheel by PYTHONPATH
     clean["PYTHONPATH"] = os.pathsep.join([str(site), sysconfig.get_paths()["purelib"]])
 
     def run(*arguments):
@@ -80,12 +80,12 @@ def test_holds_what_it_needs_and_no_more(wheel):
 
 def test_is_the_wheel_s(installed):
     code = f"import sys; sys.path[:0] = [{str(installed.site)!r}]; import rankiqa; print(rankiqa.__file__)"
-    found = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True).stdout
-    assert Path(found.strip()).is_relative_to(installed.site)
+    location = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert Path(location.strip()).is_relative_to(installed.site)
 
 
 def test_every_command(installed):
-    """From a caffemodel to a score, and from photographs to a trained network."""
+    """The commands convert a caffemodel and score with it, then make a ranked set of photographs and train on it."""
     for line in (
         "--version",
         "convert w.caffemodel --trained-on live-rank --out w.safetensors",

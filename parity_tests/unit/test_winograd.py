@@ -1,4 +1,4 @@
-"""3 x 3 convolutions by Winograd's algorithm: values, gradients, the engine of that name, `train --winograd`."""
+"""3 x 3 convolutions by Winograd's algorithm: values, gradients, the engine `winograd` and `train --winograd`."""
 
 import json
 
@@ -16,12 +16,12 @@ from rankiqa.scoring.engines import TorchEngine, engine_named
 from rankiqa.training.recipe import Recipe
 
 ROUNDING = 1e-5  # of the largest value; measured: 3e-6
-TRAINED = 1e-4  # the same of weights after four iterations: the tolerance of gradients; measured: 2e-5
+TRAINED = 1e-4  # the same for weights after four iterations, as for gradients; measured: 2e-5
 
 
-def _close(found, exact):
-    assert found.dtype == torch.float32 and found.shape == exact.shape
-    assert (found - exact).abs().max() <= ROUNDING * exact.abs().max()
+def _close(actual, exact):
+    assert actual.dtype == torch.float32 and actual.shape == exact.shape
+    assert (actual - exact).abs().max() <= ROUNDING * exact.abs().max()
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def _close(found, exact):
     ],
 )
 def test_values_and_gradients(size, out, pad, bias, monkeypatch):
-    """Compare with float64; also in pieces of one row of tiles, and from channels-last memory."""
+    """Compare with float64, also image by image and with channels-last memory."""
     torch.manual_seed(0)
     layer = torch.nn.Conv2d(size[1], out, 3, padding=pad, bias=bias)
     x, top = torch.randn(size), None
@@ -48,9 +48,9 @@ def test_values_and_gradients(size, out, pad, bias, monkeypatch):
     for piece, given in ((winograd_tiles.PIECE, x), (1, x), (5000, x.to(memory_format=torch.channels_last))):
         monkeypatch.setattr(winograd_tiles, "PIECE", piece)
         leaf = given.clone().requires_grad_()
-        found = layer(leaf)
-        _close(found, expected)
-        for ours, right in zip(torch.autograd.grad(found, [leaf, *layer.parameters()], top), wanted, strict=True):
+        out = layer(leaf)
+        _close(out, expected)
+        for ours, right in zip(torch.autograd.grad(out, [leaf, *layer.parameters()], top), wanted, strict=True):
             _close(ours, right)
 
 
@@ -88,7 +88,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_engine(weights, photograph, cache):
-    """Close to torch, the same for an image whatever the others are; the network that it was given stays as it was."""
+    """Scores are close to torch's and do not depend on other images; the given network is not changed."""
     model = rankiqa.load(weights)
     expected = [row["score"] for row in rankiqa.score_many(model, [photograph], crops=45)]
     few, many = (
@@ -108,7 +108,7 @@ def test_what_the_engine_refuses(weights, cache):
         engine_named("winograd", rankiqa.load(weights), precision="bf16")
     with pytest.raises(ValueError, match="got none in efficientnet_lite0"):
         engine_named("winograd", rankiqa.build("efficientnet_lite0"))
-    other = engine_named("winograd", rankiqa.build("torchvision:resnet18").eval())  # has batch norm between
+    other = engine_named("winograd", rankiqa.build("torchvision:resnet18").eval())  # a network with batch normalisation
     crops = torch.rand(2, 3, 224, 224)
     _close(other.scores(crops), TorchEngine(other.model).scores(crops))
 
@@ -122,7 +122,7 @@ def test_what_a_recipe_refuses(other):
 
 
 def test_training(tmp_path, capsys):
-    """The same training but for the last bits; resumed to the bit; named in the settings; not with Caffe's products."""
+    """Only the last bits of a training differ; resuming is exact; settings record it; Caffe's products exclude it."""
     for n in range(12):
         pixels = np.random.default_rng(n).integers(0, 256, (230, 240, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{n}.bmp")

@@ -1,4 +1,4 @@
-"""The reader of .xlsx workbooks: cells as they are, and one line for what is no workbook."""
+"""The reader of .xlsx workbooks: cells of every type, and one-line errors for other files."""
 
 import sys
 import time
@@ -21,12 +21,12 @@ def test_workbook(tmp_path):
 def test_a_workbook_as_a_table(tmp_path):
     rows = [[], ["image", "mos", None, "note"], [1600, 2.0, 7], ["b.png", 0.25, None, "x"], [None, None]]
     on_disk.workbook(tmp_path / "a.xlsx", {"x": rows})
-    columns, found = workbook.table(tmp_path / "a.xlsx")
+    columns, rows_read = workbook.table(tmp_path / "a.xlsx")
     assert columns == ["image", "mos", "note"]
-    assert [row for _, row in found] == [
+    assert [row for _, row in rows_read] == [
         {"image": "1600", "mos": "2", "note": ""}, {"image": "b.png", "mos": "0.25", "note": "x"},
     ]  # fmt: skip
-    assert found[1][0].endswith("a.xlsx row 4")
+    assert rows_read[1][0].endswith("a.xlsx row 4")
     on_disk.workbook(tmp_path / "a.xlsx", {"x": [["image", "image"]]})
     with pytest.raises(ValueError, match="row 1: expected each column once, got 'image'"):
         workbook.table(tmp_path / "a.xlsx")
@@ -40,7 +40,7 @@ def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch):
 
 
 def put(path, part, data):
-    """The workbook with one part put in instead."""
+    """Replace one part of a workbook."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -64,7 +64,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "lol">' + "".join(
     ],
 )
 def test_workbooks_that_are_none(tmp_path, part, data):
-    """Entities that unfold, damage, and parts that are too large: one line, and soon."""
+    """Exploding entities, damage and oversized parts give a one-line error within seconds."""
     path = tmp_path / "a.xlsx"
     on_disk.workbook(path, {"s": [["a", 1]]})
     put(path, part, data)
@@ -84,10 +84,10 @@ def test_a_workbook_reads_no_other_file(tmp_path):
     sheet = f"{entity}<worksheet {main}><sheetData><row>{cell}</row></sheetData></worksheet>"
     put(tmp_path / "a.xlsx", "xl/worksheets/sheet1.xml", sheet)
     try:
-        found = workbook.rows(tmp_path / "a.xlsx")
+        rows_read = workbook.rows(tmp_path / "a.xlsx")
     except ValueError:
         return
-    assert "secret" not in str(found)
+    assert "secret" not in str(rows_read)
 
 
 def test_a_cell_far_away_takes_no_memory(tmp_path):

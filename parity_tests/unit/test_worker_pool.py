@@ -131,7 +131,7 @@ def test_closing_ends_jobs_that_run(tmp_path):
         signal.raise_signal(signal.SIGINT)
 
     begin = time.monotonic()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore SIGINT
     threading.Thread(target=stop, daemon=True).start()
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -1,29 +1,30 @@
-"""The logs that the authors committed (TITAN X, July 2017) against what the same scripts log in our container.
+"""Compare the logs that the authors committed (TITAN X, July 2017) with those of the same scripts in our container.
 
-RULES make lines comparable; what still differs must be one of DIFFERENCES, each with its reason, and each must occur.
+RULES make lines comparable. The remaining differences must be those listed in LOGS, each with its reason, and every
+listed difference must occur.
 """
 
 import difflib
 import re
 from dataclasses import dataclass
 
-# (pattern, what replaces it; None: the line is left out, why)
+# (pattern, replacement or None to leave out the line, reason)
 RULES = [
     (r"^[IWEF]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] ", "", "time, thread, source line"),
     (r"^Using GPUs .*|^GPU \d+: .*|^Use CPU\.$|^solver_mode: .*|^device_id: .*", None, "GPU or CPU"),
-    (r"^caffe\.bin: .*", None, "our launcher's remarks: GPU to CPU"),
-    (r"/tmp/caffe_ref-\w+/", "", "where the launcher puts a solver whose GPU it changed to CPU"),
-    (r"src/(RankIQA|FT)/(live|tid2013)/(?=solver)", "", "where the script's own solver is"),
-    (r"^\[libprotobuf WARNING.*", None, "protobuf's remark on the size of a file, another in each version"),
-    (r"^    @ .*", None, "memory addresses of a native stack"),
-    (r"^\s*$", None, "empty"),
+    (r"^caffe\.bin: .*", None, "our launcher's messages about the change from GPU to CPU"),
+    (r"/tmp/caffe_ref-\w+/", "", "the folder of solvers that the launcher changed from GPU to CPU"),
+    (r"src/(RankIQA|FT)/(live|tid2013)/(?=solver)", "", "the folder of the script's own solver"),
+    (r"^\[libprotobuf WARNING.*", None, "protobuf's message about a file's size, which depends on its version"),
+    (r"^    @ .*", None, "addresses of a native stack trace"),
+    (r"^\s*$", None, "an empty line"),
 ]
 END = "Learning Rate Policy: step"
 
 
 def normalised(log):
-    """Lines of a start-up log up to END, by RULES."""
-    found = []
+    """Return the lines of a start-up log up to END, after RULES."""
+    lines = []
     for line in log.splitlines():
         for pattern, replacement, _ in RULES:
             if replacement is not None:
@@ -31,15 +32,15 @@ def normalised(log):
             elif re.match(pattern, line):
                 break
         else:
-            found.append(line.rstrip())
+            lines.append(line.rstrip())
             if line.startswith(END):
                 break
-    return found
+    return lines
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Lines that stand in one log where others, or none, stand in the other."""
+    """A place where the two logs have different lines; one side may be empty."""
 
     theirs: tuple
     ours: tuple
@@ -47,7 +48,7 @@ class Difference:
 
 
 def differences(theirs, ours):
-    """Every place where two lists of lines differ, in order."""
+    """Return every place where two lists of lines differ, in order."""
     matcher = difflib.SequenceMatcher(None, theirs, ours, autojunk=False)
     return [
         Difference(tuple(theirs[a:b]), tuple(ours[c:d]))
@@ -74,10 +75,10 @@ _RENAMED = "the authors' net still had fc6_m and fc7_m; the committed one has fc
 
 def _everywhere(weights):
     return [
-        Difference((), ("train_state {", *_STATE, "}"), "Caffe of 2018 shows the state that it trains in"),
+        Difference((), ("train_state {", *_STATE, "}"), "Caffe of 2018 logs the training net's state"),
         Difference((), (f'weights: "{weights}"',), "Caffe of 2018 keeps --weights in the solver"),
-        Difference((), _STATE, "Caffe of 2018 shows a state's level and stage"),
-        Difference(_WARNINGS, (), "a remark of boost 1.5x on pycaffe"),
+        Difference((), _STATE, "Caffe of 2018 logs a state's level and stage"),
+        Difference(_WARNINGS, (), "a warning of boost 1.5x about pycaffe"),
     ]
 
 
@@ -108,13 +109,13 @@ def _ft(weights, theirs, ignored, edited=()):
         "*** Check failure stack trace: ***",
         "*********************** SETTING UP",
     )
-    goes_on = ("Starting Optimization", "Solving mnist_siamese_train_test", END)
+    continues = ("Starting Optimization", "Solving mnist_siamese_train_test", END)
     return [
         *edited,
         *_everywhere(weights),
         Difference((), copied, _OLD),
         Difference((), copied, _OLD),
-        Difference(failed, goes_on, "the authors' weights were not where the script looked; here they are"),
+        Difference(failed, continues, "the script did not find the authors' weights; here it finds them"),
     ]
 
 
@@ -122,7 +123,7 @@ LIVE_20, TID = (
     "./models/rank_live_20/my_siamese_iter_20000.caffemodel",
     "./models/rank_tid2013/my_siamese_iter_50000.caffemodel",
 )
-# log: (script, its differences)
+# log: (script, expected differences)
 LOGS = {
     "models/rank_live/log_live": ("./src/RankIQA/live/train_vgg.sh", _rank()),
     "models/rank_tid2013/log_tid2013": (
@@ -140,21 +141,27 @@ LOGS = {
     ),
     "models/ft_rank_tid2013/log_tid2013": ("./src/FT/tid2013/train_vgg.sh", _ft(TID, TID, ["fc6", "fc7", "fc8_m"])),
 }
-RENAMED = {"models/ft_live/log_live": 36}  # places in each log
+RENAMED = {"models/ft_live/log_live": 36}  # log: number of places with a renamed layer
 
 
 def unexplained(log, theirs, ours):
-    """(differences that are not listed or, listed, do not occur; how many places were compared as renamed).
+    """Find the differences that LOGS does not explain.
 
-    log: a key of LOGS; theirs, ours: the two logs as text.
+    Args:
+        log: A key of LOGS.
+        theirs: The authors' log as text.
+        ours: Our log as text.
+
+    Returns:
+        (differences that are not listed, or listed but do not occur; the number of places with a renamed layer).
     """
-    found = differences(normalised(theirs), normalised(ours))
+    places = differences(normalised(theirs), normalised(ours))
     renamed = [
-        one
-        for one in found
-        if log in RENAMED and one.ours == tuple(re.sub(r"\b(fc[67])_m\b", r"\1", line) for line in one.theirs)
+        place
+        for place in places
+        if log in RENAMED and place.ours == tuple(re.sub(r"\b(fc[67])_m\b", r"\1", line) for line in place.theirs)
     ]
-    left = [(one.theirs, one.ours) for one in found if one not in renamed]
+    left = [(place.theirs, place.ours) for place in places if place not in renamed]
     for listed in LOGS[log][1]:
         pair = (listed.theirs, listed.ours)
         if pair in left:

@@ -1,4 +1,4 @@
-"""The original's files, verified, the image that holds them, and small data sets in its layout."""
+"""Fixtures of tests that run the original's verified files in the image, on small data sets in its layout."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory):
-    """A folder of the original's files, every one verified; the test is skipped where none is given."""
+    """Return a folder of the original's verified files; skip the test without RANKIQA_UPSTREAM."""
     place = os.environ.get("RANKIQA_UPSTREAM")
     if not place:
         pytest.skip("the original's files are not here: RANKIQA_UPSTREAM=PATH names a checkout, mirror or archive")
@@ -37,7 +37,7 @@ def checkout(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def live(checkout, caffe):
-    """Live Caffe, with the original inside the image and numpy's seed 7 in its layers; nothing is recorded."""
+    """Return live Caffe with the original's files in its image and numpy's seed 7 in its layers, without recordings."""
     if not isinstance(caffe, Live):
         pytest.skip("the original's files run in live Caffe only")
     return Live(caffe.client, environment={"CAFFE_SEED": "7"})
@@ -45,13 +45,13 @@ def live(checkout, caffe):
 
 @pytest.fixture(scope="session")
 def run(live):
-    """original.run in the image."""
+    """Return original.run for the default image."""
     return partial(original.run, IMAGE)
 
 
 @pytest.fixture(scope="session")
 def ready(live, checkout, tmp_path_factory):
-    """root/{data,models,results} with every data set, starting weights, and lists made by upstream's own generators."""
+    """Return root/{data,models,results} with every data set, initial weights, and lists of upstream's generators."""
     root = tmp_path_factory.mktemp("original")
     data = look_alikes.layout(root, checkout)
     assert original.run(IMAGE, root, "upstream_data").status == 0
@@ -61,8 +61,8 @@ def ready(live, checkout, tmp_path_factory):
     look_alikes.live(data)
     look_alikes.weights(root / "models")
     for folder, script in original.GENERATORS:
-        found = original.run(IMAGE, root, "python", script, folder=folder, CAFFE_SEED=3)
-        assert found.status == 0, found
+        result = original.run(IMAGE, root, "python", script, folder=folder, CAFFE_SEED=3)
+        assert result.status == 0, result
     for path in (data / "rank_tid2013").glob("*.txt"):
         shutil.move(path, data / path.name)
     original.own(root)

@@ -1,7 +1,7 @@
-"""Small real data sets in the layout that upstream asks for, made of our photographs, and weights to start from.
+"""Small data sets of our photographs in upstream's layouts, and initial weights.
 
-Every image is one of real photographs, cropped to SIDE and distorted a little more with each level. Side 225 leaves one
-place for a crop of 224 (upstream never draws the last offset), so that crops are the same whatever draws them.
+Every image is a crop of a photograph with sides of SIDE pixels; its distortion grows with the level. A side of 225
+leaves one place for a crop of 224 (upstream never draws the last offset), so that crops do not depend on random draws.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from sample_networks import random_arrays, random_caffemodel
 
 PHOTOGRAPHS = sorted((Path(__file__).resolve().parent.parent / "photographs").glob("*.jpg"))
 SIDE = 225
-LIVE_FOLDERS = {"gblur": 174, "wn": 174, "jpeg": 233, "jp2k": 227, "fastfading": 174}  # as LIVE2_labels.mat has them
+LIVE_FOLDERS = {"gblur": 174, "wn": 174, "jpeg": 233, "jp2k": 227, "fastfading": 174}  # counts as in LIVE2_labels.mat
 RANK_LIVE = ("JPEG", "GN", "GB", "JP2K")
 RANK_TID = (
     "JPEG", "GN", "GB", "JP2K", "GNC", "MSL", "MSH", "CCL", "CCH",
@@ -25,7 +25,7 @@ RANK_TID = (
 
 
 def photograph(number, side=SIDE):
-    """The n-th photograph (they repeat), a square from its middle; uint8 BGR (side, side, 3)."""
+    """Return the central square of the n-th photograph (they repeat), uint8 BGR (side, side, 3)."""
     image = cv2.imread(str(PHOTOGRAPHS[number % len(PHOTOGRAPHS)]))
     scale = side / min(image.shape[:2])
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
@@ -34,7 +34,7 @@ def photograph(number, side=SIDE):
 
 
 def degraded(image, level, seed):
-    """More blur and more noise with each level (1 ..), level 0 as it is."""
+    """Add blur and noise that grow with the level; level 0 is unchanged."""
     if level == 0:
         return image
     blurred = cv2.GaussianBlur(image, (0, 0), 0.6 * level)
@@ -48,7 +48,7 @@ def save(path, image):
 
 
 def rank_live(data, images, side=SIDE):
-    """data/rank_live: pristine_images and <T>/<T><level>, levels 1 to 5."""
+    """Write data/rank_live: pristine_images and <T>/<T><level>, levels 1 to 5."""
     for n in range(images):
         pristine = photograph(n, side)
         save(data / "rank_live" / "pristine_images" / f"{n:05}.bmp", pristine)
@@ -59,7 +59,7 @@ def rank_live(data, images, side=SIDE):
 
 
 def rank_tid2013(data, images, side=SIDE):
-    """data/rank_tid2013: pristine_images and 18 types of four levels."""
+    """Write data/rank_tid2013: pristine_images and 18 types with four levels."""
     for n in range(images):
         pristine = photograph(n, side)
         save(data / "rank_tid2013" / "pristine_images" / f"{n:05}.bmp", pristine)
@@ -70,7 +70,7 @@ def rank_tid2013(data, images, side=SIDE):
 
 
 def tid2013(data, side=SIDE):
-    """data/tid2013: 25 references, 24 types, level 1; mos_with_names.txt with names in mixed case."""
+    """Write data/tid2013: 25 references, 24 types, level 1, and mos_with_names.txt with names in mixed case."""
     lines = []
     for reference in range(1, 26):
         image = photograph(reference, side)
@@ -83,9 +83,9 @@ def tid2013(data, side=SIDE):
 
 
 def live(data, side=SIDE, padded=True):
-    """data/live: five folders of as many images as LIVE2_labels.mat has labels, with info.txt.
+    """Write data/live: five folders with as many images as LIVE2_labels.mat has labels, and info.txt.
 
-    padded: names as rename_image_names leaves them (img007.bmp); else as LIVE has them (img7.bmp, with a Thumbs.db).
+    padded: use names as after rename_image_names (img007.bmp); otherwise LIVE's own (img7.bmp, and a Thumbs.db).
     """
     references = (data / "ref.txt").read_text().split()
     for folder, number in LIVE_FOLDERS.items():
@@ -101,7 +101,7 @@ def live(data, side=SIDE, padded=True):
 
 
 def imagenet_vgg16(path):
-    """A stand-in of VGG_ILSVRC_16_layers.caffemodel: V1, an input field, fc8 of 1000 and prob; random weights."""
+    """Write a stand-in for VGG_ILSVRC_16_layers.caffemodel: V1, an input field, fc8 of 1000, prob, random weights."""
     kinds = {kind: number for number, kind in V1_TYPES.items()}
     message = FAST["NetParameter"](name="VGG_ILSVRC_16_layers", input=["data"])
     arrays = random_arrays("vgg16")
@@ -121,7 +121,7 @@ def imagenet_vgg16(path):
 
 
 def weights(models):
-    """What the four train scripts start from."""
+    """Write the initial weights of the four train scripts."""
     models.mkdir(parents=True, exist_ok=True)
     imagenet_vgg16(models / "VGG_ILSVRC_16_layers.caffemodel")
     for folder, iteration in (("rank_live_20", 20000), ("rank_tid2013", 50000)):
@@ -130,7 +130,7 @@ def weights(models):
 
 
 def layout(root, checkout):
-    """root/{data,models,results} with upstream's own data files in data/."""
+    """Make root/{data,models,results} with upstream's own data files; return root/data."""
     shutil.copytree(Path(checkout) / "data", root / "data", dirs_exist_ok=True)
     (root / "models").mkdir(exist_ok=True)
     (root / "results").mkdir(exist_ok=True)

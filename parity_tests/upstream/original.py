@@ -1,13 +1,13 @@
-"""Run the original's commands in the image, as a user does: ordinary user, no network, three folders mounted."""
+"""Run the original's commands in the image as a user does: ordinary user, no network, three mounted folders."""
 
 import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-USER = 1234  # neither root nor the image's own user: what is written must belong to whoever calls
+USER = 1234  # neither root nor the image's own user: files that a command writes must belong to the calling user
 MOUNTED = ("data", "models", "results")
-# (where it runs, below /opt/RankIQA; list generator)
+# (working folder in /opt/RankIQA, list generator)
 GENERATORS = (
     ("data", "generate_rank_txt_live.py"),
     ("data/rank_tid2013", "../generate_rank_txt_tid2013.py"),
@@ -24,7 +24,7 @@ TRAINS = (
 
 @dataclass(frozen=True)
 class Run:
-    """How a command ended. output: stdout and stderr as they came."""
+    """The result of a command; output: stdout and stderr, interleaved."""
 
     status: int
     output: str
@@ -38,31 +38,34 @@ class Run:
 
 
 def own(root):
-    """Give everything below a folder to USER, as if USER had made it (root only)."""
+    """Make USER the owner of everything in a folder; needs root."""
     for path in [root, *root.rglob("*")]:
         os.chown(path, USER, USER, follow_symlinks=False)
 
 
 def command(image, root, words, folder=None, mounted=MOUNTED, read_only=(), limits=(), environment=None):
-    """The docker run command line; what is below root becomes the caller's."""
+    """Return the command line of docker run; as root, first make USER the owner of the folders."""
     root, user = Path(root), os.getuid() or USER
     if os.getuid() == 0:
         own(root)
-    # a read-only root: the original's tree cannot change
-    found = ["docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL"]
-    found += ["--user", f"{user}:{user}", "--security-opt", "no-new-privileges", *limits]
+    # With a read-only root file system the original's files cannot change
+    line = ["docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", "--cap-drop", "ALL"]
+    line += ["--user", f"{user}:{user}", "--security-opt", "no-new-privileges", *limits]
     for name in mounted:
         mode = "ro" if name in read_only else "rw"
-        found += ["-v", f"{root / name}:/opt/RankIQA/{name}:{mode}"]
+        line += ["-v", f"{root / name}:/opt/RankIQA/{name}:{mode}"]
     for name, value in (environment or {}).items():
-        found += ["-e", f"{name}={value}"]
+        line += ["-e", f"{name}={value}"]
     if folder:
-        found += ["-w", f"/opt/RankIQA/{folder}"]
-    return [*found, image, *words]
+        line += ["-w", f"/opt/RankIQA/{folder}"]
+    return [*line, image, *words]
 
 
 def run(image, root, *words, timeout=3600, **options):
-    """docker run WORDS with root/{data,models,results} mounted; options: those of `command`, variables in capitals."""
+    """Run WORDS in the image with root/{data,models,results} mounted.
+
+    options: those of `command`; names in capitals are environment variables.
+    """
     environment = {name: options.pop(name) for name in list(options) if name.isupper()}
     done = subprocess.run(
         command(image, root, words, environment=environment, **options),

@@ -1,4 +1,4 @@
-"""The four train scripts, from the unchanged files, log on start what the authors' machine logged in 2017."""
+"""On start, the four unchanged train scripts log the same lines as on the authors' machine in 2017."""
 
 import subprocess
 
@@ -11,8 +11,8 @@ from caffe_client import IMAGE
 
 @pytest.fixture(scope="module")
 def started(ready):
-    """{log: what the script logs in our container until the solver begins}."""
-    found = {}
+    """Return {log: the script's log in our container until the solver starts}."""
+    logs = {}
     for log, (script, _) in LOGS.items():
         name = "rankiqa-start-" + log.split("/")[1]
         command = original.command(IMAGE, ready, [script], limits=("--name", name))
@@ -22,8 +22,8 @@ def started(ready):
                 lines.append(line)
                 if END in line:
                     subprocess.run(["docker", "kill", name], capture_output=True)
-        found[log] = "".join(lines)
-    return found
+        logs[log] = "".join(lines)
+    return logs
 
 
 @pytest.mark.parametrize("log", LOGS)
@@ -37,7 +37,7 @@ def test_start_up(started, checkout, parity, log):
 
 @pytest.mark.parametrize("log", LOGS)
 def test_a_wrong_net_is_seen(started, checkout, parity, log):
-    """One output of one layer, one figure of memory: each is one more difference."""
+    """A changed layer and a changed memory figure are each detected."""
     theirs = (checkout / log).read_text()
     for old, new in (
         ("num_output: 512", "num_output: 511"),

@@ -1,4 +1,4 @@
-"""Where the original would hang or end in a native stack: the last line says what is wrong and what to mount where."""
+"""Inputs on which the original would hang or crash: the last line names the error and what to mount where."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ EVAL = ("python", "src/eval/FT_eval_all_tid2013.py")
 
 @pytest.fixture
 def own(ready, tmp_path):
-    """A data folder of one's own to spoil; models/ are links to the ready ones, by a mount of the same folder."""
+    """Return a copy of the ready folders that a test may damage; files in models/ are hard links."""
     for name in ("results", "data"):
         (tmp_path / name).mkdir()
     for path in (ready / "data").glob("*.txt"):
@@ -33,27 +33,27 @@ def own(ready, tmp_path):
     return tmp_path
 
 
-def refused(found, *words):
-    """It failed, and its last line has every one of these."""
-    assert found.status != 0, str(found)
+def refused(result, *words):
+    """Check that the command failed and that its last line contains all words."""
+    assert result.status != 0, str(result)
     for word in words:
-        assert word in found.last_line, str(found)
+        assert word in result.last_line, str(result)
 
 
 def test_no_data_mounted(run, own):
-    found = run(own, "./src/RankIQA/tid2013/train_vgg.sh", mounted=("models",))
-    refused(found, "data/tid2013_train.txt line 1", "images are missing", '-v "$PWD/data:/opt/RankIQA/data"')
+    result = run(own, "./src/RankIQA/tid2013/train_vgg.sh", mounted=("models",))
+    refused(result, "data/tid2013_train.txt line 1", "images are missing", '-v "$PWD/data:/opt/RankIQA/data"')
 
 
 def test_no_models_mounted(run, own):
-    found = run(own, RANK, mounted=("data",))
+    result = run(own, RANK, mounted=("data",))
     refused(
-        found,
+        result,
         "models/rank_live/log_live: models/rank_live: user",
         "may not write",
         '-v "$PWD/models:/opt/RankIQA/models"',
     )
-    assert len(found.output.strip().splitlines()) == 1, str(found)  # nothing of `tee`
+    assert len(result.output.strip().splitlines()) == 1, str(result)  # `tee` prints no error of its own
 
 
 def test_no_initial_weights(run, own):
@@ -90,9 +90,9 @@ def test_short_list(run, own):
 @pytest.mark.parametrize("side", [224, 100])
 def test_small_image(run, own, side):
     look_alikes.save(own / "data" / "rank_live" / "JPEG" / "JPEG5" / "00008.bmp", look_alikes.photograph(0, side))
-    found = run(own, RANK)
+    result = run(own, RANK)
     refused(
-        found, "JPEG5/00008.bmp: expected an image with both sides above 224 pixels", f"got {side} x {side} (H x W)"
+        result, "JPEG5/00008.bmp: expected an image with both sides above 224 pixels", f"got {side} x {side} (H x W)"
     )
 
 
@@ -114,8 +114,8 @@ def test_unwritable_folders(run, own):
     models.mkdir(exist_ok=True)
     random_caffemodel(models / "my_siamese_iter_10000.caffemodel", "vgg16", "tid2013-ft")
     (own / "results" / "tid2013").mkdir(exist_ok=True)
-    found = run(own, *EVAL, read_only=("results",))
-    refused(found, "results/tid2013: user", "may not write there", '-v "$PWD/results:/opt/RankIQA/results"')
+    result = run(own, *EVAL, read_only=("results",))
+    refused(result, "results/tid2013: user", "may not write there", '-v "$PWD/results:/opt/RankIQA/results"')
     refused(run(own, RANK, read_only=("models",)), "models/rank_live", '-v "$PWD/models:/opt/RankIQA/models"')
 
 
@@ -137,7 +137,7 @@ def test_command_that_is_none(run, own):
 
 
 def test_dead_worker(ready):
-    """Killed as the system kills for want of memory: Caffe ends, and says so."""
+    """Caffe ends with an error if workers are killed, as the system does when memory runs out."""
     name = "rankiqa-dead-worker"
     command = original.command(IMAGE, ready, [RANK], limits=("--name", name))
     kill = (
@@ -156,6 +156,6 @@ def test_dead_worker(ready):
             if "Solver scaffolding done" in line:
                 subprocess.run(["docker", "exec", name, "python3", "-c", kill], check=True, capture_output=True)
                 start = time.monotonic()
-    found = original.Run(process.returncode, "".join(lines))
-    refused(found, "a worker process of the data layer died (SIGKILL")
+    result = original.Run(process.returncode, "".join(lines))
+    refused(result, "a worker process of the data layer died (SIGKILL")
     assert time.monotonic() - start < 120

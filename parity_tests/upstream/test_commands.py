@@ -1,6 +1,6 @@
 """All fifteen commands of the original, as published, in the image: ordinary user, no network, read-only root.
 
-What is written belongs to the calling user; a read-only root is why the original's tree is the same afterwards.
+Files that they write belong to the calling user. The read-only root file system keeps the original's files unchanged.
 """
 
 import os
@@ -25,12 +25,12 @@ AUTHOR = "/home/xialei/Project/CleanProject/Camera-ready-code/data/live"
 
 
 def is_mine(path):
-    """Written by the user that ran the container."""
+    """Tell whether the user that ran the container owns a file."""
     return path.stat().st_uid == (os.getuid() or original.USER)
 
 
 def rank_lists(root, types, pristine_label, levels, reverse):
-    """(train, test) lines of a ranked set, from the facts: 80% of the sorted names train, blocks of type and level."""
+    """Return (train, test) lines of a ranked set: 80% of the sorted names train, in blocks of type and level."""
     names = sorted(os.listdir(root / "pristine_images"))
     cut = int(len(names) * 0.8)
     blocks = []
@@ -49,8 +49,8 @@ def test_list_rank_live(ready):
     data = ready / "data"
     expected = rank_lists(data / "rank_live", look_alikes.RANK_LIVE, 5, range(5), reverse=True)
     for phase, lines in zip(("train", "test"), expected):
-        found = (data / f"live_{phase}.txt").read_text().splitlines()
-        assert found == [f"./data/rank_live/{line}" for line in lines]
+        result = (data / f"live_{phase}.txt").read_text().splitlines()
+        assert result == [f"./data/rank_live/{line}" for line in lines]
     assert len(expected[0]) == 4 * 6 * 8
 
 
@@ -58,8 +58,8 @@ def test_list_rank_tid2013(ready):
     data = ready / "data"
     expected = rank_lists(data / "rank_tid2013", look_alikes.RANK_TID, 0, range(1, 5), reverse=False)
     for phase, lines in zip(("train", "test"), expected):
-        found = (data / f"tid2013_{phase}.txt").read_text().splitlines()
-        assert found == [f"data/rank_tid2013/{line}" for line in lines]
+        result = (data / f"tid2013_{phase}.txt").read_text().splitlines()
+        assert result == [f"data/rank_tid2013/{line}" for line in lines]
     assert len(expected[0]) == 18 * 5 * 4
 
 
@@ -82,7 +82,7 @@ def test_list_ft_live(ready):
     data = ready / "data"
     labels, references = loadmat(data / "LIVE2_labels.mat"), (data / "ref.txt").read_text().split()
     order = np.random.RandomState(3).permutation(range(29))
-    found = {}
+    result = {}
     for phase, chosen in (("train", order[:23]), ("test", order[23:])):
         expected = []
         for folder in look_alikes.LIVE_FOLDERS:
@@ -93,10 +93,10 @@ def test_list_ft_live(ready):
                         number = int(name[3:-4])
                         label = labels[folder][0][number - 1]
                         expected.append(f"{AUTHOR}/{folder}/img{number:03}.bmp {label:6.2f}")
-        found[phase] = (data / f"ft_live_{phase}.txt").read_text().splitlines()
-        assert found[phase] == expected
-    assert len(found["train"]) + len(found["test"]) == sum(look_alikes.LIVE_FOLDERS.values())
-    assert len(list((data / "test").glob("*.bmp"))) == len(found["test"])
+        result[phase] = (data / f"ft_live_{phase}.txt").read_text().splitlines()
+        assert result[phase] == expected
+    assert len(result["train"]) + len(result["test"]) == sum(look_alikes.LIVE_FOLDERS.values())
+    assert len(list((data / "test").glob("*.bmp"))) == len(result["test"])
 
 
 def test_lists_belong_to_the_user(ready):
@@ -105,12 +105,12 @@ def test_lists_belong_to_the_user(ready):
 
 
 def test_rename_image_names(run, checkout, tmp_path):
-    """Its breakpoint does not hang without a terminal, and the names sort afterwards."""
+    """The script's breakpoint does not hang without a terminal, and the new names sort."""
     data = look_alikes.layout(tmp_path, checkout)
     look_alikes.live(data, padded=False)
-    found = run(tmp_path, "python", "rename_image_names.py", folder="data", timeout=300)
-    assert found.status == 0, str(found)
-    assert found.output.count("rename_image_names.py line 21: breakpoint passed: no terminal") == 5
+    result = run(tmp_path, "python", "rename_image_names.py", folder="data", timeout=300)
+    assert result.status == 0, str(result)
+    assert result.output.count("rename_image_names.py line 21: breakpoint passed: no terminal") == 5
     for folder, number in look_alikes.LIVE_FOLDERS.items():
         names = sorted(path.name for path in (data / "live" / folder).glob("*.bmp"))
         assert names == [f"img{n:03}.bmp" for n in range(1, number + 1)]
@@ -124,21 +124,21 @@ LOOK = "max_iter: 2 display: 1 average_loss: 1 test_iter: 1"
 @pytest.mark.slow
 @pytest.mark.parametrize("script", original.TRAINS)
 def test_train(run, ready, checkout, script):
-    """Two iterations of VGG-16 in each; the loss is printed, the snapshot and the log are there and the user's."""
-    found = run(ready, script, CAFFE_SOLVER=LOOK, CAFFE_SEED=5)
-    assert found.status == 0, str(found)
-    assert found.last_line.endswith("Optimization Done.")
+    """Two iterations of VGG-16: the script prints the loss and writes a snapshot and a log that the user owns."""
+    result = run(ready, script, CAFFE_SOLVER=LOOK, CAFFE_SEED=5)
+    assert result.status == 0, str(result)
+    assert result.last_line.endswith("Optimization Done.")
     for line in (
         "max_iter: 2 (was",
         "random_seed: 5 (was not set)",
         "running on the CPU",
         "solver_mode: CPU (was GPU)",
     ):
-        assert line in found.output
-    losses = dict(re.findall(r"Iteration (\d+).*, loss = ([\d.e+-]+)", found.output))
+        assert line in result.output
+    losses = dict(re.findall(r"Iteration (\d+).*, loss = ([\d.e+-]+)", result.output))
     assert set(losses) == {"0", "1", "2"}
     assert all(np.isfinite(float(loss)) for loss in losses.values())
-    prefix = re.search(r'snapshot_prefix: "(.+)"', found.output)[1]
+    prefix = re.search(r'snapshot_prefix: "(.+)"', result.output)[1]
     log = re.search(r"tee +(\S+)", (checkout / script).read_text())[1]
     for path in (f"{prefix}_iter_2.caffemodel", f"{prefix}_iter_2.solverstate", log):
         assert is_mine(ready / path)
@@ -151,7 +151,7 @@ def test_train(run, ready, checkout, script):
 
 @pytest.mark.slow
 def test_interrupt(ready):
-    """SIGINT to the container: Caffe finishes its iteration, snapshots and ends; the log is whole."""
+    """After SIGINT to the container Caffe finishes its iteration, saves a snapshot and ends; the log is complete."""
     name, log = "rankiqa-interrupt", ready / "models" / "ft_live" / "log_live"
     environment = {"CAFFE_SOLVER": LOOK.replace("max_iter: 2", "max_iter: 1000")}
     words = ["./src/FT/live/train_live.sh"]
@@ -162,17 +162,17 @@ def test_interrupt(ready):
             lines.append(line)
             if "Iteration 1 " in line:
                 subprocess.run(["docker", "kill", "-s", "INT", name], check=True, capture_output=True)
-    found = original.Run(process.returncode, "".join(lines))
-    assert found.status == 0, str(found)
-    assert "Optimization stopped early" in found.output
-    assert log.read_text() == found.output
+    result = original.Run(process.returncode, "".join(lines))
+    assert result.status == 0, str(result)
+    assert "Optimization stopped early" in result.output
+    assert log.read_text() == result.output
     snapshots = sorted(path.name for path in log.parent.glob("my_siamese_iter_*"))
-    assert [Path(one).suffix for one in snapshots] == [".caffemodel", ".solverstate"]
-    for one in snapshots:
-        (log.parent / one).unlink()
+    assert [Path(name).suffix for name in snapshots] == [".caffemodel", ".solverstate"]
+    for snapshot in snapshots:
+        (log.parent / snapshot).unlink()
 
 
-# script: (weights it loads, their net, the list it reads, tag of its results)
+# script: (weights that it loads, their net, the list that it reads, prefix of its results)
 EVALS = {
     "Rank_eval_all_live": ("rank_live/my_siamese_iter_20000", "live-rank", "live", "live/FT_all"),
     "FT_eval_all_live": ("ft_live/my_siamese_iter_50000", "live-ft", "live", "live/FT_all"),
@@ -186,7 +186,7 @@ EVALS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("script", EVALS)
 def test_eval(run, ready, tmp_path, script):
-    """To its written results, which are those of the port's scores of the same crops (images of 225: one place)."""
+    """The results that a script writes equal those of the port's scores of the same crops (225 pixels: one place)."""
     weights, like, lists, tag = EVALS[script]
     each = lists == "each"
     dataset = "live" if lists == "live" else "tid2013"
@@ -194,7 +194,7 @@ def test_eval(run, ready, tmp_path, script):
         (tmp_path / name).mkdir()
     shutil.copytree(ready / "data" / dataset, tmp_path / "data" / dataset)
     lines = (ready / "data" / f"ft_{dataset}_test.txt").read_text().splitlines()
-    if each:  # two images of each of the 24 types, of different labels: else no correlation is defined
+    if each:  # two images of each of the 24 types, with different labels, so that correlations are defined
         kinds = []
         for kind in range(1, 25):
             by_label = {line.split()[1]: line for line in lines if line.split()[0][-8:-6] == f"{kind:02}"}
@@ -207,9 +207,9 @@ def test_eval(run, ready, tmp_path, script):
     path = tmp_path / "models" / f"{weights}.caffemodel"
     path.parent.mkdir(parents=True)
     random_caffemodel(path, "vgg16", like)
-    found = run(tmp_path, "python", f"src/eval/{script}.py", timeout=7200)
-    assert found.status == 0, str(found)
-    assert "running on the CPU" in found.output
+    result = run(tmp_path, "python", f"src/eval/{script}.py", timeout=7200)
+    assert result.status == 0, str(result)
+    assert "running on the CPU" in result.output
     model = converted(path)
     expected = {"srocc": [], "lcc": []}
     for chosen in kinds:
@@ -228,7 +228,7 @@ def test_eval(run, ready, tmp_path, script):
 
 
 def test_compose_names_every_command():
-    """docker/compose.yaml: a service for each of the fifteen, on the three folders."""
+    """docker/compose.yaml has a service for each of the fifteen commands."""
     services = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]
     original_s = [service for service in services.values() if service["image"] == IMAGE]
     commands = {(service.get("working_dir", "/opt/RankIQA"), *service["command"]) for service in original_s}

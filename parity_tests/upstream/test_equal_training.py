@@ -1,6 +1,6 @@
-"""Two iterations of upstream's Rank live with VGG-16 and of the same run with our prototxt and layers: equal losses.
+"""Two iterations of upstream's Rank live with VGG-16, and of the same run with our prototxt and layers, agree.
 
-The same weights, seed and lists; images of 225 leave one place for a crop, so both see the same pixels.
+Both have the same weights, seed and lists. Images of 225 pixels leave one place for a crop, so that pixels are equal.
 """
 
 import json
@@ -25,11 +25,11 @@ def nets(*words):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def losses(found):
-    """{iteration: loss} as Caffe prints it, and the loss of the test net at the start."""
-    assert found.status == 0, str(found)
-    lines = re.findall(r"Iteration (\d+)[^\n]*, loss = ([\d.e+-]+)", found.output)
-    tested = re.findall(r"Test net output #0: loss = ([\d.e+-]+)", found.output)
+def losses(run):
+    """Return the losses that Caffe prints at each iteration, and then the test net's first loss."""
+    assert run.status == 0, str(run)
+    lines = re.findall(r"Iteration (\d+)[^\n]*, loss = ([\d.e+-]+)", run.output)
+    tested = re.findall(r"Test net output #0: loss = ([\d.e+-]+)", run.output)
     return [float(loss) for _, loss in lines] + [float(tested[0])]
 
 
@@ -44,9 +44,9 @@ def test_rank_live(run, ready, parity):
     ours = run(ready, "caffe", "train", "--solver", "models/ours/solver.prototxt", "--weights", weights)
     overrides = "max_iter: 2 display: 1 average_loss: 1 test_iter: 1"
     theirs = run(ready, "./src/RankIQA/live/train_vgg.sh", CAFFE_SOLVER=overrides, CAFFE_SEED=SEED)
-    expected, found = np.array(losses(theirs)), np.array(losses(ours))
+    expected, actual = np.array(losses(theirs)), np.array(losses(ours))
     assert len(expected) == 4
-    parity.check("training", "rank live, VGG-16: losses as printed", np.abs(found / expected - 1).max(), 1e-6)
+    parity.check("training", "rank live, VGG-16: losses as printed", np.abs(actual / expected - 1).max(), 1e-6)
     one, other, start = (
         {layer.name: layer.blobs for layer in caffemodel.read(ready / path).layers if layer.blobs}
         for path in (

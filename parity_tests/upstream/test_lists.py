@@ -1,6 +1,6 @@
-"""Upstream's four list generators, run in the container, against `rankiqa lists`: the same folders, the same seed.
+"""Upstream's four list generators, run in the container, against `rankiqa lists` with the same folders and seed.
 
-Then the split of the lists that the authors committed. The error is the number of lines that differ; none may.
+The authors' committed lists are compared, too. The error is the number of lines that differ; none may.
 """
 
 from itertools import zip_longest
@@ -15,7 +15,7 @@ from rankiqa.cli import main
 from rankiqa.datasets import live as live_set
 from rankiqa.datasets import tid2013
 
-SIDE = 16  # lists never open an image, but generate_ft_txt_live.py copies the test images
+SIDE = 16  # small: generators never open an image, but generate_ft_txt_live.py copies the test images
 AUTHOR = "/home/xialei/Project/CleanProject/Camera-ready-code/data/live"
 RANDOM = {"ft_live": "generate_ft_txt_live.py", "ft_tid2013": "generate_ft_txt_tid2013.py"}
 RANKED = {"live": "generate_rank_txt_live.py", "tid2013": "../generate_rank_txt_tid2013.py"}
@@ -24,7 +24,7 @@ SIDES = ("train", "test")
 
 @pytest.fixture(scope="module")
 def root(live, checkout, tmp_path_factory):
-    """root/data with look-alikes of every data set; one level more than upstream takes in a type of each ranked set."""
+    """Return root with small data sets; one type of each ranked set has a level more than upstream uses."""
     root = tmp_path_factory.mktemp("lists")
     data = look_alikes.layout(root, checkout)
     assert original.run(IMAGE, root, "upstream_data").status == 0
@@ -40,15 +40,15 @@ def root(live, checkout, tmp_path_factory):
 
 
 def generated(root, script, lists, folder="data", **variables):
-    """{side: lines} that upstream's script writes."""
-    found = original.run(IMAGE, root, "python", script, folder=folder, **variables)
-    assert found.status == 0, str(found)
+    """Run upstream's script; return {side: lines} of its lists."""
+    result = original.run(IMAGE, root, "python", script, folder=folder, **variables)
+    assert result.status == 0, str(result)
     return {side: (root / folder / f"{lists}_{side}.txt").read_text().splitlines() for side in SIDES}
 
 
 @pytest.fixture
 def ours(root, tmp_path, monkeypatch):
-    """ours(list, folder, *options) -> {side: lines}, made where upstream's paths start."""
+    """Return ours(list, folder, *options) -> {side: lines}, which runs in the folder where upstream's paths start."""
     monkeypatch.chdir(root)
 
     def make(*options):
@@ -59,7 +59,7 @@ def ours(root, tmp_path, monkeypatch):
 
 
 def differing(one, other):
-    """How many lines of two lists differ, in their order."""
+    """Count the lines of two lists that differ, position by position."""
     return sum(a != b for side in SIDES for a, b in zip_longest(one[side], other[side]))
 
 
@@ -67,9 +67,9 @@ def differing(one, other):
 def test_ft_tid2013(root, ours, parity, seed):
     theirs = generated(root, RANDOM["ft_tid2013"], "ft_tid2013", CAFFE_SEED=seed)
     options = ("ft-tid2013", "./data/tid2013", "--prefix", "data/tid2013", "--allow-partial")  # one level of five
-    found = ours(*options, "--seed", seed)
-    assert [len(found[side]) for side in SIDES] == [19 * 24, 5 * 24]
-    parity.check("lists", f"ft tid2013, seed {seed}", differing(theirs, found), 0)
+    result = ours(*options, "--seed", seed)
+    assert [len(result[side]) for side in SIDES] == [19 * 24, 5 * 24]
+    parity.check("lists", f"ft tid2013, seed {seed}", differing(theirs, result), 0)
     parity.must_fail(
         "lists", f"wrong: ft tid2013, seed {seed + 1}", differing(theirs, ours(*options, "--seed", seed + 1)), 0
     )
@@ -81,9 +81,9 @@ def test_ft_tid2013(root, ours, parity, seed):
 def test_ft_live(root, ours, parity, seed):
     theirs = generated(root, RANDOM["ft_live"], "ft_live", CAFFE_SEED=seed)
     options = ("ft-live", "data/live", "--prefix", AUTHOR)
-    found = ours(*options, "--seed", seed)
-    assert sum(len(found[side]) for side in SIDES) == 982
-    parity.check("lists", f"ft live, seed {seed}", differing(theirs, found), 0)
+    result = ours(*options, "--seed", seed)
+    assert sum(len(result[side]) for side in SIDES) == 982
+    parity.check("lists", f"ft live, seed {seed}", differing(theirs, result), 0)
     by_position = ours(*options, "--seed", seed, "--by-position")
     parity.check("lists", f"ft live by position, seed {seed}", differing(theirs, by_position), 0)
     parity.must_fail(
@@ -102,13 +102,13 @@ def test_ft_live(root, ours, parity, seed):
 
 @pytest.mark.parametrize("name", RANKED)
 def test_rank(root, ours, parity, name):
-    """One of the types has a level more than is taken."""
+    """One of the types has a level more than the lists use."""
     folder = f"data/rank_{name}"
     where = folder if name == "tid2013" else "data"
     theirs = generated(root, RANKED[name], name, folder=where)
     given = folder if name == "tid2013" else f"./{folder}"
-    found = ours(f"rank-{name}", given)
-    parity.check("lists", f"rank {name}", differing(theirs, found), 0)
+    result = ours(f"rank-{name}", given)
+    parity.check("lists", f"rank {name}", differing(theirs, result), 0)
     other = "pristine-first" if name == "live" else "worst-first"
     parity.must_fail(
         "lists", f"wrong: rank {name} {other}", differing(theirs, ours(f"rank-{name}", given, "--order", other)), 0
@@ -124,11 +124,11 @@ def test_rank(root, ours, parity, name):
 
 def committed(checkout, name):
     """{side: [(folder/file, label as written)]} of a committed list."""
-    found = {}
+    result = {}
     for side in SIDES:
         rows = [line.split() for line in (checkout / "data" / f"{name}_{side}.txt").read_text().splitlines()]
-        found[side] = [("/".join(path.split("/")[-2:]), label) for path, label in rows]
-    return found
+        result[side] = [("/".join(path.split("/")[-2:]), label) for path, label in rows]
+    return result
 
 
 def shown(lines):
@@ -146,9 +146,9 @@ def test_the_authors_tid2013_split(checkout, ours, parity, tmp_path):
     for path, _ in rows:
         (folder / path).touch()
     (folder / "mos_with_names.txt").write_text("".join(f"{label} {path.split('/')[1]}\n" for path, label in rows))
-    found = ours("ft-tid2013", folder, "--split", "authors")
+    result = ours("ft-tid2013", folder, "--split", "authors")
     for side in SIDES:
-        error = len(set(theirs[side]) ^ set(shown(found[side]))) + abs(len(theirs[side]) - len(found[side]))
+        error = len(set(theirs[side]) ^ set(shown(result[side]))) + abs(len(theirs[side]) - len(result[side]))
         parity.check("lists", f"the authors' TID2013 split, {side}", error, 0)
     wrong = ours("ft-tid2013", folder, "--seed", 1)
     error = len(set(theirs["test"]) ^ set(shown(wrong["test"])))
@@ -157,10 +157,11 @@ def test_the_authors_tid2013_split(checkout, ours, parity, tmp_path):
 
 
 def test_the_authors_live_split(checkout, ours, parity, tmp_path):
-    """The committed lists line by line, in their order.
+    """The authors' committed lists are equal line by line.
 
-    Which image was made from which reference only LIVE's own files say; here info.txt gives each side's images to its
-    references in turn, so what is shown is numbers, labels, sides, counts and order, not the names of the references.
+    Only LIVE's own files say which reference each image was made from. Here info.txt assigns each side's images to the
+    side's references in turn. The test therefore checks numbers, labels, sides, counts and order, but not the names of
+    the references.
     """
     theirs = committed(checkout, "ft_live")
     assert [len(theirs[side]) for side in SIDES] == [779, 203]
@@ -176,9 +177,9 @@ def test_the_authors_live_split(checkout, ours, parity, tmp_path):
                 (folder / kind / name).touch()
         (folder / kind / "info.txt").write_text("".join(info))
     labels = checkout / "data" / "LIVE2_labels.mat"
-    found = ours("ft-live", folder, "--split", "authors", "--labels", labels)
+    result = ours("ft-live", folder, "--split", "authors", "--labels", labels)
     for side in SIDES:
-        error = sum(a != b for a, b in zip_longest(theirs[side], shown(found[side])))
+        error = sum(a != b for a, b in zip_longest(theirs[side], shown(result[side])))
         parity.check("lists", f"the authors' LIVE split, {side}", error, 0)
     wrong = ours("ft-live", folder, "--seed", 1, "--labels", labels)
     error = len(set(theirs["test"]) ^ set(shown(wrong["test"])))
@@ -188,12 +189,12 @@ def test_the_authors_live_split(checkout, ours, parity, tmp_path):
 @pytest.mark.parametrize(
     "committed_list, options",
     [
-        ("live_test", ("rank-live", "--order", "pristine-first")),  # not the generator's order
-        ("tid2013_test", ("rank-tid2013", "--levels", "5")),  # a level more than the data layer takes
+        ("live_test", ("rank-live", "--order", "pristine-first")),  # the committed generator has another order
+        ("tid2013_test", ("rank-tid2013", "--levels", "5")),  # a level more than the data layer uses
     ],
 )
 def test_the_committed_rank_lists(checkout, live, parity, tmp_path, committed_list, options):
-    """The last 949 of Waterloo's 4,744 images, line by line: the options that make the lists that the authors used."""
+    """With these options the lists that the authors used, of the last 949 of Waterloo's 4,744 images, are equal."""
     theirs = (
         (checkout / "data" / f"{committed_list}.txt")
         .read_text()
@@ -208,15 +209,15 @@ def test_the_committed_rank_lists(checkout, live, parity, tmp_path, committed_li
     common = (str(tmp_path / "ranked"), "--out", str(tmp_path), "--name", "ours", "--prefix", "", "--split", "none")
     for chosen, check in ((rest, parity.check), ([], parity.must_fail)):
         assert main(["lists", name, *common, *chosen]) == 0
-        found = (tmp_path / "ours_all.txt").read_text().splitlines()
-        error = sum(a != b for a, b in zip_longest(theirs.splitlines(), found))
+        result = (tmp_path / "ours_all.txt").read_text().splitlines()
+        error = sum(a != b for a, b in zip_longest(theirs.splitlines(), result))
         check("lists", f"{'' if chosen else 'wrong: '}committed {committed_list} {' '.join(chosen)}", error, 0)
     names = sorted(path.name for path in (tmp_path / "ranked" / "pristine_images").iterdir())
     assert (len(names), names[0], names[-1]) == (4744 - int(4744 * 0.8), "03796.bmp", "04744.bmp")
 
 
 def test_references_are_upstreams(checkout):
-    """The names that a seed permutes, in the order of ref.txt."""
+    """The reference names, which a seed permutes, have the order of ref.txt."""
     names = (checkout / "data" / "ref.txt").read_text().split()
     assert [f"{name}.bmp" for name in live_set.REFERENCES] == names
     assert sorted(live_set.AUTHORS["train"] + live_set.AUTHORS["test"]) == sorted(live_set.REFERENCES)

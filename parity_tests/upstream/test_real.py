@@ -1,4 +1,4 @@
-"""The original's evaluation and ours on real images of LIVE, with the same weights."""
+"""The original's evaluation and ours agree on real images of LIVE with the same weights."""
 
 import csv
 import os
@@ -14,15 +14,15 @@ from rankiqa.scoring.score import score_crops
 from sample_networks import ROOT, converted, random_caffemodel
 
 REAL = Path(os.environ.get("RANKIQA_REAL") or ROOT.parent / "shared" / "real")
-EVERY = 12  # of the images of LIVE: 30 crops of VGG-16 take 15 s each in Caffe
+EVERY = 12  # use every 12th image of LIVE: 30 crops of VGG-16 take Caffe 15 s per image
 SEED = 7
-ERRORS = 5  # standard errors of the mean over crops, by which scores at other places may differ
+ERRORS = 5  # allowed difference of scores with crops at other places, in standard errors of the mean over crops
 
 
 @pytest.mark.real
 @pytest.mark.slow
 def test_ft_eval_all_live(run, tmp_path):
-    """Equal to the last written digit for the script's own crops; ours are at other places of the same images."""
+    """With the script's own crops results agree to the last written digit; `rankiqa evaluate` draws other crops."""
     if not (REAL / "live").is_dir():
         pytest.skip(f"no {REAL}/live: RANKIQA_REAL names the folder of real images")
     with open(REAL / "live" / "scores.csv", encoding="utf-8") as file:
@@ -39,8 +39,8 @@ def test_ft_eval_all_live(run, tmp_path):
     path = tmp_path / "models" / "ft_live" / "my_siamese_iter_50000.caffemodel"
     path.parent.mkdir(parents=True)
     random_caffemodel(path, "vgg16", "live-ft")
-    found = run(tmp_path, "python", "src/eval/FT_eval_all_live.py", timeout=7200, CAFFE_SEED=SEED)
-    assert found.status == 0, str(found)
+    result = run(tmp_path, "python", "src/eval/FT_eval_all_live.py", timeout=7200, CAFFE_SEED=SEED)
+    assert result.status == 0, str(result)
     written = {key: float(np.loadtxt(tmp_path / "results" / "live" / f"FT_all_{key}.txt")) for key in ("srocc", "lcc")}
 
     model, random = converted(path), np.random.RandomState(SEED)  # one stream for all images

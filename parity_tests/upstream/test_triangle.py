@@ -1,4 +1,4 @@
-"""One answer three times: upstream's own loss and data layers, ours in caffe_ref/layers, and the port."""
+"""Upstream's loss and data layers, ours in caffe_ref/layers, and the port agree."""
 
 import json
 
@@ -31,12 +31,12 @@ def _loss_net(number, python):
 
 
 def _score_sets(number):
-    """Scores of every kind: near and far, equal, exactly at the margin, sorted both ways."""
+    """Return sets of scores: near and far, equal, exactly at the margin, sorted both ways."""
     rng = np.random.default_rng(number)
     sets = [rng.normal(0, scale, number) for scale in (1e-3, 1, 5, 10, 30, 1000) for _ in range(3)]
     sets += [np.zeros(number), rng.integers(-2, 3, number) * 10.0, rng.integers(0, 4, number) * 5.0]
     sets += [np.sort(rng.normal(0, 20, number)), -np.sort(rng.normal(0, 20, number))]
-    return [one.astype(np.float32).reshape(number, 1) for one in sets]
+    return [scores.astype(np.float32).reshape(number, 1) for scores in sets]
 
 
 @pytest.mark.parametrize("dataset", LOSSES)
@@ -90,7 +90,7 @@ def test_ranking_loss(live, parity, dataset):
     parity.must_fail("triangle", f"wrong: {dataset}, margin 1", error, 1e-6)
 
 
-# name: (upstream's module, what it takes, ours, lines, the order by hand)
+# name: (batch size, (our module, layer, parameters), lines, the expected order)
 TID = {"list_groups": 18, "groups": 9, "levels": 5, "images": 1}
 LIVE = {"list_groups": 4, "groups": 4, "levels": 6, "images": 2}
 LAYERS = {
@@ -105,7 +105,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_data_layers(live, parity, name, tmp_path):
-    """Lines and pixels of five minibatches; images of 225 leave one place for a crop, whatever draws it."""
+    """Compare lines and pixels of minibatches 1, 2 and 5; images of 225 pixels leave one place for a crop."""
     import cv2
 
     batch, (module, layer, param), lines, order = LAYERS[name]
@@ -124,7 +124,7 @@ def test_data_layers(live, parity, name, tmp_path):
         **pictures,
     }
     for passes in (1, 2, 5):
-        # a question of its own for each: upstream draws from numpy's one generator, seeded when the process starts
+        # Ask each separately: upstream draws from numpy's global generator, which is seeded when the process starts
         jobs = [
             {"name": who, "kind": "forward", "net": f"{who}.prototxt", "forwards": passes, "return": ["tops"]}
             for who in ("upstream", "ours")
