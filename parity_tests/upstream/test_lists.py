@@ -123,7 +123,7 @@ def test_rank(root, ours, parity, name):
 
 
 def committed(checkout, name):
-    """{side: [(folder/file, label as written)]} of a committed list."""
+    """Return {side: [(folder/file, label as written)]} of a committed list."""
     result = {}
     for side in SIDES:
         rows = [line.split() for line in (checkout / "data" / f"{name}_{side}.txt").read_text().splitlines()]
@@ -132,7 +132,7 @@ def committed(checkout, name):
 
 
 def shown(lines):
-    """The same of ours."""
+    """Return [(folder/file, label as written)] of lines of our list."""
     return [("/".join(line.split()[0].split("/")[-2:]), line.split()[1]) for line in lines]
 
 
