@@ -116,7 +116,7 @@ def test_what_computes_the_same_is_accepted(arch, change):
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-def testas_v0(arch):
+def test_v0(arch):
     whole = as_v0(arch)
     assert difference(whole, arch) == []
     count = 0
