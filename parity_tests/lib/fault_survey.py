@@ -82,18 +82,20 @@ def _attempt(name: str, size: int, call: Callable[[], int], seconds: float) -> O
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    said = err.getvalue()
-    if "Traceback" in said:
-        return Outcome(name, "traceback", said)
+    printed = err.getvalue()
+    if "Traceback" in printed:
+        return Outcome(name, "traceback", printed)
     grown = _peak_memory() - before
     if grown > max(MEMORY_RATIO * size, MEMORY_FLOOR):
-        return Outcome(name, "memory", f"{grown >> 20} MiB for a file of {size} bytes; {said[-200:]}")
+        return Outcome(name, "memory", f"{grown >> 20} MiB for a file of {size} bytes; {printed[-200:]}")
     if status == 0:
         return Outcome(name, RIGHT)
-    last = said.strip().splitlines()[-1:] or [""]
+    last = printed.strip().splitlines()[-1:] or [""]
     # The last line must name the problem; argparse may print its usage text before it
     clear = status in (1, 2) and ": " in last[0] and len(last[0]) < 20_000
-    return Outcome(name, "clear error" if clear else "unclear error", last[0][:300] if clear else f"{status}: {said}")
+    return Outcome(
+        name, "clear error" if clear else "unclear error", last[0][:300] if clear else f"{status}: {printed}"
+    )
 
 
 def survey(calls: Iterable[tuple[str, int, Callable[[], int]]], seconds: float = 20.0) -> list[Outcome]:

@@ -43,17 +43,17 @@ def as_v0(arch):
             padding = old.layers.add(bottom=bottom, top=[f"pad_{layer.name}"])
             padding.layer.name, padding.layer.type, padding.layer.pad = f"pad_{layer.name}", "padding", conv.pad[0]
             bottom = [f"pad_{layer.name}"]
-        made = old.layers.add(bottom=bottom, top=list(layer.top))
-        made.layer.name, made.layer.type = layer.name, V0_NAMES[layer.type]
+        copied = old.layers.add(bottom=bottom, top=list(layer.top))
+        copied.layer.name, copied.layer.type = layer.name, V0_NAMES[layer.type]
         if layer.type == "Convolution":
-            made.layer.num_output, made.layer.kernelsize = conv.num_output, conv.kernel_size[0]
-            made.layer.stride, made.layer.group = conv.stride[0] if conv.stride else 1, conv.group or 1
+            copied.layer.num_output, copied.layer.kernelsize = conv.num_output, conv.kernel_size[0]
+            copied.layer.stride, copied.layer.group = conv.stride[0] if conv.stride else 1, conv.group or 1
         elif layer.type == "Pooling":
-            made.layer.pool, made.layer.kernelsize, made.layer.stride = 0, pool.kernel_size, pool.stride
+            copied.layer.pool, copied.layer.kernelsize, copied.layer.stride = 0, pool.kernel_size, pool.stride
         elif layer.type == "LRN":
-            made.layer.local_size, made.layer.alpha, made.layer.beta = lrn.local_size, lrn.alpha, lrn.beta
+            copied.layer.local_size, copied.layer.alpha, copied.layer.beta = lrn.local_size, lrn.alpha, lrn.beta
         elif layer.type == "InnerProduct":
-            made.layer.num_output = layer.inner_product_param.num_output
+            copied.layer.num_output = layer.inner_product_param.num_output
     return old
 
 

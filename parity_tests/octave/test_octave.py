@@ -2,7 +2,7 @@
 
 Both sides draw the same numbers, so that random types have one right answer, too: all pixels must be equal.
 Live Octave (marked `upstream`: RANKIQA_UPSTREAM=PATH, and octave-cli or a Docker engine) runs the original's own
-generators, unchanged; `RANKIQA_UPSTREAM=PATH scripts/test --record -m upstream -k octave` made the recorded answers.
+generators, unchanged; `RANKIQA_UPSTREAM=PATH scripts/test --record -m upstream -k octave` makes the recorded answers.
 
 Octave's toolbox differs from MATLAB's in these functions:
 - rgb2ycbcr: MATLAB's matrix has three decimals, Octave's is exact; COLOURS_APART counts the colours that differ.
@@ -35,11 +35,11 @@ MATLAB_MATRIX = np.array([[65_481, 128_553, 24_966], [-37_797, -74_203, 112_000]
 
 
 def test_every_type_of_the_original_is_asked_or_named():
-    asked = {name for _, name in ROWS}
+    compared = {name for _, name in ROWS}
     of_upstream = {
         row.name for table in DATASETS.values() for row in table.values() if row.origin in ("upstream", "listed")
     }
-    assert of_upstream - asked == MATLAB_ONLY & of_upstream
+    assert of_upstream - compared == MATLAB_ONLY & of_upstream
     assert {row for row in ROWS if row not in {key[:2] for key in variants.WRONG}} == {("tid2013", "JPEG")}
 
 
@@ -91,15 +91,17 @@ def test_the_same_with_octave_s_own_generator(live_octave, parity, name):
         "BW": [[2, 1, height - 32, 0], [2, 2, width - 32, 0]] * 4,
     }.get(name, [[0, height, width, 3]])
     job = Job("tid2013", case.row.number, 2, image, seed=5, redraw=redraw)
-    (made,) = live_octave.octave.ask([job])
-    numbers = made.redrawn
+    (picture,) = live_octave.octave.ask([job])
+    numbers = picture.redrawn
     if name in ("NEPN", "BW"):  # whole numbers: take the middle of the interval that rounds to each
         low, high = np.array(redraw)[:, 1:3].T
         numbers = (numbers - low + 0.5) / (high - low + 1)
     case = questions.case("tid2013", name, 2, "coffee", image, numbers)
-    parity.check(RUNG, f"tid2013 {name}2, Octave's own numbers", answers.Answer.of(made).error(case.ours()[0]), EXACT)
+    parity.check(
+        RUNG, f"tid2013 {name}2, Octave's own numbers", answers.Answer.of(picture).error(case.ours()[0]), EXACT
+    )
     other = questions.case("tid2013", name, 2, "coffee", image, numbers[::-1])
-    error = answers.Answer.of(made).error(other.ours()[0])
+    error = answers.Answer.of(picture).error(other.ours()[0])
     parity.must_fail(RUNG, f"tid2013 {name}2, Octave's own numbers backwards", error, EXACT)
 
 
@@ -111,8 +113,8 @@ def test_whole_photographs(live_octave, parity, dataset, name):
     for photograph in ("castle", "hedgehog"):
         image = rankiqa.read_image(PHOTOGRAPHS / f"{photograph}.jpg")
         cases = [questions.case(dataset, name, level, photograph, image) for level in levels]
-        for case, made in zip(cases, live_octave.octave.ask([case.job for case in cases]), strict=True):
-            error = answers.Answer.of(made).error(case.ours()[0])
+        for case, picture in zip(cases, live_octave.octave.ask([case.job for case in cases]), strict=True):
+            error = answers.Answer.of(picture).error(case.ours()[0])
             parity.check(RUNG, f"{case.name} whole", error, EXACT)
 
 
@@ -137,8 +139,8 @@ def test_a_million_colours(live_octave, parity, name):
     image = inputs.colours()
     for level in (1, 2, 3, 4):
         case = questions.case("tid2013", name, level, "colours", image)
-        (made,) = live_octave.octave.ask([case.job])
-        answer, ours = answers.Answer.of(made), case.ours()[0]
+        (picture,) = live_octave.octave.ask([case.job])
+        answer, ours = answers.Answer.of(picture), case.ours()[0]
         if name == "CS":
             halves = is_half(image)
             assert 0 < halves.mean() < 1e-4

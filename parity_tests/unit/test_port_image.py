@@ -93,13 +93,13 @@ def test_scores_are_those_of_this_machine(rankiqa_in):
     lines = rankiqa_in("score", *names, "--weights", "w.safetensors", "--json").splitlines()
     model = rankiqa.load(rankiqa_in.folder / "w.safetensors")
     here = [rankiqa.score(model, rankiqa.read_image(rankiqa_in.folder / name)).score for name in names]
-    there = [json.loads(line)["score"] for line in lines]
+    in_image = [json.loads(line)["score"] for line in lines]
     tolerance = SCORES * (max(here) - min(here))
     assert tolerance > 0
-    assert max(abs(a - b) for a, b in zip(here, there, strict=True)) < tolerance
+    assert max(abs(a - b) for a, b in zip(here, in_image, strict=True)) < tolerance
     # Negative control: the score of other crops differs by more than the tolerance
     other = rankiqa.score(model, rankiqa.read_image(rankiqa_in.folder / names[0]), seed=1).score
-    assert abs(other - there[0]) > tolerance
+    assert abs(other - in_image[0]) > tolerance
 
 
 def test_trains(rankiqa_in):

@@ -128,8 +128,8 @@ def test_crops_that_are_given(model, image):
 
 
 def test_bgr_matters(model, image):
-    one, other = (rankiqa.score(model, x, crops=3).score for x in (image, image[..., ::-1].copy()))
-    assert abs(one - other) > 1e-3
+    rgb, bgr = (rankiqa.score(model, x, crops=3).score for x in (image, image[..., ::-1].copy()))
+    assert abs(rgb - bgr) > 1e-3
 
 
 def test_a_large_image_needs_the_memory_of_its_crops():

@@ -93,12 +93,12 @@ def test_a_row_a_type_a_column_a_level(page, small):
             continue
         assert len(pictures) == len(row.levels)
         for level, (shown, alt, caption) in enumerate(pictures, start=1):
-            made = rankiqa.distort(pristine, kind, level, random_generator(3, "cat", kind, level), dataset)
-            assert np.array_equal(shown, made[5:155, 10:210])  # the central part, without scaling
+            distorted = rankiqa.distort(pristine, kind, level, random_generator(3, "cat", kind, level), dataset)
+            assert np.array_equal(shown, distorted[5:155, 10:210])  # the central part, without scaling
             assert f"level {level}" in alt
             value = row.levels[level - 1]
             assert caption.startswith(f"{value:g} · " if isinstance(value, (int, float)) else f"{value} · ")
-            error = np.mean((made.astype(float) - pristine) ** 2)
+            error = np.mean((distorted.astype(float) - pristine) ** 2)
             assert f"{10 * np.log10(255**2 / error):.1f} dB" in caption if error else "equal" in caption
 
 

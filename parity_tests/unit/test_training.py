@@ -53,8 +53,8 @@ def _end(out):
     return tensors
 
 
-def _same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+def _same(tensors, other):
+    return tensors.keys() == other.keys() and all(torch.equal(tensors[key], other[key]) for key in tensors)
 
 
 def test_a_resumed_run_without_its_streams_is_another(images, tmp_path):

@@ -47,7 +47,7 @@ def test_rank_live(run, ready, parity):
     expected, actual = np.array(losses(theirs)), np.array(losses(ours))
     assert len(expected) == 4
     parity.check("training", "rank live, VGG-16: losses as printed", np.abs(actual / expected - 1).max(), 1e-6)
-    one, other, start = (
+    upstream, ours_trained, start = (
         {layer.name: layer.blobs for layer in caffemodel.read(ready / path).layers if layer.blobs}
         for path in (
             "models/rank_live/my_siamese_iter_2.caffemodel",
@@ -55,10 +55,10 @@ def test_rank_live(run, ready, parity):
             weights,
         )
     )
-    assert set(one) == set(other)
-    for name, blobs in one.items():
+    assert set(upstream) == set(ours_trained)
+    for name, blobs in upstream.items():
         for k, blob in enumerate(blobs):
-            error = Array.whole(blob.float32()).error(other[name][k].float32())
+            error = Array.whole(blob.float32()).error(ours_trained[name][k].float32())
             parity.check("training", f"rank live, VGG-16: {name} blob {k} after two iterations", error, 1e-6)
-    moved = Array.whole(one["conv5_3"][1].float32()).error(start["conv5_3"][1].float32().reshape(-1))
+    moved = Array.whole(upstream["conv5_3"][1].float32()).error(start["conv5_3"][1].float32().reshape(-1))
     parity.must_fail("training", "wrong: rank live, VGG-16, weights as at the start", moved, 1e-6)
