@@ -1,4 +1,7 @@
-"""torch.hub: `torch.hub.load("CHECKOUT/port", "rankiqa", path="W.safetensors", source="local")`, without installing."""
+"""torch.hub's entry file; it works from a checkout, without installing the package.
+
+`torch.hub.load("CHECKOUT/port", "rankiqa", path="W.safetensors", source="local")`
+"""
 
 from rankiqa.hub import dependencies, rankiqa, rankiqa_network
 

@@ -1,10 +1,10 @@
-"""RankIQA (ICCV 2017) in PyTorch: no-reference image quality by learning to rank, held to the original Caffe system.
+"""RankIQA (ICCV 2017) in PyTorch: no-reference image quality by learning to rank, tested against the original Caffe.
 
     model = rankiqa.load("FT_live.safetensors")
     result = rankiqa.score(model, rankiqa.read_image("photo.jpg"))
 
-Images are uint8 (H, W, 3), RGB, wherever a function takes or gives one. Names are looked up when they are first used,
-so that the command line starts without torch; editors and type checkers see the imports below.
+Every public function takes and returns images as uint8 (H, W, 3) RGB. Names are imported when they are first used, so
+the command line starts without torch. Editors and type checkers see the imports below.
 """
 
 import importlib
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from rankiqa.training.presets import PRESETS
     from rankiqa.training.trainer import Trainer
 
-# name: the module that has it
+# Public name: the module that defines it
 _HOME = {
     "build": "models.registry",
     "load": "models.weights",
@@ -99,8 +99,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":  # pyproject.toml states it, once
-        from importlib.metadata import version  # late: it takes longer to import than all else that --help needs
+    if name == "__version__":  # read from the installed package, so that only pyproject.toml states it
+        from importlib.metadata import version  # imported late: it is slower than everything else that --help needs
 
         return version("rankiqa")
     if name in _PARTS:

@@ -1,4 +1,4 @@
-"""`python -m rankiqa`, the same as the command `rankiqa`."""
+"""Run the `rankiqa` command as `python -m rankiqa`."""
 
 import sys
 

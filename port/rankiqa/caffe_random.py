@@ -1,4 +1,4 @@
-"""Caffe's random numbers, at the name that scripts import: see `rankiqa.caffe.random_stream`."""
+"""Public alias of `rankiqa.caffe.random_stream`: Caffe's random numbers."""
 
 from rankiqa.caffe.random_stream import CaffeRandom
 

@@ -1,6 +1,6 @@
-"""Entry points of torch.hub.
+"""Entry points for torch.hub.
 
-The hub's folder is port/ of a checkout, whose hubconf.py imports them:
+torch.hub reads the folder port/ of a checkout, whose hubconf.py imports these functions:
 `torch.hub.load("CHECKOUT/port", "rankiqa", path="W.safetensors", source="local")`.
 """
 
@@ -20,10 +20,26 @@ dependencies = ["torch", "numpy", "safetensors", "cv2"]
 
 
 def rankiqa(path: str | os.PathLike | None = None, **options) -> Metric:
-    """`rankiqa.metric`: a module from RGB images (N, 3, H, W) in 0..1 to scores (N,)."""
+    """Return a module that maps RGB images (N, 3, H, W) in 0..1 to scores (N,); see `rankiqa.metric`.
+
+    Args:
+        path: A weights file, or None for the model that is part of the package.
+        options: Keyword arguments of `rankiqa.metric`.
+
+    Raises:
+        ValueError: See `rankiqa.metric`.
+    """
     return metric(path, **options)
 
 
 def rankiqa_network(arch: str = "vgg16", path: str | os.PathLike | None = None) -> nn.Module:
-    """A network: of a weights file, or with fresh weights of an architecture (`rankiqa.build`)."""
+    """Load a network from a weights file, or build one with new weights.
+
+    Args:
+        arch: The architecture to build (see `rankiqa.build`); unused if `path` is given.
+        path: A weights file, or None for new weights.
+
+    Raises:
+        ValueError: See `rankiqa.load` and `rankiqa.build`.
+    """
     return build(arch) if path is None else load(path)

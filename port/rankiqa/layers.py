@@ -1,4 +1,4 @@
-"""Caffe's layers, at the name that scripts import: see `rankiqa.caffe.layers`."""
+"""Public alias of `rankiqa.caffe.layers`: Caffe's layers."""
 
 from rankiqa.caffe.layers import LRN, Dropout, MaxPool2d
 

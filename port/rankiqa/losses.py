@@ -1,4 +1,4 @@
-"""The pair ranking loss of RankIQA, the Euclidean loss of its fine-tuning, and Siamese networks' contrastive loss.
+"""Losses: RankIQA's pair ranking loss, its Euclidean loss for fine-tuning, and the Siamese contrastive loss.
 
 Shapes: D distortions, L levels, B images per level; N = D * L * B scores.
 """
@@ -28,7 +28,7 @@ def _tensors(**tensors: Tensor) -> None:
 
 
 def _sizes(least: dict[str, int], **sizes: int) -> None:
-    """Raise ValueError unless each is a whole number, `least` of it or more."""
+    """Raise ValueError unless each size is a whole number that is at least `least[name]`."""
     wrong = {
         name: size for name, size in sizes.items()
         if isinstance(size, bool) or not isinstance(size, Integral) or size < least[name]
@@ -49,10 +49,10 @@ def _margin(margin: float) -> float:
 
 
 def _active(scores: Tensor, others: Tensor, margin: Tensor) -> Tensor:
-    """For each of `scores`: with how many of `others` its pair has a loss. (R, n), (R, m) -> (R, n), int64.
+    """Count, for each score, the `others` with which it forms a pair of nonzero loss. (R, n), (R, m) -> (R, n), int64.
 
-    Such pairs are those with margin - (score - other) > 0. Rounding included, once that is true it stays true as
-    `other` grows, so a binary search among the sorted others finds where it begins.
+    A pair has a loss if margin - (score - other) > 0. The condition is monotonic in `other`, also after rounding, so a
+    binary search among the sorted others finds the first one that meets it.
     """
     others = others.sort(dim=1).values
     last = others.shape[1] - 1
@@ -67,29 +67,30 @@ def _active(scores: Tensor, others: Tensor, margin: Tensor) -> Tensor:
 
 
 class _PairRanking(torch.autograd.Function):
-    """The pair loss in n log n log L time and linear memory.
+    """The pair ranking loss in O(n log n log L) time and linear memory.
 
-    A score's gradient is a count of pairs, and the loss follows from the counts. The levels are halved again and again;
-    each halving takes the pairs between an earlier and a later half at once.
+    The gradient of a score is a count of pairs, and the loss follows from the counts. The levels are split into halves
+    recursively. Each split handles all pairs between its earlier and its later half at once.
     """
 
     @staticmethod
     def forward(ctx, scores: Tensor, margin: float) -> Tensor:  # scores: D L B
         _, levels, images = scores.shape
-        limit = scores.new_full((), margin)  # filled there: a GPU is not waited for
-        span = 1 << (levels - 1).bit_length()  # L rounded up to a power of 2; a score of -inf has no loss in any pair
+        limit = scores.new_full((), margin)  # created on the device, which avoids a synchronisation with the GPU
+        # L is padded to a power of 2 with scores of -inf, which have no loss in any pair
+        span = 1 << (levels - 1).bit_length()
         filled = F.pad(scores, (0, 0, 0, span - levels), value=-torch.inf)
         counts = torch.zeros_like(filled, dtype=torch.int64)  # each score's gradient, times N
         pairs = counts.new_zeros(())
         while span > 1:
             span //= 2
             earlier, later = filled.view(-1, 2, span * images).unbind(1)
-            # The loss falls with s_i and rises with s_j; negated scores turn a later one into an earlier one
+            # The loss falls with s_i and rises with s_j. Negating the scores swaps the roles of earlier and later
             falls, rises = _active(earlier, later, limit), _active(-later, -earlier, limit)
             counts.view(-1, 2, span * images).add_(torch.stack((-falls, rises), 1))
             pairs += falls.sum()
         counts = counts[:, :levels].double()
-        # The sum of margin - (s_i - s_j) over the pairs, collected by score
+        # The sum of margin - (s_i - s_j) over the pairs, with the terms grouped by score
         total = pairs * limit.double() + (counts * scores.double()).sum()
         # CAFFE: divided by the number of images, not of pairs (upstream's netloss: bottom[0].num)
         ctx.save_for_backward((counts / scores.numel()).to(scores.dtype))
@@ -103,26 +104,26 @@ class _PairRanking(torch.autograd.Function):
 
 
 def pair_ranking_loss(scores: Tensor, *, distortions: int, levels: int, images: int, margin: float = 10.0) -> Tensor:
-    """Hinge loss over every ordered pair of levels of each distortion, summed and divided by N.
+    """Compute the hinge loss over every ordered pair of levels of each distortion, summed and divided by N.
 
-    A pair is a score of an earlier level i and a score of a later level j of the same distortion; its loss is
-    max(0, margin - (s_i - s_j)). The sum is taken in float64; the gradient, a whole number over N, is exact. Unlike
-    upstream's layer it multiplies by the gradient of what follows, so a loss weight works. A nan or an infinite score
+    A pair consists of a score of an earlier level i and a score of a later level j of the same distortion. Its loss is
+    max(0, margin - (s_i - s_j)). The sum is computed in float64. The gradient, a whole number over N, is exact. Unlike
+    upstream's layer, this function multiplies by the incoming gradient, so loss weights work. A nan or infinite score
     makes the loss nan or infinite.
 
     Args:
-        scores: (N,) floating point, N = distortions * levels * images: for each distortion, for each level in the order
-            of the ranking (the score should fall from one level to the next), the images of that level.
+        scores: (N,) floating point, N = distortions * levels * images, in this order: distortion, level, image. Levels
+            follow the ranking: the score should fall from one level to the next.
         distortions: D, 1 or more.
         levels: L, 2 or more.
-        images: B, images of each level, 1 or more.
-        margin: In units of the scores; the paper's epsilon.
+        images: B, the number of images per level, 1 or more.
+        margin: The paper's epsilon, in units of the scores.
 
     Returns:
         A scalar tensor.
 
     Raises:
-        ValueError: For another shape, an integer dtype, or sizes out of range.
+        ValueError: If the shape is wrong, the dtype is not floating point, or a size is out of range.
 
     Source: paper eq. 4-6; upstream src/MyLossLayer/netloss_{live,tid2013}.py.
     """
@@ -140,25 +141,26 @@ def pair_ranking_loss(scores: Tensor, *, distortions: int, levels: int, images: 
 def pristine_ranking_loss(
     scores: Tensor, *, distortions: int, levels: int, images: int, margin: float = 10.0, above: int = 1
 ) -> Tensor:
-    """Hinge loss of every pristine image against the versions of other distortions, summed and divided by N.
+    """Compute the hinge loss of every pristine image against the other distortions' versions, divided by N.
 
-    Together with `pair_ranking_loss` each pair of a pristine image and a version of level `above` or more counts once.
+    Together, this loss and `pair_ranking_loss` count each pair of a pristine image and a version of level `above` or
+    more once.
 
     Args:
         scores: (N,) floating point, in the order of `pair_ranking_loss`; the first level is pristine.
         distortions: D, 1 or more.
         levels: L, 2 or more.
-        images: B, images of each level.
+        images: B, the number of images per level.
         margin: In units of the scores.
-        above: The mildest level that counts, 1..L - 1.
+        above: The mildest level to include, 1..L - 1.
 
     Returns:
-        A scalar tensor; 0 for one distortion.
+        A scalar tensor; 0 if there is only one distortion.
 
     Raises:
-        ValueError: For another shape, or a level out of range.
+        ValueError: If the shape is wrong, the dtype is not floating point, or a size or level is out of range.
 
-    Source: none of the original's.
+    Source: ours; the original has no such loss.
     """
     _sizes(LEAST, distortions=distortions, levels=levels, images=images)
     _floating(scores=scores)
@@ -175,21 +177,21 @@ def pristine_ranking_loss(
 
 
 def fidelity_pairs(fidelity: Tensor, *, distortions: int, gap: float) -> Tensor:
-    """Which versions of different distortions are ranked by their fidelity.
+    """Select the pairs of versions of different distortions that differ clearly in fidelity.
 
     Args:
-        fidelity: (N,) of each version to its pristine image; the larger, the better. The versions of one distortion
-            stand together.
+        fidelity: (N,) fidelity of each version to its pristine image; higher is better. The versions of one distortion
+            are adjacent.
         distortions: D, a divisor of N.
-        gap: Pairs that differ by less are not ranked; above 0.
+        gap: The smallest difference in fidelity of a ranked pair; above 0.
 
     Returns:
-        (N, N) bool: whether version i is ranked above version j.
+        (N, N) bool: True at [i, j] if version i is ranked above version j.
 
     Raises:
-        ValueError: For another shape or a gap out of range.
+        ValueError: If the shape is wrong or the gap is out of range.
 
-    Source: dipIQ (Ma et al., IEEE TIP 2017), whose pairs are those of which full-reference measures are sure.
+    Source: dipIQ (Ma et al., IEEE TIP 2017), which ranks the pairs that full-reference measures order with certainty.
     """
     _sizes(LEAST, distortions=distortions)
     _tensors(fidelity=fidelity)
@@ -204,24 +206,24 @@ def fidelity_pairs(fidelity: Tensor, *, distortions: int, gap: float) -> Tensor:
 def fidelity_ranking_loss(
     scores: Tensor, fidelity: Tensor, *, distortions: int, margin: float = 10.0, gap: float = 0.1
 ) -> Tensor:
-    """Hinge loss over the pairs of `fidelity_pairs`, summed and divided by N.
+    """Compute the hinge loss over the pairs of `fidelity_pairs`, summed and divided by N.
 
-    Together with `pair_ranking_loss`, which ranks the versions of one distortion, each pair counts once.
+    `pair_ranking_loss` ranks the versions of one distortion; together, the two losses count each pair once.
 
     Args:
-        scores: (N,) floating point; the higher, the better.
-        fidelity: (N,), as `fidelity_pairs` takes it.
+        scores: (N,) floating point; higher is better.
+        fidelity: (N,), see `fidelity_pairs`.
         distortions: D.
         margin: In units of the scores.
-        gap: Of the fidelities.
+        gap: The smallest difference in fidelity of a ranked pair.
 
     Returns:
-        A scalar tensor; 0 where no pair is ranked.
+        A scalar tensor; 0 if no pair is ranked.
 
     Raises:
-        ValueError: For other shapes or a gap out of range.
+        ValueError: If a shape is wrong or the gap is out of range.
 
-    Source: none of the original's.
+    Source: ours; the original has no such loss.
     """
     _floating(scores=scores)
     _tensors(fidelity=fidelity)
@@ -234,7 +236,7 @@ def fidelity_ranking_loss(
 
 
 def euclidean_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """sum((prediction - target)^2) / (2 N), N the first dimension.
+    """Compute sum((prediction - target)^2) / (2 N), where N is the size of the first dimension.
 
     Args:
         prediction: (N, ..) floating point.
@@ -244,7 +246,7 @@ def euclidean_loss(prediction: Tensor, target: Tensor) -> Tensor:
         A scalar tensor.
 
     Raises:
-        ValueError: Unless both are floating point, of one shape, with N >= 1.
+        ValueError: Unless both are floating point and have the same shape, with N >= 1.
 
     Source: Caffe's EuclideanLoss; upstream src/FT/*/train_*.prototxt.
     """
@@ -261,12 +263,12 @@ class _Contrastive(torch.autograd.Function):
     def forward(ctx, a: Tensor, b: Tensor, dissimilar: Tensor, margin: float) -> Tensor:
         difference = a - b  # N C
         distance = difference.square().sum(1).sqrt()  # N
-        short = (margin - distance).clamp_min(0)  # N, how far inside the margin
+        short = (margin - distance).clamp_min(0)  # N, the amount by which a pair is inside the margin
         ctx.save_for_backward(difference, distance, short, dissimilar)
         return torch.where(dissimilar, short, distance).square().sum() / (2 * len(a))
 
     @staticmethod
-    @once_differentiable  # a gradient of this one would leave out what was saved
+    @once_differentiable  # a second derivative would ignore the dependence of the saved tensors on a and b
     def backward(ctx, grad: Tensor):
         difference, distance, short, dissimilar = ctx.saved_tensors
         # CAFFE: 1e-4 keeps the division from 0 (contrastive_loss_layer.cpp); two equal rows then get no gradient
@@ -276,21 +278,23 @@ class _Contrastive(torch.autograd.Function):
 
 
 def contrastive_loss(a: Tensor, b: Tensor, dissimilar: Tensor, *, margin: float) -> Tensor:
-    """Siamese networks' contrastive loss: mean over N of half of D^2 (similar) or max(0, margin - D)^2 (dissimilar).
+    """Compute the contrastive loss of a Siamese network, the mean over its N pairs.
 
-    Caffe's ContrastiveLoss takes the opposite label (1 = similar). Apart from that, values and gradients match Caffe's.
+    A similar pair contributes D^2 / 2, a dissimilar one max(0, margin - D)^2 / 2, where D is the Euclidean distance of
+    its rows of a and b. Caffe's ContrastiveLoss takes the opposite label (1 = similar). Apart from that, values and
+    gradients match Caffe's.
 
     Args:
-        a: (N, C) floating point, the features of one side.
-        b: The same of the other side; D is the Euclidean distance of a and b, row by row.
-        dissimilar: (N,), y of the literature: 1 or True for a dissimilar pair, 0 or False for a similar one.
+        a: (N, C) floating point, the features of one branch.
+        b: (N, C) floating point, the features of the other branch.
+        dissimilar: (N,), the y of the literature: 1 or True for a dissimilar pair, 0 or False for a similar one.
         margin: In units of the distance.
 
     Returns:
         A scalar tensor.
 
     Raises:
-        ValueError: For other shapes, dtypes or labels.
+        ValueError: For wrong shapes, dtypes or labels.
 
     Source: Hadsell, Chopra and LeCun 2006 (paper's [Siamese] reference); Caffe's contrastive_loss_layer.
     """

@@ -1,7 +1,7 @@
-"""RankIQA in pyiqa: `rankiqa.pyiqa.register(W)`, then `pyiqa.create_metric("rankiqa")`.
+"""RankIQA as a metric of pyiqa: call `rankiqa.pyiqa.register(W)`, then `pyiqa.create_metric("rankiqa")`.
 
-pyiqa is installed by the user and has a licence of its own (non-commercial at the time of writing); nothing of it is
-part of this package.
+Users install pyiqa themselves. It has its own licence (non-commercial at the time of writing), and this package
+contains no part of it.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from rankiqa.models.score_meaning import ScoreMeaning
 from rankiqa.models.weights import load
 from rankiqa.scoring.metric import metric
 
-NAME, TYPE = "rankiqa", "RankIQA"  # of the metric, of its class
+NAME, TYPE = "rankiqa", "RankIQA"  # the names of the metric and of its class
 
 
 class RankIQA(nn.Module):
-    """The network behind pyiqa's metric: (N, 3, H, W) RGB in 0..1 -> (N, 1).
+    """The network that pyiqa's metric runs: (N, 3, H, W) RGB in 0..1 -> (N, 1).
 
     Args:
-        path: A weights file; None: the model that comes with the package.
-        crops: Random crops an image; None: the network's own number.
-        crop_seed: Of the crops' places (pyiqa has a `seed` of its own).
-        lower_better: The direction that was given to pyiqa; None: any.
+        path: A weights file, or None for the model that is part of the package.
+        crops: Random crops per image, or None for the network's own number.
+        crop_seed: Seed of the crop positions (pyiqa has its own `seed`).
+        lower_better: The direction registered with pyiqa, or None to accept either.
 
     Raises:
-        ValueError: As `rankiqa.metric`; for weights of another direction than pyiqa was given.
+        ValueError: As for `rankiqa.metric`; also if the weights' direction differs from the registered one.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class RankIQA(nn.Module):
         if lower_better is not None and self.lower_better not in (None, lower_better):
             words = {True: "lower", False: "higher"}
             raise ValueError(
-                f"{path}: expected weights for which {words[lower_better]} is better, as those that were registered; "
-                f"got {words[not lower_better]}: register this file under a name of its own"
+                f"{path}: expected weights for which {words[lower_better]} is better, like the registered ones, "
+                f"got {words[not lower_better]}: register this file under another name"
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 1), as pyiqa's metrics return them."""
+        """Return scores (N, 1), the shape that pyiqa's metrics return."""
         return self.metric(x)[:, None]
 
 
@@ -58,26 +58,26 @@ def register(path: str | os.PathLike | None = None, name: str = NAME) -> None:
     """Make `pyiqa.create_metric(name)` return RankIQA.
 
     Args:
-        path: The weights file of the metric; None: each create_metric gets `path=FILE`, and the metric's
-            `lower_better` is None, since pyiqa asks for it before it opens a file (`metric.net.lower_better` has it).
-        name: Of the metric; several files are registered under several names.
+        path: The metric's weights file. If None, pass `path=FILE` to each create_metric. The metric's `lower_better`
+            is then None, since pyiqa reads it before the file is opened; `metric.net.lower_better` has the value.
+        name: The metric's name; register several files under different names.
 
     Raises:
-        ValueError: Where pyiqa is missing or has a metric of this name; as `rankiqa.load`.
+        ValueError: If pyiqa is missing or already has a metric of this name; also as for `rankiqa.load`.
     """
     _pyiqa()
     from pyiqa.default_model_configs import DEFAULT_CONFIGS  # pyright: ignore[reportMissingImports]
     from pyiqa.utils.registry import ARCH_REGISTRY  # pyright: ignore[reportMissingImports]
 
-    taken = DEFAULT_CONFIGS.get(name)
-    if taken is not None and taken["metric_opts"]["type"] != TYPE:
-        raise ValueError(f"name: expected one that pyiqa lacks, got {name!r}")
+    existing = DEFAULT_CONFIGS.get(name)
+    if existing is not None and existing["metric_opts"]["type"] != TYPE:
+        raise ValueError(f"name: expected a name that pyiqa does not use, got {name!r}")
     meaning = ScoreMeaning() if path is None else load(path).meaning
     options: dict[str, Any] = {"type": TYPE, "lower_better": meaning.lower_is_better}
     if path is not None:
         options["path"] = os.path.abspath(path)
     if TYPE not in ARCH_REGISTRY:
-        ARCH_REGISTRY.register()(RankIQA)  # under the name of the class
+        ARCH_REGISTRY.register()(RankIQA)  # registers under the class name
     span = meaning.score_range
     DEFAULT_CONFIGS[name] = {
         "metric_opts": options,
@@ -88,7 +88,7 @@ def register(path: str | os.PathLike | None = None, name: str = NAME) -> None:
 
 
 def _pyiqa() -> None:
-    """Raise ValueError where pyiqa does not load; it is no extra of this package."""
+    """Raise ValueError if pyiqa does not import. It is not an extra of this package."""
     try:
         importlib.import_module("pyiqa")
     except (ImportError, OSError) as error:
