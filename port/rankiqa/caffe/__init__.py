@@ -1,4 +1,4 @@
-"""What makes the port Caffe's: layers, random numbers, matrix products, the solver and the wording of its log.
+"""The parts of the port that reproduce Caffe: layers, random numbers, matrix products, solver and log wording.
 
-Nothing here imports another part of rankiqa; layers take numbers, fillers take a shape, BLAS takes any module.
+Nothing here imports another part of rankiqa. Layers take numbers, fillers take a shape, and BLAS takes any module.
 """

@@ -1,11 +1,11 @@
-"""Matrix products summed in Caffe's order: with them a training on the CPU ends at Caffe's weights, bit for bit.
+"""Matrix products summed in Caffe's order: with them, training on the CPU gives Caffe's weights bit for bit.
 
-Two BLAS libraries sum in different orders, so their last bits differ, and training amplifies the difference until the
-weights have nothing in common. Caffe in the container multiplies by OpenBLAS with its kernels for Haswell. OpenCV's
-wheel, which the port needs anyway, contains an OpenBLAS with those kernels; here it is called as Caffe calls it: image
-by image, through columns. It is slower than PyTorch's own products (`scripts/bench train`) and runs on the CPU only.
-PyTorch's idle threads spin on the cores that BLAS needs: with OMP_WAIT_POLICY=passive in the environment before torch
-is imported, this is twice as fast.
+Two BLAS libraries sum in different orders, so their last bits differ. Training amplifies the difference until the
+weights have nothing in common. Caffe in the container uses OpenBLAS with its Haswell kernels. OpenCV's wheel, which the
+port needs anyway, contains an OpenBLAS with the same kernels. This module calls it as Caffe does: one image at a time,
+through im2col columns. It is slower than PyTorch's own products (`scripts/bench train`) and runs on the CPU only.
+PyTorch's idle threads spin on the cores that BLAS needs. Setting OMP_WAIT_POLICY=passive in the environment before
+torch is imported makes this twice as fast.
 
 Source: Caffe 1.0 base_conv_layer.cpp, inner_product_layer.cpp (behaviour, not code).
 """
@@ -31,11 +31,11 @@ from torch.autograd.function import once_differentiable
 from rankiqa.caffe.layers import LRN
 from rankiqa.caffe.sgd import CaffeSGD
 
-CORE = "Haswell"  # as docker/caffe_cpu.Dockerfile
-MOST_THREADS = 64  # what Debian's OpenBLAS is built for
-ROWS, PLAIN, TRANSPOSED = 101, 111, 112  # CBLAS's own numbers
-# Products of every kind that the networks need, (m, n, k), and a SHA-256 of what the image's OpenBLAS 0.3.13 makes of
-# them with one thread and with two, which is not the same (parity_tests/test_same_blas.py asks it again)
+CORE = "Haswell"  # the same as in docker/caffe_cpu.Dockerfile
+MOST_THREADS = 64  # the maximum that Debian's OpenBLAS is built for
+ROWS, PLAIN, TRANSPOSED = 101, 111, 112  # CBLAS's enum values
+# (m, n, k) of products of every kind that the networks need, and the SHA-256 of their results from the Docker image's
+# OpenBLAS 0.3.13 with one thread and with two, which differ (parity_tests/rungs/test_same_blas.py computes them again)
 CHECKED = ((64, 1000, 576), (512, 196, 4608), (32, 1, 4608), (48, 700, 4096), (1, 1, 32), (7, 129, 27))
 DIGESTS = {
     1: "414068eb440631ff7f3382dfbdbf878be4061fb3bd04112de7ef19636c584c79",
@@ -44,15 +44,16 @@ DIGESTS = {
 
 
 class CaffeBlas:
-    """An OpenBLAS that multiplies as Caffe's does.
+    """An OpenBLAS whose products equal those of Caffe's OpenBLAS.
 
     Args:
-        threads: The number that Caffe used; None: one for each core of this process, as Caffe does. How the work is
-            divided decides on last bits, so Caffe itself ends at other weights on another number of cores.
-        path: A shared library, OpenBLAS with Haswell's kernels; None: the one in OpenCV's wheel.
+        threads: The number of threads that Caffe used, or None for one per core of this process, which is Caffe's
+            default. The division of the work among threads changes the last bits, so Caffe itself trains to other
+            weights on another number of cores.
+        path: A shared library of OpenBLAS with Haswell kernels, or None for the one in OpenCV's wheel.
 
     Raises:
-        ValueError: If no library is found, the processor lacks AVX2, or its products differ from Caffe's.
+        ValueError: If no library is found, the processor lacks AVX2, or the products differ from Caffe's.
     """
 
     def __init__(self, threads: int | None = None, path: str | os.PathLike | None = None):
@@ -72,7 +73,7 @@ class CaffeBlas:
         self.threads = self._library.openblas_get_num_threads()
 
     def digest(self, threads: int) -> str:
-        """SHA-256 (hex) over products of every kind, which differs for a library that sums in another order."""
+        """Return a SHA-256 (hex) of products of every kind; a library that sums in another order has another digest."""
         self._library.openblas_set_num_threads(threads)
         random, products = np.random.RandomState(0), hashlib.sha256()
         for m, n, k in CHECKED:
@@ -85,7 +86,7 @@ class CaffeBlas:
         return products.hexdigest()
 
     def apply_to(self, model: nn.Module) -> None:
-        """Compute the convolutions and fully-connected layers of a module by this library, forward and backward."""
+        """Make a module compute its convolutions and fully-connected layers with this library, forward and backward."""
         for layer in model.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
                 function = _Convolution if isinstance(layer, nn.Conv2d) else _Linear
@@ -94,17 +95,17 @@ class CaffeBlas:
                     layer,
                 )
             elif isinstance(layer, LRN):
-                layer.as_torch = True  # in the order in which these trainings have always rounded
+                layer.as_torch = True  # keeps the rounding that trainings with this library have always had
 
     def limit(self, optimizer: CaffeSGD, model: nn.Module) -> None:
-        """Make clip_gradients of an optimizer use Caffe's norm; the optimizer has all parameters of the module."""
-        parameters = list(model.parameters())  # in the order of the layers, as Caffe's
+        """Make an optimizer's clip_gradients use Caffe's norm. The optimizer must hold all parameters of the module."""
+        parameters = list(model.parameters())  # in layer order, like Caffe
         optimizer.norm = lambda: self.norm(p.grad for p in parameters if p.grad is not None)
 
     def gemm(
         self, a: Tensor, b: Tensor, c: Tensor, *, transposed: tuple[bool, bool] = (False, False), beta: float = 0.0
     ) -> None:
-        """c = a b + beta c: float32 matrices (rows contiguous), a or b transposed first where `transposed` says so."""
+        """Compute c = a b + beta c in place for contiguous float32 matrices; `transposed` transposes a or b first."""
         (m, k), n = (a.shape[::-1] if transposed[0] else a.shape), c.shape[1]
         for matrix in (a, b, c):
             assert matrix.is_contiguous() and matrix.dtype == torch.float32 and matrix.device.type == "cpu"
@@ -114,16 +115,19 @@ class CaffeBlas:
         )  # fmt: skip
 
     def norm(self, tensors: Iterable[Tensor]) -> float:
-        """The L2 norm of several tensors together, summed as in Caffe: the squares of each, then these, in float32."""
+        """Return the joint L2 norm of several tensors, summed like Caffe: each tensor's squares, then these sums.
+
+        All sums are float32.
+        """
         total = np.float32(0)
         for tensor in tensors:
             flat = tensor.contiguous()
-            place = ctypes.c_void_p(flat.data_ptr())
-            total += np.float32(self._library.cblas_sdot(flat.numel(), place, 1, place, 1))
+            pointer = ctypes.c_void_p(flat.data_ptr())
+            total += np.float32(self._library.cblas_sdot(flat.numel(), pointer, 1, pointer, 1))
         return float(np.sqrt(total))
 
     def sum_rows(self, matrix: Tensor, total: Tensor, *, transposed: bool = False) -> None:
-        """total += the sum of each row (of each column, transposed), as a product with ones."""
+        """Add the sum of each row (transposed: of each column) to `total`, computed as a product with ones."""
         rows, columns = matrix.shape
         ones = torch.ones(rows if transposed else columns)
         self._library.cblas_sgemv(
@@ -133,7 +137,7 @@ class CaffeBlas:
 
 
 def _opencv_openblas() -> Path:
-    """The OpenBLAS inside OpenCV's wheel."""
+    """Find the OpenBLAS in OpenCV's wheel."""
     import cv2
 
     site = Path(cv2.__file__).resolve().parent.parent
@@ -143,11 +147,11 @@ def _opencv_openblas() -> Path:
 
 
 def _loaded(path: Path) -> ctypes.CDLL:
-    """The library, with Haswell's kernels."""
+    """Load the library with its Haswell kernels."""
     before = os.environ.get("OPENBLAS_CORETYPE")
-    os.environ["OPENBLAS_CORETYPE"] = CORE  # read when the library is loaded
+    os.environ["OPENBLAS_CORETYPE"] = CORE  # OpenBLAS reads it when it is loaded
     try:
-        # A copy: OpenCV has loaded the library already, with the kernels of this processor
+        # Load a copy, because OpenCV has already loaded the library itself with this processor's kernels
         with tempfile.TemporaryDirectory(prefix="rankiqa-") as folder:
             library = ctypes.CDLL(shutil.copy(path, folder))
         library.openblas_get_corename.restype = ctypes.c_char_p
@@ -169,7 +173,7 @@ def _matrix(tensor: Tensor) -> tuple[ctypes.c_void_p, int]:
 
 
 class _Convolution(torch.autograd.Function):
-    """Image by image and group by group, through columns (im2col)."""
+    """A convolution computed per image and group as a product with im2col columns."""
 
     @staticmethod
     def forward(ctx, blas, layer, x, weight, bias):
@@ -178,9 +182,9 @@ class _Convolution(torch.autograd.Function):
         geometry = zip(x.shape[2:], layer.padding, layer.kernel_size, layer.stride, strict=True)
         size = [(side + 2 * pad - kernel) // stride + 1 for side, pad, kernel, stride in geometry]
         out = x.new_empty(len(x), len(weight), *size)
-        for image, made in zip(x, out, strict=True):
+        for image, top in zip(x, out, strict=True):
             columns = _columns(layer, image)
-            for w, part, target in _groups(layer, weight.flatten(1), columns, made.flatten(1)):
+            for w, part, target in _groups(layer, weight.flatten(1), columns, top.flatten(1)):
                 blas.gemm(w, part, target)
         return out.add_(bias[:, None, None])
 
@@ -209,7 +213,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def _columns(layer, image):
-    """A row for each weight of a filter, a column for each place; of a single place, the image itself."""
+    """Return the im2col matrix of an image: one row per weight of a filter, one column per output position."""
     (down, across), (rows, columns), (step, stride) = layer.padding, layer.kernel_size, layer.stride
     padded = F.pad(image, (across, across, down, down)) if down or across else image
     windows = padded.unfold(1, rows, step).unfold(2, columns, stride)  # C H' W' rows columns

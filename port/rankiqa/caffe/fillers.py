@@ -1,4 +1,4 @@
-"""How Caffe fills a parameter before training, without torch.
+"""Settings of Caffe's fillers, which initialise parameters. This module does not import torch.
 
 Source: Caffe 1.0 filler.hpp.
 """
@@ -13,9 +13,9 @@ class Filler:
     """One of Caffe's fillers with its settings.
 
     Attributes:
-        type: "xavier" (uniform, its bound from fan_in), "gaussian" (mean 0) or "constant".
-        std: Standard deviation of "gaussian".
-        value: The value of "constant".
+        type: "xavier" (uniform, with a bound computed from fan_in), "gaussian" (mean 0) or "constant".
+        std: Standard deviation, for "gaussian".
+        value: The value, for "constant".
     """
 
     type: str

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from rankiqa.caffe.pooling import pooled_size
 from rankiqa.caffe.random_stream import CaffeRandom
 
-# CAFFE: a window without a single pixel keeps the value the maximum starts from, -FLT_MAX (pooling_layer.cpp)
+# CAFFE: the maximum of a window without pixels keeps its initial value, -FLT_MAX (pooling_layer.cpp)
 EMPTY = -torch.finfo(torch.float32).max
-AT_ONCE = 1 << 18  # values of a blob that are worked on together: what a core's second cache holds a few times
+AT_ONCE = 1 << 18  # blob values per part: the L2 cache of a core holds a few such parts
 
 
 def _pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int]:
@@ -31,14 +31,15 @@ def _pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int
 
 
 class MaxPool2d(nn.Module):
-    """Max pooling as Caffe computes it: the output size rounds up, padding never wins, any padding below the kernel.
+    """Max pooling as in Caffe: the output size rounds up, and padding never is the maximum.
 
-    Input (N, C, H, W), output (N, C, H', W'). A tie sends its gradient to the first maximum, row by row.
+    Input (N, C, H, W), output (N, C, H', W'). If several values tie, the gradient goes to the first maximum in row
+    order.
 
     Args:
-        kernel: Pixels, an int or a (height, width) pair.
-        stride: The same.
-        pad: The same; smaller than the kernel.
+        kernel: Size in pixels, an int or a (height, width) pair.
+        stride: Pixels, an int or a pair.
+        pad: Pixels, an int or a pair; any padding smaller than the kernel.
 
     Raises:
         ValueError: For a kernel or stride below 1, or padding that is not smaller than the kernel.
@@ -53,20 +54,20 @@ class MaxPool2d(nn.Module):
         self.pad = _pair(pad, "pad", 0)
         if any(p >= k for p, k in zip(self.pad, self.kernel, strict=True)):
             raise ValueError(f"pad: expected less than the kernel {self.kernel}, got {self.pad}")
-        # Without padding and without gaps between the windows, torch's own rounding up gives Caffe's output
+        # Without padding and without gaps between windows, torch's ceil_mode gives Caffe's output
         self._same_as_torch = not any(self.pad) and all(s <= k for s, k in zip(self.stride, self.kernel, strict=True))
 
     def extra_repr(self) -> str:
         return f"kernel={self.kernel}, stride={self.stride}, pad={self.pad}"
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool (N, C, H, W) to (N, C, H', W'). Raises ValueError where no window fits."""
+        """Pool (N, C, H, W) to (N, C, H', W'). Raises ValueError if no window fits."""
         if self._same_as_torch:
             try:
                 if keeps_little(x):
                     return _MaxPool.apply(x, self.kernel, self.stride)[0]  # pyright: ignore[reportOptionalSubscript]
                 return F.max_pool2d(x, self.kernel, self.stride, ceil_mode=True)
-            except RuntimeError:  # torch's own words for an input that leaves no window
+            except RuntimeError:  # torch raises it for an input without any window
                 if min(self._output_size(x)) >= 1:
                     raise
                 raise self._no_window(x) from None
@@ -80,11 +81,11 @@ class MaxPool2d(nn.Module):
         return ValueError(f"MaxPool2d: input {tuple(x.shape[-2:])} leaves no window for kernel {self.kernel}")
 
     def _padded(self, x: Tensor) -> Tensor:
-        """The general case: padding by hand, since torch takes no padding above half the kernel."""
+        """Pool in the general case. F.pad adds the padding, since torch's pooling allows at most half the kernel."""
         size, axes, out = x.shape[-2:], range(2), self._output_size(x)
         if min(out) < 1:
             raise self._no_window(x)
-        reach = [(out[a] - 1) * self.stride[a] + self.kernel[a] for a in axes]  # what the windows span
+        reach = [(out[a] - 1) * self.stride[a] + self.kernel[a] for a in axes]  # the extent of all windows together
         (top, left), (bottom, right) = self.pad, (max(0, reach[a] - size[a] - self.pad[a]) for a in axes)
         x = F.pad(x, (left, right, top, bottom), value=EMPTY)
         return F.max_pool2d(x[..., : reach[0], : reach[1]], self.kernel, self.stride)
@@ -97,15 +98,16 @@ class LRN(nn.Module):
 
     Args:
         local_size: n, an odd number of channels.
-        alpha: As in a prototxt: divided by n.
+        alpha: As in a prototxt, before the division by n.
         beta: The exponent.
         k: The constant in the sum; Caffe's default is 1.
 
     Attributes:
-        as_torch: Whether trainings, too, use PyTorch's own operations, whose bits are not those of the ones here.
+        as_torch: Whether training also uses PyTorch's own operations. Their last bits differ from those computed here.
 
     Raises:
-        ValueError: For an even or non-positive local_size, which Caffe refuses too, and for other values than numbers.
+        ValueError: For an even or non-positive local_size, which Caffe refuses too, and for values that are not finite
+            numbers.
 
     Source: Caffe 1.0 lrn_layer.cpp.
     """
@@ -132,11 +134,11 @@ class LRN(nn.Module):
 
 
 def keeps_little(x: Tensor, *others: Tensor) -> bool:
-    """Whether to compute on a blob (N, C, H, W) as a training on the CPU wants it: keeping little for the gradients.
+    """Return whether to compute a layer in a way that saves little memory for its gradients: training on the CPU.
 
     Args:
-        x: The blob.
-        others: Parameters whose gradients may be wanted instead of the blob's.
+        x: The layer's input blob, (N, C, H, W).
+        others: Parameters that may need gradients even if the blob does not.
     """
     return (
         not torch.compiler.is_compiling()
@@ -155,13 +157,13 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 
 def _parts(x: Tensor) -> Iterator[slice]:
-    """The images of (N, C, H, W) in parts of about AT_ONCE values."""
+    """Split the images of (N, C, H, W) into parts of about AT_ONCE values."""
     step = max(1, AT_ONCE // x[0].numel())
     return (slice(first, first + step) for first in range(0, len(x), step))
 
 
 class _MaxPool(torch.autograd.Function):
-    """torch's max pooling, rounding up; it keeps the places of the maxima (in half the bits) and not the input."""
+    """torch's max pooling with ceil_mode. It saves the indices of the maxima, as int32, and not the input."""
 
     @staticmethod
     def forward(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -187,7 +189,7 @@ class _MaxPool(torch.autograd.Function):
         (places,), grad = ctx.saved_tensors, grads[0]
         back = torch.ops.aten.max_pool2d_with_indices_backward
         d_x = torch.empty(ctx.shape, memory_format=ctx.layout)
-        if torch.is_grad_enabled():  # a gradient of this gradient is wanted
+        if torch.is_grad_enabled():  # second derivatives are wanted
             return back(grad, d_x, *ctx.settings, places.long()), None, None
         for part in _parts(d_x):
             back.grad_input(grad[part], d_x[part], *ctx.settings, places[part].long(), grad_input=d_x[part])
@@ -195,7 +197,7 @@ class _MaxPool(torch.autograd.Function):
 
 
 class _Normalise(torch.autograd.Function):
-    """`F.local_response_norm`, summed in the same order; it keeps the input alone."""
+    """`F.local_response_norm`, summed in the same order. It saves only the input."""
 
     @staticmethod
     def forward(x: Tensor, settings: tuple[int, float, float, float]) -> Tensor:
@@ -212,7 +214,7 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,), (size, alpha, beta, k) = ctx.saved_tensors, ctx.settings
-        if torch.is_grad_enabled():  # a gradient of this gradient is wanted
+        if torch.is_grad_enabled():  # second derivatives are wanted
             out = F.local_response_norm(x, size, alpha, beta, k)
             return torch.autograd.grad(out, x, grad, create_graph=True)[0], None
         d_x = torch.empty_like(x)
@@ -230,7 +232,7 @@ def _scale(x: Tensor, settings: tuple[int, float, float, float]) -> Tensor:
 
 
 def _power(scale: Tensor, beta: float) -> Tensor:
-    """scale ** beta; of the usual 3/4 by square roots, which are quicker."""
+    """Return scale ** beta. The usual beta, 3/4, uses square roots, which are faster than pow."""
     if beta != 0.75:
         return scale.pow(beta)
     root = scale.sqrt()
@@ -238,7 +240,7 @@ def _power(scale: Tensor, beta: float) -> Tensor:
 
 
 def _window_sums(x: Tensor, size: int) -> Tensor:
-    """For each channel of (N, C, H, W) the sum over `size` channels around it, from the first to the last."""
+    """Return, for each channel of (N, C, H, W), the sum over the `size` channels around it, from first to last."""
     total, channels = torch.zeros_like(x), x.shape[1]
     for shift in range(-(size // 2), size // 2 + 1):
         low, high = max(0, -shift), channels - max(0, shift)
@@ -248,19 +250,20 @@ def _window_sums(x: Tensor, size: int) -> Tensor:
 
 
 class Dropout(nn.Module):
-    """Dropout as Caffe computes it: kept values times 1 / (1 - ratio), in training only.
+    """Dropout as in Caffe: in training, kept values are multiplied by 1 / (1 - ratio).
 
-    Input and output have the same shape, whatever it is.
+    Input and output have the same shape, which can be any.
 
     Args:
         ratio: Share of values set to zero, 0 or more and below 1.
-        random: Caffe's random stream that masks come from; None: PyTorch's own random numbers.
+        random: Caffe's random stream for the masks, or None for PyTorch's own random numbers.
 
     Attributes:
-        share: (first, end, total) where the input is these rows of a larger minibatch: the mask is that of the whole.
+        share: None, or (first, end, total) if the input holds only rows first..end of a minibatch of `total` rows. The
+            mask is then drawn for the whole minibatch.
 
     Raises:
-        ValueError: For another ratio.
+        ValueError: For a ratio out of range.
 
     Source: Caffe 1.0 dropout_layer.cpp.
     """
@@ -289,10 +292,10 @@ class Dropout(nn.Module):
 
 def _mask(random: CaffeRandom, shape: tuple[int, ...], ratio: float, rows: slice, device: torch.device) -> Tensor:
     mask = torch.from_numpy(random.dropout_mask(shape, ratio))[rows]
-    if device.type == "cuda":  # copied from pinned memory, a GPU's queue is not waited for
+    if device.type == "cuda":  # a copy from pinned memory does not wait for the GPU
         return mask.pin_memory().to(device, non_blocking=True)
     return mask.to(device)
 
 
-# The stream stays outside of any graph. torch.compiler.disable would load the compiler here, for everyone
+# torch.compile must not trace the stream. torch.compiler.disable would load the compiler whenever this is imported
 _mask_outside = torch._disable_dynamo(_mask)

@@ -1,7 +1,7 @@
 """Caffe's CPU random numbers, bit for bit: fillers and dropout masks from one mt19937 stream.
 
 Caffe draws everything from one stream: the fillers of the train net, layer by layer, then those of the TEST net, then
-a dropout mask at each forward pass. A `CaffeRandom` is that stream; what is drawn, and in which order, is the caller's.
+a dropout mask at each forward pass. A `CaffeRandom` is that stream; the caller decides what to draw and in which order.
 
 Source: Caffe 1.0 filler.hpp, math_functions.cpp, dropout_layer.cpp, linked with boost 1.74 (behaviour, not code).
 """
@@ -17,7 +17,7 @@ import numpy as np
 from rankiqa.caffe.fillers import Filler
 from rankiqa.caffe.ziggurat import normals
 
-_CHUNK = 1 << 16  # words at a time: they stay in the cache
+_CHUNK = 1 << 16  # words drawn together; they fit into the cache
 _WORD = np.float32(2.0**-32)
 _NORMS = ("fan_in", "fan_out", "average")
 
@@ -30,11 +30,11 @@ def _size(shape: Sequence[int], what: str) -> int:
 
 
 def _fan(shape: Sequence[int], norm: str) -> np.float32:
-    """n of xavier and msra."""
+    """Return n of the xavier and msra fillers."""
     if norm not in _NORMS:
         raise ValueError(f"variance_norm: expected one of {', '.join(_NORMS)}, got {norm!r}")
     size = _size(shape, "weight")
-    # CAFFE: fan_out is count / shape(1), so an inner product's is its number of outputs (filler.hpp)
+    # CAFFE: fan_out is count / shape(1), which is the number of outputs for an inner product (filler.hpp)
     fan_in, fan_out = size // shape[0], size // shape[1] if len(shape) > 1 else size
     if norm == "average":
         return np.float32(np.float32(fan_in + fan_out) / np.float32(2))
@@ -44,13 +44,13 @@ def _fan(shape: Sequence[int], norm: str) -> np.float32:
 class CaffeRandom:
     """The random stream of a Caffe process on the CPU after `random_seed: seed`.
 
-    Each call advances the stream. Arrays are numpy's, float32 (masks: bool), of the shape asked for.
+    Each call advances the stream and returns a NumPy array of the requested shape, float32 (masks: bool).
 
     Args:
         seed: 0..2^32 - 1.
 
     Raises:
-        ValueError: For another seed.
+        ValueError: For a seed out of range.
     """
 
     def __init__(self, seed: int):
@@ -59,18 +59,18 @@ class CaffeRandom:
         self._stream = np.random.RandomState(int(seed))
 
     def words(self, n: int) -> np.ndarray:
-        """The next n words, uint32 (n,). Raises ValueError for another n."""
+        """Return the next n words, uint32 (n,). Raises ValueError unless n is a whole number of 0 or more."""
         if not isinstance(n, (int, np.integer)) or n < 0:
             raise ValueError(f"words: expected a whole number of 0 or more, got {n!r}")
         return self._stream.randint(0, 2**32, n, np.uint32)
 
     def state(self) -> np.ndarray:
-        """The stream's state, uint32 (625,): mt19937's words and its position among them."""
+        """Return the stream's state, uint32 (625,): mt19937's words, then the position in them."""
         _, words, position, *_ = self._stream.get_state(legacy=True)
         return np.append(words, np.uint32(position))
 
     def set_state(self, state: np.ndarray) -> None:
-        """Go back to what `state()` gave."""
+        """Restore a state that `state()` returned. Raises ValueError for another array."""
         if state.shape != (625,) or state.dtype != np.uint32 or state[-1] > 624:
             raise ValueError(f"random state: expected uint32 (625,), got {state.dtype} {state.shape}")
         self._stream.set_state(("MT19937", state[:-1], int(state[-1]), 0, 0.0))
@@ -78,7 +78,7 @@ class CaffeRandom:
     def uniform(
         self, shape: Sequence[int], low: float | np.float32 = 0.0, high: float | np.float32 = 1.0
     ) -> np.ndarray:
-        """Uniform in low..high, both included. Raises ValueError unless low <= high, both finite."""
+        """Draw uniform numbers in low..high, both included. Raises ValueError unless low <= high, both finite."""
         low, high = np.float32(low), np.float32(high)
         if not (low <= high and float(high) - float(low) <= float(np.finfo(np.float32).max)):
             raise ValueError(f"uniform: expected finite numbers, low <= high, got {low} and {high}")
@@ -91,21 +91,27 @@ class CaffeRandom:
             values *= span
             values += low
             good = values < end
-            if not good.all():  # CAFFE: a number that rounds to the end is drawn again (boost's uniform_real)
+            if not good.all():  # CAFFE: a number that rounds to `end` is drawn again (boost's uniform_real)
                 values = values[good]
             out[filled : filled + len(values)] = values
             filled += len(values)
         return out.reshape(shape)
 
     def xavier(self, shape: Sequence[int], variance_norm: str = "fan_in") -> np.ndarray:
-        """Uniform in -s..s, s = sqrt(3 / n); n: count / shape[0] (fan_in), / shape[1] (fan_out), or their mean."""
+        """Draw uniform numbers in -s..s, s = sqrt(3 / n).
+
+        Args:
+            shape: The parameter's shape.
+            variance_norm: Selects n: count / shape[0] ("fan_in"), count / shape[1] ("fan_out") or their mean
+                ("average").
+        """
         bound = np.sqrt(np.float32(3) / _fan(shape, variance_norm))
         return self.uniform(shape, -bound, bound)
 
     def gaussian(
         self, shape: Sequence[int], std: float | np.float32 = 1.0, mean: float | np.float32 = 0.0
     ) -> np.ndarray:
-        """Normal, of a mean and a standard deviation above 0. Without Caffe's `sparse`."""
+        """Draw normal numbers with a mean and a standard deviation above 0. Caffe's `sparse` is not supported."""
         std, mean = np.float32(std), np.float32(mean)
         if not (0 < std < np.inf and np.isfinite(mean)):
             raise ValueError(f"gaussian: expected finite numbers, std > 0, got std {std} and mean {mean}")
@@ -118,41 +124,41 @@ class CaffeRandom:
             values, used = normals(words, len(out) - filled)
             out[filled : filled + len(values)] = values * std + mean
             filled += len(values)
-            if filled == len(out):  # what was not used is the next caller's
+            if filled == len(out):  # return the unused words to the stream, for the next call
                 self._stream.set_state(before)
                 self.words(used - len(rest))
             rest = words[used:]
         return out.reshape(shape)
 
     def msra(self, shape: Sequence[int], variance_norm: str = "fan_in") -> np.ndarray:
-        """Normal, mean 0, standard deviation sqrt(2 / n), n as in `xavier`."""
+        """Draw normal numbers with mean 0 and standard deviation sqrt(2 / n), with n as in `xavier`."""
         return self.gaussian(shape, np.sqrt(np.float32(2) / _fan(shape, variance_norm)))
 
     def constant(self, shape: Sequence[int], value: float = 0.0) -> np.ndarray:
-        """One value everywhere; draws nothing."""
+        """Return an array filled with `value`, without drawing from the stream."""
         return np.full(tuple(shape), value, np.float32)
 
     def dropout_mask(self, shape: Sequence[int], ratio: float) -> np.ndarray:
-        """The values that a dropout layer keeps in TRAIN: bool, True with probability 1 - ratio.
+        """Draw the mask of a dropout layer in phase TRAIN: bool, True (kept) with probability 1 - ratio.
 
         Raises ValueError for a ratio outside 0..1.
         """
         if not isinstance(ratio, Real) or not 0 <= ratio <= 1:
             raise ValueError(f"dropout ratio: expected 0..1, got {ratio!r}")
-        # CAFFE: the ratio is a float, 1. - ratio and the comparison are double (dropout_layer.cpp, boost's bernoulli)
+        # CAFFE: the ratio is float; 1. - ratio and the comparison are double (dropout_layer.cpp, boost's bernoulli)
         keep = 1.0 - float(np.float32(ratio))
         size = _size(shape, "dropout_mask")
-        if keep == 0:  # CAFFE: draws nothing then (boost's bernoulli)
+        if keep == 0:  # CAFFE: draws nothing in this case (boost's bernoulli)
             return np.zeros(tuple(shape), bool)
         most = np.uint32(math.floor(keep * (2**32 - 1)))
         return (self.words(size) <= most).reshape(tuple(shape))
 
     def fill(self, shape: Sequence[int], filler: Filler) -> np.ndarray:
-        """A parameter as Caffe's filler leaves it, float32 of the shape asked for.
+        """Return the initial values that Caffe's filler gives a parameter, float32.
 
         Args:
-            shape: Caffe's shape of the parameter: (out, in / group, kernel, kernel) or (out, in) for weights.
-            filler: How it is filled; "constant" draws nothing from the stream.
+            shape: Caffe's shape of the parameter; for weights (out, in / group, kernel, kernel) or (out, in).
+            filler: The filler's settings; "constant" draws nothing from the stream.
 
         Raises:
             ValueError: For an unknown filler type.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-AT_ONCE = 1 << 17  # values that are updated together on the CPU
+AT_ONCE = 1 << 17  # parameter values per piece of an update on the CPU
 POLICIES = ("fixed", "step", "multistep", "exp", "inv", "poly", "sigmoid")
 
 
@@ -26,11 +26,11 @@ class LearningRate:
 
     Args:
         policy: "fixed", "step", "multistep", "exp", "inv", "poly" or "sigmoid".
-        gamma: As in a solver's prototxt, like the others.
-        power: Of "inv" and "poly".
-        stepsize: Of "step" and "sigmoid", iterations.
-        stepvalue: Of "multistep", iterations.
-        max_iter: Of "poly", iterations.
+        gamma: The solver prototxt's field of this name, like all fields here.
+        power: For "inv" and "poly".
+        stepsize: For "step" and "sigmoid", in iterations.
+        stepvalue: For "multistep", in iterations.
+        max_iter: For "poly", in iterations.
 
     Raises:
         ValueError: For a policy or a field that Caffe would refuse.
@@ -54,16 +54,21 @@ class LearningRate:
             raise ValueError(f"lr_policy {self.policy}: expected gamma >= 0, got {self.gamma}")
 
     def step_at(self, iteration: int, current: int = 0) -> int:
-        """How often the rate has dropped; `current`: the same at the iteration before (multistep counts from it)."""
+        """Return the number of drops of the rate so far.
+
+        Args:
+            iteration: The iteration.
+            current: The number of drops at the iteration before; only multistep uses it.
+        """
         if self.policy == "step":
             return iteration // self.stepsize
         if self.policy == "multistep" and current < len(self.stepvalue) and iteration >= self.stepvalue[current]:
-            return current + 1  # CAFFE: one drop an iteration, however many were passed (sgd_solver.cpp)
+            return current + 1  # CAFFE: at most one drop per iteration, even if several are due (sgd_solver.cpp)
         return current
 
     def rate(self, base_lr: float, iteration: int, step: int = 0) -> float:
-        """The rate at an iteration, a float32 value; step: from `step_at`."""
-        # CAFFE: fields are floats, powers are taken in double, and the rate is a float (sgd_solver.cpp)
+        """Return the rate at an iteration, rounded to float32; `step` is the result of `step_at`."""
+        # CAFFE: fields are float, powers are computed in double, and the rate is float (sgd_solver.cpp)
         base, gamma, power = (float(np.float32(value)) for value in (base_lr, self.gamma, self.power))
         single = np.float32
         if self.policy in ("step", "multistep"):
@@ -87,36 +92,36 @@ class CaffeSGD(Optimizer):
 
     h = momentum * h + lr * lr_mult * (grad + weight_decay * decay_mult * w);  w -= h
 
-    It differs from torch.optim.SGD in these:
-    - the learning rate is inside the momentum buffer h: after a drop of the rate, h keeps what the old rate put there,
-      where PyTorch rescales the whole step at once;
-    - the rate follows one of Caffe's policies by the optimizer's own count of iterations, as Caffe rounds it: float32
-      fields, integer division; a group's "lr" is base_lr (a torch scheduler may change it as well);
-    - each group has lr_mult and decay_mult;
-    - iter_size: the gradients of that many backward passes, summed in .grad, are divided by it here;
-    - clip_gradients: the global L2 norm, over all parameters, of the sum before that division, without an epsilon;
-    - L1 regularisation adds the weight's sign; the decay comes after clipping, so it is never clipped;
-    - Nesterov: w -= (1 + momentum) * h - momentum * h_before, another form than PyTorch's;
-    - no dampening, no maximize; a parameter without gradient (None) counts as one of zeros, so momentum and decay
-      still move it;
-    - h exists, as zeros, from the first step on, and `state_dict` carries the iteration and the rate's step.
+    It differs from torch.optim.SGD as follows:
+    - The learning rate is part of the momentum buffer h. After a drop of the rate, h keeps the contributions of the old
+      rate; PyTorch rescales the whole step at once.
+    - The rate follows one of Caffe's policies, driven by the optimizer's own iteration count and rounded like Caffe's:
+      float32 fields, integer division. A group's "lr" is base_lr (a torch scheduler may change it as well).
+    - Each group has lr_mult and decay_mult.
+    - With iter_size, the gradients of that many backward passes are summed in .grad, and step() divides them by it.
+    - clip_gradients limits the global L2 norm, over all parameters, of the sum before that division, without epsilon.
+    - L1 regularisation adds the sign of the weight. The decay is added after clipping, so it is never clipped.
+    - Nesterov: w -= (1 + momentum) * h - momentum * h_before, which is not PyTorch's form.
+    - There is no dampening and no maximize. A parameter whose gradient is None is treated as having a zero gradient, so
+      momentum and decay still change it.
+    - h exists, as zeros, from the first step on. `state_dict` contains the iteration and the number of drops.
 
-    It runs a few multi-tensor operations for each group, none for each parameter.
+    Each step runs a few multi-tensor operations per group, none per parameter.
 
     Args:
         params: Tensors, or groups with optional "lr_mult" and "decay_mult" (default 1).
         lr: base_lr, 0 or more.
         momentum: 0 or more.
         weight_decay: 0 or more.
-        schedule: The learning-rate policy; None: fixed.
-        iter_size: Backward passes whose gradients are summed in .grad for one step.
-        clip_gradients: The largest norm of all gradients together; None: no limit.
+        schedule: The learning-rate policy, or None for a fixed rate.
+        iter_size: Number of backward passes whose gradients are summed in .grad for one step.
+        clip_gradients: The maximum joint norm of all gradients, or None for no limit.
         regularization: "L2" or "L1".
-        nesterov: Whether to update as Caffe's Nesterov solver.
+        nesterov: Whether to update like Caffe's Nesterov solver.
 
     Attributes:
-        norm: Gives the norm of all gradients that clip_gradients limits; None: PyTorch's, in another order of sums than
-            Caffe's.
+        norm: A function that returns the norm that clip_gradients limits, or None for PyTorch's norm, whose order of
+            summation differs from Caffe's.
 
     Raises:
         ValueError: For values out of range.
@@ -155,33 +160,33 @@ class CaffeSGD(Optimizer):
             for name in defaults:
                 _check_number(f"group {number}: {name}", group[name])
 
-    # As they are without the decorator that keeps them out of torch.compile's graphs: it loads the compiler, 150 MB
+    # Without torch's decorator, which excludes them from torch.compile's graphs but loads the compiler (150 MB)
     add_param_group = inspect.unwrap(Optimizer.add_param_group)
     zero_grad = inspect.unwrap(Optimizer.zero_grad)
 
     @property
     def iteration(self) -> int:
-        """How often the parameters have been updated."""
+        """The number of updates so far."""
         return self.param_groups[0]["iteration"]
 
     @property
     def current_step(self) -> int:
-        """How often the learning rate has dropped (step and multistep)."""
+        """The number of drops of the learning rate so far (policies step and multistep)."""
         return self.param_groups[0]["current_step"]
 
     def set_iteration(self, iteration: int, current_step: int) -> None:
-        """Go on from another iteration, as Caffe does after it has read a solver state."""
+        """Continue from another iteration, as Caffe does after it has read a solver state."""
         for group in self.param_groups:
             group["iteration"], group["current_step"] = iteration, current_step
 
     def rate(self) -> float:
-        """The learning rate of the next step, before multipliers (of the first group)."""
+        """Return the learning rate of the next step for the first group, before multipliers."""
         group = self.param_groups[0]
         step = self.schedule.step_at(group["iteration"], group["current_step"])
         return self.schedule.rate(group["lr"], group["iteration"], step)
 
     def history(self, parameter: Tensor) -> Tensor:
-        """The momentum buffer h of a parameter; it is created, filled with zeros, at the first call."""
+        """Return the momentum buffer h of a parameter; the first call creates it, filled with zeros."""
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.contiguous_format)
@@ -189,7 +194,7 @@ class CaffeSGD(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable | None = None):
-        """Update the parameters from their .grad, which is left as it is; returns the closure's loss."""
+        """Update the parameters from their .grad, which is not modified, and return the closure's loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -204,7 +209,7 @@ class CaffeSGD(Optimizer):
         return loss
 
     def _clip(self) -> float | None:
-        """What every gradient is multiplied by, or None."""
+        """Return the factor by which clipping multiplies every gradient, or None."""
         if self.clip_gradients is None:
             return None
         gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
@@ -219,7 +224,7 @@ class CaffeSGD(Optimizer):
         return float(np.float32(limit / norm)) if norm > limit else None
 
     def _update(self, group: dict, parameters: list[Tensor], gradients: list[Tensor], scale: float | None) -> None:
-        # CAFFE: every factor is a float (sgd_solver.cpp)
+        # CAFFE: every factor is float (sgd_solver.cpp)
         single = np.float32
         group["current_step"] = self.schedule.step_at(group["iteration"], group["current_step"])
         rate = self.schedule.rate(group["lr"], group["iteration"], group["current_step"])
@@ -251,7 +256,7 @@ def _check_number(name: str, value: float) -> None:
 
 
 def _pieces(*lists: list[Tensor]) -> Iterator[Sequence[list[Tensor]]]:
-    """Lists of tensors of the same shapes, piece by piece: all at once on a GPU, by AT_ONCE values on the CPU.
+    """Yield lists of tensors of equal shapes in pieces: everything at once on a GPU, AT_ONCE values on the CPU.
 
     A piece stays in a core's cache from one operation to the next, and no operation needs memory for a whole layer.
     """
