@@ -37,7 +37,7 @@ def test_only_the_order_matters_to_srocc():
 @pytest.mark.parametrize(
     "a, b, message",
     [
-        ([1, 2, 3], [1, 2], "one length"),
+        ([1, 2, 3], [1, 2], "equal length"),
         ([1], [2], "2 or more"),
         ([], [], "2 or more"),
         ([[1, 2], [3, 4]], [[1, 2], [3, 4]], "sequences"),

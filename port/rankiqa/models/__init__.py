@@ -1,1 +1,1 @@
-"""Networks: the paper's architectures as a table, the modules built from it, their weights files and their registry."""
+"""Networks: a table of the paper's architectures, the modules built from it, the weights files and the registry."""

@@ -1,7 +1,7 @@
-"""The three networks of the paper as one table, without torch.
+"""The three networks of the paper as one table. This module does not import torch.
 
-Names are Caffe's layer names, in Caffe's order. A fully-connected layer's name may carry the suffix `_m`: the nets of
-the original name what they re-initialise anew, and `caffe train --weights` copies by name.
+Names are Caffe's layer names, in Caffe's order. The name of a fully-connected layer may have the suffix `_m`. The
+original's nets rename the layers that they re-initialise, because `caffe train --weights` copies by name.
 
 Source: paper section 3 and supplement table 5; BVLC's AlexNet; upstream src/{RankIQA,FT}.
 """
@@ -24,7 +24,7 @@ def _fillers(std: float | None, bias: float) -> tuple[Filler, Filler]:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution with bias; weight (out, in / group, kernel, kernel). `std`: gaussian filler; None: xavier."""
+    """A convolution with bias; weight (out, in / group, kernel, kernel). Filler: gaussian with `std`, else xavier."""
 
     name: str
     out_channels: int
@@ -44,7 +44,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """Max pooling with Caffe's rounding."""
+    """Max pooling whose output size rounds up, as in Caffe."""
 
     name: str
     kernel: int
@@ -53,7 +53,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Norm:
-    """LRN across channels."""
+    """Local response normalisation (LRN) across channels."""
 
     name: str
     local_size: int = 5
@@ -63,7 +63,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class Linear:
-    """A fully-connected layer with bias; weight (out, in). Hidden ones are followed by ReLU and dropout 0.5."""
+    """A fully-connected layer with bias; weight (out, in). ReLU and dropout 0.5 follow a hidden layer."""
 
     name: str
     out_features: int
@@ -98,9 +98,9 @@ class Architecture:
         return tuple(layer for layer in self.layers if isinstance(layer, (Conv, Linear)))
 
     def fc_names(self, fc: Sequence[str] | None = None) -> tuple[str, ...]:
-        """The names of the fully-connected layers; by default those of the rank nets (the output with `_m`).
+        """Return the names of the fully-connected layers, by default those of the rank nets (`_m` on the output).
 
-        Raises ValueError unless each is the table's name, with or without `_m`.
+        Raises ValueError unless each name is the table's name, with or without `_m`.
         """
         base = [layer.name for layer in self.linear_layers]
         if fc is None:
@@ -112,7 +112,7 @@ class Architecture:
         return names
 
     def parameter_shapes(self, fc: Sequence[str] | None = None) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-        """{layer name: (weight shape, bias shape)}, Caffe's shapes, in Caffe's order."""
+        """Return {layer name: (weight shape, bias shape)} with Caffe's shapes, in Caffe's order."""
         shapes, names = {}, iter(self.fc_names(fc))
         channels, side = 3, self.crop
         for layer in self.layers:
@@ -152,7 +152,7 @@ _ALEXNET = (
     Linear("fc8", 1, hidden=False, std=0.01),
 )
 
-# The supplement gives no fillers for this one: xavier is our choice.
+# The supplement gives no fillers for this network; xavier is our choice.
 _SHALLOW = (
     Conv("conv1", 32, 3),
     Pool("pool1", 4, 4),
@@ -171,7 +171,7 @@ ARCHITECTURES = {
 
 
 def known_nets(arch: Architecture) -> dict[str, tuple[str, ...]]:
-    """{name of a net of the original: names of its fully-connected layers}, for --like."""
+    """Return {name of one of the original's nets: names of its fully-connected layers}, for the option --like."""
     base = [layer.name for layer in arch.linear_layers]
     renamed = tuple(name + SUFFIX for name in base[:-1])
     rank = arch.fc_names()

@@ -1,7 +1,7 @@
-"""Any classification network of timm or torchvision, with one output: `timm:resnet18`, `torchvision:convnext_tiny`.
+"""Classification networks of timm or torchvision with one output: `timm:resnet18`, `torchvision:convnext_tiny`.
 
-Such a network takes what its library says (RGB, mean and deviation, crop); its weights file names it, so that loading
-needs neither the network nor the original weights. Source: none of the original's; for new experiments.
+The library determines the network's input (RGB, mean and deviation, crop). The weights file stores the network's name,
+so loading needs neither internet access nor the original weights. Source: ours, for new experiments.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from rankiqa.models.state_files import misfit, read_state, under_names
 
 TIMM, TORCHVISION = "timm", "torchvision"
 LIBRARIES = (TIMM, TORCHVISION)
-# Networks of torchvision with outputs that only their own training uses, by the first part of their weights' names
+# torchvision's networks with auxiliary outputs for training, and the name prefixes of the weights of these outputs
 AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 
 
 class Backbone(Scorer):
-    """A network of a library whose last layer has one output.
+    """A library's network with one output.
 
     Args:
         arch: LIBRARY:NAME.
         net: The library's module, (N, 3, H, W) -> (N, 1).
-        input_spec: The crops that it takes.
-        heads: Names of its output layers inside `net`; of several the network itself takes the mean.
-        meaning: What the score means.
+        input_spec: The crops that the network takes.
+        heads: Names of the output layers inside `net`. If there are several, the network itself averages them.
+        meaning: The meaning of the score.
     """
 
     def __init__(
@@ -53,30 +53,30 @@ class Backbone(Scorer):
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the output layers."""
+        """The names of the output layers."""
         return self.fc
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 1) of crops (N, 3, crop, crop)."""
+        """Return the scores (N, 1) of crops (N, 3, crop, crop)."""
         return self.net(x)
 
 
 def is_backbone(arch: str) -> bool:
-    """Whether a name is LIBRARY:NAME of one of the libraries."""
+    """Return whether a name has the form LIBRARY:NAME with one of the supported libraries."""
     return arch.partition(":")[0] in LIBRARIES and ":" in arch
 
 
 def build_backbone(arch: str, *, pretrained: bool | str | Path = False, **dropped: float) -> Backbone:
-    """A network of a library with one output, on the CPU.
+    """Build a library's network with one output, on the CPU.
 
     Args:
         arch: LIBRARY:NAME, such as "timm:efficientnet_lite0" or "torchvision:resnet18".
-        pretrained: True: the library's own ImageNet weights, which it downloads; a path: a state dict of the same
-            network, .safetensors or .pth, whose output layer may be another; False: fresh weights.
+        pretrained: True for the library's ImageNet weights, which it downloads. A path for a state dict of the same
+            network (.safetensors or .pth), whose output layer may differ. False for new weights.
         dropped: timm's drop_rate and drop_path_rate, for training.
 
     Raises:
-        ValueError: For an unknown network, a missing package, weights that do not fit or cannot be had.
+        ValueError: For an unknown network, a missing package, or weights that do not fit or are not available.
     """
     library, _, name = arch.partition(":")
     if library == TIMM:
@@ -99,7 +99,7 @@ def _timm(name: str, pretrained: bool, **dropped: float) -> tuple[nn.Module, Inp
         raise ValueError(f"arch: expected a network of timm, got {name!r} ({_close(name, timm.list_models())})")
     try:
         net = timm.create_model(name, pretrained=pretrained, num_classes=1, **dropped)
-    except Exception as error:  # timm's and the hub's own kinds, many
+    except Exception as error:  # timm and the hub raise exceptions of many types
         raise ValueError(f"arch timm:{name}: {' '.join(str(error).split())[:300]}") from None
     config = need("timm.data", "timm", f"arch timm:{name}").resolve_model_data_config(net)
     spec = InputSpec(config["input_size"][-1], "RGB", 1.0, tuple(config["mean"]), tuple(config["std"]))
@@ -107,7 +107,7 @@ def _timm(name: str, pretrained: bool, **dropped: float) -> tuple[nn.Module, Inp
 
 
 def _close(name: str, known: Sequence[str]) -> str:
-    """The known names that come nearest to one that is not known."""
+    """Return the known names that are most similar to an unknown name."""
     inside = [other for other in known if other in name or (len(name) > 2 and name in other)]
     return ", ".join(
         [*dict.fromkeys([*inside[:5], *difflib.get_close_matches(name, known, 5)])][:5] or [*known[:5], ".."]
@@ -115,7 +115,7 @@ def _close(name: str, known: Sequence[str]) -> str:
 
 
 def _one_output(net: nn.Module, name: str) -> list[str]:
-    """The layers of timm's classifier that have one output: one, or one for each of its branches."""
+    """Return the names of the layers of timm's classifier that have one output: one, or one per branch."""
     if not hasattr(net, "get_classifier"):
         raise ValueError(f"arch timm:{name}: expected a network for classification, got {type(net).__name__}")
     classifier = net.get_classifier()  # pyright: ignore[reportCallIssue]
@@ -127,12 +127,12 @@ def _one_output(net: nn.Module, name: str) -> list[str]:
     return heads
 
 
-def _modules(found: Any) -> Iterator[nn.Module]:
-    """timm gives a layer, or several in a tuple."""
-    if isinstance(found, nn.Module):
-        yield found
-    elif isinstance(found, Iterable) and not isinstance(found, str):
-        for part in found.values() if isinstance(found, dict) else found:
+def _modules(classifier: Any) -> Iterator[nn.Module]:
+    """Yield the layers of what timm's get_classifier returned: a layer, or a collection of layers."""
+    if isinstance(classifier, nn.Module):
+        yield classifier
+    elif isinstance(classifier, Iterable) and not isinstance(classifier, str):
+        for part in classifier.values() if isinstance(classifier, dict) else classifier:
             yield from _modules(part)
 
 
@@ -151,8 +151,8 @@ def _torchvision(name: str) -> tuple[nn.Module, InputSpec, list[str]]:
         )
     transforms = models.get_model_weights(name).DEFAULT.transforms()
     crop = transforms.crop_size[0]
-    # Auxiliary outputs would change what the network returns while it trains. transform_input: those networks take
-    # the crops' mean and deviation back, since their weights for ImageNet are of another library's
+    # Auxiliary outputs would change the network's return value in training. transform_input: the ImageNet weights of
+    # these networks come from another library, so the networks convert the crops to its mean and deviation
     options: dict[str, Any] = {}
     if name in AUXILIARY:
         options = {"aux_logits": False, "transform_input": True, "init_weights": True}
@@ -160,14 +160,14 @@ def _torchvision(name: str) -> tuple[nn.Module, InputSpec, list[str]]:
         options = {"image_size": crop}
     try:
         net = models.get_model(name, weights=None, **options)
-    except Exception as error:  # torchvision's own kinds
+    except Exception as error:  # torchvision raises exceptions of several types
         raise ValueError(f"arch torchvision:{name}: {' '.join(str(error).split())[:300]}") from None
     head = [key for key, module in net.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
     parent, _, last = head.rpartition(".")
     layer = net.get_submodule(head)
     if isinstance(layer, nn.Linear):
         setattr(net.get_submodule(parent) if parent else net, last, nn.Linear(layer.in_features, 1))
-    else:  # SqueezeNet ends in a convolution, and a ReLU, behind which a score of less than 0 would learn nothing
+    else:  # SqueezeNet ends in a convolution and a ReLU; a score below 0 would get no gradient through the ReLU
         ending = net.get_submodule(parent)
         setattr(ending, last, nn.Conv2d(layer.in_channels, 1, layer.kernel_size, layer.stride))
         for key, module in ending.named_children():
@@ -178,13 +178,13 @@ def _torchvision(name: str) -> tuple[nn.Module, InputSpec, list[str]]:
 
 
 def pretrained_state(arch: str) -> dict[str, Tensor]:
-    """The state dict that a library has for ImageNet: from its cache, or downloaded.
+    """Return a library's ImageNet state dict of a network, from the library's cache or by download.
 
     Args:
         arch: LIBRARY:NAME.
 
     Raises:
-        ValueError: For an unknown network, a missing package, or weights that cannot be had.
+        ValueError: For an unknown network, a missing package, or weights that are not available.
     """
     library, _, name = arch.partition(":")
     if library == TIMM:
@@ -201,7 +201,7 @@ def pretrained_state(arch: str) -> dict[str, Tensor]:
         make = partial(models.get_model, name, weights="DEFAULT")
     try:
         return make().state_dict()
-    except Exception as error:  # timm's, torchvision's and the network's own kinds
+    except Exception as error:  # timm, torchvision and the download raise exceptions of many types
         raise ValueError(
             f"arch {arch}: expected weights in the library's cache or a download of them, "
             f"got: {' '.join(str(error).split())[:300]}"
@@ -209,23 +209,23 @@ def pretrained_state(arch: str) -> dict[str, Tensor]:
 
 
 def copy_state(model: Backbone, state: dict[str, Tensor], where: str) -> list[str]:
-    """Copy a state dict of the same network into a backbone; its output layer may have another number of outputs.
+    """Copy a state dict of the same network into a backbone. Its output layer may have another number of outputs.
 
-    Names may be another implementation's where every tensor has its counterpart in the same order: the same kind
-    (weight, running_mean ..) and shape.
+    The names may be those of another implementation if the tensors match one by one, in order: the same kind (weight,
+    running_mean ..) and shape.
 
     Args:
-        model: Takes the weights.
-        state: Of the library's network.
-        where: Its file, for messages.
+        model: The network that gets the weights.
+        state: The state dict of the library's network.
+        where: Where the state dict comes from, for messages.
 
     Returns:
-        What is to be said of it: names that were not the library's, an output layer that was left out.
+        Notes for the user: names of another implementation, an output layer that was not copied.
 
     Raises:
-        ValueError: That names what is missing, unexpected or of another shape.
+        ValueError: If tensors are missing, unexpected or do not fit; the message names up to ten of them.
     """
-    own, said = model.net.state_dict(), []
+    own, notes = model.net.state_dict(), []
     heads = tuple(f"{head.removeprefix('net.')}." for head in model.outputs)
     state = under_names(state, own)
     library, _, name = model.arch.partition(":")
@@ -233,8 +233,8 @@ def copy_state(model: Backbone, state: dict[str, Tensor], where: str) -> list[st
         state = {key: value for key, value in state.items() if key.partition(".")[0] not in AUXILIARY[name]}
     if not own.keys() & state.keys() and (renamed := _by_order(state, own, heads)):
         state = renamed
-        said.append("its names are another implementation's; taken in order, each of the same kind and shape")
-    # A count that old files lack, and that nothing reads: batch norm has a momentum of its own
+        notes.append("its names are those of another implementation; tensors were matched in order, by kind and shape")
+    # Old files lack num_batches_tracked. Nothing reads it, since these batch norms have a fixed momentum
     needed = [key for key in own if not key.startswith(heads) and not key.endswith(".num_batches_tracked")]
     wrong = [f"missing {key}" for key in needed if key not in state]
     wrong += [f"unexpected {key}" for key in state if key not in own and not key.startswith(heads)]
@@ -249,16 +249,16 @@ def copy_state(model: Backbone, state: dict[str, Tensor], where: str) -> list[st
         more = f"; and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         raise ValueError(f"{where}: expected weights of {model.arch}, got: {'; '.join(sorted(wrong)[:10])}{more}")
     model.net.load_state_dict({**own, **fits})
-    anew = [
+    kept = [
         name for name, head in zip(model.outputs, heads, strict=True) if not any(key.startswith(head) for key in fits)
     ]
-    if anew:
-        said.append(f"without {', '.join(anew)}, which start{'s' * (len(anew) == 1)} anew")
-    return said
+    if kept:
+        notes.append(f"without {', '.join(kept)}, which keep{'s' * (len(kept) == 1)} the initial weights")
+    return notes
 
 
 def _by_order(state: dict[str, Tensor], own: dict[str, Tensor], heads: tuple[str, ...]) -> dict[str, Tensor] | None:
-    """A state dict under a network's own names, paired in order; None where the two differ in more than names."""
+    """Rename a state dict to a network's own names, matched in order. Return None if more than the names differ."""
     if len(state) != len(own):
         return None
     for (theirs, value), (ours, expected) in zip(state.items(), own.items(), strict=True):

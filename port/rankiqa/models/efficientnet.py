@@ -1,10 +1,10 @@
-"""EfficientNet-Lite0 in PyTorch alone: the network of the model that comes with the package.
+"""EfficientNet-Lite0 in plain PyTorch: the network of the model that is part of the package.
 
-The names of its parameters, its values and its initial weights' distributions are those of timm's efficientnet_lite0,
-so that weights serve both; a training with dropout or stochastic depth uses timm's.
+Parameter names, outputs and the distributions of initial weights equal those of timm's efficientnet_lite0, so both can
+use the same weights. Use timm's network to train with dropout or stochastic depth.
 
-Shapes: N crops, C channels. Source: Tan and Le, EfficientNet, ICML 2019; the Lite variant without squeeze-and-excite
-and with ReLU6.
+Shapes: N crops, C channels. Source: Tan and Le, EfficientNet, ICML 2019; the Lite variant has no squeeze-and-excite
+and uses ReLU6.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rankiqa.models.backbones import Backbone
 NAME = "efficientnet_lite0"
 INPUT = InputSpec(224, "RGB", 1.0, IMAGENET_MEAN, IMAGENET_STD)
 STEM, FEATURES = 32, 1280
-# of each stage: blocks, kernel, stride of the first block, expansion of the channels, channels that come out
+# For each stage: number of blocks, kernel, stride of the first block, channel expansion, output channels
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
           (1, 3, 1, 6, 320))  # fmt: skip
 
@@ -31,7 +31,7 @@ def _conv(channels: int, out: int, kernel: int, stride: int = 1, group: int = 1)
 
 
 class _Block(nn.Module):
-    """Expansion (none where it is 1), depthwise convolution, projection; the input is added where shapes allow it."""
+    """Expansion (skipped if it is 1), depthwise convolution and projection, with a shortcut if the shapes match."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int):
         super().__init__()
@@ -57,7 +57,7 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The network with one output: (N, 3, H, W) -> (N, 1)."""
+    """EfficientNet-Lite0 with one output: (N, 3, H, W) -> (N, 1)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,16 +76,16 @@ class EfficientNetLite0(nn.Module):
             if isinstance(module, nn.Conv2d):
                 fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
                 nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
-        nn.init.uniform_(self.classifier.weight, -1.0, 1.0)  # 1 / sqrt(fan_out), of one output
+        nn.init.uniform_(self.classifier.weight, -1.0, 1.0)  # the bound is 1 / sqrt(fan_out), and fan_out is 1
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 1)."""
+        """Return the scores (N, 1) of normalised RGB crops (N, 3, H, W)."""
         x = F.relu6(self.bn1(self.conv_stem(x)))
         x = F.relu6(self.bn2(self.conv_head(self.blocks(x))))
         return self.classifier(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
 def efficientnet_lite0(*, fc: Any = None, random: Any = None) -> Backbone:
-    """A network with fresh weights from torch's random numbers; `fc` and `random` do not apply to it."""
+    """Build a network with new weights from torch's random numbers. `fc` and `random` are ignored."""
     return Backbone(NAME, EfficientNetLite0(), INPUT, ["classifier"])

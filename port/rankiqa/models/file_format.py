@@ -1,5 +1,5 @@
-"""The constants of a weights file, without torch: the converter writes such files too."""
+"""Constants of the weights-file format. This module does not import torch, since the converter uses it too."""
 
 FORMAT, VERSION = "rankiqa", "1"
-SOLVER = "solver."  # how the keys of a snapshot begin that are not weights
+SOLVER = "solver."  # prefix of a snapshot's keys that are not weights
 HISTORY, RANDOM = f"{SOLVER}history.", f"{SOLVER}random"

@@ -1,8 +1,8 @@
 """ImageNet weights of torchvision's VGG-16 for the original's VGG-16, which takes BGR 0..255.
 
-torchvision's network takes RGB, 0..1, less a mean, divided by a deviation. All of that is linear, so it goes into the
-first convolution. At the border the two differ: torchvision pads with 0 after the mean is taken off, the original's
-network pads the pixels themselves with 0, which is black.
+torchvision's network takes RGB 0..1, minus a mean and divided by a deviation. This is linear, so it is folded into the
+first convolution. The two networks differ at the image border: torchvision pads with 0 after subtracting the mean,
+while the original's network pads the raw pixels with 0, which is black.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ PARTS = ("weight", "bias")
 
 @torch.no_grad()
 def folded_first_convolution(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """A convolution on BGR 0..255 that computes what the given one does on normalised RGB, away from the border.
+    """Convert a convolution on normalised RGB to one on BGR 0..255 with equal results, except at the border.
 
     Args:
-        weight: (out, 3, kernel, kernel), channels RGB.
+        weight: (out, 3, kernel, kernel), channels in RGB order.
         bias: (out,).
 
     Returns:
-        Weight (channels BGR) and bias, float32.
+        The weight, with channels in BGR order, and the bias, both float32.
     """
     mean, std = (torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     exact = weight.double()
@@ -36,14 +36,17 @@ def folded_first_convolution(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tens
 
 @torch.no_grad()
 def copy_torchvision(model: Network, source: nn.Module) -> list[str]:
-    """Copy torchvision's VGG-16 into the original's; returns the layers that keep their own weights (the output).
+    """Copy the weights of torchvision's VGG-16, except the output layer's, into the original's VGG-16.
 
     Args:
         model: A vgg16.
-        source: torchvision's `vgg16`, with its weights.
+        source: torchvision's `vgg16` with its weights.
+
+    Returns:
+        The names of the layers that keep their own weights: the output layer.
 
     Raises:
-        ValueError: For another network on either side.
+        ValueError: If either network is not VGG-16.
     """
     ours = [name for name in model.steps if _has_weights(model.get_submodule(name))]
     theirs = [module for module in source.modules() if _has_weights(module)]

@@ -1,6 +1,6 @@
-"""Modes that hold for a while: eval mode of a model, full float32. Safe from several threads.
+"""Context managers for temporary modes: eval mode of a model, full float32. They are safe to use from several threads.
 
-Threads that want a mode at once share it: the first sets it, and the last puts back what was before.
+Threads that use a mode at the same time share it: the first sets it, and the last restores the previous state.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HELD: dict[Hashable, _Held] = {}
 
 @contextlib.contextmanager
 def _shared(key: Hashable, enter: Callable[[], Callable[[], None]]) -> Iterator[None]:
-    """Hold a mode. enter: sets it and returns what puts back the one before."""
+    """Hold a shared mode. `enter` sets it and returns a function that restores the previous mode."""
     with _LOCK:
         if key not in _HELD:
             _HELD[key] = _Held(0, enter())
@@ -45,7 +45,7 @@ def _shared(key: Hashable, enter: Callable[[], Callable[[], None]]) -> Iterator[
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every layer of a model in eval mode for a while, then each as it was."""
+    """Put every layer of a model into eval mode, and restore each layer's mode afterwards."""
 
     def enter() -> Callable[[], None]:
         training = {module: module.training for module in model.modules()}
@@ -62,18 +62,19 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 IEEE, TF32 = "ieee", "tf32"
-_WANTED: list[str] = []  # kinds of products, in the order in which they were asked for
-_BEFORE: list[Callable[[], None]] = []  # what puts back the settings of the process
+_WANTED: list[str] = []  # the active requests, in the order in which they were made
+_BEFORE: list[Callable[[], None]] = []  # functions that restore the process's own settings
 
 
 @contextlib.contextmanager
 def float32_products(kind: str) -> Iterator[None]:
-    """How a GPU multiplies float32 matrices and convolves, for a while.
+    """Set the precision of a GPU's float32 matrix products and convolutions temporarily.
 
-    Where two threads want different kinds at once, the later has its way; the last to end puts back what was before.
+    If two threads request different precisions at the same time, the later request is used. The last thread to finish
+    restores the previous settings.
 
     Args:
-        kind: "ieee": in full float32, as Caffe does; "tf32": with factors rounded to ten bits, on GPUs that can.
+        kind: "ieee" for full float32, as in Caffe; "tf32" to round factors to ten bits on GPUs that support it.
     """
     assert kind in (IEEE, TF32)
     with _LOCK:
@@ -87,7 +88,7 @@ def float32_products(kind: str) -> Iterator[None]:
 
 
 def _want(kinds: list[str]) -> None:
-    """Set the last of these kinds, where it is not set; the process's own settings where there is none."""
+    """Apply the last of these requests if it is not active yet. Restore the process's own settings if there is none."""
     if kinds[-1:] != _WANTED[-1:]:
         while _BEFORE:
             _BEFORE.pop()()
@@ -97,7 +98,7 @@ def _want(kinds: list[str]) -> None:
 
 
 def _set_products(kind: str) -> Callable[[], None]:
-    """Set a kind of products; returns what puts back the settings before."""
+    """Set the precision of products and return a function that restores the previous settings."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     undo: list[tuple[object, str, object]] = []
 
@@ -106,14 +107,15 @@ def _set_products(kind: str) -> Callable[[], None]:
         undo.append((owner, name, before))
 
     if hasattr(cudnn, "conv"):
-        # What follows a setting above it must go on to: set the one above, and by name what has a setting of its own
+        # A setting that inherits its value must still inherit afterwards. So set the value for all of cuDNN, then only
+        # those settings that do not follow it
         whole = cudnn.fp32_precision
         inherited = whole == torch.backends.fp32_precision  # pyright: ignore  torch defines it by hand
         put(cudnn, "fp32_precision", kind, "none" if inherited else whole)
         for owner in (matmul, cudnn.conv):
             if owner.fp32_precision != kind:
                 put(owner, "fp32_precision", kind, owner.fp32_precision)
-    else:  # before PyTorch 2.9, which refuses a mixture of the old names and the new
+    else:  # before PyTorch 2.9; later versions refuse to mix the old names and the new ones
         put(matmul, "allow_tf32", kind == TF32, matmul.allow_tf32)
         put(cudnn, "allow_tf32", kind == TF32, cudnn.allow_tf32)
 
@@ -125,5 +127,5 @@ def _set_products(kind: str) -> Callable[[], None]:
 
 
 def full_float32() -> contextlib.AbstractContextManager[None]:
-    """TF32, which PyTorch allows for convolutions on a GPU, is off for a while."""
+    """Turn off TF32 temporarily, which PyTorch allows for convolutions on a GPU by default."""
     return float32_products(IEEE)

@@ -1,6 +1,6 @@
 """VGG-16, AlexNet and Shallow with one output, built from the table in `architectures`.
 
-Input (N, 3, crop, crop) float32, BGR, 0..255, neither mean nor scale taken off; output (N, 1).
+Input (N, 3, crop, crop) float32, BGR, 0..255, without mean subtraction or scaling; output (N, 1).
 State-dict keys are Caffe's layer names: conv1_1.weight, fc8_m.bias.
 """
 
@@ -21,29 +21,29 @@ from rankiqa.models.score_meaning import ScoreMeaning
 from rankiqa.models.scorer import Scorer, check_input
 
 DROPOUT = 0.5
-PART = 12  # crops, see _first_in_parts
-FLATTEN = "flatten"  # the step between the last image-shaped blob and the first vector; no layer of Caffe's
+PART = 12  # crops per part, see _first_in_parts
+FLATTEN = "flatten"  # the step from the last (C, H, W) blob to the first vector; Caffe has no such layer
 
 
 class Network(Scorer):
-    """One of the three networks; its parameters are not set yet: see `build` and `load`.
+    """One of the three networks. The constructor does not set the parameters: see `build` and `load`.
 
     Args:
         architecture: A row of `ARCHITECTURES`.
-        fc: Names of the fully-connected layers, each the plain name or with `_m`; None: the rank nets'.
-        meaning: What the score means.
+        fc: Names of the fully-connected layers, each plain or with `_m`, or None for those of the rank nets.
+        meaning: The meaning of the score.
 
     Attributes:
         arch: Name of the architecture.
         input_spec: The crops that the network takes.
         fc: Names of the fully-connected layers.
         head: Name of the output layer.
-        meaning: What the score means.
-        flatten_side: Side of the blob that the first fully-connected layer takes.
-        steps: Names of the modules in the order in which they run.
+        meaning: The meaning of the score.
+        flatten_side: Side of the input blob of the first fully-connected layer.
+        steps: Names of the modules in execution order.
 
     Raises:
-        ValueError: For names of other layers.
+        ValueError: If `fc` contains names of other layers.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class Network(Scorer):
         self.steps.append(name)
 
     def _pooled_first(self) -> list[str]:
-        """`steps`, each ReLU after the max pooling that follows it, where it has a fraction of the values to work on.
+        """Return `steps` with each ReLU moved behind the max pooling after it, where it processes fewer values.
 
-        The two commute, gradients included: in a window whose maximum is not positive neither lets one through.
+        The two commute, including gradients: if a window's maximum is not positive, neither order passes a gradient.
         """
         order = list(self.steps)
         for i, (first, second) in enumerate(zip(self.steps, self.steps[1:], strict=False)):
@@ -100,57 +100,57 @@ class Network(Scorer):
         return order
 
     def use_random(self, random: CaffeRandom | None) -> None:
-        """Draw dropout masks from Caffe's stream, or (None) from PyTorch's."""
+        """Draw dropout masks from Caffe's random stream, or from PyTorch's random numbers if `random` is None."""
         for module in self.modules():
             if isinstance(module, Dropout):
                 module.random = random
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 1) of crops (N, 3, crop, crop). `check_input` tells what is wrong with another input."""
+        """Return the scores (N, 1) of crops (N, 3, crop, crop). Use `check_input` to validate the input."""
         steps = self._steps_of_training if self.training else self.steps
         if self.training and self._first_in_parts(x):
             first, pool, *steps = steps
             x = torch.cat([getattr(self, pool)(getattr(self, first)(part)) for part in x.split(PART)])
         for name in steps:
-            x = getattr(self, name)(x)  # torch.compile before 2.5 does not follow get_submodule
+            x = getattr(self, name)(x)  # torch.compile before 2.5 does not support get_submodule
         return x
 
     def _first_in_parts(self, x: Tensor) -> bool:
-        """Whether to convolve and pool the crops part by part: the first blob, the largest, is never whole in memory.
+        """Return whether to convolve and pool the crops in parts, so that memory never holds the first, largest blob.
 
-        Only where the convolution is PyTorch's: Caffe's products (`caffe.blas`) add up in their own order.
+        This needs PyTorch's own convolution: Caffe's products (`caffe.blas`) sum in their own order.
         """
         first, pool = (getattr(self, name) for name in self._steps_of_training[:2])
         return keeps_little(x, first.weight) and isinstance(pool, MaxPool2d) and "forward" not in vars(first)
 
     def forward_layers(self, x: Tensor) -> dict[str, Tensor]:
-        """The output of each of Caffe's layers, {layer name: blob} in Caffe's order, before any layer in place.
+        """Return the output of each of Caffe's layers, {layer name: blob} in Caffe's order, before in-place changes.
 
         Args:
             x: Crops, (N, 3, crop, crop) float.
 
         Raises:
-            ValueError: For another input.
+            ValueError: For another shape or dtype.
         """
         check_input(self, x)
         blobs: dict[str, Tensor] = {}
         for name in self.steps:
             x = self.get_submodule(name)(x)
             if name != FLATTEN:
-                blobs[name] = x.clone()  # the next layer may work in place
+                blobs[name] = x.clone()  # the next layer may modify x in place
         return blobs
 
 
 def channels_before(architecture: Architecture) -> int:
-    """Channels of the blob that the first fully-connected layer takes."""
+    """Return the number of channels of the first fully-connected layer's input blob."""
     return architecture.conv_layers[-1].out_channels
 
 
 def fill(architecture: Architecture, random: CaffeRandom, fc: Sequence[str] | None = None) -> dict[str, Tensor]:
-    """Every parameter of a network as Caffe's fillers leave it, in Caffe's order: {NAME.weight, NAME.bias: tensor}.
+    """Initialise every parameter of a network with Caffe's fillers: {NAME.weight, NAME.bias: tensor} in Caffe's order.
 
-    Advances the stream exactly as building the net in Caffe does, so it also serves to pass over the words of a
-    solver's TEST net, whose values are never used.
+    This advances the stream exactly as building the net in Caffe does. It can thus also skip the words of a solver's
+    TEST net, whose values are never used.
     """
     filled = {}
     shapes = architecture.parameter_shapes(fc)
@@ -163,7 +163,7 @@ def fill(architecture: Architecture, random: CaffeRandom, fc: Sequence[str] | No
 def build_network(
     architecture: Architecture, *, fc: Sequence[str] | None = None, random: CaffeRandom | None = None
 ) -> Network:
-    """A network with fresh weights: see `rankiqa.build`."""
+    """Build a network with new weights: see `rankiqa.build`."""
     model = Network(architecture, fc)
     if random is not None:
         model.load_state_dict(fill(architecture, random, fc), assign=True)
@@ -177,11 +177,11 @@ def build_network(
 
 @torch.no_grad()
 def _fill_like_caffe(module: nn.Module, layer: Conv | Linear) -> None:
-    """The fillers' distributions, from torch's random numbers."""
+    """Fill a layer with the fillers' distributions, from torch's random numbers."""
     assert isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None
     weight, bias = layer.fillers
     if weight.type == "xavier":
-        # CAFFE: xavier divides by fan_in alone, PyTorch's by the mean of fan_in and fan_out (filler.hpp)
+        # CAFFE: xavier divides by fan_in only; PyTorch's divides by the mean of fan_in and fan_out (filler.hpp)
         bound = math.sqrt(3.0 / module.weight[0].numel())
         module.weight.uniform_(-bound, bound)
     else:

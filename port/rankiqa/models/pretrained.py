@@ -1,4 +1,4 @@
-"""A network as a folder: config.json and model.safetensors, as Hugging Face's libraries save one.
+"""Save and load a network as a folder with config.json and model.safetensors, the layout of Hugging Face's libraries.
 
 `Network` has huggingface_hub's mixin: `model.save_pretrained(folder)`, `Network.from_pretrained(folder)`.
 """
@@ -21,7 +21,7 @@ CONFIG, MODEL = "config.json", "model.safetensors"
 
 
 def save(model: Scorer, folder: Path) -> None:
-    """Write both files of a network, each whole or not at all."""
+    """Write both files of a network, each atomically."""
     metadata = weights.describe(model)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(folder / MODEL) as temporary:
@@ -31,12 +31,17 @@ def save(model: Scorer, folder: Path) -> None:
 
 
 def load(model_id: str, map_location: str = "cpu", **options: Any) -> Scorer:
-    """The network of a folder, or of a repository on the Hugging Face hub, in eval mode.
+    """Load the network of a folder, or of a repository on the Hugging Face hub, in eval mode.
 
-    The weights file says all that is needed; config.json is for people and for the hub.
+    Only the weights file is read; config.json is for people and for the hub.
+
+    Args:
+        model_id: A folder, or the repository's name on the hub.
+        map_location: The device to move the network to.
+        options: Options of huggingface_hub's download, such as `revision` and `cache_dir`.
 
     Raises:
-        ValueError: As `weights.load`.
+        ValueError: As for `weights.load`.
     """
     folder = Path(model_id)
     if folder.is_dir():

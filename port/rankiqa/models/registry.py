@@ -1,4 +1,4 @@
-"""Networks by name: a factory for each, and what it takes as input.
+"""The registry of networks: a factory and an input specification for each name.
 
 @register("mine", InputSpec(224, channel_order="RGB", value_range=1.0))
 def mine(*, fc=None, random=None): ...
@@ -26,9 +26,9 @@ class Entry:
     """A registered network.
 
     Attributes:
-        factory: Called with the keywords `fc` and `random` of `build`; returns a module whose output is (N, 1) and
-            which has `input_spec` and `meaning`.
-        input_spec: The crops that it takes.
+        factory: A function with the keyword arguments `fc` and `random` of `build`. It returns a module whose output is
+            (N, 1) and that has the attributes `input_spec` and `meaning`.
+        input_spec: The crops that the network takes.
     """
 
     factory: Callable[..., nn.Module]
@@ -39,7 +39,7 @@ _ENTRIES: dict[str, Entry] = {}
 
 
 def register(name: str, input_spec: InputSpec) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Decorate a factory to make `build(name)` call it. Raises ValueError for a name that is taken."""
+    """Register the decorated factory, so that `build(name)` calls it. Raises ValueError if the name exists already."""
     if name in _ENTRIES:
         raise ValueError(f"register: expected a new name, got {name!r}, which is registered")
 
@@ -51,12 +51,12 @@ def register(name: str, input_spec: InputSpec) -> Callable[[Callable[..., nn.Mod
 
 
 def names() -> tuple[str, ...]:
-    """The registered names."""
+    """Return the registered names."""
     return tuple(_ENTRIES)
 
 
 def entry(arch: str) -> Entry:
-    """What is registered under a name. Raises ValueError for an unknown one."""
+    """Return the entry of a name. Raises ValueError for an unknown name."""
     if arch not in _ENTRIES:
         others = " or ".join(f"{library}:{arch}" for library in LIBRARIES)
         raise ValueError(f"arch: expected one of {', '.join(_ENTRIES)}, or {others}, got {arch!r}")
@@ -64,20 +64,21 @@ def entry(arch: str) -> Entry:
 
 
 def build(arch: str, *, fc: Sequence[str] | None = None, random: CaffeRandom | None = None) -> nn.Module:
-    """A network with fresh weights as Caffe's fillers make them, on torch's default device.
+    """Build a network with new weights, initialised like Caffe's fillers, on torch's default device.
 
     Args:
-        arch: "vgg16", "alexnet", "shallow", "efficientnet_lite0", another registered name, or a network of a library
-            with one output: "timm:NAME", "torchvision:NAME" (fc and random do not apply to those).
-        fc: Names of the fully-connected layers as a caffemodel has them, each the plain name or with `_m`; None: the
-            rank nets' (fc6 fc7 fc8_m, or fc1_m).
-        random: Caffe's random stream: weights are drawn from it, bit for bit Caffe's, and later the dropout masks.
-            None: the fillers' distributions and PyTorch's dropout, from torch's global random numbers.
+        arch: "vgg16", "alexnet", "shallow", "efficientnet_lite0", another registered name, or a library's network
+            with one output: "timm:NAME", "torchvision:NAME" (`fc` and `random` do not apply to these).
+        fc: Names of the fully-connected layers as in a caffemodel, each plain or with `_m`; None for those of the rank
+            nets (fc6 fc7 fc8_m, or fc1_m).
+        random: Caffe's random stream. The weights are drawn from it and equal Caffe's bit for bit; dropout masks are
+            later drawn from it too. None: the fillers' distributions and PyTorch's dropout, from torch's global random
+            numbers.
 
     Raises:
-        ValueError: For an unknown arch, or names of other layers.
+        ValueError: For an unknown arch or names of other layers.
 
-    Source: upstream's fillers (xavier, zero bias); BVLC's AlexNet; for Shallow, where none are given, xavier.
+    Source: upstream's fillers (xavier, zero bias); BVLC's AlexNet; xavier for Shallow, whose fillers are not published.
     """
     if is_backbone(arch):
         return build_backbone(arch).to(torch.get_default_device())
@@ -85,7 +86,7 @@ def build(arch: str, *, fc: Sequence[str] | None = None, random: CaffeRandom | N
 
 
 def architecture(arch: str) -> Architecture:
-    """The table's row of one of the paper's networks. Raises ValueError for another name."""
+    """Return the table's row for one of the paper's networks. Raises ValueError for another name."""
     if arch not in ARCHITECTURES:
         raise ValueError(f"arch: expected one of {', '.join(ARCHITECTURES)}, got {arch!r}")
     return ARCHITECTURES[arch]

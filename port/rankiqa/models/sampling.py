@@ -1,6 +1,6 @@
-"""Where a network's score comes from: how many crops, of which sizes of the image. Without torch.
+"""How a network samples an image for its score: the number of crops and the image sizes. Does not import torch.
 
-A weights file may carry it in its metadata (keys below); one that does not is scored as the original does.
+The metadata of a weights file may contain these settings (keys below). Without them, the original's settings apply.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ KEYS = ("crops", "reductions", "least_side", "longest_side")
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an image is scored where its caller does not say otherwise.
+    """The default settings for scoring an image.
 
     Attributes:
-        crops: Random crops an image, shared by the sizes.
-        reductions: The sizes that they are taken from: 1 is the image itself, k the means of its k x k squares, rounded
-            to whole numbers, also for a k that is none. One that would leave no room for a crop is replaced by the
-            largest that does.
-        least_side: An image of this side or more that is not larger than the crop is continued by its mirror image;
-            None: it is refused, as by the original.
-        longest_side: A larger image is first reduced by the smallest whole number that brings it to this; None: never.
+        crops: Random crops per image, divided among the sizes.
+        reductions: The factors by which the image is reduced before crops are taken. 1 is the image itself; k averages
+            k x k squares (k need not be whole) and rounds to whole values. A factor that leaves no room for a crop is
+            replaced by the largest factor that does.
+        least_side: An image with sides of at least this size that is not larger than the crop is extended by its mirror
+            image. None: such an image is refused, as in the original.
+        longest_side: A larger image is first reduced by the smallest whole factor that brings it down to this side.
+            None: images are never reduced first.
 
     Raises:
         ValueError: For a value out of range.
@@ -51,7 +52,7 @@ class Sampling:
             )
 
     def metadata(self) -> dict[str, str]:
-        """The entries of a weights file's metadata that differ from the original's."""
+        """Return the entries for a weights file's metadata: the settings that differ from the original's."""
         values = {key: getattr(self, key) for key in KEYS if getattr(self, key) != getattr(ORIGINAL, key)}
         return {key: json.dumps(value) for key, value in values.items()}
 
@@ -60,12 +61,12 @@ ORIGINAL = Sampling()
 
 
 def sampling_of_network(model: Any) -> Sampling:
-    """A network's own; the original's of a module that says nothing of it."""
+    """Return a network's own settings, or the original's if the module has none."""
     return getattr(model, "sampling", ORIGINAL)
 
 
 def sampling_of(metadata: Mapping[str, str]) -> Sampling:
-    """What a weights file's metadata states. Raises ValueError for a value of another form."""
+    """Read the settings from a weights file's metadata. Raises ValueError for a malformed value."""
     values = {}
     for key in filter(metadata.__contains__, KEYS):
         try:

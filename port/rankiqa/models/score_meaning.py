@@ -1,6 +1,6 @@
-"""What a score means, without torch: the data set it was learnt from, its direction and its range.
+"""The meaning of a score: its training data set, direction and range. This module does not import torch.
 
-A weights file carries it in its metadata (keys below); a file that lacks it loads, and then it is not known.
+The metadata of a weights file contains it (keys below). A file without it loads, and the meaning is then unknown.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ KEYS = ("dataset", "task", "lower_is_better", "score_range", "landmarks", "about
 
 @dataclass(frozen=True)
 class ScoreMeaning:
-    """What a network's score means. Each field is None where it is not known.
+    """The meaning of a network's score. A field is None if it is unknown.
 
     Attributes:
-        dataset: What it was trained on: "live", "tid2013" or another name.
+        dataset: The training data set: "live", "tid2013" or another name.
         task: "ranked" (the score orders images and has no unit) or "fine-tuned" (it predicts opinions).
         lower_is_better: Whether a lower score means better quality.
-        score_range: The opinions' range, (lowest, highest); None for a ranked network.
-        landmarks: Median scores of pristine photographs and of the worst level, which the training did not see.
-        about: The data that it was trained on, and their terms.
+        score_range: The range of the opinions, (lowest, highest); None for a ranked network.
+        landmarks: The median scores of pristine photographs and of their worst levels, measured on photographs that
+            were not used for training.
+        about: A description of the training data and their licences.
     """
 
     dataset: str | None = None
@@ -38,7 +39,7 @@ class ScoreMeaning:
 
     @property
     def direction(self) -> str:
-        """The direction as the commands print it."""
+        """The direction in words, as printed by the commands."""
         if self.lower_is_better is None:
             return "direction not known (the weights file does not say)"
         return "lower is better" if self.lower_is_better else "higher is better"
@@ -56,7 +57,7 @@ class ScoreMeaning:
         return ", ".join(parts)
 
     def metadata(self) -> dict[str, str]:
-        """The entries of a weights file's metadata; what is not known is left out."""
+        """Return the entries for a weights file's metadata, without unknown fields."""
         values = {key: getattr(self, key) for key in KEYS}
         return {
             key: value if isinstance(value, str) else json.dumps(value)
@@ -65,8 +66,8 @@ class ScoreMeaning:
         }
 
 
-# Upstream's four nets. Ranked on LIVE, labels fall from distorted to pristine, so the score rises with degradation;
-# on TID2013 the pristine image comes first, so it rises with quality (upstream's list generators).
+# Upstream's four nets. Ranked on LIVE, the labels fall from distorted to pristine, so the score rises with degradation.
+# Ranked on TID2013, the pristine image comes first, so the score rises with quality (upstream's list generators).
 MEANINGS = {
     "live-rank": ScoreMeaning("live", RANKED, lower_is_better=True),
     "live-ft": ScoreMeaning("live", FINE_TUNED, lower_is_better=True, score_range=(0.0, 100.0)),
@@ -76,7 +77,7 @@ MEANINGS = {
 
 
 def from_metadata(metadata: Mapping[str, str]) -> ScoreMeaning:
-    """The meaning that a weights file's metadata states. Raises ValueError for a value of another form."""
+    """Read the meaning from a weights file's metadata. Raises ValueError for a malformed value."""
     lower = metadata.get("lower_is_better")
     if lower not in (None, "true", "false"):
         raise ValueError(f"lower_is_better: expected true or false, got {lower!r}")

@@ -1,6 +1,6 @@
-"""State dicts of other programs: .safetensors, and what torch.save writes, without running what a file says.
+"""Read state dicts of other programs, from .safetensors and torch.save files, without running code from a file.
 
-Trainings save them in several wrappings: beside an optimizer's state, or under names that begin with a wrapper's.
+Training programs store them in several ways: next to an optimizer's state, or with a wrapper's prefix in the names.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-# Where the checkpoints of timm, Lightning, torchvision's references and others keep the network
+# Keys under which checkpoints of timm, Lightning, torchvision's references and others store the network
 ENTRIES = ("state_dict", "model_state_dict", "model", "net", "network", "params")
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict: of a .safetensors, of a file of torch.save, or of a checkpoint that has one among its entries.
+    """Read a state dict from a .safetensors file, a torch.save file, or a checkpoint that contains one.
+
+    Args:
+        path: The file.
 
     Raises:
-        ValueError: For any other file; one that holds code (a pickled module) is refused, and nothing of it runs.
+        ValueError: For any other file. A file that contains code (a pickled module) is refused, and none of it runs.
     """
     if path.is_dir():
         raise ValueError(f"{path}: expected a state dict, got a folder")
@@ -33,7 +36,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         content = load_file(path) if path.suffix == ".safetensors" else _load(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: expected a state dict (.safetensors), got: {error}") from None
-    state = _found(content)
+    state = _state_in(content)
     if state is None:
         got = type(content).__name__
         if isinstance(content, dict):
@@ -45,18 +48,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def _load(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sparse tensors and old pickles, which are refused here
+            warnings.simplefilter("ignore")  # they concern sparse tensors and old pickles, which are refused here
             return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except Exception:  # of many kinds; torch's own words advise to load without weights_only, which runs code
+    except Exception:  # of many types; torch's own message suggests loading without weights_only, which runs code
         raise ValueError(
             f"{path}: expected a state dict of tensors alone (torch.save of model.state_dict()), got a damaged file or "
             "one with other objects, which is not opened, since it can run code"
         ) from None
 
 
-def _found(content: Any) -> dict[str, Tensor] | None:
+def _state_in(content: Any) -> dict[str, Tensor] | None:
     for state in (content, *(content.get(name) for name in ENTRIES)) if isinstance(content, dict) else ():
         if isinstance(state, dict) and state and all(map(_is_plain, state, state.values())):
             return dict(state)
@@ -68,21 +71,24 @@ def _is_plain(name: Any, value: Any) -> bool:
 
 
 def under_names(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
-    """A state dict without the words that all its names begin with, where only that brings it to the names wanted.
+    """Remove prefixes that all names of a state dict share until one of them is among the expected names.
 
-    DataParallel puts "module." before each name, torch.compile "_orig_mod.", a wrapper the name of its attribute.
+    DataParallel adds the prefix "module.", torch.compile "_orig_mod.", and a wrapper module the name of its attribute.
+
+    Returns:
+        The renamed state dict; a copy with its own names if removing prefixes does not help.
     """
-    found = dict(state)
-    while found and not found.keys() & set(names):
-        first = {name.partition(".")[0] for name in found}
-        if len(first) > 1 or not all("." in name for name in found):
+    renamed = dict(state)
+    while renamed and not renamed.keys() & set(names):
+        first = {name.partition(".")[0] for name in renamed}
+        if len(first) > 1 or not all("." in name for name in renamed):
             return dict(state)
-        found = {name.partition(".")[2]: value for name, value in found.items()}
-    return found
+        renamed = {name.partition(".")[2]: value for name, value in renamed.items()}
+    return renamed
 
 
 def misfit(own: Tensor, given: Tensor) -> str | None:
-    """What keeps a tensor from being copied to a network's own; None: nothing."""
+    """Return why a tensor cannot be copied to a network's own tensor, or None if it can."""
     if own.shape != given.shape:
         return f"expected {tuple(own.shape)}, got {tuple(given.shape)}"
     if own.is_floating_point() != given.is_floating_point() or given.is_complex():

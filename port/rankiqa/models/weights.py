@@ -1,8 +1,8 @@
-"""Weights files (.safetensors): what `rankiqa convert` and the trainer write, and `rankiqa.load` reads.
+"""Weights files (.safetensors): `rankiqa convert` and the trainer write them, and `rankiqa.load` reads them.
 
-The metadata holds format, version, arch, fc and head, what the score means (`score_meaning`), what the network takes
-(`colour_order`, `crop`), and how it is scored (`sampling`) where that is not the original's way. Keys that begin with
-SOLVER belong to a training's snapshot and are not weights.
+The metadata contains the format, version, arch, fc and head, the meaning of the score (`score_meaning`), the network's
+input (`colour_order`, `crop`), and the settings for scoring (`sampling`) if they differ from the original's. Keys that
+begin with SOLVER belong to a training snapshot and are not weights.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from rankiqa.models.sampling import sampling_of
 from rankiqa.models.score_meaning import from_metadata
 from rankiqa.models.scorer import Scorer
 
-SHIPPED = Path(__file__).parent / "shipped" / "wild_lite0.safetensors"  # of the package; CARD.md beside it
+SHIPPED = Path(__file__).parent / "shipped" / "wild_lite0.safetensors"  # CARD.md in this folder describes it
 
 
 def load(path: str | os.PathLike | None = None) -> Scorer:
-    """Load the network of a weights file, or of a training's snapshot, in eval mode, on the CPU.
+    """Load a network from a weights file or a training snapshot, in eval mode, on the CPU.
 
-    `model.meaning` says what its score means, as far as the file does.
+    `model.meaning` describes its score as far as the file does.
 
     Args:
-        path: A .safetensors file from `rankiqa convert` or `rankiqa train`, or a folder that `save_pretrained` wrote;
-            None: the model that comes with the package.
+        path: A .safetensors file from `rankiqa convert` or `rankiqa train`, or a folder that `save_pretrained` wrote.
+            None for the model that is part of the package.
 
     Raises:
-        ValueError: For a missing file, another kind of file, or one that does not hold exactly the network's
-            parameters, all finite; one message names everything missing, unexpected or of a wrong shape.
+        ValueError: For a missing file, a file of another format, or one that does not contain exactly the network's
+            parameters, all finite. The message names everything that is missing, unexpected or of a wrong shape.
     """
     if path is None:
         path = SHIPPED
@@ -57,16 +57,22 @@ def load(path: str | os.PathLike | None = None) -> Scorer:
 
 
 def file_of(path: str | os.PathLike) -> Path:
-    """The weights file that a path means: its own, or that of a folder which `save_pretrained` wrote."""
+    """Return the weights file for a path: the path itself, or the file in a folder that `save_pretrained` wrote."""
     path = Path(path)
     return path / "model.safetensors" if path.is_dir() and (path / "config.json").is_file() else path
 
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """(metadata, {key: tensor}) of a weights file, without what belongs to a snapshot's solver.
+    """Read a weights file, without the entries of a snapshot's solver.
+
+    Args:
+        path: The .safetensors file.
+
+    Returns:
+        The metadata and {key: tensor}.
 
     Raises:
-        ValueError: For a file that is missing, cut off or of another kind.
+        ValueError: If the file is missing, truncated or of another format.
     """
     if path.is_dir():
         raise ValueError(f"{path}: expected converted weights (.safetensors), got a folder")
@@ -74,7 +80,7 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ValueError(f"{path}: expected converted weights (.safetensors), got no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            # A copy: the parameters must not change when the file does
+            # The tensors are copied, because parameters must not change when the file does
             keys = (key for key in file.keys() if not key.startswith(SOLVER))  # noqa: SIM118
             return file.metadata() or {}, {key: file.get_tensor(key).clone() for key in keys}
     except (SafetensorError, OSError) as error:
@@ -85,7 +91,7 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def describe(model: Scorer) -> dict[str, str]:
-    """The metadata of a weights file of this network."""
+    """Return the metadata for a weights file of this network."""
     spec = model.input_spec
     return {
         "format": FORMAT, "version": VERSION, "arch": model.arch, "fc": json.dumps(list(model.fc)), "head": model.head,
@@ -95,16 +101,16 @@ def describe(model: Scorer) -> dict[str, str]:
 
 
 def digest(model: Scorer) -> str:
-    """The SHA-256 (hex) of a network: what it is, and the name, shape and values of each parameter."""
-    found = hashlib.sha256(json.dumps(describe(model), sort_keys=True).encode())
+    """Return the SHA-256 (hex) of a network's metadata and of the name, shape and values of each parameter."""
+    sha256 = hashlib.sha256(json.dumps(describe(model), sort_keys=True).encode())
     for key, tensor in model.state_dict().items():
-        found.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return found.hexdigest()
+        sha256.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        sha256.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return sha256.hexdigest()
 
 
 def _described(metadata: dict[str, str], path: Path) -> Scorer:
-    """The network that a file's metadata names, its parameters not yet set."""
+    """Build the network that a file's metadata names, without its parameters."""
     if metadata.get("format") != FORMAT or not {"arch", "fc"} <= set(metadata):
         raise ValueError(
             f"{path}: expected the metadata that `rankiqa convert` writes (format rankiqa, arch, fc), "
@@ -129,7 +135,7 @@ def _described(metadata: dict[str, str], path: Path) -> Scorer:
 
 
 def check(state: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
-    """Raise ValueError unless names, shapes and types are as expected and every value is finite."""
+    """Raise ValueError unless names, shapes and dtypes are as expected and every value is finite."""
     wrong = [f"missing {key}" for key in expected if key not in state]
     wrong += [f"unexpected {key}" for key in state if key not in expected]
     for key in expected.keys() & state.keys():
