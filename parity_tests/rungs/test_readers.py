@@ -18,10 +18,10 @@ from rankiqa.data.photographs import read_photograph, turned
 LEAST_RECORDED = 500  # files that another release of Pillow or OpenCV writes differently are not in a recording
 # {part of the error: why read_image refuses files that the reference reads}; nobody scores such images
 REFUSED_BY_US = {
-    r"compressed with (LZMA|Zstandard|WebP)": "OpenCV's wheels contain a libtiff without this compression",
-    r"uncompressed tiles of other than whole KiB": "libtiff 4.7.1 treats them as damaged",
-    r"got PAM,": "the two OpenCV releases read different channels",
-    r"a grey PFM": "the reference reads it as a 2-D array, at which upstream's code stops",
+    r"compressed with (LZMA|Zstandard|WebP)": "libtiff of OpenCV's wheels is built without it",
+    r"uncompressed tiles that are not a multiple of 1 KiB": "libtiff 4.7.1 takes them for damaged",
+    r"got PAM,": "the two OpenCVs differ in its channels",
+    r"a grey PFM": "the reference makes a 2-D array of it, at which upstream's code stops",
 }
 LOSSY = re.compile(
     r"(JPEG|MPO|WEBP|AVIF|GIF)/|JPEG2000/.*(layers|irreversible|x 80)|TIFF/(jpeg|PA$|webp)|.*YCbCr|BMP/16-bit"
@@ -107,13 +107,13 @@ def test_wrong_variants_are_caught(parity, files, reference, ours):
 
 def test_what_is_dropped_is_noted(ours):
     expected = {
-        "PNG/RGBA": ("alpha dropped",), "PNG/16-bit colour of OpenCV": ("16 bits a channel: reduced to 8",),
+        "PNG/RGBA": ("alpha dropped",), "PNG/16-bit colour of OpenCV": ("16 bits per channel: reduced to 8",),
         "PNG/ICC RGB": ("colour profile not applied",), "PNG/animated RGB": ("first of 2 frames",),
         "PNG/EXIF 6": ("EXIF orientation 6 not applied",), "WEBP/EXIF 3": ("EXIF orientation 3 not applied",),
         "TIFF/two pages": ("first of 2 pages",), "JPEG/ICC": ("colour profile not applied",),
         "JPEG/CMYK": ("CMYK converted without a colour profile",), "WEBP/lossless alpha": ("alpha dropped",),
         "TIFF/8-bit alpha": ("alpha multiplied into the colours",), "TIFF/ICC": ("colour profile not applied",),
-        "JPEG2000/OpenCV 16-bit colour": ("16 bits a channel: reduced to 8",),
+        "JPEG2000/OpenCV 16-bit colour": ("16 bits per channel: reduced to 8",),
         "WEBP/colour, ICC": ("colour profile not applied",), "BMP/RGB": (), "WEBP/RGB": (), "PPM/RGB": (),
         "JPEG/two pictures (MPO)": ("first of several pictures (MPF)",), "JPEG2000/RGBA": ("alpha dropped",),
         "PNG/RGB": (), "PNG/L": (), "PNG/P": (), "JPEG/RGB": (), "JPEG/L": (), "JPEG/EXIF 6": (), "TIFF/RGB": (),
@@ -128,8 +128,8 @@ def test_each_refusal_says_what_the_file_is(ours):
             assert re.match(r"expected [^\n]+ got [^\n]+$", result), (name, result)
     expected = {
         "GIF/RGB": "got GIF, which the original's reader does not read", "AVIF/RGB": "got AVIF",
-        "WEBP/animated colour": "got an animated WebP", "TIFF/float colour": "a TIFF of 32 bits a channel",
-        "TIFF/8-bit colour BigTIFF": "got BigTIFF", "JPEG/12-bit": "a JPEG of 12 bits a channel",
+        "WEBP/animated colour": "got an animated WebP", "TIFF/float colour": "a TIFF of 32 bits per channel",
+        "TIFF/8-bit colour BigTIFF": "got BigTIFF", "JPEG/12-bit": "a JPEG of 12 bits per channel",
         "PNG/tEXt of 9 MB": "a tEXt chunk of 9437192 bytes", "JPEG2000/RGB, codestream": "without its boxes",
     }  # fmt: skip
     assert {name: ours[name] for name, words in expected.items() if words not in ours[name]} == {}

@@ -178,7 +178,7 @@ def test_no_image(data, words):
 @pytest.mark.parametrize("mode", ["F", "I", "LAB"])
 def test_what_has_no_rule_is_refused(mode):
     image = Image.new(mode, (WIDTH, HEIGHT))
-    with pytest.raises(ImageError, match=r"got a TIFF of (32 bits a channel|Lab)"):
+    with pytest.raises(ImageError, match=r"got a TIFF of (32 bits per channel|Lab)"):
         read_photograph(saved(image, "TIFF"))
 
 
@@ -186,5 +186,5 @@ def test_12_bits_are_refused_rather_than_shown_black(picture):
     data = saved(Image.fromarray(sixteen(np.array(picture)[..., 0])), "TIFF")
     sixteen_bits, twelve_bits = (struct.pack("<HHII", 258, 3, 1, bits) for bits in (16, 12))  # BitsPerSample
     assert data.count(sixteen_bits) == 1
-    with pytest.raises(ImageError, match=r"8 or 16 bits a channel.* got a TIFF of 12 bits"):
+    with pytest.raises(ImageError, match=r"8 or 16 bits per channel.* got a TIFF of 12 bits"):
         read_photograph(data.replace(sixteen_bits, twelve_bits))

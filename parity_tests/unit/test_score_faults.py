@@ -74,9 +74,9 @@ def damaged(whole, header):
     flipped = bytearray(whole)
     flipped[header + 3] ^= 1
     yield "a bit of a header", bytes(flipped), f"bad checksum (byte {header})"
-    yield "cut between members", whole[:header], "it has no end"
+    yield "cut between members", whole[:header], "without an end"
     yield "cut in a header", whole[: header + 99], "truncated header"
-    yield "joined by cat", whole + whole, "more data behind its end"
+    yield "joined by cat", whole + whole, "more data after its end"
 
 
 def test_an_archive_does_not_end_early_without_a_word(run, png, tmp_path):

@@ -1,1 +1,1 @@
-"""Images, crops, list files and minibatches. Takes numbers, not presets."""
+"""Images, crops, list files and minibatches. These modules take numbers and do not know the training presets."""

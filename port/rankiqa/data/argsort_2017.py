@@ -1,4 +1,4 @@
-"""numpy's argsort as the authors' numpy of 2017 computed it."""
+"""NumPy's argsort as in the NumPy versions of 2017, which the authors used."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import numpy as np
 
 
 def argsort_2017(values: np.ndarray) -> np.ndarray:
-    """numpy's default argsort as it was up to 1.24: which of two equal values comes first, upstream's minibatch shows.
+    """Return NumPy's default argsort as it was up to version 1.24, including the order of equal values.
 
-    Quicksort by the median of three, runs of up to 16 by insertion; later numpy sorts otherwise on newer processors.
-    Its
-    change to heapsort after too many bad pivots, which 30 values cannot bring about, is not modelled.
+    Upstream's minibatches depend on the order of equal values. The algorithm is quicksort with the median of three as
+    pivot and insertion sort for runs of up to 16 values. Later NumPy versions sort differently on newer processors.
+    NumPy switches to heapsort after too many bad pivots; this is not modelled, since it cannot happen with 30 values.
 
     Args:
         values: (n,), without nan.
 
     Returns:
-        The indices that sort them, int64 (n,).
+        The indices that sort the values, int64 (n,).
 
     Source:
-        numpy 1.11 to 1.24, npysort/quicksort (behaviour, not code).
+        NumPy 1.11 to 1.24, npysort/quicksort (behaviour, not code).
     """
     order = list(range(len(values)))
 

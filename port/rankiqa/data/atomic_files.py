@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files atomically: a file is either complete or absent."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from pathlib import Path
 
 
 def temporary_name(target: str | os.PathLike) -> Path:
-    """Where a file is written before it is renamed: a hidden name beside it, that no list takes for an image."""
+    """Return the path where a file is written before it is renamed: a hidden name in the same folder.
+
+    Folder scans skip hidden names, so they do not take it for an image.
+    """
     target = Path(target)
     return target.with_name(f".{target.name}.tmp")
 
 
 @contextlib.contextmanager
 def replacing(target: str | os.PathLike) -> Iterator[Path]:
-    """`temporary_name` of a file, renamed to it when the block ends well, removed when it does not.
+    """Yield `temporary_name(target)`; rename it to the target if the block succeeds, and remove it otherwise.
 
-    Who may read the file is as the umask says, also where a library (safetensors) keeps it to its owner.
+    The permissions follow the umask, even if a library (safetensors) creates files that only their owner can read.
+
+    Args:
+        target: The file to write.
 
     Raises:
-        OSError: That names a file; also for a target that is no file, such as /dev/null, which a file would replace.
+        OSError: If writing fails; it names the target. Also for a target that is not a regular file, such as /dev/null,
+            because a file would replace it.
     """
     if _is_device(target):
         raise OSError(errno.EINVAL, "a device or a pipe, not a file", os.fspath(target))
@@ -36,20 +43,21 @@ def replacing(target: str | os.PathLike) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
-            # that of a write (the disk is full) says of no file which; the hidden one is nobody's
+            # The error of a failed write (disk full) names no file, and users do not know the temporary name
             raise OSError(error.errno, error.strerror, os.fspath(target)) from None
         raise
 
 
 def check_target(target: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
-    """Look whether `replacing` can write a file, before the work whose results it is to take.
+    """Check that `replacing` can write a file, before a computation whose results go there.
 
     Args:
-        target: The file.
-        inputs: Files that are read, none of which it may be.
+        target: The file to write.
+        inputs: Files that are read. The target must not be one of them.
 
     Raises:
-        ValueError: For a folder, a device or a pipe, a folder that is missing or cannot be written, and an input.
+        ValueError: If the target is a folder, a device, a pipe or an input, or if its folder is missing or not
+            writable.
     """
     target = Path(target)
     if target.is_dir():
@@ -60,7 +68,7 @@ def check_target(target: str | os.PathLike, inputs: Iterable[str | os.PathLike] 
     if not target.absolute().parent.is_dir():
         raise ValueError(f"{target}: expected a file in a folder that exists, got no such folder")
     temporary = temporary_name(target)
-    if temporary.exists():  # of a run that was killed, or one that is writing
+    if temporary.exists():  # it belongs to a run that was killed or is still writing
         return
     try:
         _of_a_new_file(temporary)
@@ -69,7 +77,7 @@ def check_target(target: str | os.PathLike, inputs: Iterable[str | os.PathLike] 
 
 
 def _is_device(target: str | os.PathLike) -> bool:
-    """Whether a name is that of a device or a pipe, or a link to what is open, such as /dev/stdout."""
+    """Return whether a path is a device, a pipe or a link to an open file, such as /dev/stdout."""
     folder = os.path.dirname(os.path.abspath(target))
     if os.path.isdir(target):
         return False
@@ -78,9 +86,9 @@ def _is_device(target: str | os.PathLike) -> bool:
 
 
 def check_no_input(target: str | os.PathLike, inputs: Iterable[str | os.PathLike]) -> None:
-    """Raise ValueError for a file to write that is one of those that are read.
+    """Raise ValueError if the file to write is one of the files that are read.
 
-    Names are compared first: a link by another name is left as it is when the file of this name is replaced.
+    Names are compared first, because replacing a file does not affect a link with another name.
     """
     if not os.path.exists(target):
         return
@@ -91,7 +99,10 @@ def check_no_input(target: str | os.PathLike, inputs: Iterable[str | os.PathLike
 
 
 def _of_a_new_file(path: Path) -> int:
-    """The permissions that a new file of this name gets; asking for the umask would change it for other threads."""
+    """Return the permissions of a new file at this path.
+
+    It creates and removes the file, because reading the umask would change it for other threads.
+    """
     with open(path, "wb") as file:
         permissions = os.fstat(file.fileno()).st_mode & 0o777
     path.unlink()

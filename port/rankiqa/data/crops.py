@@ -1,4 +1,4 @@
-"""Random square crops, drawn as the original draws them, in the form that a network takes.
+"""Random square crops, drawn like the original's and converted to a network's input format.
 
 Shapes: N crops, H x W pixels of the image.
 """
@@ -16,22 +16,26 @@ from rankiqa.data.input_spec import InputSpec
 def crop_offsets(
     height: int, width: int, crop: int, n: int, rng: np.random.RandomState, *, last_offset: bool = False
 ) -> np.ndarray:
-    """Draw the places of n crops: int64 (n, 2), top and left in pixels; top is drawn first, crop by crop.
+    """Draw the positions of n crops. For each crop, top is drawn before left.
 
     Args:
-        height: Of the image, pixels.
-        width: Of the image, pixels.
-        crop: Side of a crop, pixels.
-        n: How many.
-        rng: Advanced by 2 n draws.
-        last_offset: Draw the last offset too, which the original never does, and take images of the crop's own size.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        crop: Side of a crop in pixels.
+        n: Number of crops.
+        rng: The random numbers; advanced by 2 n draws.
+        last_offset: Whether to include the last offset, which the original never draws, and thus accept images of the
+            crop's own size.
+
+    Returns:
+        int64 (n, 2): top and left in pixels.
 
     Raises:
         ImageError: If a side is not larger than the crop (with last_offset: if it is smaller).
 
     Source: upstream src/data_layer, src/eval: numpy.random.randint(H - crop).
     """
-    # CAFFE: randint's end is exclusive, so the last offset is never drawn and H = crop has none (upstream's layers)
+    # CAFFE: randint excludes its end, so the last offset is never drawn, and H = crop has no offset (upstream's layers)
     rows, columns = (side - crop + (1 if last_offset else 0) for side in (height, width))
     if min(rows, columns) < 1:
         least = f"of at least {crop}" if last_offset else f"above {crop}"
@@ -40,7 +44,7 @@ def crop_offsets(
 
 
 def check_image(image: np.ndarray) -> None:
-    """Raise ValueError unless the image is a uint8 array (H, W, 3), as `rankiqa.read_image` returns it."""
+    """Raise ValueError unless the image is a uint8 array (H, W, 3), like those that `rankiqa.read_image` returns."""
     if not isinstance(image, np.ndarray):
         raise ValueError(f"image: expected an array from rankiqa.read_image, got {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -48,15 +52,18 @@ def check_image(image: np.ndarray) -> None:
 
 
 def take_crops(image: np.ndarray, offsets: np.ndarray, spec: InputSpec) -> Tensor:
-    """Cut crops from an image in the form that a network takes: float32 (N, 3, crop, crop).
+    """Cut crops from an image and convert them to a network's input format.
 
     Args:
         image: uint8 (H, W, 3), RGB.
         offsets: int (N, 2), top and left in pixels.
-        spec: What the network takes (`model.input_spec`): crop, channel order, range, mean and deviation.
+        spec: The network's input format (`model.input_spec`): crop, channel order, range, mean and deviation.
+
+    Returns:
+        float32 (N, 3, crop, crop).
 
     Raises:
-        ValueError: For an image of another form, or a crop that is not inside it.
+        ValueError: For another dtype or shape of the image, or a crop that is not inside it.
     """
     check_image(image)
     (height, width), crop = image.shape[:2], spec.crop
@@ -67,15 +74,15 @@ def take_crops(image: np.ndarray, offsets: np.ndarray, spec: InputSpec) -> Tenso
 
 
 def cut(image: np.ndarray, offsets: np.ndarray, spec: InputSpec) -> Tensor:
-    """What `take_crops` returns, unchecked: of an image (H, W, 3), RGB, 0..255, uint8 or float."""
+    """Do the work of `take_crops` without its checks. image: (H, W, 3), RGB, 0..255, uint8 or float."""
     crop = spec.crop
     if spec.channel_order == "BGR":
-        image = image[:, :, ::-1]  # CAFFE: BGR (cv2.imread in upstream's data layers); the one place where it is made
+        image = image[:, :, ::-1]  # CAFFE: BGR (cv2.imread in upstream's data layers); the only conversion to BGR
     crops = np.empty((len(offsets), 3, crop, crop), np.float32)
     for i, (y, x) in enumerate(offsets):
         crops[i] = image[y : y + crop, x : x + crop].transpose(2, 0, 1)
-    taken = torch.from_numpy(crops)
+    batch = torch.from_numpy(crops)
     if not spec.is_pixels:
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
-        taken.mul_(spec.value_range / 255).sub_(mean).div_(std)
-    return taken
+        batch.mul_(spec.value_range / 255).sub_(mean).div_(std)
+    return batch

@@ -1,9 +1,9 @@
-"""Which files of a folder are images: one rule for every command that takes a folder.
+"""Find the image files of a folder. All commands that take a folder use these rules.
 
-- a file whose suffix is one of `images.SUFFIXES` (in any case) is an image, and so is a link to one
-- a link with such a suffix that leads nowhere is also given as an image, so that reading it reports it by name
-- hidden entries (a name that starts with a dot, such as macOS's ._photo.jpg) are skipped without a word
-- all else is passed over: counted by kind, the first few by name
+- A file whose suffix is one of `images.SUFFIXES` (in any case) is an image, and so is a link to one.
+- A broken link with such a suffix also counts as an image, so that reading it reports it by name.
+- Hidden entries (names that start with a dot, such as macOS's ._photo.jpg) are skipped silently.
+- Everything else is skipped too, but counted by kind, and the first few names are recorded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 
 from rankiqa.data.images import SUFFIXES, ImageError
 
-SHOWN = 5  # names of each kind that a message gives
+SHOWN = 5  # maximum number of names per kind in a message
 
 
 class Kind(enum.Enum):
-    """What an entry of a folder is; the value is the plural in messages."""
+    """The kinds of folder entries. The values are the plurals used in messages."""
 
     IMAGE = "images"
     FOLDER = "folders"
@@ -33,11 +33,11 @@ class Kind(enum.Enum):
 
 @dataclass
 class PassedOver:
-    """The entries of a folder that are no images.
+    """The entries of a folder that are not images.
 
     Attributes:
-        counts: How many of each kind.
-        first: The first SHOWN names of each kind, as they were met.
+        counts: The number of entries of each kind.
+        first: The first SHOWN names of each kind, in the order in which they were added.
     """
 
     counts: dict[Kind, int] = field(default_factory=dict)
@@ -51,15 +51,15 @@ class PassedOver:
             names.append(name)
 
     def total(self) -> int:
-        """How many entries were passed over."""
+        """Return the number of skipped entries."""
         return sum(self.counts.values())
 
     def by_kind(self) -> dict[str, int]:
-        """{kind: count} with names for JSON (folders, dangling, ..), kinds that did not occur included."""
+        """Return {kind: count} with names for JSON (folder, dangling, ..), including kinds with count 0."""
         return {kind.name.lower(): self.counts.get(kind, 0) for kind in Kind if kind is not Kind.IMAGE}
 
     def text(self) -> str:
-        """One line: `2 folders (a, b), 7 other files (notes.txt, .. and 2 more)`."""
+        """Return a summary in one line: `2 folders (a, b), 7 other files (notes.txt, .. and 2 more)`."""
         return ", ".join(
             f"{count} {kind.value if count > 1 else _SINGULAR[kind]} ({self._names(kind)})"
             for kind, count in self.counts.items()
@@ -80,7 +80,10 @@ _SINGULAR = {
 
 
 def stored_name(path: str) -> str:
-    """A path as it is stored: macOS and its archives take accents apart (NFD), where lists have them whole (NFC)."""
+    """Return a path with its accents encoded as on disk.
+
+    macOS and its archives decompose accented letters (NFD), while lists usually contain composed ones (NFC).
+    """
     if path.isascii() or os.path.lexists(path):
         return path
     forms = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
@@ -88,45 +91,45 @@ def stored_name(path: str) -> str:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file's name is an image's: a known suffix, not hidden."""
+    """Return whether a file name is that of an image: it has a known suffix and is not hidden."""
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def scan(folder: str | os.PathLike, *, recursive: bool = False) -> Iterator[tuple[str, Kind]]:
-    """The entries of a folder, one at a time and in no order.
+    """Yield the entries of a folder in arbitrary order.
 
     Args:
         folder: The folder.
-        recursive: Whether folders inside are read, too; each once, however many links lead to it.
+        recursive: Whether to read subfolders too. Each is read once, even if several links lead to it.
 
     Yields:
-        (path below the folder with "/" between folders, kind). Hidden entries are left out, and so are the folders
-        themselves where `recursive` reads them.
+        (path relative to the folder with "/" as separator, kind). Hidden entries are skipped, and so are the subfolders
+        themselves if `recursive` reads them.
 
     Raises:
-        OSError: When the folder itself cannot be listed.
+        OSError: If the folder itself cannot be listed.
     """
     top = os.fspath(folder)
-    inside, seen = [""], {_identity(top)} if recursive else set()
-    while inside:
-        place = inside.pop()
+    pending, seen = [""], {_identity(top)} if recursive else set()
+    while pending:
+        subfolder = pending.pop()
         try:
-            entries = os.scandir(os.path.join(top, place) if place else top)
+            entries = os.scandir(os.path.join(top, subfolder) if subfolder else top)
         except OSError:
-            if not place:
+            if not subfolder:
                 raise
-            yield place, Kind.UNREADABLE
+            yield subfolder, Kind.UNREADABLE
             continue
         with entries as opened:
             for entry in opened:
                 if entry.name.startswith("."):
                     continue
-                path, kind = f"{place}/{entry.name}" if place else entry.name, _kind(entry)
+                path, kind = f"{subfolder}/{entry.name}" if subfolder else entry.name, _kind(entry)
                 if not recursive or kind is not Kind.FOLDER:
                     yield path, kind
                 elif (identity := _identity(entry.path)) not in seen:
                     seen.add(identity)
-                    inside.append(path)
+                    pending.append(path)
 
 
 def _identity(folder: str) -> tuple[int, int]:
@@ -135,7 +138,7 @@ def _identity(folder: str) -> tuple[int, int]:
 
 
 def _kind(entry: os.DirEntry) -> Kind:
-    try:  # neither asks the file system but for links
+    try:  # is_file and is_dir access the file system only for links
         if entry.is_file():
             return Kind.IMAGE if is_image_name(entry.name) else Kind.OTHER
         if entry.is_dir():
@@ -149,17 +152,17 @@ def _kind(entry: os.DirEntry) -> Kind:
 
 
 def list_folder(folder: str | os.PathLike, *, recursive: bool = False) -> tuple[list[str], PassedOver]:
-    """The images of a folder, sorted by name; those of a folder before those of the folders inside it.
+    """List the images of a folder, sorted by name. A folder's own images come before those of its subfolders.
 
     Args:
         folder: The folder.
-        recursive: Whether folders inside are read, too.
+        recursive: Whether to read subfolders too.
 
     Returns:
-        The images' paths below the folder, and what was passed over.
+        The images' paths relative to the folder, and the skipped entries.
 
     Raises:
-        OSError: When the folder cannot be listed.
+        OSError: If the folder cannot be listed.
     """
     images, passed_over = [], PassedOver()
     for path, kind in sorted(scan(folder, recursive=recursive)):
@@ -171,18 +174,18 @@ def list_folder(folder: str | os.PathLike, *, recursive: bool = False) -> tuple[
 
 
 def find_images(paths: list[str | os.PathLike], *, recursive: bool = False) -> tuple[list[Path], dict[str, PassedOver]]:
-    """The images of files and folders.
+    """Find the images of files and folders.
 
     Args:
-        paths: Files, which are taken as they are (whether they exist or not), and folders.
-        recursive: Whether folders inside the folders are read, too.
+        paths: Files, which are returned unchecked even if they do not exist, and folders.
+        recursive: Whether to read subfolders too.
 
     Returns:
-        The images in the order of `paths`, a folder's sorted by name; and {folder: what was passed over} for the
-        folders where something was.
+        The images in the order of `paths`, those of a folder sorted by name; and {folder: skipped entries} for the
+        folders with skipped entries.
 
     Raises:
-        ImageError: For a folder without images, or one that cannot be listed.
+        ImageError: If a folder contains no images or cannot be listed.
     """
     images: list[Path] = []
     passed_over: dict[str, PassedOver] = {}
@@ -195,7 +198,7 @@ def find_images(paths: list[str | os.PathLike], *, recursive: bool = False) -> t
         except OSError as error:
             raise ImageError(f"{path}: expected a readable folder, got: {error.strerror}") from None
         if not inside:
-            got = f"none but {others.text()}" if others.total() else "none"
+            got = f"no image, only {others.text()}" if others.total() else "none"
             if Kind.FOLDER in others.counts:
                 got += "; --recursive reads the folders inside"
             raise ImageError(f"{path}: expected a folder with images ({' '.join(sorted(SUFFIXES))}), got {got}")

@@ -1,7 +1,7 @@
-"""Where images come from: files, folders, globs, lists of paths, and tar archives (WebDataset's), read in place.
+"""Sources of images: files, folders, globs, lists of paths, and tar archives (WebDataset's), which are read in place.
 
-All of it is lazy: neither a list of ten million paths nor an archive is held as a whole, and an image's bytes are read
-when it is decoded.
+Everything is lazy. Neither a list of ten million paths nor an archive is held in memory, and the bytes of an image are
+read when it is decoded.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from rankiqa.data.lists import path_and_label
 from rankiqa.data.text_files import Line
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_BEHIND = 1 << 20  # bytes behind the end of an archive that are looked at; tar fills up to 10 KiB with zeros
+_BEHIND = 1 << 20  # bytes to check after the end of an archive; tar pads archives with zeros to blocks of 10 KiB
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image that can be read, in this process or in another.
+    """An image that this process or another one can read.
 
     Attributes:
-        name: Its path in results; ARCHIVE/MEMBER for a member of an archive.
-        file: The file that is opened.
-        offset: Where its bytes begin in an uncompressed archive; None: the whole file is the image.
-        size: How many bytes.
-        data: The bytes themselves, of a member of a compressed archive.
-        error: Why there is no image, such as a damaged archive; "" where there is one.
+        name: The path in results; ARCHIVE/MEMBER for a member of an archive.
+        file: The file to open.
+        offset: The position of the image in an uncompressed archive, or None if the whole file is the image.
+        size: The number of bytes.
+        data: The bytes of a member of a compressed archive, or None.
+        error: The reason why there is no image, such as a damaged archive; otherwise "".
     """
 
     name: str
@@ -47,7 +47,7 @@ class ImageSource:
     error: str = ""
 
     def read(self) -> bytes:
-        """The bytes of the image file. Raises ImageError where there are none."""
+        """Return the bytes of the image file. Raises ImageError if they cannot be read."""
         if self.error:
             raise ImageError(self.error)
         if self.data is not None:
@@ -66,12 +66,12 @@ class ImageSource:
 
 
 def is_archive(path: str | os.PathLike) -> bool:
-    """Whether a path is named like a tar archive and is no folder."""
+    """Return whether a path has the suffix of a tar archive and is not a folder."""
     return os.fspath(path).lower().endswith(ARCHIVES) and not os.path.isdir(path)
 
 
 def is_pattern(path: str | os.PathLike) -> bool:
-    """Whether a path is a glob: it has *, ? or [..], and there is no file of that very name."""
+    """Return whether a path is a glob: it contains *, ? or [..], and no file has exactly this name."""
     path = os.fspath(path)
     return glob.has_magic(path) and not os.path.lexists(path)
 
@@ -79,16 +79,16 @@ def is_pattern(path: str | os.PathLike) -> bool:
 def files_of(
     path: str | os.PathLike, *, recursive: bool = False, passed_over: dict[str, PassedOver] | None = None
 ) -> list[str]:
-    """The image files and archives of one path.
+    """Return the image files and archives of one path.
 
     Args:
-        path: A file, which is taken as it is whether it exists or not; a folder, which gives its images; or a glob
-            (`photos/**/*.jpg`), which gives images and archives.
-        recursive: Whether folders inside a folder are read, too.
-        passed_over: Receives {folder: what is no image}.
+        path: A file, which is returned unchecked even if it does not exist; a folder, for its images; or a glob
+            (`photos/**/*.jpg`), for the images and archives that match.
+        recursive: Whether to read subfolders too.
+        passed_over: A dictionary to which {folder: skipped entries} is added.
 
     Raises:
-        ImageError: For a folder without images or one that cannot be listed, or a glob that matches nothing.
+        ImageError: For a folder without images, a folder that cannot be listed, or a glob that matches nothing.
     """
     path = os.fspath(path)
     if is_pattern(path):
@@ -103,7 +103,7 @@ def files_of(
 
 
 def sources_of(files: Iterable[str]) -> Iterator[ImageSource]:
-    """The images of files and archives, one by one."""
+    """Yield the images of files and archives."""
     for name in files:
         if is_archive(name):
             yield from _members(name)
@@ -112,7 +112,7 @@ def sources_of(files: Iterable[str]) -> Iterator[ImageSource]:
 
 
 def sources_of_all(paths: Iterable[str | os.PathLike], *, recursive: bool = False) -> Iterator[ImageSource]:
-    """The images of any paths that `files_of` takes, one by one; a path that gives none is a source with an error."""
+    """Yield the images of paths (see `files_of`). A path without images becomes a source with an error."""
     for path in paths:
         name = os.fspath(path)
         try:
@@ -122,11 +122,14 @@ def sources_of_all(paths: Iterable[str | os.PathLike], *, recursive: bool = Fals
 
 
 def paths_of_lines(lines: Iterable[str]) -> Iterator[str]:
-    """The paths of a list: a path on each line, or `path label` as `rankiqa lists` writes it.
+    """Yield the paths of a list with one path per line, or `path label` as written by `rankiqa lists`.
 
-    A line that is the name of a file or folder is that path; of another one, a label at its end is left out. Empty
-    lines and comments (#) are skipped. From the first line with a NUL on, NUL alone separates (`find -print0`): names
-    may then have ends of lines. A mark (BOM) before the first line is left out.
+    A line that is the name of an existing file or folder is used as a whole. Otherwise a label at its end is removed.
+    Empty lines and comments (#) are skipped. From the first line with a NUL on, only NUL separates paths
+    (`find -print0`), so names may contain line breaks. A byte order mark (BOM) before the first line is removed.
+
+    Args:
+        lines: The lines, with their line ends.
 
     Raises:
         ValueError: For a list in UTF-16.
@@ -149,7 +152,7 @@ def paths_of_lines(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _entries(lines: Iterable[str]) -> Iterator[str]:
-    """What newlines separate, or, from the first line with a NUL on, NULs."""
+    """Yield the entries between newlines; from the first line with a NUL on, those between NULs."""
     rest = None
     for line in lines:
         if rest is None and "\0" not in line:
@@ -162,7 +165,7 @@ def _entries(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _without_mark(text: str) -> str:
-    """The first line of a list without its mark (BOM), which a reader of file names keeps. ValueError for UTF-16's."""
+    """Remove the byte order mark from a list's first line. Raises ValueError for the mark of UTF-16."""
     data = text.encode("utf-8", "surrogateescape")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("-: expected a list in UTF-8, got one in UTF-16 (`iconv -f UTF-16 -t UTF-8` converts it)")
@@ -174,52 +177,52 @@ def _is_image_file(name: str) -> bool:
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose header has to be whole: tarfile takes a damaged one, or none, for the end of the archive."""
+    """A member whose header must be complete; tarfile treats a damaged or missing header as the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
         try:
             return super().fromtarfile(tarfile_)
         except tarfile.HeaderError as error:
-            kind = type(error).__name__  # by name: their classes are not in the types of tarfile
-            if kind == "EOFHeaderError":  # blocks of zeros, as an archive has to end
+            name = type(error).__name__  # compared by name, because tarfile's type stubs lack the classes
+            if name == "EOFHeaderError":  # blocks of zeros, the regular end of an archive
                 raise
-            words = "one that is cut off: it has no end" if kind == "EmptyHeaderError" else error
-            raise tarfile.ReadError(f"{words} (byte {tarfile_.offset})") from None
+            reason = "a truncated archive without an end" if name == "EmptyHeaderError" else error
+            raise tarfile.ReadError(f"{reason} (byte {tarfile_.offset})") from None
 
 
 def _members(path: str) -> Iterator[ImageSource]:
-    """The images in a tar archive, in its order; what is damaged or holds none is a source with an error."""
+    """Yield the images of a tar archive in its order. Damage, or the lack of images, yields a source with an error."""
     images = 0
     try:
         with tarfile.open(path, "r:*", tarinfo=_Member) as archive:
             compressed = not isinstance(archive.fileobj, io.BufferedReader)
             while (member := archive.next()) is not None:
-                archive.members.clear()  # pyright: ignore  tarfile keeps each header, and an archive may have millions
+                archive.members.clear()  # pyright: ignore  tarfile keeps all headers, and an archive may have millions
                 if member.isdir() or not is_image_name(os.path.basename(member.name)):
                     continue
                 images += 1
                 name = f"{path}/{member.name}"
-                if member.islnk() or member.issym():  # tar makes one of a file that it has already
+                if member.islnk() or member.issym():  # tar stores a link for a file that the archive already contains
                     error = f"expected an image, got a link to {member.linkname}, which is not followed in an archive"
                     yield ImageSource(name, path, error=error)
                 elif not member.isreg():
                     yield ImageSource(name, path, error="expected an image file, got a special file")
                 elif compressed or member.sparse is not None:
                     file = archive.extractfile(member)
-                    assert file is not None  # a regular file
+                    assert file is not None  # it is a regular file
                     yield ImageSource(name, path, data=file.read())
                 else:
                     yield ImageSource(name, path, member.offset_data, member.size)
             if archive.fileobj is not None and archive.fileobj.read(_BEHIND).strip(b"\0"):
-                error = "expected one tar archive, got more data behind its end (joined by cat?), which are not read"
+                error = "expected one tar archive, got more data after its end (joined with cat?), which are not read"
                 yield ImageSource(path, path, error=error)
     except MemoryError:
         yield ImageSource(path, path, error="expected members that fit into memory, got one that does not")
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        if "method gz" in text:  # what each way of reading it says
-            text = "another kind of file, or one that is empty or cut off"
+        if "method gz" in text:  # tarfile then lists the error of every method that it tried
+            text = "another kind of file, or one that is empty or truncated"
         yield ImageSource(path, path, error=f"expected a whole tar archive, got: {text}")
     else:
         if not images:

@@ -1,7 +1,8 @@
-"""Reading images as the original does, and saying what its reader drops.
+"""Read images like the original and report what its reader drops.
 
-The original reads with cv2.imread of OpenCV 4.5.1 (the reference container's); here OpenCV of today decodes. Where the
-two differ, the header says so (`headers`), and the rung `readers` compares them file by file.
+The original reads images with cv2.imread of OpenCV 4.5.1 (the version in the reference container). Here, the installed
+OpenCV decodes them. The header modules (`headers`) detect the files for which the two versions differ, and the parity
+test `readers` compares both file by file.
 """
 
 from __future__ import annotations
@@ -16,35 +17,36 @@ from rankiqa.data.headers.base import Header
 from rankiqa.data.headers.base import ImageError as ImageError
 from rankiqa.data.headers.inspect import inspect
 
-# The suffixes, lower case, of the formats that `read_image` or `photographs.read_photograph` reads; files are told
-# apart by their content, a suffix only chooses what a folder gives
+# Lower-case suffixes of the formats that `read_image` or `photographs.read_photograph` reads. They select the images of
+# a folder; the format of a file is detected from its content
 SUFFIXES = frozenset(
     ".apng .avif .avifs .bmp .dib .exr .gif .hdr .j2c .j2k .jfif .jif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx .pam .pbm "
     ".pfm .pgm .pic .png .pnm .ppm .pxm .ras .sr .tif .tiff .webp".split()
 )
 MAX_DECODED_PIXELS = 1 << 30  # OpenCV's own limit
-# CAFFE: OpenCV 4.5.1 applies an EXIF orientation to a JPEG and a TIFF only; today's to PNG and WebP, too
+# CAFFE: OpenCV 4.5.1 applies EXIF orientations only to JPEG and TIFF; current versions also apply them to PNG and WebP
 _AS_STORED = ("PNG", "WebP")
 EMPTY = "expected an image, got an empty file"
 
 
 def read_image(path: str | os.PathLike, *, strict: bool = False) -> np.ndarray:
-    """Read the pixels that the original reads: those of cv2.imread (OpenCV 4.5.1), channels turned to RGB.
+    """Read the pixels that the original reads, those of cv2.imread (OpenCV 4.5.1), as RGB.
 
-    Grey becomes three equal channels, alpha is dropped, 16 bits are reduced to 8, CMYK is converted without a
-    profile, an EXIF orientation is applied to a JPEG or TIFF but not to a PNG or WebP, and of several frames or pages
-    the first is read. `read_image_with_notes` says which of these happened.
+    Grey becomes three equal channels, alpha is dropped, 16 bits are reduced to 8, and CMYK is converted without a
+    profile. An EXIF orientation is applied to JPEG and TIFF but not to PNG and WebP. If there are several frames or
+    pages, the first is read. `read_image_with_notes` reports which of these things happened.
 
     Args:
-        path: The file. Its content decides what it is, not its suffix.
-        strict: Refuse every image that is not 8-bit colour, or of which something is dropped.
+        path: The file. Its format is detected from its content, not from its suffix.
+        strict: Refuse every image that is not 8-bit colour or that loses something.
 
     Returns:
         uint8 (H, W, 3), RGB, 0..255.
 
     Raises:
-        ImageError: When the file is missing, no image, cut off, above 2^30 pixels, of a kind that the original's reader
-            does not read, or refused by `strict`. Damage inside a JPEG that leaves it decodable cannot be seen.
+        ImageError: If the file is missing, not an image, truncated, larger than 2^30 pixels, of a format that the
+            original's reader does not support, or refused by `strict`. Damage inside a JPEG that can still be decoded
+            is not detected.
 
     Source: upstream src/data_layer, src/eval (cv2.imread with its defaults).
     """
@@ -52,33 +54,33 @@ def read_image(path: str | os.PathLike, *, strict: bool = False) -> np.ndarray:
 
 
 def read_image_with_notes(path: str | os.PathLike, *, strict: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read an image as `read_image` does, and say what was dropped.
+    """Read an image like `read_image` and report what was dropped.
 
     Args:
         path: The file.
-        strict: As in `read_image`.
+        strict: See `read_image`.
 
     Returns:
-        The pixels, uint8 (H, W, 3), RGB, and notes such as "alpha dropped" (none where nothing was).
+        The pixels, uint8 (H, W, 3), RGB, and notes such as "alpha dropped" (empty if nothing was dropped).
 
     Raises:
-        ImageError: As `read_image`.
+        ImageError: See `read_image`.
     """
     return decode_image(read_bytes(Path(path)), strict=strict)
 
 
 def decode_image(data: bytes, *, strict: bool = False) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Decode the bytes of an image file as `read_image_with_notes` does.
+    """Decode the bytes of an image file like `read_image_with_notes`.
 
     Args:
         data: The whole file.
-        strict: As in `read_image`.
+        strict: See `read_image`.
 
     Returns:
         The pixels, uint8 (H, W, 3), RGB, and notes.
 
     Raises:
-        ImageError: As `read_image`.
+        ImageError: See `read_image`.
     """
     if not data:
         raise ImageError(EMPTY)
@@ -92,7 +94,7 @@ def decode_image(data: bytes, *, strict: bool = False) -> tuple[np.ndarray, tupl
 
 
 def check_header(header: Header) -> None:
-    """Raise ImageError for a file that the original's reader does not read, or that is too large for it."""
+    """Raise ImageError if the original's reader does not support a file or if the image is too large for it."""
     if header.refused:
         raise ImageError(f"expected an image that the original reads, got {header.refused}")
     if header.height * header.width > MAX_DECODED_PIXELS:
@@ -108,34 +110,37 @@ def _check_strict(header: Header) -> None:
 
 
 def decode(data: bytes, header: Header, flags: int) -> np.ndarray:
-    """Decode a file's bytes with OpenCV (BGR, of any depth that the flags allow).
+    """Decode a file's bytes with OpenCV.
 
     Args:
         data: The whole file.
-        header: What `inspect` says of it.
-        flags: OpenCV's.
+        header: The file's header from `inspect`.
+        flags: OpenCV's IMREAD flags.
+
+    Returns:
+        The pixels in BGR order; the flags determine dtype and channels.
 
     Raises:
-        ImageError: When OpenCV cannot decode it.
+        ImageError: If OpenCV cannot decode the file.
     """
     if header.replace:
         at, replacement = header.replace
         data = data[:at] + replacement + data[at + len(replacement) :]
     try:
-        # Bytes, not the name: cv2.imread fails on some names and cannot tell why
+        # Decode bytes, because cv2.imread fails for some file names and does not report why
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
         raise ImageError(f"expected an image that OpenCV reads, got its error: {one_line(error)}") from None
     if pixels is None:
         raise ImageError(
             f"expected a whole image that OpenCV decodes, got a {header.kind} that is corrupt or truncated, "
-            "or of a sort that it does not read"
+            "or of a variant that it does not read"
         )
     return pixels
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes; ImageError that says why where there are none."""
+    """Return a file's bytes. Raises ImageError with the reason if there are none."""
     try:
         if os.path.isdir(path):
             raise ImageError("expected an image file, got a folder")
@@ -152,5 +157,5 @@ def read_bytes(path: Path) -> bytes:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text on one line."""
+    """Return an error's text on one line."""
     return " ".join(str(error).split()) or type(error).__name__

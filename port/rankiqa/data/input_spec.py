@@ -1,23 +1,23 @@
-"""What a network takes as input, without torch."""
+"""The input format of a network. This module does not import torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 CHANNEL_ORDERS = ("BGR", "RGB")
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of 0..1
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # for RGB values in 0..1
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The crops that a network takes: (v / 255 * value_range - mean) / std of each channel value v in 0..255.
+    """The crops that a network takes: a channel value v in 0..255 becomes (v / 255 * value_range - mean) / std.
 
     Attributes:
         crop: Side of the square crop in pixels.
         channel_order: "BGR" (Caffe's networks) or "RGB".
-        value_range: What 255 becomes before mean and deviation: 255.0 leaves pixel values as they are.
-        mean: Subtracted from each channel, in `channel_order` and in units of `value_range`.
-        std: Divides each channel afterwards.
+        value_range: The value that 255 is scaled to before mean and deviation are applied; 255.0 means no scaling.
+        mean: The mean to subtract from each channel, in `channel_order` and in units of `value_range`.
+        std: The deviation by which each channel is then divided.
 
     Raises:
         ValueError: For a value out of range.
@@ -42,5 +42,5 @@ class InputSpec:
 
     @property
     def is_pixels(self) -> bool:
-        """Whether the network takes pixel values as they are, 0..255."""
+        """Whether the network takes unchanged pixel values, 0..255."""
         return self.value_range == 255.0 and not any(self.mean) and self.std == (1.0, 1.0, 1.0)

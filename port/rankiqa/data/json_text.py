@@ -1,4 +1,4 @@
-"""JSON from files and options that anyone may have written."""
+"""Parse JSON from untrusted files and options."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises ValueError, on one line, for another text or one that is nested too deep."""
+    """Parse a JSON text. Raises ValueError with a one-line message if it is invalid or nested too deeply."""
     try:
         return json.loads(text)
-    except RecursionError:  # json's own error for thousands of nested brackets
+    except RecursionError:  # raised by json for thousands of nested brackets
         raise ValueError("expected JSON, got one that is nested too deep") from None
     except ValueError:
         shown = repr(text[:40]) + (" .." if len(text) > 40 else "")

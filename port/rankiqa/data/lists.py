@@ -1,4 +1,4 @@
-"""List files: `path label` lines, one image a line."""
+"""Read list files, which contain one image per line as `path label`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rankiqa.data.text_files import NOT_FINITE, NUMBER, Line, lines_of, number, 
 
 _DECIMAL_COMMA = re.compile(r"(?:^|[\s;])[+-]?\d+,\d+$", re.ASCII)
 _TRAILING_COMMENT = re.compile(r"\s#(?:\s.*)?$")
-_THIRD_FIELD = re.compile(rf"\.[A-Za-z]\w{{1,4}}[\"']?[\s,;]+{NUMBER.pattern}$", re.ASCII)  # "a.bmp 1" of "a.bmp 1 2"
+_THIRD_FIELD = re.compile(rf"\.[A-Za-z]\w{{1,4}}[\"']?[\s,;]+{NUMBER.pattern}$", re.ASCII)  # "a.bmp 1" in "a.bmp 1 2"
 _QUOTED = re.compile(r"(?P<mark>[\"'])(?P<path>.+?)(?P=mark)\s*[\s,;]\s*(?P<label>[^\s,;]+)[\s,;]*")
 _HEADER_PATH = {"path", "image", "images", "name", "file", "filename", "image_name", "img", "image_path"}
 _HEADER_LABEL = {"label", "labels", "score", "mos", "dmos", "value", "opinion"}
@@ -23,13 +23,13 @@ _HEADER_LABEL = {"label", "labels", "score", "mos", "dmos", "value", "opinion"}
 
 @dataclass(frozen=True)
 class ImageList:
-    """A list file.
+    """The content of a list file.
 
     Attributes:
-        name: The file.
-        paths: Of the images.
-        labels: float64 (n,).
-        sha256: The SHA-256 (hex) of its text in UTF-8, ends of lines as "\\n", without a mark.
+        name: The path of the list.
+        paths: The paths of the images.
+        labels: The labels, float64 (n,).
+        sha256: The SHA-256 (hex) of the list's text in UTF-8, with line ends "\\n" and without a byte order mark.
     """
 
     name: str
@@ -38,26 +38,26 @@ class ImageList:
     sha256: str
 
 
-SHOWN = 80  # characters of a bad line that an error quotes
+SHOWN = 80  # maximum number of characters of a bad line that an error quotes
 
 
 def shortened(line: str) -> str:
-    """A line as an error quotes it."""
+    """Quote a line for an error message, shortened to SHOWN characters."""
     return repr(line if len(line) <= SHOWN else f"{line[:SHOWN]}..")
 
 
 def read_list(path: str | os.PathLike, root: str | os.PathLike = "") -> ImageList:
     """Read a list of `path label` lines.
 
-    The text may be in any encoding that `text_files` reads, with comments and empty lines; a line may be any that
-    `path_and_label` takes. A first line such as `image,mos` is a table's header.
+    The text may be in any encoding that `text_files` supports and contain comments and empty lines. `path_and_label`
+    describes the forms of a line. A first line such as `image,mos` is a table header and is skipped.
 
     Args:
         path: The list.
-        root: Where its relative paths begin. A line such as `#1.bmp 3` is a comment unless there is such a file.
+        root: The folder to which relative paths refer. A line such as `#1.bmp 3` is a comment unless this file exists.
 
     Raises:
-        ValueError: That names the first bad line, or says that there is none.
+        ValueError: If a line is malformed, in which case the error names the first one, or if there are no lines.
     """
     text = read_text(path, "a list of `path label` lines")
 
@@ -81,12 +81,19 @@ def read_list(path: str | os.PathLike, root: str | os.PathLike = "") -> ImageLis
 
 
 def path_and_label(line: Line) -> tuple[str, float]:
-    """The fields of a list's line: `path label`, `path,label`, `path;label`, or with a tab between.
+    """Split a list's line into path and label, separated by a blank, a tab, a comma or a semicolon.
 
-    The label is the last field, so the path may have blanks; it may be in quotes. A comment may follow (` # text`).
+    The label is the last field, so the path may contain blanks. The path may be in quotes, and a comment (` # text`)
+    may follow.
+
+    Args:
+        line: The line.
+
+    Returns:
+        The path and the label.
 
     Raises:
-        ValueError: For anything else: no label, a label that is no finite number, three fields, a decimal comma.
+        ValueError: For any other line: no label, a label that is not a finite number, three fields, a decimal comma.
     """
     text = _TRAILING_COMMENT.sub("", line.text).strip()
     if quoted := _QUOTED.fullmatch(text):
@@ -104,8 +111,8 @@ def path_and_label(line: Line) -> tuple[str, float]:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """(path, label) of a line without quotes; ("", "") where there is no telling."""
-    text = text.rstrip(" \t,;")  # a spreadsheet's empty columns
+    """Split a line without quotes into (path, label). Return ("", "") if it is ambiguous."""
+    text = text.rstrip(" \t,;")  # spreadsheets add empty columns
     before, _, last = _rpartition(text, str.isspace)
     if NUMBER.fullmatch(last) or NOT_FINITE.fullmatch(last):
         return before.rstrip(" \t,;"), last
@@ -116,23 +123,23 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _rpartition(text: str, separates: Callable[[str], bool]) -> tuple[str, str, str]:
-    """str.rpartition at the last character that separates."""
-    for place in range(len(text) - 1, -1, -1):
-        if separates(text[place]):
-            return text[:place], text[place], text[place + 1 :]
+    """Do the same as str.rpartition, at the last character for which `separates` is true."""
+    for index in range(len(text) - 1, -1, -1):
+        if separates(text[index]):
+            return text[:index], text[index], text[index + 1 :]
     return "", "", text
 
 
 def local_path(path: str, where: str, root: str | os.PathLike = "") -> str:
-    """A path of a list as this machine has it: below `root`, accents as stored, Windows' backslashes as slashes.
+    """Convert a list's path to this machine: join it to `root`, encode accents as on disk, replace backslashes.
 
     Args:
-        path: As the list has it.
-        where: The file and line, for the message.
-        root: Where relative paths begin.
+        path: The path in the list.
+        where: The list and the line number, for error messages.
+        root: The folder to which relative paths refer.
 
     Raises:
-        ValueError: For a path on a Windows drive, where this machine has none.
+        ValueError: For a path with a Windows drive on a machine without Windows.
     """
     below_root = stored_name(os.path.join(root, path))
     if "\\" not in path or os.path.lexists(below_root):
@@ -143,6 +150,6 @@ def local_path(path: str, where: str, root: str | os.PathLike = "") -> str:
 
 
 def _is_header(text: str) -> bool:
-    """Whether a line is a table's header such as `image,mos`."""
+    """Return whether a line is a table header such as `image,mos`."""
     words = [word.strip(" \"'").lower() for word in re.split(r"[\s,;]+", text) if word]
     return len(words) == 2 and words[0] in _HEADER_PATH and words[1] in _HEADER_LABEL

@@ -1,11 +1,11 @@
 """Minibatches of random crops, as a PyTorch dataset and loader.
 
-A sampler (`order`) yields minibatches of (line, n): a line of the list, and how many images were asked for before it.
-The crop of the n-th image comes from numpy's RandomState([seed, n]), so it depends on neither the workers nor the other
-images. (Upstream draws crops in ten forked processes that share one state, which no seed can repeat.)
+A sampler (`order`) yields minibatches of (line, n): a line of the list, and the number of images requested before it.
+The crop of the n-th image is drawn from NumPy's RandomState([seed, n]), so it depends on neither the workers nor the
+other images. (Upstream draws crops in ten forked processes that share one state, so no seed can reproduce them.)
 
-What goes wrong in a process that reads images is raised in the training's own process, as a `DataError` that names the
-file, when its minibatch is asked for.
+An error in a worker process is raised in the training process, as a `DataError` that names the file, when the
+minibatch is requested.
 
 Source: upstream src/data_layer/{rank,ft}_layer_{live,tid2013}.py.
 """
@@ -33,29 +33,29 @@ Item = tuple[Tensor, float]
 
 
 class CropSource(Protocol):
-    """What gives minibatches without being a list: `rankiqa.ranked_sets.on_the_fly`."""
+    """A source of minibatches that is not a list: `rankiqa.ranked_sets.on_the_fly`."""
 
     def crops(self, *, spec: InputSpec, seed: int, cache_mb: int) -> Dataset:
-        """Crops and labels by the keys of its order."""
+        """Return a dataset of (crop, label) that is indexed by the keys of the source's order."""
         ...
 
 
 class DataError(ValueError):
-    """An image of a list that cannot be used, or a process that reads images and has ended. The message names it."""
+    """An image of a list cannot be used, or a worker process has ended. The message says which."""
 
 
 class Crops(Dataset):
-    """Random crops by key (line, n): (float32 (3, crop, crop) as the network takes them, the line's label).
+    """A dataset of random crops: key (line, n) -> (float32 (3, crop, crop) in the network's format, the line's label).
 
     Args:
         images: The list.
-        spec: What the network takes.
-        seed: Of the crops.
-        cache_mb: Decoded images to keep, in each worker.
-        quirks: `last_offset_never_drawn` decides which crops there are.
+        spec: The network's input format.
+        seed: The seed of the crop positions.
+        cache_mb: Size of each worker's cache of decoded images, in MiB.
+        quirks: `last_offset_never_drawn` determines the possible crops.
 
     Raises:
-        DataError: When an item is asked for whose image is missing, unreadable or too small; it names the file.
+        DataError: When an item is requested whose image is missing, unreadable or too small; it names the file.
     """
 
     def __init__(self, images: ImageList, *, spec: InputSpec, seed: int, cache_mb: int = 0, quirks: Quirks = FAITHFUL):
@@ -76,7 +76,7 @@ class Crops(Dataset):
         return image
 
     def offsets(self, n: int, height: int, width: int) -> np.ndarray:
-        """Top and left, int (1, 2), of the n-th crop that is asked for, in an image of this size."""
+        """Return top and left, int (1, 2), of the n-th requested crop in an image of this size."""
         random, last = np.random.RandomState([self.seed, n]), not self.quirks.last_offset_never_drawn
         return crop_offsets(height, width, self.spec.crop, 1, random, last_offset=last)
 
@@ -90,13 +90,13 @@ class Crops(Dataset):
             raise DataError(f"{path}: {error}") from None
         except MemoryError:
             raise DataError(f"{path}: expected an image that fits into memory, got no memory for it") from None
-        except Exception as error:  # a decoder's own: what matters to the user is the file
+        except Exception as error:  # any error of a decoder, so that the message names the file
             raise DataError(f"{path}: expected an image, got: {type(error).__name__}: {error}") from None
         return take_crops(image, offsets, self.spec)[0], float(self.images.labels[line])
 
 
 class _Returned(Dataset):
-    """A dataset whose items are errors where it raises them: a DataLoader would make a traceback of one in a worker."""
+    """A wrapper that returns DataErrors as items, because a DataLoader turns a worker's error into a traceback."""
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
@@ -109,7 +109,7 @@ class _Returned(Dataset):
 
 
 def _collate(items: list[Item | DataError]) -> tuple[Tensor, Tensor] | str:
-    """The minibatch, or the first error's text."""
+    """Return the minibatch, or the text of the first error."""
     for item in items:
         if isinstance(item, DataError):
             return str(item)
@@ -118,7 +118,7 @@ def _collate(items: list[Item | DataError]) -> tuple[Tensor, Tensor] | str:
 
 
 def _leave_signals(number: int) -> None:
-    """Signals that stop a training reach the whole group; its own process decides, and ends the workers."""
+    """Ignore the signals that stop training: they reach the whole process group, but the main process handles them."""
     for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
 
@@ -135,21 +135,24 @@ def minibatches(
     start: int = 0,
     pinned: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Minibatches without end: (crops float32 (N, 3, crop, crop) as the network takes them, labels float32 (N,)).
+    """Yield minibatches endlessly.
 
     Args:
         images: The list, or another source.
-        order: Which lines (or keys of the source) each minibatch takes.
-        spec: What the network takes.
-        seed: Of the crops.
-        quirks: The original's ways that are kept.
-        workers: Processes that read images; the minibatches are the same for any number.
-        cache_mb: Decoded images to keep, in each worker.
-        start: Minibatches to pass over.
-        pinned: Whether they are in pinned memory, from which a GPU copies while the CPU goes on; needs CUDA.
+        order: Selects the lines (or the source's keys) of each minibatch.
+        spec: The network's input format.
+        seed: The seed of the crop positions.
+        quirks: The quirks of the original to reproduce.
+        workers: Number of processes that read images. The minibatches do not depend on it.
+        cache_mb: Size of each worker's cache of decoded images, in MiB.
+        start: Number of minibatches to skip.
+        pinned: Whether to return pinned memory, from which a GPU copies asynchronously; needs CUDA.
+
+    Yields:
+        Crops, float32 (N, 3, crop, crop) in the network's format, and labels, float32 (N,).
 
     Raises:
-        DataError: For an image that cannot be used, or when a worker has ended (killed for its memory, say).
+        DataError: If an image cannot be used, or if a worker has ended (for example, killed for lack of memory).
     """
     order.start = start
     if isinstance(images, ImageList):
@@ -163,13 +166,13 @@ def minibatches(
         collate_fn=_collate,
         worker_init_fn=_leave_signals,
         pin_memory=pinned,
-        generator=torch.Generator(),  # its own: torch's global random numbers are the network's
+        generator=torch.Generator(),  # a separate one, because the network uses torch's global random numbers
     )
     batches = _started(loader)
     while True:
         try:
             batch = next(batches)
-        except (RuntimeError, OSError, EOFError) as error:  # PyTorch's own for a worker that has ended
+        except (RuntimeError, OSError, EOFError) as error:  # raised by PyTorch if a worker has ended
             if not workers:
                 raise
             raise DataError(
@@ -182,10 +185,10 @@ def minibatches(
 
 
 def _started(loader: DataLoader) -> Iterator:
-    """The loader's iterator, its workers running; a worker that ends is reported by `next` alone.
+    """Start the workers and return the loader's iterator. Only `next` reports a worker that has ended.
 
-    PyTorch would also raise from a handler of SIGCHLD, at any point of the program: in the middle of an update, after
-    which no snapshot could be right.
+    PyTorch's SIGCHLD handler, which is removed here, would raise at any point of the program. In the middle of an
+    update, this would make a later snapshot wrong.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
         return _forked(loader)
@@ -197,9 +200,10 @@ def _started(loader: DataLoader) -> Iterator:
 
 
 def _forked(loader: DataLoader) -> Iterator:
-    """The loader's iterator, whose workers run OpenCV with one thread each.
+    """Return the loader's iterator, whose workers run OpenCV with one thread each.
 
-    A fork has none of its parent's threads, and would wait for them for ever: the parent ends its own for the moment.
+    A forked process does not have its parent's threads and would wait for them forever. So the parent temporarily uses
+    one thread, too.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""Which lines of a list each minibatch takes, in the original's order.
+"""Samplers that select each minibatch's lines of a list, in the original's order.
 
 Source: upstream src/data_layer/{rank,ft}_layer_{live,tid2013}.py.
 """
@@ -17,13 +17,18 @@ from rankiqa.data.lists import ImageList
 
 @dataclass(frozen=True)
 class Quirks:
-    """What the original does and a new experiment might not want; each True is the original's way."""
+    """Quirks of the original that new experiments may want to switch off. True reproduces the original."""
 
-    last_offset_never_drawn: bool = True  # the crop at the lower or right edge; an image of the crop's size is refused
-    last_batch_dropped: bool = True  # fine-tuning: a full minibatch that would end exactly at the list's end
-    sorted_batch: bool = True  # fine-tuning, TID2013: a minibatch runs from the highest label to the lowest
-    sequential: bool = True  # ranking: images in the list's order, the same neighbours always; else shuffled
-    labels_ignored: bool = True  # ranking: the list's order is the ranking; else levels are ordered by label, rising
+    # Crops at the lower or right edge are never drawn, and an image of the crop's own size is refused
+    last_offset_never_drawn: bool = True
+    # Fine-tuning: a full minibatch that would end exactly at the end of the list is dropped
+    last_batch_dropped: bool = True
+    # Fine-tuning, TID2013: a minibatch is sorted from the highest label to the lowest
+    sorted_batch: bool = True
+    # Ranking: images come in the list's order, always with the same neighbours. False: they are shuffled
+    sequential: bool = True
+    # Ranking: the list's order is the ranking. False: levels are sorted by label, ascending
+    labels_ignored: bool = True
 
 
 FAITHFUL = Quirks()
@@ -31,11 +36,11 @@ SANE = Quirks(*[False] * 5)
 
 
 class Order(Sampler):
-    """Minibatches of (line, n) without end, drawn from the seed.
+    """An endless sampler of minibatches of (line, n), which depend on the seed.
 
     Attributes:
-        start: How many minibatches to pass over first.
-        rows: Which of a minibatch's are wanted.
+        start: Number of minibatches to skip at the beginning.
+        rows: The slice of each minibatch to yield.
     """
 
     rows = slice(None)
@@ -55,16 +60,17 @@ class Order(Sampler):
 
 
 class RankOrder(Order):
-    """Rank minibatches: for each group (distortion), for each level, `per_level` images, as lines of the list.
+    """The sampler for ranking. A minibatch has `per_level` images for each level of each group (distortion).
 
     Args:
-        images: A list of blocks: for each group, for each level, the same images in the same order.
-        list_groups: Groups (distortions) in the list.
-        groups: How many of them a minibatch takes; fewer than the list has are drawn anew for each minibatch.
-        levels: Levels in each group, pristine included.
-        per_level: Images of each level in a minibatch.
-        seed: Of the groups that are drawn (and of the images, without the quirk `sequential`).
-        quirks: The original's ways that are kept.
+        images: A list with one block per group and level, in this order. All blocks contain the same images in the same
+            order.
+        list_groups: Number of groups (distortions) in the list.
+        groups: Number of groups in a minibatch. If the list has more, each minibatch draws new ones at random.
+        levels: Number of levels in each group, including pristine.
+        per_level: Number of images of each level in a minibatch.
+        seed: The seed for drawing groups (and images, without the quirk `sequential`).
+        quirks: The quirks of the original to reproduce.
 
     Raises:
         ValueError: For a list that does not have this form.
@@ -78,7 +84,7 @@ class RankOrder(Order):
         self.list_groups, self.groups, self.levels, self.per_batch = list_groups, groups, levels, per_level
         self.quirks = quirks
         lines = len(images.paths)
-        self.count = lines // list_groups // levels  # images at each level of each group
+        self.count = lines // list_groups // levels  # number of images per level and group
         if lines % (list_groups * levels) or self.count < per_level:
             raise ValueError(
                 f"{images.name}: expected {list_groups} distortions x {levels} levels x at least {per_level} images, "
@@ -89,7 +95,7 @@ class RankOrder(Order):
         self.ranking = None if quirks.labels_ignored else self._ranking()
 
     def _ranking(self) -> np.ndarray:
-        """For each group its levels in the order of their labels, int (list_groups, levels)."""
+        """Return each group's levels sorted by label, int (list_groups, levels)."""
         labels = self.images.labels.reshape(self.list_groups, self.levels, self.count)
         level_labels = labels[:, :, 0]
         if (labels != level_labels[..., None]).any() or (np.diff(np.sort(level_labels, axis=1), axis=1) == 0).any():
@@ -111,24 +117,24 @@ class RankOrder(Order):
                 for i in range(self.per_batch)
             ]
             first += self.per_batch
-            if self.count - first < self.per_batch:  # CAFFE: what is left over is never seen (upstream's rank layers)
+            if self.count - first < self.per_batch:  # CAFFE: the rest is never used (upstream's rank layers)
                 first = 0
                 if not self.quirks.sequential:
                     visited = random.permutation(self.count)
 
 
 class FineTuneOrder(Order):
-    """Fine-tuning minibatches: a permutation of the list, a new one when it is used up.
+    """The sampler for fine-tuning. It goes through random permutations of the list.
 
     Args:
         images: The list.
-        batch: Images in a minibatch.
-        sort_by_label: Whether a minibatch runs from the highest label to the lowest.
-        seed: Of the permutations.
-        quirks: The original's ways that are kept.
+        batch: Number of images in a minibatch.
+        sort_by_label: Whether to sort a minibatch from the highest label to the lowest.
+        seed: The seed of the permutations.
+        quirks: The quirks of the original to reproduce.
 
     Raises:
-        ValueError: For a list that is no longer than a minibatch.
+        ValueError: If the list is too short for a minibatch.
     """
 
     def __init__(self, images: ImageList, *, batch: int, sort_by_label: bool, seed: int, quirks: Quirks = FAITHFUL):
@@ -137,7 +143,7 @@ class FineTuneOrder(Order):
         self.sort_by_label = sort_by_label and quirks.sorted_batch
         least = batch + 1 if quirks.last_batch_dropped else batch
         if len(images.paths) < least:
-            # CAFFE: such a list would be reshuffled for ever and give short minibatches (upstream's ft layers)
+            # CAFFE: the original reshuffles such a list each time and returns short minibatches (upstream's ft layers)
             raise ValueError(
                 f"{images.name}: expected at least {least} lines for minibatches of {batch}, got {len(images.paths)}"
             )
@@ -146,7 +152,7 @@ class FineTuneOrder(Order):
         n = len(self.images.paths)
         permutation, at = random.permutation(n), 0
         while True:
-            # CAFFE: >=, so a full last minibatch is dropped (upstream's ft layers)
+            # CAFFE: the comparison is >=, so a full last minibatch is dropped (upstream's ft layers)
             if at + self.batch >= n if self.quirks.last_batch_dropped else at + self.batch > n:
                 permutation, at = random.permutation(n), 0
             lines = permutation[at : at + self.batch]

@@ -1,4 +1,4 @@
-"""Connecting to a Ray cluster, for the commands that spread their work by `--ray`; needs the extra `scale`."""
+"""Connect to a Ray cluster, for the commands that distribute their work with `--ray`. This needs the extra `scale`."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import Any
 
 from rankiqa.data.extras import need
 
-HERE = ""  # an address: see `connected`
+HERE = ""  # the default address, see `connected`
 CONNECT_SECONDS = 10.0
 
 
 @contextlib.contextmanager
 def connected(address: str = HERE, *, purpose: str = "--ray") -> Iterator[ModuleType]:
-    """Connect to a Ray cluster for as long as the context lasts.
+    """Connect to a Ray cluster for the duration of the context.
 
-    A cluster that this process is connected to already is used and stays connected. One that had to be started ends
-    with the context.
+    If this process is already connected to a cluster, that cluster is used and stays connected. A cluster that is
+    started here ends with the context.
 
     Args:
-        address: HOST:PORT of the head, "auto" for a cluster on this machine, or HERE: that of RAY_ADDRESS or of this
-            machine, and if there is none, one that is started on this machine with all its cores.
-        purpose: What needs Ray; messages begin with it.
+        address: HOST:PORT of the head, "auto" for a cluster on this machine, or HERE. HERE selects the cluster of
+            RAY_ADDRESS or of this machine; if there is none, it starts one on this machine with all its cores.
+        purpose: The feature that needs Ray; error messages begin with it.
 
     Yields:
         The module `ray`.
 
     Raises:
-        MissingExtra: Ray is not installed.
-        ValueError: No cluster answers at the address.
+        MissingExtra: If Ray is not installed.
+        ValueError: If no cluster answers at the address.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no network beyond the cluster's
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send nothing beyond the cluster
     ray = need("ray", "scale", purpose)
     _leave_stdout_alone(ray)
     if ray.is_initialized():
@@ -46,9 +46,9 @@ def connected(address: str = HERE, *, purpose: str = "--ray") -> Iterator[Module
     options = {"address": address} if address else {} if where else {"include_dashboard": False}
     try:
         _check_answers(where)
-        # Workers' output is not this command's: stdout is for results
+        # Do not print the workers' output, because stdout is for results
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own
+    except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own types
         got = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{purpose}: expected a Ray cluster at {where or 'this machine'}, got: {got}") from None
     try:
@@ -58,10 +58,10 @@ def connected(address: str = HERE, *, purpose: str = "--ray") -> Iterator[Module
 
 
 def _leave_stdout_alone(ray: ModuleType) -> None:
-    """Have Ray's messages, such as that a node was lost, go to stderr in a line each.
+    """Redirect Ray's messages, for example about a lost node, to stderr with one line each.
 
-    Its threads print them with the last hundred lines of a log, on stdout, which is for results; no option of Ray's
-    sends them elsewhere.
+    Ray's threads print them to stdout, which is for results, together with the last hundred lines of a log. Ray has no
+    option to redirect them.
     """
 
     def print_message(message: dict[str, Any], *_: Any, **__: Any) -> None:
@@ -73,7 +73,7 @@ def _leave_stdout_alone(ray: ModuleType) -> None:
 
 
 def _check_answers(address: str) -> None:
-    """Raise OSError where nothing listens at HOST:PORT or ray://HOST:PORT: Ray itself would try for minutes."""
+    """Raise OSError if nothing listens at HOST:PORT or ray://HOST:PORT; Ray itself would retry for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()

@@ -1,11 +1,11 @@
-"""Text files as people have them: one reader for lists, labels and tables.
+"""Read text files of various origins: lists, labels and tables.
 
-Encoding: UTF-8 with or without its mark (BOM), UTF-16 and UTF-32 with their marks, whatever the locale says. Bytes in
-another encoding (Latin-1, Windows' 1252, GBK ..) are refused with the first line that has them: which of these it is
-cannot be told from the bytes, and a wrong guess would look for an image by a wrong name.
+Encoding: UTF-8 with or without a byte order mark (BOM), UTF-16 and UTF-32 with one, independent of the locale. Other
+encodings (Latin-1, Windows-1252, GBK ..) are refused, and the error names the first line that contains such bytes. The
+bytes do not determine the encoding, and a wrong guess would give a wrong file name.
 
-Lines: Unix's, Windows' or old Macintosh's ends; empty lines and comments (#) are skipped. Line numbers in errors are
-the file's own.
+Lines: Unix, Windows or old Macintosh line ends. Empty lines and comments (#) are skipped. Errors give the line number
+in the file.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-MAX_BYTES = 1 << 28  # a list of a million images has some 60 MB
-DELIMITERS = ",;\t"  # of a table's columns
-_MARKS = (  # UTF-32's begins with UTF-16's
+MAX_BYTES = 1 << 28  # a list of a million images has about 60 MB
+DELIMITERS = ",;\t"  # between the columns of a table
+_MARKS = (  # UTF-32 comes before UTF-16, because its mark begins with UTF-16's
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -38,8 +38,8 @@ class Line:
     """A line of a text file.
 
     Attributes:
-        where: The file and the line's number, for messages.
-        text: Without its end and blanks round it.
+        where: The file and the line number, for error messages.
+        text: The text without line end and surrounding blanks.
     """
 
     where: str
@@ -47,19 +47,19 @@ class Line:
 
 
 def read_text(path: str | os.PathLike, expected: str = "a text file", max_bytes: int = MAX_BYTES) -> str:
-    """Read a text file, ends of lines as "\\n".
+    """Read a text file.
 
     Args:
         path: The file.
-        expected: What the file should be, for messages.
-        max_bytes: The size above which it is refused.
+        expected: A description of the expected content, for error messages.
+        max_bytes: The maximum size; a larger file is refused.
 
     Returns:
-        The text, without a mark (BOM).
+        The text without a byte order mark, with line ends "\\n".
 
     Raises:
-        ValueError: For a file that cannot be read, is too large, is no text, or is in another encoding; the message
-            names the first bad line.
+        ValueError: If the file cannot be read, is too large, is not text, or has another encoding; the message names
+            the first bad line.
     """
     try:
         with open(path, "rb") as file:
@@ -83,7 +83,7 @@ def read_text(path: str | os.PathLike, expected: str = "a text file", max_bytes:
 
 
 def _undecodable(path: object, expected: str, before: str, bad: bytes, encoding: str) -> ValueError:
-    """The error that names the line where decoding fails. before: the text up to there."""
+    """Return an error that names the line where decoding fails; `before` is the text before that position."""
     text = before.replace("\r\n", "\n").replace("\r", "\n")
     number, start = text.count("\n") + 1, text.rsplit("\n", 1)[-1]
     if not encoding.startswith("utf-16"):
@@ -98,17 +98,17 @@ def _undecodable(path: object, expected: str, before: str, bad: bytes, encoding:
 
 
 def read_lines(path: str | os.PathLike, expected: str = "a text file") -> list[Line]:
-    """The lines of a text file without empty ones and comments (`#` first). Raises ValueError as `read_text` does."""
+    """Return the lines of a text file without empty lines and comments (`#`). Raises ValueError like `read_text`."""
     return lines_of(path, read_text(path, expected))
 
 
 def lines_of(path: str | os.PathLike, text: str, keep: Callable[[str], bool] = lambda _: False) -> list[Line]:
-    """The lines of a text that `read_text` gave, as `read_lines` gives them.
+    """Split a text from `read_text` into lines like `read_lines`.
 
     Args:
         path: The file, for `Line.where`.
-        text: Its text.
-        keep: Whether a line that begins with # is no comment.
+        text: The file's text.
+        keep: A function that returns whether a line that begins with # is not a comment.
     """
     stripped = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
     return [
@@ -119,19 +119,19 @@ def lines_of(path: str | os.PathLike, text: str, keep: Callable[[str], bool] = l
 
 
 def number(text: object, where: str) -> float:
-    """A finite number from its text.
+    """Parse a finite number.
 
     Args:
-        text: Digits with a point, perhaps an exponent, or a number from a workbook.
-        where: The file and line, for the message.
+        text: Decimal digits, optionally with a point and an exponent, or a number from a workbook.
+        where: The file and line, for error messages.
 
     Raises:
-        ValueError: For anything else, "1_000", "0,5" and "nan" included.
+        ValueError: For anything else, including "1_000", "0,5" and "nan".
     """
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         try:
             text = repr(float(text))
-        except OverflowError:  # of an integer with hundreds of digits
+        except OverflowError:  # an integer with hundreds of digits
             raise ValueError(f"{where}: expected a number that a float64 holds, got a larger one") from None
     shown = text.strip() if isinstance(text, str) else ""
     if NOT_FINITE.fullmatch(shown):
@@ -146,16 +146,16 @@ def number(text: object, where: str) -> float:
 
 
 def read_table(path: str | os.PathLike) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    """A table of text: a header, then a row a line; columns between commas, semicolons or tabs, perhaps in quotes.
+    """Read a text table with a header and one row per line. Commas, semicolons or tabs separate the columns.
 
     Args:
-        path: A .csv, .tsv or .txt.
+        path: A .csv, .tsv or .txt file. Its cells may be in quotes.
 
     Returns:
-        The columns' names, blanks round them taken off; and (file and line, {column: text}) of each row.
+        The column names without surrounding blanks, and (file and line, {column: text}) for each row.
 
     Raises:
-        ValueError: For no text, no header, a column's name that comes twice, or a row of another length.
+        ValueError: If the file is not text, a column name occurs twice, or a row has another length than the header.
     """
     text = read_text(path, "a table of comma-separated values")
     rows, columns = [], []
@@ -174,7 +174,7 @@ def read_table(path: str | os.PathLike) -> tuple[list[str], list[tuple[str, dict
 
 
 def header_of(path: str | os.PathLike) -> list[str]:
-    """The names of a table's columns; none where there is no such file."""
+    """Return the column names of a table; an empty list if it cannot be read."""
     try:
         _, _, cells = next(_cells(path, read_text(path)), (0, "", []))
     except ValueError:
@@ -183,13 +183,14 @@ def header_of(path: str | os.PathLike) -> list[str]:
 
 
 class TableWriter:
-    """Writes a table as CSV, lines ended by "\\n", to a file that was opened with newline="".
+    """A writer of CSV tables with line ends "\\n", for a file that was opened with newline="".
 
-    A cell with a carriage return is in quotes, which Python's csv before 3.13 forgets: it would end the row there.
+    It quotes cells that contain a carriage return. Python's csv before 3.13 does not, and a reader would end the row
+    there.
 
     Args:
-        file: Takes the text.
-        columns: The header, which is written at once.
+        file: The open file.
+        columns: The header, which is written immediately.
     """
 
     def __init__(self, file: TextIO, columns: Sequence[str]):
@@ -198,13 +199,13 @@ class TableWriter:
         self.plain.writeheader()
 
     def write(self, row: Mapping[str, object]) -> None:
-        """Write a row; a column that it lacks is empty."""
+        """Write a row. Missing columns are left empty."""
         returns = any(isinstance(cell, str) and "\r" in cell for cell in row.values())
         (self.quoted if returns else self.plain).writerow(row)
 
 
 def _cells(path: object, text: str):
-    """(number of the first line, its text, cells) of each row of a table; empty lines and comments are left out."""
+    """Yield (number of the first line, its text, cells) for each row of a table, without empty lines and comments."""
     lines = text.split("\n")
     header = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
     delimiter = max(DELIMITERS, key=header.count)

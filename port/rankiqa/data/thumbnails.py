@@ -1,4 +1,4 @@
-"""Small copies of images for pages that hold all that they show."""
+"""Thumbnails for self-contained HTML pages."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ JPEG_QUALITY = 80
 
 
 def data_uri(image: np.ndarray, side: int) -> str:
-    """An image as a JPEG in a data URI.
+    """Encode an image as a JPEG in a data URI.
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        side: The longest side that it may have, pixels; a larger image is scaled down by area.
+        side: The maximum length of the longer side in pixels. A larger image is scaled down by area averaging.
 
     Returns:
-        The URI; "" where OpenCV does not encode it.
+        The URI, or "" if OpenCV cannot encode the image.
     """
     height, width = image.shape[:2]
     scale = min(1.0, side / max(height, width))

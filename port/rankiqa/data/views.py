@@ -1,4 +1,4 @@
-"""The sizes of an image that crops are taken from, and the crops' places in each.
+"""The views (sizes) of an image from which crops are taken, and the positions of the crops in each.
 
 Shapes: H x W pixels of the image, C channels. `pixels` are (H, W, C) in numpy, (C, H, W) in torch.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 from rankiqa.data.crops import crop_offsets
 from rankiqa.data.images import ImageError
 
-ROUNDED_UP_FROM = 0.501  # not 0.5: a mean of exactly a half rounds up, even if float32 left it a little below
+ROUNDED_UP_FROM = 0.501  # not 0.5, so that a mean of exactly a half rounds up even if float32 makes it slightly smaller
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +23,10 @@ class View:
     """One size of an image.
 
     Attributes:
-        reduction: What it is reduced by, 1 or more.
-        rows: For each row of the image, after mirroring, its number in the image; None: as it is.
-        columns: The same of columns.
-        offsets: The crops' places in it, int64 (n, 2), top and left.
+        reduction: The factor by which the image is reduced, 1 or more.
+        rows: For each row of the mirrored image, the row of the original image; None if the image is not mirrored.
+        columns: The same for columns.
+        offsets: The positions of the crops in the view, int64 (n, 2), top and left.
     """
 
     reduction: float
@@ -36,13 +36,14 @@ class View:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is the image itself."""
+        """Whether the view is the image itself."""
         return self.reduction == 1 and self.rows is None
 
     def of(self, pixels: Tensor) -> Tensor:
-        """This view of an image (C, H, W), float, in 0..255.
+        """Return this view of an image (C, H, W), float, 0..255.
 
-        A reduced image has whole numbers, as the reduced photographs of training do; gradients pass the rounding.
+        Values of a reduced image are rounded to whole numbers, like the reduced photographs in training. Gradients pass
+        through the rounding unchanged.
         """
         if self.rows is not None:
             pixels = pixels[:, self.rows][:, :, self.columns]
@@ -64,18 +65,18 @@ def views(
     least_side: int | None = None,
     longest_side: int | None = None,
 ) -> list[View]:
-    """The views of an image, those without a crop left out.
+    """Return the views of an image that get at least one crop.
 
     Args:
-        height: Of the image, pixels.
-        width: Of the image, pixels.
-        crop: Side of a crop.
-        crops: How many in all; the first views get what is left over.
-        rng: Advanced by 2 `crops` draws.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        crop: Side of a crop in pixels.
+        crops: Total number of crops. If it cannot be divided evenly, the first views get one more.
+        rng: The random numbers; advanced by 2 `crops` draws.
         reductions, least_side, longest_side: See `rankiqa.models.sampling.Sampling`.
 
     Raises:
-        ImageError: For an image that is too small.
+        ImageError: If the image is too small.
     """
     rows = columns = None
     if least_side is not None and min(height, width) <= crop:
@@ -84,25 +85,25 @@ def views(
         rows, columns = (_mirrored(side, crop) for side in (height, width))
         height, width = len(rows), len(columns)
     first = 1 if longest_side is None else -(-max(height, width) // longest_side)
-    most = max(1, min(height, width) / (crop + 1))  # leaves a side above the crop
-    made = []
+    most = max(1, min(height, width) / (crop + 1))  # with a larger reduction, a side would not exceed the crop
+    result = []
     for number, reduction in enumerate(reductions):
         each = len(range(number, crops, len(reductions)))
         if each:
             by = min(first * reduction, most)
             size = _reduced_side(height, by), _reduced_side(width, by)
-            made.append(View(by, rows, columns, crop_offsets(*size, crop, each, rng)))
-    return made
+            result.append(View(by, rows, columns, crop_offsets(*size, crop, each, rng)))
+    return result
 
 
 def _reduced_side(side: int, by: float) -> int:
-    return int(side / by + 1e-9)  # a quotient that rounding leaves a little below a whole number is that number
+    return int(side / by + 1e-9)  # tolerates a quotient that rounding makes slightly smaller than a whole number
 
 
 def _reduced(pixels: Tensor, by: float, axis: int) -> Tensor:
-    """The means of every `by` pixels along an axis; a pixel that lies in two of them counts by its parts.
+    """Return the means of every `by` pixels along an axis. A pixel in two windows contributes to both in proportion.
 
-    Sums of whole rows or columns, in one order: the bits depend on neither threads nor a batch.
+    The sums add whole rows or columns in a fixed order, so the bits depend on neither threads nor the batch.
     """
     side = pixels.shape[axis]
     edges = np.arange(_reduced_side(side, by) + 1) * by
@@ -119,6 +120,6 @@ def _reduced(pixels: Tensor, by: float, axis: int) -> Tensor:
 
 
 def _mirrored(side: int, crop: int) -> np.ndarray:
-    """Which row each row of the continued image is, int64 (at least crop + 1,)."""
+    """Return, for each row of the mirrored image, the row of the original image, int64 (at least crop + 1,)."""
     more = max(0, crop + 1 - side)
     return np.pad(np.arange(side), (more // 2, more - more // 2), mode="symmetric")

@@ -1,5 +1,5 @@
-"""What an image file's header says, one module a format.
+"""Read the headers of image files, with one module per format.
 
-OpenCV decodes the pixels but tells neither what it dropped nor that a file was cut off, and Pillow's limits (on pixels,
-on text chunks of a PNG) belong to the whole process. So headers are read here, without decoding.
+OpenCV decodes pixels but reports neither what it dropped nor that a file is truncated, and Pillow's limits (on pixels
+and on text chunks of a PNG) are process-wide. Therefore these modules read headers themselves, without decoding.
 """

@@ -1,4 +1,4 @@
-"""What every format's module returns, and the words they share."""
+"""The header type that every format's module returns, and the wording of notes that several formats share."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ CMYK = "CMYK converted without a colour profile"
 
 
 class ImageError(ValueError):
-    """An image that cannot be used; the message says what was expected and what was found."""
+    """An image cannot be used. The message says what was expected and what the file contains."""
 
 
 class CutOff(Exception):
-    """The file ends before its header says that it does."""
+    """The file is shorter than its header says."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file says of itself.
+    """The properties of an image file.
 
     Attributes:
-        kind: Its format, by its usual name.
-        height: In pixels, as stored; 0 where the module leaves that to the decoder.
-        width: The same.
-        bits: Bits a channel.
+        kind: The usual name of the format.
+        height: Height in pixels, before any orientation is applied; 0 if only the decoder determines it.
+        width: Width in pixels, likewise.
+        bits: Bits per channel.
         colours: "grey", "colour", "palette", "CMYK" or "Lab".
-        alpha: Whether there is an alpha channel, or a transparent colour.
-        notes: What the original's reader drops or changes, in words.
-        refused: Why the original's reader (or OpenCV of today, where it reads something else) gives no such pixels.
-        orientation: The EXIF orientation where the original's reader does not apply it, otherwise 1.
-        layout: Of a TIFF, those that apply of "planes" (channels stored one behind the other), "tiles", "turned" (has
-            an orientation), "min-is-white" (grey 0), "multiplied" (alpha, into the colours), "signed".
-        replace: (offset, bytes) to put into the file before OpenCV decodes it.
+        alpha: Whether the image has an alpha channel or a transparent colour.
+        notes: Descriptions of what the original's reader drops or changes.
+        refused: The reason why the original's pixels are not available, or None. Either the original's reader does not
+            read the file, or current OpenCV reads it differently.
+        orientation: The EXIF orientation if the original's reader does not apply it, otherwise 1.
+        layout: For a TIFF, the set of those that apply: "planes" (separate planes), "tiles", "turned" (has an
+            orientation), "min-is-white" (grey 0), "multiplied" (premultiplied alpha), "signed".
+        replace: (offset, bytes) to write into the data before OpenCV decodes it, or None.
     """
 
     kind: str
@@ -50,10 +51,10 @@ class Header:
 
 
 def common_notes(*, bits: int = 8, colours: str = "colour", alpha: bool = False, profile: bool = False) -> list[str]:
-    """Notes on the things that most formats share."""
+    """Return the notes for properties that most formats have."""
     notes = [CMYK] if colours == "CMYK" else ["Lab converted to RGB"] if colours == "Lab" else []
     if bits > 8:
-        notes.append(f"{bits} bits a channel: reduced to 8")
+        notes.append(f"{bits} bits per channel: reduced to 8")
     if alpha:
         notes.append(ALPHA)
     if profile:
@@ -62,17 +63,17 @@ def common_notes(*, bits: int = 8, colours: str = "colour", alpha: bool = False,
 
 
 def frames_note(count: int, what: str = "frames") -> list[str]:
-    """The note that only the first of several was read."""
+    """Return the note that only the first of several frames was read; an empty list for a single frame."""
     return [f"first of {count} {what}"] if count > 1 else []
 
 
 def orientation_note(orientation: int) -> list[str]:
-    """The note that an EXIF orientation was left alone."""
+    """Return the note that an EXIF orientation was not applied; an empty list for orientation 1."""
     return [f"EXIF orientation {orientation} not applied"] if orientation != 1 else []
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation, 1..8, that EXIF data say (1 where they say none)."""
+    """Return the orientation, 1..8, from EXIF data; 1 if they contain none."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "little", b"MM\0*": "big"}.get(exif[:4])
     if order is None:

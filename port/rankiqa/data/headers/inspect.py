@@ -1,4 +1,4 @@
-"""The header of an image file of any format."""
+"""Detect the format of an image file and read its header."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from rankiqa.data.headers import jpeg, jpeg2000, plain, png, tiff, webp
 from rankiqa.data.headers.base import CutOff, Header, ImageError
 
-# Formats that the original's reader (OpenCV 4.5.1) does not read, or that OpenCV of today reads otherwise
+# Formats that the original's reader (OpenCV 4.5.1) does not read, or that current OpenCV reads differently
 _OTHERS = {
     "GIF": (b"GIF87a", b"GIF89a"), "BigTIFF": tiff.BIG, "PAM": (b"P7\n", b"P7 "), "OpenEXR": (b"\x76\x2f\x31\x01",),
     "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "), "Photoshop": (b"8BPS",), "PDF": (b"%PDF",), "QOI": (b"qoif",),
@@ -18,13 +18,13 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b
 
 
 def inspect(data: bytes) -> Header:
-    """What an image file says of itself; nothing is decoded.
+    """Read the header of an image file without decoding the image.
 
     Args:
         data: The whole file.
 
     Raises:
-        ImageError: When it is of no known format, or cut off.
+        ImageError: If the format is unknown or the file is truncated.
     """
     try:
         return _header(data)
@@ -59,9 +59,7 @@ def _header(data: bytes) -> Header:
         return plain.sun(data)
     kind = _other(data)
     if kind:
-        reader = (
-            "OpenCV of today reads unlike the original's" if kind == "PAM" else "the original's reader does not read"
-        )
+        reader = "current OpenCV reads differently" if kind == "PAM" else "the original's reader does not read"
         return Header(kind, refused=f"{kind}, which {reader}")
     raise ImageError("expected an image, got another kind of file")
 

@@ -1,4 +1,4 @@
-"""JPEG: ITU-T T.81, annex B."""
+"""JPEG headers. Source: ITU-T T.81, annex B."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import struct
 from rankiqa.data.headers.base import CutOff, Header, common_notes
 
 SIGNATURE = b"\xff\xd8\xff"
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # within a scan: neither a stuffed 0xFF, a restart, nor a fill byte
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the end of a scan: no stuffed 0xFF, restart marker or fill byte
 _NO_LENGTH = (0x00, 0x01, *range(0xD0, 0xD9))
 _FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 _READ = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # sequential and progressive, Huffman and arithmetic coding
@@ -16,7 +16,7 @@ _COLOURS = {1: "grey", 4: "CMYK"}
 
 
 def read(data: bytes) -> Header:
-    """The header of a JPEG. Every marker is visited, so that one whose end is missing is noticed."""
+    """Read the header of a JPEG. It visits every marker, to detect a file whose end is missing."""
     at, frame, profile, several = 2, (0xC0, 8, 0, 0, 3), False, False
     while True:
         at = data.find(b"\xff", at)
@@ -49,6 +49,6 @@ def read(data: bytes) -> Header:
     colours = _COLOURS.get(components, "colour")
     refused = None
     if coding not in _READ or bits != 8:
-        refused = f"a JPEG of {bits} bits a channel, coding {coding:#x}, which the original's reader does not read"
+        refused = f"a JPEG of {bits} bits per channel, coding {coding:#x}, which the original's reader does not read"
     notes = common_notes(colours=colours, profile=profile) + ["first of several pictures (MPF)"] * several
     return Header("JPEG", height, width, bits, colours, False, tuple(notes), refused)

@@ -1,4 +1,4 @@
-"""JPEG 2000: ITU-T T.800, annexes A and I; a bare codestream or in boxes."""
+"""JPEG 2000 headers, of a bare codestream or in boxes. Source: ITU-T T.800, annexes A and I."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _END = b"\xff\xd9"
 
 
 def read(data: bytes) -> Header:
-    """The header of a JPEG 2000 file."""
+    """Read the header of a JPEG 2000 file."""
     if data.startswith(CODESTREAM):
         reason = "a JPEG 2000 codestream without its boxes, which the original's reader does not read"
         return _codestream(data, 0, len(data), profile=False, palette=False, refused=reason)
@@ -30,7 +30,7 @@ def read(data: bytes) -> Header:
         if name == b"jp2c":
             return _codestream(data, begin, end, profile=profile, palette=palette, refused=None)
         if name == b"jp2h":
-            end = begin  # the boxes inside follow
+            end = begin  # continue with the boxes inside it
         elif name == b"colr":
             profile = profile or data[begin] == 2
         elif name == b"pclr":

@@ -1,4 +1,4 @@
-"""BMP, the Netpbm formats, PFM, Radiance HDR and Sun raster, which store pixels almost as they are."""
+"""Headers of simple formats: BMP, the Netpbm formats, PFM, Radiance HDR and Sun raster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BITFIELDS = 3
 
 
 def bmp(data: bytes) -> Header:
-    """The header of a BMP."""
+    """Read the header of a BMP."""
     (offset, size) = struct.unpack_from("<II", data, 10)
     if size == 12:
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
@@ -26,7 +26,7 @@ def bmp(data: bytes) -> Header:
         raise CutOff
     replace, alpha = None, False
     if bits == 32 and compression == _BITFIELDS and size > 40:
-        # CAFFE: OpenCV 4.5.1 ignores the masks of 32-bit pixels; today's follows them
+        # CAFFE: OpenCV 4.5.1 ignores the masks of 32-bit pixels; current OpenCV uses them
         replace = (30, struct.pack("<I", 0))
         alpha = size >= 56 and data[66:70] != b"\0\0\0\0"
     colours = "palette" if bits <= 8 else "colour"
@@ -34,12 +34,12 @@ def bmp(data: bytes) -> Header:
 
 
 def is_netpbm(data: bytes) -> bool:
-    """Whether a file begins as a PBM, PGM or PPM does."""
+    """Return whether a file begins like a PBM, PGM or PPM."""
     return _NETPBM.match(data) is not None
 
 
 def netpbm(data: bytes) -> Header:
-    """The header of a PBM, PGM or PPM."""
+    """Read the header of a PBM, PGM or PPM."""
     number, at, values = int(data[1:2]), 2, []
     for _ in range(2 if number in (1, 4) else 3):
         match = _TOKEN.match(data, at)
@@ -64,14 +64,14 @@ def netpbm(data: bytes) -> Header:
 
 
 def pfm(data: bytes) -> Header:
-    """The header of a PFM."""
+    """Read the header of a PFM."""
     grey = data[1:2] == b"f"
-    refused = "a grey PFM, of which the original's reader makes no colour image" if grey else None
+    refused = "a grey PFM, which the original's reader does not convert to colour" if grey else None
     return Header("PFM", bits=32, colours="grey" if grey else "colour", notes=_float_note(), refused=refused)
 
 
 def hdr(_: bytes) -> Header:
-    """The header of a Radiance HDR image."""
+    """Return the header of a Radiance HDR image."""
     return Header("Radiance HDR", bits=32, notes=_float_note())
 
 
@@ -80,7 +80,7 @@ def _float_note() -> tuple[str, ...]:
 
 
 def sun(data: bytes) -> Header:
-    """The header of a Sun raster."""
+    """Read the header of a Sun raster."""
     width, height, bits, size = struct.unpack_from(">4I", data, 4)
     if 32 + size > len(data):
         raise CutOff

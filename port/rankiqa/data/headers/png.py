@@ -1,4 +1,4 @@
-"""PNG: https://www.w3.org/TR/png-3/"""
+"""PNG headers. Source: https://www.w3.org/TR/png-3/"""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rankiqa.data.headers.base import CutOff, Header, common_notes, exif_orienta
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"IEND\xae\x42\x60\x82"
-_LARGEST_CHUNK = 8_000_000  # CAFFE: libpng 1.6.37 (of OpenCV 4.5.1) refuses a longer ancillary chunk
+_LARGEST_CHUNK = 8_000_000  # CAFFE: libpng 1.6.37 (in OpenCV 4.5.1) refuses a longer ancillary chunk
 _COLOURS = {0: "grey", 2: "colour", 3: "palette", 4: "grey", 6: "colour"}
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(name, where its data begin, their length) up to IEND."""
+    """Yield (name, position of the data, length of the data) for each chunk up to IEND."""
     at = len(SIGNATURE)
     while True:
         if at + 12 > len(data):
@@ -29,7 +29,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read(data: bytes) -> Header:
-    """The header of a PNG."""
+    """Read the header of a PNG."""
     height = width = depth = colour_type = frames = 0
     alpha, profile, exif, refused = False, False, b"", None
     for name, at, size in _chunks(data):
@@ -46,7 +46,7 @@ def read(data: bytes) -> Header:
         elif name == b"IEND" and data[at - 4 : at + 4] != _END:
             refused = "a wrong checksum at the end of the file"
         if name not in (b"IDAT", b"IEND") and size > _LARGEST_CHUNK:
-            refused = f"a {name.decode('latin-1')} chunk of {size} bytes, more than the original's reader takes"
+            refused = f"a {name.decode('latin-1')} chunk of {size} bytes, more than the original's reader accepts"
     colours, orientation = _COLOURS.get(colour_type, "colour"), exif_orientation(exif)
     alpha = alpha or colour_type in (4, 6)
     notes = common_notes(bits=depth, alpha=alpha, profile=profile) + frames_note(frames) + orientation_note(orientation)

@@ -1,4 +1,4 @@
-"""TIFF 6.0."""
+"""TIFF headers. Source: the TIFF 6.0 specification."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _TYPES = {1: "B", 3: "H", 4: "I"}
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _CHANNELS, _PROFILE, _EXTRA, _FORMAT = 277, 34675, 338, 339
 _ORIENTATION, _PLANES, _TILE_SIDES = 274, 284, (322, 323)
-_DATA = ((273, 279), (324, 325))  # where strips or tiles begin, and their lengths
+_DATA = ((273, 279), (324, 325))  # offsets and lengths of strips and of tiles
 _COLOURS = {0: "grey", 1: "grey", 3: "palette", 5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab"}
 _MULTIPLIED = "alpha multiplied into the colours"
 _MOST_PAGES = 10_000
-_NOT_IN_OPENCV = {34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}  # compressions left out of its wheels
+_NOT_IN_OPENCV = {34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}  # compressions that its wheels do not include
 
 
 def _directory(data: bytes, at: int, order: str) -> tuple[dict[int, tuple[int, ...]], int]:
-    """The tags at an offset whose values are whole numbers, and where the next page's are (0: there is none)."""
+    """Read the directory at an offset: return its integer tags and the offset of the next page (0: none)."""
     if at + 2 > len(data):
         raise CutOff
     (count,) = struct.unpack_from(f"{order}H", data, at)
@@ -44,7 +44,7 @@ def _directory(data: bytes, at: int, order: str) -> tuple[dict[int, tuple[int, .
 
 
 def read(data: bytes) -> Header:
-    """The header of a TIFF's first page."""
+    """Read the header of a TIFF's first page."""
     order = "<" if data[:2] == b"II" else ">"
     (at,) = struct.unpack_from(f"{order}I", data, 4)
     tags, following = _directory(data, at, order)
@@ -86,9 +86,9 @@ def read(data: bytes) -> Header:
 
 
 def _refused(tags: dict[int, tuple[int, ...]], bits: int, colours: str, channels: int) -> str | None:
-    """Why the original's reader gives no pixels of a page with these tags."""
+    """Return the reason why the original's pixels of a page with these tags are not available, or None."""
     if len(set(tags.get(_BITS) or (bits,))) > 1 or bits not in (1, 8, 16):
-        return f"a TIFF of {bits} bits a channel, which the original's reader does not read"
+        return f"a TIFF of {bits} bits per channel, which the original's reader does not read"
     if set(tags.get(_FORMAT) or (1,)) & {3, 5, 6}:
         return "a TIFF of floating-point numbers, which the original's reader does not read"
     if bits == 16 and colours in ("CMYK", "Lab"):
@@ -97,10 +97,10 @@ def _refused(tags: dict[int, tuple[int, ...]], bits: int, colours: str, channels
         return f"a TIFF of {channels} channels, which the original's reader does not read"
     compression = (tags.get(_COMPRESSION) or (1,))[0]
     if compression in _NOT_IN_OPENCV:
-        return f"a TIFF compressed with {_NOT_IN_OPENCV[compression]}, which OpenCV of today does not read"
+        return f"a TIFF compressed with {_NOT_IN_OPENCV[compression]}, which current OpenCV does not read"
     tile = [(tags.get(tag) or (0,))[0] for tag in _TILE_SIDES]
     samples = tile[0] * tile[1] * (1 if tags.get(_PLANES) == (2,) else channels)
     if compression == 1 and (samples * bits // 8) % 1024:
-        # libtiff 4.7.1 (of OpenCV 4.14) takes such a tile for one of the wrong length
-        return "a TIFF of uncompressed tiles of other than whole KiB, which OpenCV of today does not read"
+        # libtiff 4.7.1 (in OpenCV 4.14) assumes that such a tile has a wrong length
+        return "a TIFF with uncompressed tiles that are not a multiple of 1 KiB, which current OpenCV does not read"
     return None

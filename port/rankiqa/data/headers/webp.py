@@ -1,4 +1,4 @@
-"""WebP: RFC 9649."""
+"""WebP headers. Source: RFC 9649."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _ANIMATION, _EXIF, _ALPHA, _PROFILE = 0x02, 0x08, 0x10, 0x20
 
 
 def is_webp(data: bytes) -> bool:
-    """Whether a file begins as a WebP does."""
+    """Return whether a file begins like a WebP."""
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
 def read(data: bytes) -> Header:
-    """The header of a WebP."""
+    """Read the header of a WebP."""
     (size,) = struct.unpack_from("<I", data, 4)
     end = 8 + size
     if end > len(data):
