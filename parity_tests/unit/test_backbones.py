@@ -124,7 +124,7 @@ def test_a_branch_of_another_number_of_outputs_starts_anew(tmp_path):
     state = {key: torch.full_like(value, 0.5) for key, value in model.net.state_dict().items()}
     state |= {f"head_dist.linear.{part}": torch.zeros(1000, *([384] if part == "weight" else []))
               for part in ("weight", "bias")}  # fmt: skip
-    assert copy_state(model, state, "W") == ["without net.head_dist.linear, which keeps the initial weights"]
+    assert copy_state(model, state, "W") == ["without net.head_dist.linear, whose initial weights are kept"]
     assert model.net.head.linear.weight.eq(0.5).all()
 
 
@@ -142,7 +142,7 @@ def test_weights_with_auxiliary_outputs():
     assert model.net.transform_input and any(key.startswith("AuxLogits") for key in source)
     model = model.to_empty(device="cpu")
     state = {key: torch.full_like(value, 0.25, device="cpu") for key, value in source.items()}
-    assert copy_state(model, state, "W") == ["without net.fc, which keeps the initial weights"]
+    assert copy_state(model, state, "W") == ["without net.fc, whose initial weights are kept"]
 
 
 def test_squeezenets_output_is_not_cut_off_at_0():
@@ -180,7 +180,7 @@ def test_wrapped_state_dicts(plain, tmp_path, wrap):
     """A wrapper's prefix, a checkpoint's entry, another precision, and a file without batch norm's counters."""
     torch.save(wrap(plain), tmp_path / "w.pth")
     model = build_backbone("timm:test_resnet")
-    assert copy_state(model, read_state(tmp_path / "w.pth"), "W") == ["without net.fc, which keeps the initial weights"]
+    assert copy_state(model, read_state(tmp_path / "w.pth"), "W") == ["without net.fc, whose initial weights are kept"]
     assert all(torch.equal(model.net.state_dict()[key], value) for key, value in plain.items()
                if key.endswith("weight") and not key.startswith("fc."))  # fmt: skip
 
@@ -221,7 +221,7 @@ def test_a_state_dict_of_an_original_network(tmp_path):
     )
     model = rankiqa.build("shallow", fc=("fc1",))
     assert initialise(model, tmp_path / "s.pth") == [
-        f"{tmp_path / 's.pth'}: without fc1, which start from their fillers"
+        f"{tmp_path / 's.pth'}: without fc1, whose initial weights are kept"
     ]
     assert torch.equal(model.conv1.weight, shallow.conv1.weight)
     shallow.save_pretrained(tmp_path / "folder")

@@ -126,7 +126,7 @@ def test_refusals(images, tmp_path, capsys):
     assert main(_arguments(images, tmp_path / "a", max_iter=2)) == 0
     path = str(tmp_path / "a" / "live-ft_iter_2.safetensors")
     assert main([*_arguments(images, tmp_path / "b"), "--seed=4", "--resume", path]) == 2
-    assert "a run can go on only as it began; seed: expected 4, got 3" in capsys.readouterr().err
+    assert "a run can only be resumed as it began; seed: expected 4, got 3" in capsys.readouterr().err
     assert main([*_arguments(images, tmp_path / "b", "alexnet"), "--resume", path]) == 2
     assert "expected a snapshot of ('alexnet'" in capsys.readouterr().err
     Path(path).write_bytes(Path(path).read_bytes()[:1000])

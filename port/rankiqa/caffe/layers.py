@@ -33,8 +33,7 @@ def _pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int
 class MaxPool2d(nn.Module):
     """Max pooling as in Caffe: the output size rounds up, and padding never is the maximum.
 
-    Input (N, C, H, W), output (N, C, H', W'). If several values tie, the gradient goes to the first maximum in row
-    order.
+    Input (N, C, H, W), output (N, C, H', W'). If values tie, the gradient goes to the first maximum in row order.
 
     Args:
         kernel: Size in pixels, an int or a (height, width) pair.

@@ -253,7 +253,7 @@ def copy_state(model: Backbone, state: dict[str, Tensor], where: str) -> list[st
         name for name, head in zip(model.outputs, heads, strict=True) if not any(key.startswith(head) for key in fits)
     ]
     if kept:
-        notes.append(f"without {', '.join(kept)}, which keep{'s' * (len(kept) == 1)} the initial weights")
+        notes.append(f"without {', '.join(kept)}, whose initial weights are kept")
     return notes
 
 

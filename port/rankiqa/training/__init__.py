@@ -1,1 +1,1 @@
-"""Training: presets, tasks (ranking, fine-tuning), the trainer with its callbacks, and snapshots."""
+"""Training: presets, tasks (ranking and fine-tuning), the trainer with its callbacks, and snapshots."""

@@ -1,4 +1,4 @@
-"""The minibatches of a training and of its test phase, and how many of each were taken."""
+"""The minibatches of a training run and of its test phase, and the number used of each."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ TRAIN, TEST = "train", "test"
 
 
 class Batches:
-    """Minibatches by phase.
+    """Minibatches for each phase.
 
     Args:
-        task: Which lines each takes.
-        model: Which crops it takes.
-        lists: {phase: its list or photographs, or None}.
-        seed: Of minibatches and crops.
-        quirks: The original's ways that are kept.
-        workers: Processes that read images.
-        cache_mb: Decoded images to keep in memory, in each worker.
-        share: The rows of each minibatch that this process reads; None: all.
-        pinned: Whether they are in pinned memory, from which a GPU copies while the CPU goes on.
+        task: Determines the lines of each minibatch.
+        model: Determines the format of the crops.
+        lists: {phase: list, photographs or None}.
+        seed: The seed of minibatches and crops.
+        quirks: The quirks of the original to reproduce.
+        workers: Number of processes that read images.
+        cache_mb: Size of each worker's cache of decoded images, in MiB.
+        share: The rows of each minibatch that this process reads, or None for all.
+        pinned: Whether to use pinned memory, from which a GPU copies asynchronously.
 
     Attributes:
-        seen: {phase: minibatches taken}; those that workers have read ahead are not among them.
+        seen: {phase: number of minibatches used}, without those that workers have only read ahead.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Batches:
         self._running: dict[str, Iterator] = {}
 
     def next(self, phase: str) -> tuple[Tensor, Tensor]:
-        """The next minibatch, on the CPU: crops (N, 3, crop, crop) and labels (N,).
+        """Return the next minibatch, on the CPU: crops (N, 3, crop, crop) and labels (N,).
 
         Raises:
-            DataError: For an image that cannot be used; it names the file.
+            DataError: If an image cannot be used; it names the file.
         """
         if phase not in self._running:
             images, spec = self.lists[phase], self._model.input_spec
@@ -67,10 +67,10 @@ class Batches:
         return crops, labels
 
     def stop(self) -> None:
-        """End the workers; what they have read ahead is read again."""
+        """End the workers. Images that they have read ahead will be read again."""
         self._running.clear()
 
     def go_to(self, seen: dict[str, int]) -> None:
-        """Go on after so many minibatches of each phase."""
+        """Continue after the given number of minibatches of each phase."""
         self.seen = dict(seen)
         self.stop()

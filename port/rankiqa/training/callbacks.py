@@ -1,4 +1,4 @@
-"""What happens at the events of a training: Caffe's log, a table, TensorBoard, snapshots."""
+"""Callbacks for the events of training: Caffe's log, a CSV table, TensorBoard and snapshots."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """The events of a training's loop; each does nothing here."""
+    """The events of the training loop. The methods do nothing by default."""
 
     def on_start(self, trainer: Trainer) -> None:
-        """Before the first iteration of a run."""
+        """Called before the first iteration of a run."""
 
     def on_loss(self, trainer: Trainer, mean: np.float32) -> None:
-        """After an iteration's gradients, before its update. mean: the smoothed loss."""
+        """Called after an iteration's gradients and before its update. `mean` is the smoothed loss."""
 
     def on_test_start(self, trainer: Trainer) -> None:
-        """Before a test phase."""
+        """Called before a test phase."""
 
     def on_test_end(self, trainer: Trainer, means: dict[str, float]) -> None:
-        """After a test phase. means: of the task's measures."""
+        """Called after a test phase. `means` contains the means of the task's measures."""
 
     def on_snapshot(self, trainer: Trainer) -> None:
-        """When a snapshot is due."""
+        """Called when a snapshot is due."""
 
     def on_last_loss(self, trainer: Trainer, mean: np.float32) -> None:
-        """After the forward pass that follows the last iteration. mean: the smoothed loss."""
+        """Called after the forward pass that follows the last iteration. `mean` is the smoothed loss."""
 
     def on_error(self, trainer: Trainer, error: BaseException) -> None:
-        """When a run ends by an error, the training back where its last iteration ended."""
+        """Called when a run ends with an error, after the trainer has returned to the end of the last iteration."""
 
     def on_end(self, trainer: Trainer) -> None:
-        """When a run has ended, whatever the reason."""
+        """Called when a run has ended, for any reason."""
 
 
 class CaffeLog(Callback):
-    """The lines that `caffe train` prints, each to `write`."""
+    """A callback that passes the lines that `caffe train` prints to `write`."""
 
     def __init__(self, write: Callable[[str], object]):
         self.write = write
@@ -88,10 +88,10 @@ class CaffeLog(Callback):
 
 
 class Snapshots(Callback):
-    """OUT/PRESET_iter_N.safetensors whenever a snapshot is due, and when the run ends by an error.
+    """A callback that writes OUT/PRESET_iter_N.safetensors when a snapshot is due and when the run ends with an error.
 
     Attributes:
-        last: The last that was written; None before that.
+        last: The path of the last snapshot written, or None.
     """
 
     def __init__(self, out: Path, write: Callable[[str], object]):
@@ -102,7 +102,7 @@ class Snapshots(Callback):
         return self.out / f"{trainer.preset.name}_iter_{trainer.iteration}.safetensors"
 
     def on_snapshot(self, trainer: Trainer) -> None:
-        """Write the snapshot, whole or not at all."""
+        """Write the snapshot atomically."""
         self.out.mkdir(parents=True, exist_ok=True)
         path = self._path(trainer)
         snapshots.take(trainer, path)
@@ -110,44 +110,44 @@ class Snapshots(Callback):
         self.write(f"Snapshot {path}")
 
     def on_error(self, trainer: Trainer, error: BaseException) -> None:
-        """Write a snapshot, if there is none of this iteration and the weights are good."""
+        """Write a snapshot if this iteration has none and the weights are finite."""
         if isinstance(error, FloatingPointError) or self.last == self._path(trainer):
             return
-        with contextlib.suppress(OSError, FloatingPointError):  # the disk may be what failed
+        with contextlib.suppress(OSError, FloatingPointError):  # the error may be that of the disk
             self.on_snapshot(trainer)
 
 
 class Numbers(Callback):
-    """Keeps what a training logs as numbers: loss and rate of a displayed iteration, measures of a test phase."""
+    """The base of callbacks that log numbers: loss and rate of displayed iterations, measures of test phases."""
 
     def keep(self, trainer: Trainer, values: dict[str, float]) -> None:
-        """Take the numbers of an iteration, by name."""
+        """Log the numbers {name: value} of an iteration."""
         raise NotImplementedError
 
     def on_loss(self, trainer: Trainer, mean: np.float32) -> None:
-        """Keep those of a displayed iteration."""
+        """Log loss and rate if the iteration is displayed."""
         every = trainer.settings.display
         if every and trainer.iteration % every == 0:
             loss, rate = float(trainer.last_output), trainer.optimizer.rate()
             self.keep(trainer, {"loss": loss, "mean_loss": float(mean), "rate": rate})
 
     def on_test_end(self, trainer: Trainer, means: dict[str, float]) -> None:
-        """Keep the measures."""
+        """Log the measures."""
         self.keep(trainer, {f"test_{name}": value for name, value in means.items()})
 
 
 class CsvLog(Numbers):
-    """OUT/log.csv: a row for each displayed iteration and each test phase; a resumed run appends to it.
+    """A callback that writes OUT/log.csv: a row per displayed iteration and test phase. A resumed run appends to it.
 
-    Columns: iteration, loss (of the minibatch), mean_loss (smoothed), rate, then the test phase's measures. A table
-    that cannot be written (a full disk) ends no training.
+    Columns: iteration, loss (of the minibatch), mean_loss (smoothed), rate, then the test phase's measures. If the
+    table cannot be written (full disk), training continues.
     """
 
     def __init__(self, out: Path):
         self.path = out / "log.csv"
 
     def on_start(self, trainer: Trainer) -> None:
-        """Take away rows of iterations that are done again, and write the head of a new table."""
+        """Write the header, and keep only the rows of iterations that this run does not repeat."""
         columns = self._columns(trainer)
         with contextlib.suppress(OSError, UnicodeDecodeError, ValueError):
             rows = []
@@ -173,10 +173,10 @@ class CsvLog(Numbers):
 
 
 class TensorBoard(Numbers):
-    """The same numbers for TensorBoard, in a folder of event files.
+    """A callback that writes the same numbers as event files for TensorBoard.
 
     Raises:
-        MissingExtra: Where the package tensorboard is missing.
+        MissingExtra: If the package tensorboard is missing.
     """
 
     def __init__(self, folder: Path):
@@ -186,7 +186,7 @@ class TensorBoard(Numbers):
         self._writer = None
 
     def on_start(self, trainer: Trainer) -> None:
-        """Open the event file; events of iterations that are done again are hidden."""
+        """Open the event file. TensorBoard hides earlier events of iterations that this run repeats."""
         self._writer = self._make(str(self.folder), purge_step=trainer.iteration or None)
 
     def keep(self, trainer: Trainer, values: dict[str, float]) -> None:

@@ -1,9 +1,9 @@
-"""Training by several processes, which torchrun starts: torch.distributed, gloo on the CPU and nccl on GPUs.
+"""Training with several processes, started by torchrun, with torch.distributed (gloo on the CPU, nccl on GPUs).
 
-Each process (rank) reads and computes whole distortion groups of every minibatch. The scores of all are gathered, so
-that every rank has the loss of the whole minibatch, whatever pairs it compares; gradients are added up by
-DistributedDataParallel. Dropout masks are the rows of one process's. So any number of ranks trains the same network,
-but for the order in which gradients are summed.
+Each process (rank) reads and computes whole distortion groups of every minibatch. The scores of all ranks are gathered,
+so every rank computes the loss of the whole minibatch, including pairs across ranks. DistributedDataParallel sums the
+gradients. Each rank uses its rows of the dropout masks that a single process would draw. Therefore the trained network
+does not depend on the number of ranks, except for the order in which gradients are summed.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes of a training.
+    """The processes that train together.
 
     Attributes:
-        rank: This one's number; rank 0 alone writes.
-        size: How many there are.
+        rank: The number of this process; only rank 0 writes files.
+        size: The number of processes.
     """
 
     rank: int = 0
@@ -41,7 +41,7 @@ ALONE = Ranks()
 
 
 def ranks_of_environment() -> Ranks:
-    """What torchrun says of this process."""
+    """Return the rank of this process and the number of ranks, from the environment variables that torchrun sets."""
     try:
         return Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
     except ValueError:
@@ -56,25 +56,32 @@ def _local_rank() -> int:
 
 
 def own_device(ranks: Ranks, name: str) -> str:
-    """The device of this rank, given the one option that all of them have: of GPUs, the one that torchrun means for it.
+    """Return the device of this rank. For GPUs, torchrun's LOCAL_RANK selects it.
+
+    Args:
+        ranks: From `ranks_of_environment`.
+        name: The --device option, which is the same for all ranks.
 
     Raises:
-        ValueError: For one GPU that all ranks would share, which nccl refuses after minutes.
+        ValueError: If all ranks would share one GPU, which nccl refuses only after minutes.
     """
     if ranks.size == 1 or not name.startswith("cuda"):
         return name
     if name != "cuda":
-        raise ValueError(f"--device {name}: expected cuda with several ranks, each of which takes a GPU of its own")
+        raise ValueError(f"--device {name}: expected cuda with several ranks, since each rank needs its own GPU")
     return f"cuda:{_local_rank()}"
 
 
 @contextlib.contextmanager
 def process_group(ranks: Ranks, device: torch.device) -> Iterator[torch.device]:
-    """Inside, the ranks can reach each other. Yields this rank's device: of GPUs, the one that torchrun means for it.
+    """Connect the ranks for the duration of the context.
 
     Args:
         ranks: From `ranks_of_environment`.
-        device: Where the ranks train.
+        device: The device on which the ranks train.
+
+    Yields:
+        This rank's device. For GPUs, torchrun's LOCAL_RANK selects it.
     """
     if ranks.size == 1:
         yield device
@@ -82,7 +89,7 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda":
         device = torch.device("cuda", _local_rank() if device.index is None else device.index)
         torch.cuda.set_device(device)
-    # torchrun may keep its store when it restarts the ranks: one would find there where another listened before
+    # torchrun may keep its store when it restarts the ranks. The prefix prevents ranks from reading outdated addresses
     store, rank, size = next(dist.rendezvous("env://"))
     store = dist.PrefixStore(f"restart_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
@@ -98,10 +105,10 @@ class Share:
     """The rows of a minibatch that a rank computes.
 
     Attributes:
-        ranks: All of them.
+        ranks: The rank and the number of ranks.
         first: The first row.
-        end: The row after the last.
-        total: Rows of the minibatch.
+        end: The row after the last one.
+        total: The number of rows of the minibatch.
     """
 
     ranks: Ranks
@@ -111,10 +118,15 @@ class Share:
 
     @classmethod
     def of(cls, ranks: Ranks, total: int, group: int) -> Share | None:
-        """A rank's share, of groups that stay together; None where there is one rank.
+        """Return a rank's share, which consists of whole groups; None if there is only one rank.
+
+        Args:
+            ranks: The rank and the number of ranks.
+            total: The number of rows of a minibatch.
+            group: The number of rows of a group.
 
         Raises:
-            ValueError: For more ranks than groups.
+            ValueError: If there are more ranks than groups.
         """
         groups = total // group
         if ranks.size == 1:
@@ -126,28 +138,28 @@ class Share:
 
     @property
     def rows(self) -> slice:
-        """Of a minibatch."""
+        """The rows of the minibatch, as a slice."""
         return slice(self.first, self.end)
 
     def gather(self, values: Tensor) -> Tensor:
-        """The values (total,) of all ranks' rows; gradients reach this rank's own (end - first,)."""
+        """Gather the ranks' values (end - first,) to (total,). Gradients reach only this rank's own values."""
         everything = values.new_zeros(self.total)
         everything[self.rows] = values.detach()
         dist.all_reduce(everything)
         if not values.requires_grad:
             return everything
-        # DistributedDataParallel takes the mean over the ranks, of gradients that are to be added
+        # DistributedDataParallel averages over the ranks, but these gradients must be summed
         values.register_hook(lambda gradient: gradient * self.ranks.size)
         return torch.cat([everything[: self.first], values, everything[self.end :]])
 
     def any(self, wanted: bool, device: torch.device) -> bool:
-        """Whether any of the ranks says yes."""
-        found = torch.tensor(float(wanted), device=device)
-        dist.all_reduce(found)
-        return bool(found.item())
+        """Return whether `wanted` is true on any of the ranks."""
+        count = torch.tensor(float(wanted), device=device)
+        dist.all_reduce(count)
+        return bool(count.item())
 
     def wrap(self, model: nn.Module) -> DistributedDataParallel:
-        """The network with gradients that are added up over the ranks, and masks that are rows of one process's."""
+        """Wrap a network: gradients are summed over the ranks, and masks are the rows of a single process's masks."""
         for module in model.modules():
             if isinstance(module, Dropout):
                 module.share = (self.first, self.end, self.total)
@@ -156,14 +168,14 @@ class Share:
         return DistributedDataParallel(model, device_ids=ids)
 
     def masks(self) -> TorchDispatchMode:
-        """Inside, torch's masks (dropout, stochastic depth) are drawn for the whole minibatch, and cut to the rows."""
+        """Return a context in which torch's masks (dropout, stochastic depth) are rows of a whole minibatch's masks."""
         return _Masks(self)
 
 
 class _Masks(TorchDispatchMode):
-    """Draws a random mask of this rank's rows, the first dimension, as the rows of the whole minibatch's mask.
+    """A mode that draws a random mask for the whole minibatch and returns this rank's rows, the first dimension.
 
-    A first dimension of several rows an image (windows of a transformer) is taken in proportion.
+    The first dimension may have several rows per image (the windows of a transformer).
     """
 
     def __init__(self, share: Share):

@@ -1,4 +1,4 @@
-"""How the network runs while it trains: mode, precision, memory layout, compiler.
+"""The forward pass in training: mode, precision, memory layout and compilation.
 
 Shapes: N crops in a minibatch.
 """
@@ -18,20 +18,21 @@ from rankiqa.models.scorer import Scorer
 from rankiqa.training.distributed import Share
 from rankiqa.training.recipe import BF16, TF32, Recipe
 
-WIDE = 64  # channels; measured on AMD EPYC with AVX2: VGG-16 and AlexNet are quicker in rows, Shallow (32) is not
+# Channels. On AMD EPYC with AVX2, VGG-16 and AlexNet are faster in contiguous layout, and Shallow (32) is not
+WIDE = 64
 
 
 class ForwardPass:
-    """Scores of crops as a recipe wants them computed.
+    """A network's forward pass, computed according to a recipe.
 
     Args:
-        model: The network, on its device; its memory layout may change, and what computes its convolutions.
-        recipe: Precision, layout, compiler, convolutions, batch norm.
-        share: The rows of each minibatch that this process computes; None: all.
-        seed: Of torch's random numbers in it (dropout, stochastic depth), which are a stream of the training's own.
+        model: The network, on its device. Its memory layout and its implementation of convolutions may be changed.
+        recipe: Precision, layout, compilation, convolutions, batch norm.
+        share: The rows of each minibatch that this process computes, or None for all.
+        seed: The seed of a separate stream of torch's random numbers for dropout and stochastic depth.
 
     Attributes:
-        random: {device type: the state of that stream}; snapshots carry it.
+        random: {device type: the state of that stream}; part of snapshots.
     """
 
     def __init__(self, model: Scorer, recipe: Recipe, seed: int, share: Share | None = None):
@@ -54,11 +55,11 @@ class ForwardPass:
 
     @property
     def draws_from_torch(self) -> bool:
-        """Whether torch's random numbers may matter: the original's networks draw from Caffe's stream."""
+        """Whether the pass may use torch's random numbers; the original's networks draw from Caffe's stream."""
         return not isinstance(self.model, Network)
 
     def train_mode(self) -> None:
-        """Dropout on; batch norm as the recipe says."""
+        """Put the network into train mode, with batch norm frozen if the recipe says so."""
         self.model.train()
         if self.recipe.freeze_batch_norm:
             for module in self.model.modules():
@@ -66,13 +67,13 @@ class ForwardPass:
                     module.eval()
 
     def buffers(self) -> dict[str, Tensor]:
-        """Copies of what a forward pass changes beside its output: running statistics."""
+        """Return copies of the buffers that a forward pass changes: running statistics."""
         if self.recipe.freeze_batch_norm:
             return {}
         return {name: buffer.clone() for name, buffer in self.model.named_buffers()}
 
     def __call__(self, crops: Tensor) -> Tensor:
-        """Scores, float32 (N,), of crops (N, 3, crop, crop); of a share's rows, the scores of the whole minibatch."""
+        """Return the scores, float32 (N,), of crops (N, 3, crop, crop); with a share, those of all ranks."""
         crops = crops.contiguous(memory_format=self._layout)
         with self.float32(), torch.autocast(self._device.type, torch.bfloat16, enabled=self.recipe.precision == BF16):
             scores = self._run(crops)
@@ -81,15 +82,15 @@ class ForwardPass:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """For a forward pass in train mode and its backward pass: float32 as the recipe says, and the own randomness.
+        """Set up a forward pass in train mode and its backward pass: the recipe's precision and the separate stream.
 
-        torch's random numbers come from the training's stream inside; the caller's are as before afterwards.
+        Inside, torch's random numbers come from the separate stream. Afterwards, the caller's state is restored.
         """
         with self.float32(), self._own_random():
             yield
 
     def float32(self) -> contextlib.AbstractContextManager[None]:
-        """Inside, a GPU multiplies as the recipe says: in full float32, unless that allows TF32."""
+        """Return a context in which a GPU multiplies in full float32, or with TF32 if the recipe allows it."""
         if self._device.type == "cpu":
             return contextlib.nullcontext()
         return modes.float32_products(modes.TF32 if self.recipe.precision == TF32 else modes.IEEE)
@@ -99,7 +100,7 @@ class ForwardPass:
         if not self.draws_from_torch:
             yield
             return
-        cuda = [self._device] if self._device.type == "cuda" else []  # a snapshot of a GPU's may be gone on with here
+        cuda = [self._device] if self._device.type == "cuda" else []  # `random` may come from a GPU's snapshot
         with torch.random.fork_rng(cuda):
             torch.set_rng_state(self.random["cpu"])
             if cuda:
@@ -114,9 +115,9 @@ class ForwardPass:
 
 
 def _suits(model: Scorer) -> bool:
-    """Whether crops go in channels-last memory, weights as they are: oneDNN then rearranges no blob of a layer.
+    """Return whether crops should be channels-last while weights are not, so that oneDNN need not reorder blobs.
 
-    Without AVX-512 the gradients of a wide layer's weights take up to three times as long that way.
+    Without AVX-512, this makes the weight gradients of a wide layer up to three times slower.
     """
     if not isinstance(model, Network) or not torch.backends.mkldnn.is_available():
         return False
@@ -127,11 +128,11 @@ def _suits(model: Scorer) -> bool:
 
 
 def _check_shared(model: Scorer, recipe: Recipe) -> None:
-    """Raise ValueError for what would be another training with several ranks."""
+    """Raise ValueError if several ranks would not train the same network as one process."""
     if recipe.compile:
-        raise ValueError("--compile: expected one process, got several ranks, whose masks it would draw by itself")
+        raise ValueError("--compile: expected one process, got several ranks: compiled code draws its own masks")
     if not recipe.freeze_batch_norm and any(isinstance(module, _BatchNorm) for module in model.modules()):
         raise ValueError(
-            f"{model.arch}: expected --freeze-batch-norm with several ranks: statistics of each rank's own crops would "
-            "be another training"
+            f"{model.arch}: expected --freeze-batch-norm with several ranks: each rank would normalise by the "
+            "statistics of its own crops"
         )

@@ -1,4 +1,4 @@
-"""The weights that a training starts from: a file's, or those that a library has for ImageNet."""
+"""Initial weights for training, from a file or from a library's ImageNet weights."""
 
 from __future__ import annotations
 
@@ -19,22 +19,26 @@ from rankiqa.training.snapshots import copy_by_name
 
 VGG = "vgg16"
 OF_TORCH_SAVE = (".pth", ".pt", ".bin", ".ckpt", ".tar")
-TORCHVISIONS_FIRST = "features.0.weight"  # of torchvision's VGG-16
+TORCHVISIONS_FIRST = "features.0.weight"  # the first weight of torchvision's VGG-16
 
 
 def initialise(model: Scorer, source: str | Path) -> list[str]:
-    """Copy weights into a network; returns what is to be said of it, line by line.
+    """Copy weights into a network.
 
     Args:
-        model: Takes the weights.
-        source: A weights file or snapshot of this package, or a folder of `save_pretrained`, whose layers are copied by
-            name; a state dict of the same network (.safetensors, or a file of torch.save that holds no code), whose
-            output layer may be another, alone or as the entry of a checkpoint;
-            "torchvision" or "timm": the library's own for ImageNet, which it downloads where they are not in its
-            cache. For vgg16, torchvision's VGG-16 is taken with mean, deviation and channel order folded in.
+        model: The network that gets the weights.
+        source: One of these:
+            a weights file or snapshot of this package, or a folder of `save_pretrained`: layers are copied by name;
+            a state dict of the same network, alone or inside a checkpoint (.safetensors, or a torch.save file that
+            contains no code): its output layer may differ;
+            "torchvision" or "timm": the library's ImageNet weights, which it downloads if they are not in its cache.
+            For vgg16, these are torchvision's VGG-16 with mean, deviation and channel order folded in.
+
+    Returns:
+        Notes for the user, one per line.
 
     Raises:
-        ValueError: For weights that do not fit, or cannot be had.
+        ValueError: If the weights do not fit or are not available.
     """
     if source in LIBRARIES:
         return _from_library(model, str(source))
@@ -53,7 +57,7 @@ def initialise(model: Scorer, source: str | Path) -> list[str]:
 
 def _by_name(model: Scorer, state: dict[str, Tensor], path: Path) -> list[str]:
     fresh = copy_by_name(model, state, path)
-    return [f"{path}: without {', '.join(fresh)}, which start from their fillers"] if fresh else []
+    return [f"{path}: without {', '.join(fresh)}, whose initial weights are kept"] if fresh else []
 
 
 def _from_library(model: Scorer, library: str) -> list[str]:
@@ -65,7 +69,7 @@ def _from_library(model: Scorer, library: str) -> list[str]:
 
 
 def _from_torchvisions_vgg(model: Scorer, state: dict[str, Tensor], where: str) -> list[str]:
-    """torchvision's VGG-16 for a network that takes BGR 0..255."""
+    """Copy torchvision's VGG-16 into a network that takes BGR 0..255."""
     if not isinstance(model, Network) or model.arch != VGG or TORCHVISIONS_FIRST not in state:
         what = "torchvision's VGG-16" if TORCHVISIONS_FIRST in state else "a state dict of another network"
         raise ValueError(f"{where}: expected weights of {model.arch}, got {what}")
@@ -79,11 +83,11 @@ def _from_torchvisions_vgg(model: Scorer, state: dict[str, Tensor], where: str) 
         raise ValueError(f"{where}: expected torchvision's VGG-16, got another in {', '.join(sorted(wrong)[:10])}")
     vgg.load_state_dict({key: own[key] if key.startswith(output) else state[key] for key in own})
     fresh = copy_torchvision(model, vgg)
-    return [f"{where}: without {', '.join(fresh)}, which start from their fillers"]
+    return [f"{where}: without {', '.join(fresh)}, whose initial weights are kept"]
 
 
 def arch_of(path: str | Path | None) -> str | None:
-    """The network of a weights file or snapshot of this package; None for anything else."""
+    """Return the network's name from a weights file or snapshot of this package; None for anything else."""
     try:
         with safe_open(weights.file_of(path), framework="pt") as file:  # pyright: ignore[reportArgumentType]
             metadata = file.metadata() or {}

@@ -1,4 +1,4 @@
-"""What a training began with: a run that goes on from its snapshot must have it in common."""
+"""The origin of a training run: its inputs and settings, which a resumed run must share with its snapshot."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def origin_of(trainer: Trainer) -> dict[str, Any]:
-    """Everything that the weights depend on, as JSON holds it."""
+    """Return everything that determines the weights, as JSON values."""
     lists = {phase: images and images.sha256 for phase, images in trainer.lists.items()}
-    made = {phase: getattr(images, "settings", None) for phase, images in trainer.lists.items()}
-    free = {"name", "source", "max_iter", "display", "snapshot"}  # change no weight that has been or will be made
+    distort = {phase: getattr(images, "settings", None) for phase, images in trainer.lists.items()}
+    free = {"name", "source", "max_iter", "display", "snapshot"}  # these settings do not change the weights
     if trainer.recipe.ends_at_max_iter:
         free.remove("max_iter")
     return {
@@ -26,18 +26,18 @@ def origin_of(trainer: Trainer) -> dict[str, Any]:
         "quirks": asdict(trainer.quirks),
         "products": trainer.products and trainer.products.threads,
         "recipe": asdict(trainer.recipe),
-        "distort": made,
+        "distort": distort,
     }
 
 
 def differences(own: Mapping, theirs: Mapping, where: str = "") -> list[str]:
-    """What differs between two origins, as far as both have it (older snapshots have less)."""
+    """Describe the differences of two origins in the entries that both contain (older snapshots have fewer entries)."""
     if not isinstance(theirs, Mapping):
         return [f"{where}expected settings, got {theirs!r}"]
-    found = []
+    lines = []
     for key in own.keys() & theirs.keys():
         if isinstance(own[key], Mapping):
-            found += differences(own[key], theirs[key], f"{where}{key} ")
+            lines += differences(own[key], theirs[key], f"{where}{key} ")
         elif own[key] != theirs[key]:
-            found.append(f"{where}{key}: expected {own[key]}, got {theirs[key]}")
-    return sorted(found)
+            lines.append(f"{where}{key}: expected {own[key]}, got {theirs[key]}")
+    return sorted(lines)

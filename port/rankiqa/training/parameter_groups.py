@@ -1,4 +1,4 @@
-"""Parameters in groups: which learn faster, as upstream's prototxts say, and which decay."""
+"""Parameter groups with different learning rates, as in upstream's prototxts, and different weight decay."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from rankiqa.training.presets import ALL
 
 
 def parameter_groups(model: Scorer, ten_times: str) -> list[dict]:
-    """The model's parameters as groups with upstream's lr_mult and decay_mult.
+    """Return the model's parameters in groups with upstream's lr_mult and decay_mult.
 
-    A weight has 1/1, a bias 2/0; tenfold in the output layer, or (ten_times "all") in every fully-connected one.
+    Weights have lr_mult 1 and decay_mult 1, biases 2 and 0. lr_mult is ten times as large in the output layer or, if
+    `ten_times` is "all", in every fully-connected layer.
     """
     faster = model.fc if ten_times == ALL else model.outputs
     groups: dict[tuple[float, float], list] = {}
@@ -24,7 +25,7 @@ def parameter_groups(model: Scorer, ten_times: str) -> list[dict]:
 
 
 def decayed_apart(model: nn.Module, weight_decay: float) -> list[dict]:
-    """The parameters that are trained in two groups: those of two or more dimensions decay; biases and scales do not.
+    """Return the trained parameters in two groups: those with two or more dimensions decay, biases and scales do not.
 
     Source: the usual practice with AdamW, as in timm.
     """

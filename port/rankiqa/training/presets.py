@@ -1,4 +1,4 @@
-"""How the original trains, as settings: upstream's four solvers, and the paper's values.
+"""Presets with the original's training settings: upstream's four solvers, and the paper's values.
 
 Source: upstream src/{RankIQA,FT}/*/solver*.prototxt and src/data_layer; paper section 4 for the `-paper` ones.
 """
@@ -12,21 +12,21 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, TypeVar, Union
 
 RANK, FINE_TUNE = "rank", "ft"
-OUTPUT, ALL = "output", "all"  # which layers learn ten times faster
+OUTPUT, ALL = "output", "all"  # the layers whose learning rate is ten times as large
 DATASETS = ("live", "tid2013")
 
-MOST = 1e300  # of any setting: a larger number cannot be trained with, and may not fit into a float
+MOST = 1e300  # upper limit of any setting; a larger number is useless and may not fit into a float
 
 
 def _number(
     low: float, high: float = math.inf, *, whole: bool = True, exclusive: bool = False, none: bool = False
 ) -> Any:
-    """The metadata of a checked field: a number in low..high (exclusive: above low)."""
+    """Return the arguments of a dataclass field whose value must be a number in low..high (exclusive: above low)."""
     return {"metadata": {"low": low, "high": high, "whole": whole, "exclusive": exclusive, "none": none}}
 
 
 def check_fields(settings: Any, where: str) -> None:
-    """Raise ValueError for the first numeric field whose value has another type or is out of range."""
+    """Raise ValueError for the first numeric field whose value has the wrong type or is out of range."""
     for setting in fields(settings):
         if "low" not in setting.metadata:
             continue
@@ -48,8 +48,8 @@ def check_fields(settings: Any, where: str) -> None:
 
 
 def _check_texts(preset: Preset) -> None:
-    """Raise ValueError for a name, data set, source or solver that a preset cannot have."""
-    # The name begins the snapshots' file names.
+    """Raise ValueError for an invalid name, data set, source, solver or `ten_times` of a preset."""
+    # The file names of snapshots begin with the preset's name
     if not isinstance(preset.name, str) or not re.fullmatch(r"\w[\w.-]*", preset.name):
         raise ValueError(f"preset: name: expected letters, digits, '.', '_' and '-', got {preset.name!r}")
     if preset.dataset not in DATASETS:
@@ -67,22 +67,22 @@ class SolverSettings:
     """A Caffe solver with lr_policy "step".
 
     Attributes:
-        base_lr: The learning rate at the start.
-        gamma: The rate is multiplied by it every `stepsize` iterations.
-        stepsize: Iterations.
-        max_iter: Iterations of the training.
-        momentum: Of the SGD.
-        weight_decay: L2 regularisation.
-        clip_gradients: The largest L2 norm of all gradients together; None: no limit.
-        iter_size: Minibatches whose gradients are averaged for one iteration.
-        display: Iterations between lines of the log; 0: none.
-        average_loss: Losses that the log's mean runs over.
-        test_iter: Minibatches of a test phase.
-        test_interval: Iterations between test phases; 0: none.
-        snapshot: Iterations between snapshots; 0: one at the end.
+        base_lr: The initial learning rate.
+        gamma: The factor by which the rate is multiplied every `stepsize` iterations.
+        stepsize: In iterations.
+        max_iter: Number of iterations of the training.
+        momentum: The momentum of SGD.
+        weight_decay: The weight of L2 regularisation.
+        clip_gradients: The maximum joint L2 norm of all gradients, or None for no limit.
+        iter_size: Number of minibatches whose gradients are averaged for one iteration.
+        display: Iterations between lines of the log; 0 for none.
+        average_loss: Number of losses that the log averages.
+        test_iter: Number of minibatches of a test phase.
+        test_interval: Iterations between test phases; 0 for none.
+        snapshot: Iterations between snapshots; 0 for only one, at the end.
 
     Raises:
-        ValueError: For a value of another kind or out of range.
+        ValueError: For a value of the wrong type or out of range.
     """
 
     base_lr: float = field(**_number(0, whole=False))
@@ -105,25 +105,25 @@ class SolverSettings:
 
 @dataclass(frozen=True)
 class RankPreset:
-    """Training by ranking.
+    """The settings for training by ranking.
 
-    A minibatch holds `groups` of the list's `list_groups` distortions, `levels` levels (pristine included) of each, and
-    `images` images of each level.
+    A minibatch contains `groups` of the list's `list_groups` distortions, `levels` levels (including pristine) of each,
+    and `images` images of each level.
 
     Attributes:
-        name: Of the preset.
+        name: The preset's name.
         dataset: "live" or "tid2013".
-        source: Where the values come from.
+        source: The source of the values.
         solver: The solver's settings.
-        list_groups: Distortions in the list.
-        groups: Distortions in a minibatch.
-        levels: Levels of each distortion, pristine included.
-        images: Images of each level in a minibatch.
-        margin: Of the ranking loss, in units of the score (the paper's epsilon).
-        ten_times: Which layers learn ten times faster: "output", or "all" fully-connected ones.
+        list_groups: Number of distortions in the list.
+        groups: Number of distortions in a minibatch.
+        levels: Number of levels of each distortion, including pristine.
+        images: Number of images of each level in a minibatch.
+        margin: The margin of the ranking loss, in units of the score (the paper's epsilon).
+        ten_times: The layers whose learning rate is ten times as large: "output", or "all" fully-connected ones.
 
     Raises:
-        ValueError: For a value of another kind or out of range.
+        ValueError: For a value of the wrong type or out of range.
     """
 
     name: str
@@ -143,7 +143,7 @@ class RankPreset:
 
     @property
     def task(self) -> str:
-        """What is trained: "rank"."""
+        """The task: "rank"."""
         return RANK
 
     @property
@@ -153,7 +153,7 @@ class RankPreset:
 
     @property
     def net(self) -> str:
-        """The net of the original that it trains: live-rank or tid2013-rank."""
+        """The original's net that is trained: live-rank or tid2013-rank."""
         return f"{self.dataset}-{self.task}"
 
     def but(self, **changes: Any) -> RankPreset:
@@ -163,19 +163,19 @@ class RankPreset:
 
 @dataclass(frozen=True)
 class FineTunePreset:
-    """Training on opinion scores.
+    """The settings for fine-tuning on opinion scores.
 
     Attributes:
-        name: Of the preset.
+        name: The preset's name.
         dataset: "live" or "tid2013".
-        source: Where the values come from.
+        source: The source of the values.
         solver: The solver's settings.
-        batch: Images in a minibatch.
-        sort_by_label: Whether a minibatch runs from the highest label to the lowest.
-        ten_times: Which layers learn ten times faster: "output", or "all" fully-connected ones.
+        batch: Number of images in a minibatch.
+        sort_by_label: Whether a minibatch is sorted from the highest label to the lowest.
+        ten_times: The layers whose learning rate is ten times as large: "output", or "all" fully-connected ones.
 
     Raises:
-        ValueError: For a value of another kind or out of range.
+        ValueError: For a value of the wrong type or out of range.
     """
 
     name: str
@@ -194,7 +194,7 @@ class FineTunePreset:
 
     @property
     def task(self) -> str:
-        """What is trained: "ft"."""
+        """The task: "ft"."""
         return FINE_TUNE
 
     @property
@@ -204,7 +204,7 @@ class FineTunePreset:
 
     @property
     def net(self) -> str:
-        """The net of the original that it trains: live-ft or tid2013-ft."""
+        """The original's net that is trained: live-ft or tid2013-ft."""
         return f"{self.dataset}-{self.task}"
 
     def but(self, **changes: Any) -> FineTunePreset:
@@ -228,7 +228,7 @@ def _changed(preset: AnyPreset, changes: dict[str, Any]) -> AnyPreset:
 
 
 def flat(preset: Preset) -> dict[str, Any]:
-    """Every setting of a preset by its name, those of the solver included."""
+    """Return {name: value} of all settings of a preset, including those of its solver."""
     own = {field.name: getattr(preset, field.name) for field in dataclasses.fields(preset) if field.name != "solver"}
     return {**own, "task": preset.task, **asdict(preset.solver)}
 

@@ -1,4 +1,4 @@
-"""Where a training departs from the original's way; every default is the original's."""
+"""Options in which training may differ from the original. Every default reproduces the original."""
 
 from __future__ import annotations
 
@@ -17,33 +17,36 @@ MEANS = ("images", "pairs")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Choices of a new experiment; rate, weight decay, clipping and margin are settings of the preset.
+    """The options of a new experiment. Rate, weight decay, clipping and margin are settings of the preset instead.
 
     Attributes:
         optimizer: "caffe" (Caffe's SGD), or torch's "sgd" or "adamw".
-        schedule: Of the learning rate: "step" (the preset's gamma and stepsize), "cosine" (to 0 at max_iter),
+        schedule: The learning-rate schedule: "step" (the preset's gamma and stepsize), "cosine" (to 0 at max_iter),
             "onecycle" (up for 30% of max_iter, then down) or "constant".
-        warm_up: Iterations in which the rate rises from a hundredth, before the schedule begins; not with "onecycle".
-        precision: "fp32"; "tf32": a GPU that can may round the factors of products to ten bits; or "bf16": the network
-            runs under torch.autocast; weights and loss stay float32.
-        freeze_batch_norm: Whether batch norm keeps its running statistics and normalises by them; its scale and shift
-            are trained.
-        compile: Whether the network runs through torch.compile.
-        channels_last: Whether weights and crops are kept in channels-last memory.
-        winograd: Whether 3 x 3 convolutions and their gradients are computed by Winograd's algorithm (CPU, float32).
-        dropout: Share of the values before the output layer that are set to 0; of timm's networks.
-        drop_path: Share of the residual blocks that are passed over in the last block (stochastic depth); of timm's.
-        pairs: What the ranking loss compares: "type", the versions of one distortion by their levels, also of different
-            photographs (the original's way); "same-image", those of one photograph; "all", as "type", and every
-            pristine image with the versions of other distortions; "vif", as "type", and versions of different
-            distortions by their visual information fidelity.
-        pristine_above: The mildest level above which "all" ranks the pristine images of other distortions.
-        vif_gap: How much the fidelity of two versions differs, at least, for "vif" to rank them; fidelity is 1 of a
-            pristine image and falls towards 0.
-        loss_mean: Whether the sum over the pairs is divided by the number of "images" (the original's) or of "pairs".
+        warm_up: Number of iterations in which the rate rises from a hundredth, before the schedule begins; not with
+            "onecycle".
+        precision: "fp32"; "tf32", with which GPUs that support it round the factors of products to ten bits; or "bf16",
+            with which the network runs under torch.autocast while weights and loss stay float32.
+        freeze_batch_norm: Whether batch norm normalises by its running statistics and does not update them. Its scale
+            and shift are still trained.
+        compile: Whether to use torch.compile.
+        channels_last: Whether to store weights and crops in channels-last memory.
+        winograd: Whether to compute 3 x 3 convolutions with Winograd's algorithm (CPU, float32). The gradients of their
+            weights do not use it.
+        dropout: Share of the values before the output layer that are set to 0; for timm's networks.
+        drop_path: Share of residual blocks that are skipped in the last block (stochastic depth); for timm's networks.
+        pairs: The pairs that the ranking loss compares. "type": versions of one distortion by their levels, also of
+            different photographs (the original). "same-image": versions of one photograph. "all": like "type", and also
+            every pristine image with the versions of other distortions. "vif": like "type", and also versions of
+            different distortions by their visual information fidelity.
+        pristine_above: With "all", the mildest level of other distortions' versions that are ranked below a pristine
+            image.
+        vif_gap: With "vif", the smallest difference in fidelity of a ranked pair. The fidelity of a pristine image is 1
+            and falls towards 0.
+        loss_mean: Whether to divide the sum over the pairs by the number of "images" (the original) or of "pairs".
 
     Raises:
-        ValueError: For an unknown choice, or two that do not go together.
+        ValueError: For an unknown choice, or choices that cannot be combined.
     """
 
     optimizer: str = CAFFE
@@ -87,18 +90,18 @@ class Recipe:
         others = {"precision": self.precision != FP32, "compile": self.compile, "channels_last": self.channels_last}
         if self.winograd and any(others.values()):
             changed = ", ".join(name for name, is_changed in others.items() if is_changed)
-            raise ValueError(f"winograd: expected float32 in rows, not compiled, got another {changed}")
+            raise ValueError(f"winograd: expected fp32 in contiguous memory, not compiled, got another {changed}")
         if self.warm_up and self.schedule == ONE_CYCLE:
-            raise ValueError("warm_up: expected 0 with the schedule onecycle, which has a rise of its own")
+            raise ValueError("warm_up: expected 0 with the schedule onecycle, which has its own warm-up")
 
     @property
     def is_caffes_solver(self) -> bool:
-        """Whether Caffe's SGD with its own learning-rate policy updates the weights."""
+        """Whether to update the weights with Caffe's SGD and its own learning-rate policy."""
         return self.optimizer == CAFFE and self.schedule == STEP and not self.warm_up
 
     @property
     def ends_at_max_iter(self) -> bool:
-        """Whether the learning rate depends on max_iter, which a resumed run then cannot change."""
+        """Whether the learning rate depends on max_iter, so that a resumed run cannot change it."""
         return self.schedule in (COSINE, ONE_CYCLE)
 
 

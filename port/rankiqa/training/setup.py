@@ -1,4 +1,4 @@
-"""A training set up from a preset: the network with its first weights, the optimizer, the callbacks.
+"""Set up training from a preset: the network with its initial weights, the optimizer and the callbacks.
 
 Source: Caffe 1.0 solver.cpp (behaviour, not code).
 """
@@ -56,10 +56,10 @@ def set_up(
     tensorboard: bool,
     log: Callable[[str], object] | None,
 ) -> Trainer:
-    """See `Trainer.from_preset`. make: the trainer's class."""
+    """Build a trainer: see `Trainer.from_preset`. `make` is the trainer's class."""
     task = task_of(preset, recipe)
     for images in filter(None, (train, test)):
-        task.order(images, seed, quirks)  # a list that does not fit is refused before anything is built
+        task.order(images, seed, quirks)  # refuses an unsuitable list before anything is built
     write = log or logging.getLogger("rankiqa.training").info
     random = CaffeRandom(seed)
     model = first_network(preset, arch, random, recipe, test_net=test is not None)
@@ -93,30 +93,30 @@ def set_up(
 
 
 def first_network(preset: Preset, arch: str, random: CaffeRandom, recipe: Recipe, *, test_net: bool) -> Scorer:
-    """A network with fresh weights: the original's three as Caffe fills them, others as their library does.
+    """Build a network with new weights. Caffe's fillers initialise the original's three networks, libraries their own.
 
     Args:
-        preset: Names the layers of the original's networks.
-        arch: A name of `rankiqa.build`.
-        random: Caffe's stream; a library's network takes its seed from it.
+        preset: Determines the layer names of the original's networks.
+        arch: A name for `rankiqa.build`.
+        random: Caffe's random stream. A library's network takes its seed from it.
         recipe: Dropout and stochastic depth of timm's networks.
-        test_net: Whether a TEST net is filled from the stream, too.
+        test_net: Whether to fill a TEST net from the stream, too.
 
     Raises:
-        ValueError: For an unknown arch, or dropout of a network that takes none.
+        ValueError: For an unknown arch, or dropout for a network that does not support it.
     """
     dropped = {"drop_rate": recipe.dropout, "drop_path_rate": recipe.drop_path}
     dropped = {name: share for name, share in dropped.items() if share}
     if dropped and not arch.startswith(f"{TIMM}:"):
-        raise ValueError(f"dropout, drop_path: expected 0 of a network that is not timm's, got {dropped} for {arch}")
+        raise ValueError(f"dropout, drop_path: expected 0 for a network that is not timm's, got {dropped} for {arch}")
     if arch in ARCHITECTURES:
         table = architecture(arch)
         model = build_network(table, fc=known_nets(table)[preset.net], random=random)
         if test_net:
-            fill(table, random)  # CAFFE: the TEST net is filled too, from the same stream (solver.cpp)
+            fill(table, random)  # CAFFE: the TEST net is also filled, from the same stream (solver.cpp)
         return model
     with torch.random.fork_rng([]), torch.device("cpu"):
-        torch.default_generator.manual_seed(int(random.words(1)[0]))  # torch.manual_seed seeds each GPU's stream, too
+        torch.default_generator.manual_seed(int(random.words(1)[0]))  # torch.manual_seed would also seed every GPU
         model = build_backbone(arch, pretrained=False, **dropped) if dropped else build(arch)
     if not isinstance(model, Scorer):
         raise ValueError(f"arch {arch}: expected a rankiqa.models.scorer.Scorer, got {type(model).__name__}")

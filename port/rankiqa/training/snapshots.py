@@ -1,12 +1,12 @@
-"""Snapshots of a training: a weights file that `rankiqa.load` reads, with what is needed to go on beside the weights.
+"""Training snapshots: weights files that `rankiqa.load` reads and that also contain the state needed to resume.
 
 Tensors: NAME.weight, NAME.bias, solver.history.NAME (the momentum buffers), solver.random (int64 (625,), Caffe's random
-stream). Of another optimizer solver.state.SLOT.NAME in place of the history, of a library's network solver.torch_random
-(and solver.torch_random.cuda, uint8), the state of torch's random numbers.
+stream). Other optimizers have solver.state.SLOT.NAME instead of the history. For a library's network, there are also
+solver.torch_random and solver.torch_random.cuda (uint8), the state of torch's random numbers.
 
-The metadata is that of a weights file; "training": iteration, current_step and, unless the snapshot was made from
-Caffe's files, the seed, the settings, the lists' digests and how many minibatches were taken; and "sha256" over all the
-rest, so that a damaged snapshot is never gone on from.
+The metadata are those of a weights file and two more entries. "training" contains iteration, current_step and, unless
+the snapshot was converted from Caffe's files, the seed, the settings, the digests of the lists and the numbers of
+minibatches used. "sha256" covers everything else, so that a damaged snapshot is never resumed.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ if TYPE_CHECKING:
     from rankiqa.training.trainer import Trainer
 
 DIGEST = "sha256"
-STATE = f"{SOLVER}state."  # of an optimizer that is not Caffe's: STATE SLOT.NAME
+STATE = f"{SOLVER}state."  # prefix for the state of optimizers other than Caffe's; SLOT.NAME follows
 TORCH_RANDOM = {"cpu": f"{SOLVER}torch_random", "cuda": f"{SOLVER}torch_random.cuda"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a training is between two iterations, beside weights, momentum and the count of iterations.
+    """The state of training between two iterations, without weights, momentum and iteration number.
 
     Attributes:
-        seen: Minibatches taken, by phase; those that workers have read ahead are not among them.
+        seen: {phase: number of minibatches used}, without those that workers have only read ahead.
         random: Caffe's random stream, uint32 (625,).
         losses: The last losses.
-        mean: Of them, as the log shows it.
-        at: How many losses there were.
+        mean: Their mean, as shown in the log.
+        at: The total number of losses.
         torch_random: {device type: the state of torch's random numbers}, uint8.
-        buffers: The network's running statistics, where a forward pass may have changed them since.
+        buffers: The network's running statistics, if a later forward pass may change them.
     """
 
     seen: Mapping[str, int]
@@ -68,11 +68,11 @@ class Place:
 
 
 def take(trainer: Trainer, path: str | os.PathLike) -> None:
-    """Write a snapshot of a training.
+    """Write a snapshot of a trainer.
 
     Raises:
-        FloatingPointError: For weights that are not finite; nothing is written.
-        OSError: For a file that cannot be written.
+        FloatingPointError: If weights are not finite; nothing is written.
+        OSError: If the file cannot be written.
     """
     state, optimizer = trainer.model.state_dict(), trainer.optimizer
     history, solver, numbers = {}, {}, {}
@@ -111,19 +111,19 @@ def save(
     random: Tensor | None = None,
     solver: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a snapshot, whole or not at all: to a temporary file beside it, then renamed.
+    """Write a snapshot atomically: to a temporary file in the same folder, which is then renamed.
 
     Args:
         path: The file.
-        metadata: Of a weights file (`weights.describe`).
-        parameters: The network's, {NAME.weight or NAME.bias: tensor}, and its running statistics.
+        metadata: The metadata of a weights file (`weights.describe`).
+        parameters: The network's parameters, {NAME.weight or NAME.bias: tensor}, and its running statistics.
         history: Caffe's momentum buffer of each parameter.
-        training: Iteration, current_step and what else `restore` needs, as JSON can hold it.
+        training: Iteration, current_step and the other entries that `restore` needs, as JSON values.
         random: Caffe's random stream, int64 (625,).
         solver: Further tensors by their keys in the file.
 
     Raises:
-        OSError: For a file that cannot be written.
+        OSError: If the file cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parameters.items()}
     tensors |= {HISTORY + name: tensor.detach().cpu().contiguous() for name, tensor in history.items()}
@@ -135,14 +135,14 @@ def save(
     with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, metadata)
-        except SafetensorError as error:  # its name for what the system says
+        except SafetensorError as error:  # safetensors' type for an error of the system
             raise OSError(errno.EIO, str(error), str(path)) from None
-        with open(temporary, "rb") as file:  # on the disk before it takes the name: a power cut leaves no empty file
+        with open(temporary, "rb") as file:  # sync before renaming, so that a power failure leaves no empty file
             os.fsync(file.fileno())
 
 
 def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) over all of a snapshot but the digest itself."""
+    """Return the SHA-256 (hex) of everything in a snapshot except the digest itself."""
     digest = hashlib.sha256(json.dumps({key: metadata[key] for key in sorted(metadata) if key != DIGEST}).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -152,26 +152,32 @@ def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, str], dict, dict[str, Tensor]]:
-    """(metadata, its "training", {key: tensor}) of a snapshot. Raises ValueError for any other file, or a damaged one.
+    """Read and verify a snapshot.
 
-    "training" has at least `iteration` and `current_step`, whole numbers of 0 or more.
+    Args:
+        path: The file.
+
+    Returns:
+        The metadata, its parsed "training" entry, and {key: tensor}. "training" contains at least `iteration` and
+        `current_step`, whole numbers of 0 or more.
+
+    Raises:
+        ValueError: For any other file or a damaged snapshot.
     """
     if not os.path.isfile(path):
         what = "a folder" if os.path.isdir(path) else "no such file"
-        raise ValueError(f"{path}: expected a snapshot of a training, got {what}")
+        raise ValueError(f"{path}: expected a training snapshot, got {what}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, RuntimeError) as error:
         raise ValueError(
-            f"{path}: expected a snapshot of a training, got a damaged file or another kind ({error}); "
-            "Caffe's are converted by `rankiqa convert P.solverstate --out S.safetensors`"
+            f"{path}: expected a training snapshot, got a damaged file or another kind ({error}); "
+            "`rankiqa convert P.solverstate --out S.safetensors` converts Caffe's snapshots"
         ) from None
     if "training" not in metadata:
-        raise ValueError(
-            f"{path}: expected a snapshot of a training, got weights alone: --weights {path} starts from them"
-        )
+        raise ValueError(f"{path}: expected a training snapshot, got only weights: --weights {path} starts from them")
     training: Any = None
     try:
         training = parse_json(metadata["training"])
@@ -186,14 +192,14 @@ def read(path: str | os.PathLike) -> tuple[dict[str, str], dict, dict[str, Tenso
 
 @torch.no_grad()
 def restore(trainer: Trainer, path: str | Path) -> None:
-    """Put a training into the state of a snapshot: see `Trainer.restore`. All of it is checked before any is taken."""
+    """Restore a trainer from a snapshot: see `Trainer.restore`. Everything is checked before anything is changed."""
     metadata, training, tensors = read(path)
     model, origin = trainer.model, training.get("origin")
     expected, got = (model.arch, json.dumps(list(model.fc))), (metadata.get("arch"), metadata.get("fc"))
     if expected != got:
         raise ValueError(f"{path}: expected a snapshot of {expected}, got one of {got}")
     if origin is not None and (different := differences(json.loads(json.dumps(origin_of(trainer))), origin)):
-        raise ValueError(f"{path}: a run can go on only as it began; {'; '.join(different)}")
+        raise ValueError(f"{path}: a run can only be resumed as it began; {'; '.join(different)}")
     if training["iteration"] > trainer.settings.max_iter:
         raise ValueError(
             f"{path}: expected max_iter of at least its iteration, {training['iteration']}, "
@@ -208,7 +214,7 @@ def restore(trainer: Trainer, path: str | Path) -> None:
     left = {key: tensor for key, tensor in tensors.items() if key not in others and not key.startswith(STATE)}
     weights.check(left, expected_tensors, Path(path))
     place = None if origin is None else _place(training, tensors, path)
-    if isinstance(optimizer, ScheduledOptimizer):  # checks before it takes
+    if isinstance(optimizer, ScheduledOptimizer):  # load() checks the whole state before it changes anything
         try:
             optimizer.load(training["iteration"], slots, training["optimizer"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -226,11 +232,11 @@ def restore(trainer: Trainer, path: str | Path) -> None:
 
 
 def _damaged(path: str | os.PathLike) -> str:
-    return f"{path}: expected a whole snapshot, got a damaged one: go on from one before it"
+    return f"{path}: expected a whole snapshot, got a damaged one: resume from an earlier one"
 
 
 def _place(training: Mapping, tensors: Mapping[str, Tensor], path: str | Path) -> Place:
-    """The rest of a training's state. Raises ValueError for entries of another form."""
+    """Read the rest of the training state from a snapshot. Raises ValueError for malformed entries."""
     try:
         losses = tuple(np.float32(loss) for loss in training["losses"])
         mean, at = training["smoothed"]
@@ -249,28 +255,31 @@ def _place(training: Mapping, tensors: Mapping[str, Tensor], path: str | Path) -
 
 
 def latest(folder: str | os.PathLike, prefix: str) -> Path | None:
-    """The whole snapshot of the highest iteration among FOLDER/PREFIX_iter_N.safetensors, or None."""
+    """Return the snapshot with the highest iteration among FOLDER/PREFIX_iter_N.safetensors, or None."""
     name = re.compile(re.escape(prefix) + r"_iter_(\d+)\.safetensors")
-    found = {int(match[1]): path for path in Path(folder).glob("*.safetensors") if (match := name.fullmatch(path.name))}
-    return found[max(found)] if found else None
+    paths = {int(match[1]): path for path in Path(folder).glob("*.safetensors") if (match := name.fullmatch(path.name))}
+    return paths[max(paths)] if paths else None
 
 
 def copy_weights(model: nn.Module, path: str | Path) -> list[str]:
-    """Copy weights by layer name, as `caffe train --weights` does; returns the layers that the file lacks.
+    """Copy weights by layer name, like `caffe train --weights`.
 
     Args:
-        model: Takes the weights.
+        model: The network that gets the weights.
         path: A weights file or a snapshot.
 
+    Returns:
+        The names of the layers that the file lacks.
+
     Raises:
-        ValueError: For a wrong shape, or when no layer has a name in common.
+        ValueError: For a wrong shape, values that are not finite, or if no layer name matches.
     """
     return copy_by_name(model, weights.read(Path(path))[1], path)
 
 
 def copy_by_name(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> list[str]:
-    """`copy_weights` of a state dict that has been read. path: where from, for messages."""
-    # CAFFE: a layer that the file does not name keeps its filler's values without a word (net.cpp); here it is returned
+    """Do the work of `copy_weights` for a state dict in memory; `path` is only used in messages."""
+    # CAFFE: a layer that the file lacks silently keeps its filler's values (net.cpp); here its name is returned
     own, missing = model.state_dict(), set()
     for name, tensor in own.items():
         if name not in state:

@@ -1,6 +1,6 @@
-"""What updates the weights: Caffe's SGD as a preset's solver says, or an optimizer of torch with a schedule.
+"""Optimizers for training: Caffe's SGD with the preset's solver settings, or a torch optimizer with a schedule.
 
-Source: of Caffe's, upstream's solvers; the others are torch.optim and torch.optim.lr_scheduler.
+Source: upstream's solvers for Caffe's SGD; torch.optim and torch.optim.lr_scheduler for the others.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from rankiqa.training.parameter_groups import decayed_apart, parameter_groups
 from rankiqa.training.presets import Preset
 from rankiqa.training.recipe import Recipe
 
-WARM_UP_FROM = 0.01  # of the rate
+WARM_UP_FROM = 0.01  # fraction of the learning rate with which a warm-up begins
 
 
 class Solver(Protocol):
-    """What the trainer needs of an optimizer."""
+    """The interface of an optimizer that the trainer uses."""
 
     @property
     def iteration(self) -> int:
-        """How often the weights have been updated."""
+        """The number of updates so far."""
         ...
 
     def rate(self) -> float:
-        """The learning rate of the next step."""
+        """Return the learning rate of the next step."""
         ...
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         ...
 
     def step(self) -> Any:
@@ -45,14 +45,14 @@ class Solver(Protocol):
 
 
 class ScheduledOptimizer:
-    """An optimizer with a learning-rate schedule, clipping and a count of its steps.
+    """A torch optimizer with a learning-rate schedule, clipping and a step counter.
 
     Args:
-        optimizer: Updates the parameters.
-        scheduler: Of its learning rate; None: constant.
-        names: Of the parameters, for snapshots.
-        iter_size: Minibatches whose gradients are averaged for one step.
-        clip_gradients: The largest L2 norm of all (averaged) gradients together; None: no limit.
+        optimizer: The optimizer.
+        scheduler: The learning-rate scheduler, or None for a constant rate.
+        names: {name: parameter}, for snapshots.
+        iter_size: Number of minibatches whose gradients are averaged for one step.
+        clip_gradients: The maximum joint L2 norm of all (averaged) gradients, or None for no limit.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class ScheduledOptimizer:
         self.iteration = 0
 
     def rate(self) -> float:
-        """The learning rate of the next step."""
+        """Return the learning rate of the next step."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         self.optimizer.zero_grad()
 
     def step(self) -> None:
-        """Update the weights, then the rate."""
+        """Update the weights, then the learning rate."""
         gradients = [p.grad for p in self.names.values() if p.grad is not None]
         if self.iter_size > 1 and gradients:
             torch._foreach_div_(gradients, self.iter_size)
@@ -89,26 +89,26 @@ class ScheduledOptimizer:
         self.iteration += 1
 
     def tensors(self) -> dict[str, Tensor]:
-        """The optimizer's state: {SLOT.NAME of the parameter: tensor}."""
-        found = {}
+        """Return the tensors of the optimizer's state as {"SLOT.PARAMETER": tensor}."""
+        tensors = {}
         for name, parameter in self.names.items():
             for slot, value in self.optimizer.state.get(parameter, {}).items():
                 if isinstance(value, Tensor):
-                    found[f"{slot}.{name}"] = value
-        return found
+                    tensors[f"{slot}.{name}"] = value
+        return tensors
 
     def numbers(self) -> dict[str, Any]:
-        """The rest of the state, as JSON holds it: the groups' numbers, the schedule's place."""
+        """Return the rest of the state as JSON values: the numbers of the groups and the state of the schedule."""
         return {
             "groups": [_numbers(group) for group in self.optimizer.param_groups],
             "schedule": None if self.scheduler is None else self.scheduler.state_dict(),
         }
 
     def load(self, iteration: int, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Go on from a state: from what `iteration`, `tensors` and `numbers` gave.
+        """Restore a state from the values of `iteration`, `tensors()` and `numbers()`.
 
         Raises:
-            ValueError: For a state of another optimizer, of which nothing is taken.
+            ValueError: For the state of another optimizer; nothing is changed then.
         """
         state: dict[int, dict[str, Tensor]] = {}
         order = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -122,7 +122,7 @@ class ScheduledOptimizer:
             if tuple(tensor.shape) != shape or not torch.isfinite(tensor).all():
                 raise ValueError(f"{key}: expected finite values of shape {shape}, got {tuple(tensor.shape)}")
             state.setdefault(places[id(names[name])], {})[slot] = tensor
-        if any(set(found) != slots for found in state.values()) or (bool(state) != (iteration > 0) and slots):
+        if any(set(entry) != slots for entry in state.values()) or (bool(state) != (iteration > 0) and slots):
             raise ValueError(f"expected the state of {type(self.optimizer).__name__}, got a part of one")
         if len(numbers["groups"]) != len(self.optimizer.param_groups):
             raise ValueError(f"expected {len(self.optimizer.param_groups)} groups, got {len(numbers['groups'])}")
@@ -137,7 +137,7 @@ class ScheduledOptimizer:
         self.iteration = iteration
 
     def _slots(self) -> set[str]:
-        """The tensors that the optimizer keeps of each parameter."""
+        """Return the names of the tensors that the optimizer stores for each parameter."""
         if isinstance(self.optimizer, AdamW):
             return {"exp_avg", "exp_avg_sq", "step"}
         always = isinstance(self.optimizer, CaffeSGD)
@@ -151,16 +151,16 @@ def _numbers(group: dict[str, Any]) -> dict[str, float]:
 def solver_of(
     model: Scorer, preset: Preset, recipe: Recipe, products: CaffeBlas | None = None
 ) -> CaffeSGD | ScheduledOptimizer:
-    """The optimizer of a training.
+    """Build the optimizer for training.
 
     Args:
-        model: Whose parameters it updates.
+        model: The network whose parameters are trained.
         preset: Rate, momentum, weight decay, clipping, iter_size.
-        recipe: Which optimizer and schedule.
-        products: Sums the norm that clip_gradients limits, where Caffe's own solver updates; None: PyTorch does.
+        recipe: The choice of optimizer and schedule.
+        products: Computes the norm that clip_gradients limits if Caffe's solver is used. None: PyTorch computes it.
 
     Raises:
-        ValueError: For a warm-up that does not end before max_iter.
+        ValueError: If the warm-up does not end before max_iter.
     """
     p = preset.solver
     if recipe.is_caffes_solver:

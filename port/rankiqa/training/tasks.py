@@ -1,4 +1,4 @@
-"""What is trained: which minibatches, which loss, which measures of a test phase.
+"""Training tasks, which define the minibatches, the loss and the measures of a test phase.
 
 Shapes: N crops in a minibatch; scores and labels are (N,).
 """
@@ -26,16 +26,16 @@ from rankiqa.ranked_sets.on_the_fly import DistortedOrder, PristinePhotographs
 from rankiqa.training.presets import FineTunePreset, Preset, RankPreset
 from rankiqa.training.recipe import ALL_TYPES, BY_VIF, ORIGINAL, SAME_IMAGE, Recipe
 
-Source = Union[ImageList, PristinePhotographs]  # of minibatches
+Source = Union[ImageList, PristinePhotographs]  # a source of minibatches
 
 
 class Task(Protocol):
-    """What the trainer needs to know of a task.
+    """The interface of a task that the trainer uses.
 
     Attributes:
-        output_name: Name of the loss in Caffe's net, for the log.
+        output_name: The name of the loss in Caffe's net, for the log.
         measure_names: The keys of `measures`.
-        group: Crops of a minibatch that one process computes together.
+        group: The number of crops that one process must compute together.
     """
 
     output_name: str
@@ -43,22 +43,22 @@ class Task(Protocol):
     measure_names: tuple[str, ...]
 
     def order(self, images: Source, seed: int, quirks: Quirks) -> Order:
-        """Which lines of a list each minibatch takes. Raises ValueError for a list that does not fit."""
+        """Return the sampler of minibatches. Raises ValueError for an unsuitable list."""
         ...
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a minibatch, a scalar."""
+        """Return the loss of a minibatch, a scalar."""
         ...
 
     def measures(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
-        """What a test phase reports of a minibatch, in the order in which Caffe prints it."""
+        """Return the measures of a minibatch for the test phase, in the order in which Caffe prints them."""
         ...
 
 
 class RankTask:
-    """Ranking: the pair loss over the levels of each distortion.
+    """The ranking task, with the pair ranking loss over the levels of each distortion.
 
-    Labels are the crops' fidelity with the pairs "vif", else not used.
+    With the pairs "vif", the labels are the fidelities of the crops. Otherwise the labels are not used.
     """
 
     output_name = "loss"
@@ -72,11 +72,11 @@ class RankTask:
             raise ValueError(f"pristine_above: expected a level, 1..{preset.levels - 1}, got {recipe.pristine_above}")
 
     def order(self, images: Source, seed: int, quirks: Quirks) -> RankOrder | DistortedOrder:
-        """Lines of `groups` distortions, `levels` levels and `images` images."""
+        """Return the sampler for minibatches of `groups` distortions, `levels` levels and `images` images."""
         p = self.preset
         if self.recipe.pairs == BY_VIF and not (isinstance(images, PristinePhotographs) and images.choice.fidelity):
             raise ValueError(
-                f"pairs: vif expects photographs that are distorted on the way (--distort), got {images.name}"
+                f"pairs: vif expects photographs that are distorted on the fly (--distort), got {images.name}"
             )
         if isinstance(images, PristinePhotographs):
             return DistortedOrder(
@@ -89,17 +89,17 @@ class RankTask:
         )  # fmt: skip
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The pair ranking loss, and with the pairs "all" and "vif" that of pairs across distortions."""
+        """Return the pair ranking loss, plus the loss of pairs across distortions for the pairs "all" and "vif"."""
         p, pairs = self.preset, self.recipe.pairs
         sizes = {"distortions": p.groups, "levels": p.levels, "images": p.images}
-        if pairs == SAME_IMAGE:  # each photograph by itself, as if it had a distortion of its own
+        if pairs == SAME_IMAGE:  # treat each photograph like a separate distortion
             scores = scores.view(p.groups, p.levels, p.images).transpose(1, 2).reshape(-1)
             sizes |= {"distortions": p.groups * p.images, "images": 1}
         loss = pair_ranking_loss(scores, **sizes, margin=p.margin)
         count = sizes["distortions"] * p.levels * (p.levels - 1) // 2 * sizes["images"] ** 2
         if pairs == ALL_TYPES:
             ranked = scores
-            if not self.pristine_first:  # the ranking turned round: pristine first, and the higher the better
+            if not self.pristine_first:  # reverse the ranking, so that pristine comes first and higher is better
                 ranked = -scores.view(p.groups, p.levels, p.images).flip(1).reshape(-1)
             above = self.recipe.pristine_above
             loss = loss + pristine_ranking_loss(ranked, **sizes, margin=p.margin, above=above)
@@ -112,12 +112,12 @@ class RankTask:
         return loss if self.recipe.loss_mean == "images" else loss * (scores.numel() / count)
 
     def measures(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
-        """{"loss"}."""
+        """Return {"loss": the loss}."""
         return {"loss": self.loss(scores, labels).item()}
 
 
 class FineTuneTask:
-    """Fine-tuning: the Euclidean loss to the labels."""
+    """The fine-tuning task, with the Euclidean loss between scores and labels."""
 
     output_name = "loss2"
     group = 1
@@ -129,30 +129,30 @@ class FineTuneTask:
             raise ValueError(f"pairs, loss_mean: expected a preset of ranking, got {preset.name}")
 
     def order(self, images: Source, seed: int, quirks: Quirks) -> FineTuneOrder:
-        """A permutation of the list, minibatch by minibatch."""
+        """Return the sampler that goes through permutations of the list."""
         p = self.preset
         if isinstance(images, PristinePhotographs):
             raise ValueError(f"{images.name}: expected a list of images with opinions for {p.name}, got photographs")
         return FineTuneOrder(images, batch=p.batch, sort_by_label=p.sort_by_label, seed=seed, quirks=quirks)
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The Euclidean loss."""
+        """Return the Euclidean loss."""
         return euclidean_loss(scores, labels)
 
     def measures(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
-        """{"pearsonr", "spearmanr"}."""
+        """Return {"pearsonr": LCC, "spearmanr": SROCC}."""
         ours, theirs = scores.cpu().numpy(), labels.cpu().numpy()
-        # CAFFE: a net's outputs are printed in the order of their names (net.cpp)
+        # CAFFE: the outputs of a net are printed in the order of their names (net.cpp)
         return {"pearsonr": _or_nan(lcc, ours, theirs), "spearmanr": _or_nan(srocc, ours, theirs)}
 
 
 def _or_nan(measure: Callable[..., float], scores: np.ndarray, labels: np.ndarray) -> float:
     try:
         return measure(scores, labels)
-    except ValueError:  # CAFFE: scipy's nan for scores that are all equal; the training goes on (upstream's layers_ft)
+    except ValueError:  # CAFFE: scipy returns nan for equal scores, and training continues (upstream's layers_ft)
         return float("nan")
 
 
 def task_of(preset: Preset, recipe: Recipe = ORIGINAL) -> Task:
-    """The task of a preset. Raises ValueError for a recipe that does not fit it."""
+    """Return the task of a preset. Raises ValueError if the recipe does not suit it."""
     return RankTask(preset, recipe) if isinstance(preset, RankPreset) else FineTuneTask(preset, recipe)

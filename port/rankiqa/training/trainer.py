@@ -1,8 +1,8 @@
-"""The training loop: minibatches, loss, update, test phase, callbacks, resuming.
+"""The training loop: minibatches, loss, update, test phase, callbacks and resuming.
 
-`Trainer.from_preset` sets up a training of the original's. From one seed it draws what Caffe draws, in its order: the
-train net's fillers, the TEST net's, then dropout masks from one stream; minibatches and crops come from streams of
-their own (`rankiqa.data.minibatches`).
+`Trainer.from_preset` sets up training like the original. From one seed, it draws the same random numbers as Caffe in
+the same order: the train net's fillers, the TEST net's, then dropout masks, all from one stream. Minibatches and crops
+use separate streams (`rankiqa.data.minibatches`).
 
 Source: Caffe 1.0 solver.cpp (behaviour, not code); upstream src/{RankIQA,FT}.
 """
@@ -37,31 +37,31 @@ from rankiqa.training.tasks import Source, Task
 
 
 class Trainer:
-    """A training of one network on one task.
+    """The training of one network on one task.
 
     Args:
-        model: The network, on the device where it trains.
-        task: Minibatches, loss and measures.
+        model: The network, on the device on which it trains.
+        task: Defines minibatches, loss and measures.
         optimizer: Updates the model's parameters and counts the iterations.
         preset: The settings.
         train: The training list.
-        test: The test list; None: no test phase.
-        seed: Of minibatches and crops.
-        random: Caffe's random stream, which snapshots carry.
-        quirks: The original's ways that are kept.
-        workers: Processes that read images; the minibatches are the same for any number.
-        cache_mb: Decoded images to keep in memory, in each worker.
-        callbacks: Called at the events of the loop, in order.
-        recipe: How the network runs; what updates it is the optimizer.
+        test: The test list, or None for no test phase.
+        seed: The seed of minibatches and crops.
+        random: Caffe's random stream; part of snapshots.
+        quirks: The quirks of the original to reproduce.
+        workers: Number of processes that read images. The minibatches do not depend on it.
+        cache_mb: Size of each worker's cache of decoded images, in MiB.
+        callbacks: Callbacks for the events of the loop, called in this order.
+        recipe: Options of the forward pass. The optimizer is built from them by `from_preset`, not here.
         ranks: The processes that train together.
 
     Attributes:
-        losses: One loss an iteration of the last `run`.
-        smoothed: The mean of the last losses, as the log shows it.
+        losses: The losses of the last `run`, one per iteration.
+        smoothed: The mean of the last losses, as shown in the log.
         last_output: The loss of the last forward pass.
-        stop_requested: Set it (from a signal handler) to end after this iteration, with a snapshot.
-        products: Matrix products summed as Caffe sums them, or None.
-        forward: Runs the network.
+        stop_requested: Set this to True (from a signal handler) to end after the current iteration, with a snapshot.
+        products: Matrix products summed in Caffe's order, or None.
+        forward: The network's forward pass.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Trainer:
         self.last_output = np.float32(0)
         self.stop_requested = False
         self.products: CaffeBlas | None = None
-        self._between: Place | None = None  # where the last iteration ended; None during an update
+        self._between: Place | None = None  # the state at the end of the last iteration; None during an update
 
     @classmethod
     def from_preset(
@@ -121,30 +121,29 @@ class Trainer:
         tensorboard: bool = False,
         log: Callable[[str], object] | None = None,
     ) -> Trainer:
-        """A training as the original's solver sets one up.
+        """Set up training like the original's solver.
 
         Args:
-            preset: `PRESETS["live-rank"]`, or `.but(max_iter=..)` of one.
+            preset: A preset such as `PRESETS["live-rank"]`, or a modified one: `.but(max_iter=..)`.
             arch: vgg16, alexnet or shallow; or another name of `rankiqa.build`: timm:NAME, torchvision:NAME.
-            train: The training list (`rankiqa.data.lists.read_list`), or photographs to be distorted on the way
+            train: The training list (`rankiqa.data.lists.read_list`), or photographs to be distorted on the fly
                 (`rankiqa.ranked_sets.on_the_fly`).
-            test: The test list; without one there is no test phase, and no TEST net draws weights.
-            seed: Caffe's random_seed and the data layers' seed.
-            weights: What the network starts from: a weights file whose layers are copied by name, or another source
-                of `initial_weights.initialise`.
-            out: Folder of the snapshots, named by the preset; None: none are written.
-            quirks, workers, cache_mb: As of the class.
-            device: Where the network trains.
-            products: Matrix products summed as Caffe sums them (CPU only); None: PyTorch's own.
-            recipe: Where the training departs from the original's way.
-            ranks: The processes that train together, in a process group (`training.distributed`); rank 0 writes.
+            test: The test list. Without one, there is no test phase, and no TEST net draws weights.
+            seed: Caffe's random_seed and the seed of the data layers.
+            weights: The initial weights: a weights file whose layers are copied by name, or another source of
+                `initial_weights.initialise`. None: new weights.
+            out: The folder for snapshots, whose names begin with the preset's. None: no snapshots are written.
+            quirks, workers, cache_mb: See the class.
+            device: The device on which the network trains.
+            products: Matrix products summed in Caffe's order (CPU only), or None for PyTorch's own.
+            recipe: Options in which training differs from the original.
+            ranks: The processes that train together, in a process group (`training.distributed`). Rank 0 writes files.
             log_csv: Whether to write `out`/log.csv.
             tensorboard: Whether to write `out`/tensorboard.
-            log: Takes each line of the log; None: the logger "rankiqa.training".
+            log: A function that gets each line of the log, or None for the logger "rankiqa.training".
 
         Raises:
-            ValueError: For what does not fit together: an unknown arch, a list that the preset cannot use, weights of
-                other shapes.
+            ValueError: For an unknown arch, a list that the preset cannot use, or weights of other shapes.
         """
         return set_up(
             cls, preset, arch, train=train, test=test, seed=seed, weights=weights, out=out, quirks=quirks,
@@ -155,25 +154,25 @@ class Trainer:
 
     @property
     def iteration(self) -> int:
-        """How often the weights have been updated."""
+        """The number of updates so far."""
         return self.optimizer.iteration
 
     @property
     def device(self) -> torch.device:
-        """Where the network trains."""
+        """The device on which the network trains."""
         return next(self.model.parameters()).device
 
     def run(self, stop: int | None = None) -> Scorer:
-        """Train until max_iter (or `stop`, in iterations); returns the model.
+        """Train until max_iter (or iteration `stop`) and return the model.
 
-        After max_iter: a snapshot, a last forward pass and a test phase where Caffe makes them. An error or an
-        interrupt puts the training back to where its last iteration ended and calls the callbacks' `on_error`, so that
-        a snapshot of that moment can be gone on from, bit for bit.
+        After max_iter, it writes a snapshot and runs a last forward pass and a test phase in the cases in which Caffe
+        does. After an error or an interrupt, it returns to the state at the end of the last iteration and calls the
+        callbacks' `on_error`, so that a snapshot of this state can be resumed bit for bit.
 
         Raises:
-            FloatingPointError: For a loss that is not finite.
-            DataError: For an image that cannot be used; it names the file.
-            OSError: For a snapshot that cannot be written.
+            FloatingPointError: If the loss is not finite.
+            DataError: If an image cannot be used; it names the file.
+            OSError: If a snapshot cannot be written.
         """
         try:
             self._run(self.settings.max_iter if stop is None else min(stop, self.settings.max_iter))
@@ -201,7 +200,7 @@ class Trainer:
                 )
             self.losses.append(float(loss))
             self._call("on_loss", self.smoothed.add(loss))
-            self._between = None  # an update that is broken off leaves nothing to go on from
+            self._between = None  # after an interrupted update, the weights cannot be resumed from
             self.optimizer.step()
             self._between = self._place()
             if p.snapshot and self.iteration % p.snapshot == 0:
@@ -214,7 +213,7 @@ class Trainer:
             self._last_pass()
 
     def forward_backward(self) -> np.float32:
-        """Compute one iteration's gradients, summed over iter_size minibatches; returns the loss (their mean)."""
+        """Compute one iteration's gradients, summed over iter_size minibatches, and return the mean loss."""
         self.forward.train_mode()
         self.optimizer.zero_grad()
         total = np.float32(0)
@@ -229,7 +228,7 @@ class Trainer:
 
     @torch.no_grad()
     def test(self) -> dict[str, float]:
-        """Run the test phase: the means of the task's measures over test_iter minibatches."""
+        """Run the test phase and return the means of the task's measures over test_iter minibatches."""
         self._call("on_test_start")
         self.model.eval()
         sums: dict[str, np.float32] = {}
@@ -279,7 +278,7 @@ class Trainer:
         )  # fmt: skip
 
     def go_back(self, place: Place) -> None:
-        """Take minibatches, masks, running statistics and the smoothed loss up again from a place."""
+        """Restore minibatches, masks, running statistics and the smoothed loss from a state."""
         self.batches.go_to(dict(place.seen))
         self.forward.random = {**self.forward.random, **place.torch_random}
         buffers = dict(self.model.named_buffers())
@@ -289,12 +288,12 @@ class Trainer:
         self.smoothed.losses, self.smoothed.mean, self.smoothed.at = list(place.losses), place.mean, place.at
 
     def restore(self, path: str | Path) -> None:
-        """Go on from a snapshot, as if the run had never stopped: the same minibatches, masks and weights, bit for bit.
+        """Resume from a snapshot as if the run had never stopped: minibatches, masks and weights are equal bit for bit.
 
-        A snapshot that `rankiqa convert` made from Caffe's .solverstate has weights, momentum and iteration;
-        minibatches and masks then start anew from the seed, as in Caffe, which saves neither.
+        A snapshot that `rankiqa convert` made from Caffe's .solverstate contains weights, momentum and iteration.
+        Minibatches and masks then start from the seed again, as in Caffe, which saves neither.
 
         Raises:
-            ValueError: For a snapshot of another network, seed, list or setting (it names each), or a damaged one.
+            ValueError: For a damaged snapshot, or one of another network, seed, list or setting (it names each).
         """
         snapshots.restore(self, path)
