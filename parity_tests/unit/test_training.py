@@ -131,7 +131,7 @@ def test_refusals(images, tmp_path, capsys):
     assert "expected a snapshot of ('alexnet'" in capsys.readouterr().err
     Path(path).write_bytes(Path(path).read_bytes()[:1000])
     assert main([*_arguments(images, tmp_path / "b"), "--resume", path]) == 2
-    assert "expected a snapshot of a training" in capsys.readouterr().err
+    assert "expected a training snapshot" in capsys.readouterr().err
 
 
 def test_weights_are_copied_by_name(tmp_path):
