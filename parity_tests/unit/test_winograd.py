@@ -116,7 +116,7 @@ def test_what_the_engine_refuses(weights, cache):
 @pytest.mark.parametrize("other", [{"precision": "bf16"}, {"compile": True}, {"channels_last": True}])
 def test_what_a_recipe_refuses(other):
     with pytest.raises(
-        ValueError, match=f"winograd: expected float32 in rows, not compiled, got another {next(iter(other))}"
+        ValueError, match=f"winograd: expected fp32 in contiguous memory, not compiled, got another {next(iter(other))}"
     ):
         Recipe(winograd=True, **other)
 
