@@ -141,7 +141,7 @@ def checked(rated_set: RatedSet, partial: bool) -> RatedSet:
             raise dataset.wrong(item.path, limits, f"{item.label:g}")
     repeated = [path for path, times in Counter(item.path for item in items).items() if times > 1]
     if repeated:
-        raise dataset.wrong(dataset.name, "each image once", f"repeated: {some(repeated)}")
+        raise dataset.wrong(dataset.name, "each image once", f"twice: {some(repeated)}")
     references = len({item.reference for item in items})
     if not partial and (len(items), references) != (dataset.images, dataset.references):
         expected = f"{dataset.images} images of {dataset.references} references"
