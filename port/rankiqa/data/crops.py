@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rankiqa.data.images import ImageError
+from rankiqa.data.images import ImageError, check_image
 from rankiqa.data.input_spec import InputSpec
 
 
@@ -41,14 +41,6 @@ def crop_offsets(
         least = f"of at least {crop}" if last_offset else f"above {crop}"
         raise ImageError(f"expected both sides {least} pixels (the crop), got {height} x {width} (H x W)")
     return np.array([(rng.randint(rows), rng.randint(columns)) for _ in range(n)], np.int64).reshape(n, 2)
-
-
-def check_image(image: np.ndarray) -> None:
-    """Raise ValueError unless the image is a uint8 array (H, W, 3), like those that `rankiqa.read_image` returns."""
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"image: expected an array from rankiqa.read_image, got {type(image).__name__}")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"image: expected uint8 (H, W, 3), RGB, 0..255, got {image.dtype} {image.shape}")
 
 
 def take_crops(image: np.ndarray, offsets: np.ndarray, spec: InputSpec) -> Tensor:

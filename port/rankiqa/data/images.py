@@ -139,6 +139,14 @@ def decode(data: bytes, header: Header, flags: int) -> np.ndarray:
     return pixels
 
 
+def check_image(image: np.ndarray) -> None:
+    """Raise ValueError unless the image is a uint8 array (H, W, 3) with pixels, as `read_image` returns it."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"image: expected an array from rankiqa.read_image, got {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"image: expected uint8 (H, W, 3), RGB, 0..255, got {image.dtype} {image.shape}")
+
+
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes. Raises ImageError with the reason if there are none."""
     try:

@@ -7,6 +7,8 @@ import base64
 import cv2
 import numpy as np
 
+from rankiqa.data.images import check_image
+
 JPEG_QUALITY = 80
 
 
@@ -18,8 +20,12 @@ def data_uri(image: np.ndarray, side: int) -> str:
         side: The maximum length of the longer side in pixels. A larger image is scaled down by area averaging.
 
     Returns:
-        The URI, or "" if OpenCV cannot encode the image.
+        The URI; "" where OpenCV does not encode it.
+
+    Raises:
+        ValueError: For an image of another form.
     """
+    check_image(image)
     height, width = image.shape[:2]
     scale = min(1.0, side / max(height, width))
     if scale < 1:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from rankiqa.data.extras import need
+from rankiqa.data.images import check_image
 from rankiqa.distortions import DATASETS, Distortion
 from rankiqa.ranked_sets.make_files import random_generator
 from rankiqa.ranked_sets.names import output_name
@@ -62,8 +63,10 @@ def page(
         An iterator of texts.
 
     Raises:
+        ValueError: For an image of another form.
         MissingExtra: jinja2 (the extra `pages`) is not installed.
     """
+    check_image(image)
     jinja2 = need("jinja2", "pages", "show distortions")
     image = fit(image)
     rows = [row for name in sets for row in DATASETS[name].values()]

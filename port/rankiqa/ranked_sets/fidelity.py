@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rankiqa.data.extras import need
+from rankiqa.data.images import check_image
 
 
 def needed() -> None:
@@ -32,10 +33,12 @@ def visual_information_fidelity(image: np.ndarray, pristine: np.ndarray) -> floa
         The fidelity, at most 1.
 
     Raises:
-        ValueError: For other shapes.
-        MissingExtra: torchmetrics is not installed.
+        ValueError: For images of another form or size.
+        MissingExtra: Without torchmetrics.
     """
-    if image.shape != pristine.shape or image.ndim != 3 or min(image.shape[:2]) < 41:
+    for picture in (image, pristine):
+        check_image(picture)
+    if image.shape != pristine.shape or min(image.shape[:2]) < 41:
         raise ValueError(
             f"image, pristine: expected the same shape (H, W, 3) of at least 41 pixels a side, got {image.shape}, "
             f"{pristine.shape}"

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rankiqa.caffe.layers import MaxPool2d
-from rankiqa.data.crops import check_image, take_crops
-from rankiqa.data.images import ImageError
+from rankiqa.data.crops import take_crops
+from rankiqa.data.images import ImageError, check_image
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.network import FLATTEN, Network

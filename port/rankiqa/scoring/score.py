@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rankiqa.data.crops import check_image, cut, take_crops
+from rankiqa.data.crops import cut, take_crops
+from rankiqa.data.images import check_image
 from rankiqa.data.views import View, views
 from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.sampling import CROPS as CROPS

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from rankiqa.data.atomic_files import replacing
-from rankiqa.data.images import ImageError
+from rankiqa.data.images import ImageError, check_image
 from rankiqa.scoring.dense import DenseScore
 from rankiqa.scoring.engines import Engine
 from rankiqa.scoring.many import ReadImage, Result
@@ -41,9 +41,16 @@ def draw(
         score_range: The scores at the ends of the scale, (lowest, highest); None: the range of this image.
 
     Returns:
-        uint8 (H, W + the scale's width, 3), RGB.
+        uint8 (H, W + the scale, 3), RGB.
+
+    Raises:
+        ValueError: For an image of another form, or of another size than the scores'.
     """
+    check_image(image)
     height, width = image.shape[:2]
+    expected = tuple((side - scores.crop) // scores.stride + 1 for side in (height, width))
+    if scores.map.shape != expected:
+        raise ValueError(f"scores: expected a map {expected} of an image {height} x {width}, got {scores.map.shape}")
     low, high = score_range or (float(scores.map.min()), float(scores.map.max()))
     rows, columns = (
         np.clip((np.arange(size, dtype=np.float32) + 0.5 - scores.crop / 2) / scores.stride, 0, count - 1)
