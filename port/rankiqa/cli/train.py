@@ -229,29 +229,37 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Ranks, stack: contextlib.ExitStack) -> int:
-    """Train in the process group of the ranks, which `stack` ends, and return the exit status."""
+    """Train inside the ranks' process group, which `stack` ends; returns the exit status."""
+    from rankiqa.training import snapshots
     from rankiqa.training.distributed import own_device, process_group
 
+    group = None
     try:
-        name = own_device(ranks, options.device)  # first: otherwise every rank would also open the first GPU
-        device = stack.enter_context(process_group(ranks, arguments.usable_device(name, "float64")))
-        trainer = _trainer(options, preset, log, ranks, device)
+        name = own_device(ranks, options.device)  # before the device is tried: else each rank opens the first GPU, too
+        group = stack.enter_context(process_group(ranks, arguments.usable_device(name, "float64")))
+        trainer = _trainer(options, preset, log, ranks, group.device)
         if ranks.rank == 0:
             _write_settings(options, preset)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        log(f"rankiqa: {_line(error, options.out)}")
+        problem = _line(error, options.out)
+        if group is not None:
+            problem = group.line(error, problem)
+        if problem is not None:
+            log(f"rankiqa: {problem}")
         return 2
-    from rankiqa.training import snapshots
 
-    problem = None
+    problem = "stopped" if ranks.rank == 0 else None
     try:
         with _stopping(trainer):
             trainer.run()
+        if not trainer.stop_requested:
+            return 0
     except (ValueError, OSError, RuntimeError, MemoryError, FloatingPointError) as error:
-        problem = _line(error, options.out)
-    if problem is None and not trainer.stop_requested:
-        return 0
-    last = snapshots.latest(options.out, preset.name)
-    way_out = f"--resume continues from {last}" if last else "there is no snapshot yet"
-    log(f"rankiqa: {problem or 'stopped'}; at iteration {trainer.iteration}; {way_out}")
+        problem = group.line(error, _line(error, options.out))
+    if ranks.rank == 0:
+        last = snapshots.latest(options.out, preset.name)
+        way_out = f"--resume goes on from {last}" if last else "there is no snapshot yet"
+        problem = f"{problem}; at iteration {trainer.iteration}; {way_out}"
+    if problem is not None:
+        log(f"rankiqa: {problem}")
     return 1

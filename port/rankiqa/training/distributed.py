@@ -12,6 +12,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,6 +24,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rankiqa.caffe.layers import Dropout
 
 Aten = torch.ops.aten
+# The first rank looks at the lists' images, and writes snapshots, while the others wait; torch's own 10 to 30 minutes
+# would end a training of some million images before it begins. A rank that ends is noticed at once.
+LONGEST_WAIT = timedelta(days=1)
+ANSWER = timedelta(seconds=3)  # that a rank gives another to say what went wrong
+FIRST, OTHER = "what the first rank says", "what another rank says"
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,60 @@ def own_device(ranks: Ranks, name: str) -> str:
     return f"cuda:{_local_rank()}"
 
 
+@dataclass(frozen=True)
+class Group:
+    """A rank among those that it can reach.
+
+    Attributes:
+        ranks: All of them.
+        device: This one's.
+        store: Where each tells the others what went wrong; None: there is one rank.
+    """
+
+    ranks: Ranks
+    device: torch.device
+    store: dist.Store | None = None
+
+    def line(self, error: BaseException, own: str) -> str | None:
+        """What this rank says of an error; None where another rank says it.
+
+        An error that all ranks share is the first one's to say. When one rank ends, the others' collective operations
+        fail: the first says which rank's error that was.
+
+        Args:
+            error: That ends the training here.
+            own: It in words.
+        """
+        if self.store is None:
+            return own
+        lost = isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/" in str(error))
+        if self.ranks.rank == 0:
+            if lost:
+                return self._heard(OTHER) or "expected all ranks until the end, got one that has ended"
+            self._tell(FIRST, own)
+            return own
+        if lost:
+            return None
+        self._tell(OTHER, f"rank {self.ranks.rank}: {own}")
+        return None if self._heard(FIRST) == own else own
+
+    def _tell(self, key: str, line: str) -> None:
+        assert self.store is not None
+        with contextlib.suppress(RuntimeError):  # its machine may be what ended
+            self.store.set(key, line)
+
+    def _heard(self, key: str) -> str | None:
+        assert self.store is not None
+        try:
+            self.store.wait([key], ANSWER)
+            return self.store.get(key).decode()
+        except RuntimeError:
+            return None
+
+
 @contextlib.contextmanager
-def process_group(ranks: Ranks, device: torch.device) -> Iterator[torch.device]:
-    """Connect the ranks for the duration of the context.
+def process_group(ranks: Ranks, device: torch.device) -> Iterator[Group]:
+    """Inside, the ranks can reach each other. Yields this rank, with its device: of GPUs, the one of its local number.
 
     Args:
         ranks: From `ranks_of_environment`.
@@ -84,7 +142,7 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[torch.device]:
         This rank's device. For GPUs, torchrun's LOCAL_RANK selects it.
     """
     if ranks.size == 1:
-        yield device
+        yield Group(ranks, device)
         return
     if device.type == "cuda":
         device = torch.device("cuda", _local_rank() if device.index is None else device.index)
@@ -93,9 +151,9 @@ def process_group(ranks: Ranks, device: torch.device) -> Iterator[torch.device]:
     store, rank, size = next(dist.rendezvous("env://"))
     store = dist.PrefixStore(f"restart_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LONGEST_WAIT)
     try:
-        yield device
+        yield Group(ranks, device, store)
     finally:
         dist.destroy_process_group()
 
@@ -157,6 +215,12 @@ class Share:
         count = torch.tensor(float(wanted), device=device)
         dist.all_reduce(count)
         return bool(count.item())
+
+    def everyones(self, value: object) -> list[Any]:
+        """The value of each rank, in their order."""
+        found: list[Any] = [None] * self.ranks.size
+        dist.all_gather_object(found, value)
+        return found
 
     def wrap(self, model: nn.Module) -> DistributedDataParallel:
         """Wrap a network: gradients are summed over the ranks, and masks are the rows of a single process's masks."""

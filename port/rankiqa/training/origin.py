@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rankiqa.models.weights import digest
 from rankiqa.training.presets import flat
 
 if TYPE_CHECKING:
@@ -39,5 +40,22 @@ def differences(own: Mapping, theirs: Mapping, where: str = "") -> list[str]:
         if isinstance(own[key], Mapping):
             lines += differences(own[key], theirs[key], f"{where}{key} ")
         elif own[key] != theirs[key]:
-            lines.append(f"{where}{key}: expected {own[key]}, got {theirs[key]}")
-    return sorted(lines)
+            found.append(f"{where}{key}: expected {own[key]}, got {theirs[key]}")
+    return sorted(found)
+
+
+def check_alike(trainer: Trainer) -> None:
+    """Raise ValueError unless all ranks of a training begin at one iteration with one origin and the same weights.
+
+    Each reads lists and snapshot by itself: machines that do not share a folder would train on from different weights.
+    """
+    if trainer.share is None:
+        return
+    own = {"iteration": trainer.iteration, **origin_of(trainer), "weights": digest(trainer.model)}
+    first, *others = trainer.share.everyones(own)
+    for rank, theirs in enumerate(others, start=1):
+        if found := differences(first, theirs):
+            raise ValueError(
+                f"expected ranks that begin alike (--out and lists in folders that all share), got rank {rank} with "
+                f"another {'; '.join(found)}"
+            )

@@ -23,7 +23,7 @@ from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.caffe.sgd import CaffeSGD
 from rankiqa.data.order import FAITHFUL, Quirks
 from rankiqa.models.scorer import Scorer
-from rankiqa.training import snapshots
+from rankiqa.training import origin, snapshots
 from rankiqa.training.batches import TEST, TRAIN, Batches
 from rankiqa.training.callbacks import Callback
 from rankiqa.training.distributed import ALONE, Ranks, Share
@@ -148,8 +148,7 @@ class Trainer:
         return set_up(
             cls, preset, arch, train=train, test=test, seed=seed, weights=weights, out=out, quirks=quirks,
             workers=workers, cache_mb=cache_mb, device=torch.device(device), products=products, recipe=recipe,
-            ranks=ranks,
-            log_csv=log_csv, tensorboard=tensorboard, log=log,
+            ranks=ranks, log_csv=log_csv, tensorboard=tensorboard, log=log,
         )  # fmt: skip
 
     @property
@@ -170,9 +169,9 @@ class Trainer:
         callbacks' `on_error`, so that a snapshot of this state can be resumed bit for bit.
 
         Raises:
-            FloatingPointError: If the loss is not finite.
-            DataError: If an image cannot be used; it names the file.
-            OSError: If a snapshot cannot be written.
+            FloatingPointError: For a loss that is not finite.
+            ValueError: For ranks that begin differently; DataError for an image that cannot be used (it names it).
+            OSError: For a snapshot that cannot be written.
         """
         try:
             self._run(self.settings.max_iter if stop is None else min(stop, self.settings.max_iter))
@@ -188,6 +187,7 @@ class Trainer:
 
     def _run(self, end: int) -> None:
         p, self.losses = self.settings, []
+        origin.check_alike(self)
         self._between = self._place()
         self._call("on_start")
         while self.iteration < end and not self._is_to_stop():
