@@ -2,11 +2,14 @@
 
 import contextlib
 import inspect
+import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from rankiqa import fit_logistic, krocc, lcc, rmse, srocc
 from rankiqa.evaluation.agreement import Bootstrap, intervals, measure
@@ -59,6 +62,28 @@ def pairs(a, b):
 
 
 @pytest.mark.filterwarnings("error")
+def test_rounding_is_seen_in_every_thread(monkeypatch):
+    """It was a warning made an error, which another thread's call takes back."""
+    nearly, labels = 1e8 + np.array([0, 1, 0, 2, 1, 3]) * 2.0**-26, np.array([1.0, 2, 3, 4, 5, 6])
+    inside, pearsonr = threading.Barrier(2), stats.pearsonr
+
+    def second_later(*pair):
+        with contextlib.suppress(threading.BrokenBarrierError):
+            time.sleep(0.3 * inside.wait(10))  # 0 for one of two, which leaves while the other is inside
+        return pearsonr(*pair)
+
+    def refused(_):
+        with contextlib.suppress(ValueError):
+            lcc(nearly, labels)
+            return False
+        return True
+
+    monkeypatch.setattr(stats, "pearsonr", second_later)
+    with warnings.catch_warnings(), ThreadPoolExecutor(2) as threads:
+        warnings.simplefilter("ignore")
+        assert all(threads.map(refused, range(2)))
+
+
 def test_values_that_differ_by_rounding_only():
     """Such values have an order but no meaningful LCC; the other measures are still computed, with resamples, too."""
     nearly, labels = 1e8 + np.array([0, 1, 0, 2, 1, 3]) * 2.0**-26, np.array([1.0, 2, 3, 4, 5, 6])
