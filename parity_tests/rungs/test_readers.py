@@ -18,10 +18,10 @@ from rankiqa.data.photographs import read_photograph, turned
 LEAST_RECORDED = 500  # files that another release of Pillow or OpenCV writes differently are not in a recording
 # {part of the error: why read_image refuses files that the reference reads}; nobody scores such images
 REFUSED_BY_US = {
-    r"compressed with (LZMA|Zstandard|WebP)": "libtiff of OpenCV's wheels is built without it",
-    r"uncompressed tiles that are not a multiple of 1 KiB": "libtiff 4.7.1 takes them for damaged",
-    r"got PAM,": "the two OpenCVs differ in its channels",
-    r"a grey PFM": "the reference makes a 2-D array of it, at which upstream's code stops",
+    r"compressed with (LZMA|Zstandard|WebP)": "OpenCV's wheels contain a libtiff without this compression",
+    r"uncompressed tiles that are not a multiple of 1 KiB": "libtiff 4.7.1 treats them as damaged",
+    r"got PAM,": "the two OpenCV releases read different channels",
+    r"a grey PFM": "the reference reads it as a 2-D array, at which upstream's code stops",
 }
 LOSSY = re.compile(
     r"(JPEG|MPO|WEBP|AVIF|GIF)/|JPEG2000/.*(layers|irreversible|x 80)|TIFF/(jpeg|PA$|webp)|.*YCbCr|BMP/16-bit"

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 import caffemodel
+from lib.convert_command import arrays_of, model, old_model
 from lib.fault_survey import counts, survey
 from lib.mutations import mutations
 from rankiqa_convert import cli as convert

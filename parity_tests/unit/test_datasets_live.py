@@ -40,7 +40,7 @@ def test_live_has_three_sets_of_labels(tmp_path, capsys):
         by_values[values] = {item.path: item.label for item in data.items}
         assert data.labels["values"] == (values or "authors")
     assert by_values[None] == by_values["authors"] == by_values["dmos"] != by_values["realigned"]
-    assert "(--labels dmos or realigned takes another)" in live.read(str(folder)).remarks[0]
+    assert "(--labels dmos or realigned for another)" in live.read(str(folder)).remarks[0]
     status, err = run_lists(capsys, tmp_path, "ft-live", folder, "--labels", str(folder / "refnames_all.mat"))
     assert status == 2 and "expected labels by folder, or 982 `dmos`" in err
     (folder / "dmos_realigned.mat").unlink()
@@ -74,7 +74,7 @@ def test_live_with_the_labels_of_the_authors_lists(tmp_path, capsys):
     status, err = run_lists(capsys, tmp_path, "ft-live", folder, "--labels", "authors")
     assert status == 2 and "expected LIVE2_labels.mat (or --authors-list FILE..), got none" in err
     status, err = run_lists(capsys, tmp_path, "ft-live", folder, "--authors-list", lists[0])
-    assert status == 2 and "--authors-list: expected --labels authors beside it" in err
+    assert status == 2 and "--authors-list: expected --labels authors with it" in err
 
 
 def test_a_part_of_live(data_set, copy_data_set, tmp_path):
@@ -89,4 +89,4 @@ def test_a_part_of_live(data_set, copy_data_set, tmp_path):
     expected = {item.path: item for item in live.read(str(data_set("ft-live"))).items}
     assert all(expected[item.path] == item for item in data.items)
     assert "no folder gblur" in data.remarks
-    assert any(remark.startswith("100 images are left out, which info.txt does not name: ") for remark in data.remarks)
+    assert any(remark.startswith("100 images that info.txt does not name are left out: ") for remark in data.remarks)

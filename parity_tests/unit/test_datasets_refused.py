@@ -37,7 +37,7 @@ def test_missing_images(copy_data_set, tmp_path, capsys, name):
     status, err = run_lists(capsys, tmp_path, name, folder)
     assert status == 2
     assert f"expected all {READERS[name].SET.images} images, got 7 of {READERS[name].SET.images} missing: " in err
-    assert "and 2 more; --allow-partial goes on without them" in err
+    assert "and 2 more; --allow-partial leaves them out" in err
     status = main(["lists", name, str(folder), "--out", str(tmp_path / "out"), "--allow-partial"])
     assert status == 0 and "7 images are missing and left out" in capsys.readouterr().out
     lists = [path for path in (tmp_path / "out").glob("*.txt")]
@@ -115,7 +115,7 @@ DAMAGES = [
         "dmos.csv line 1: expected a table of comma-separated values in UTF-16-LE, got",
     ),
     ("kadid10k", _edit("dmos.csv", r"png,4.41,", "png,,"), "line 2: expected a number, got ''"),
-    ("kadid10k", _reverse_kadid, "from the mildest to the strongest level, as if the other way round"),
+    ("kadid10k", _reverse_kadid, "from the mildest to the strongest level, as if the direction were reversed"),
     ("koniq10k", _edit(koniq10k.LABELS[0], "image_name", "name"), "expected the columns image_name and MOS"),
     ("koniq10k", _edit(koniq10k.LABELS[0], r",(test|training|validation)\n", ",spare\n"), "line 2: expected a set of"),
     ("koniq10k", _reverse_koniq, "labels that fall with the mean of the ratings c1..c5"),
@@ -152,7 +152,7 @@ def test_a_random_label_is_no_wrong_direction(data_set):
     data.items = [replace(item, label=float(random.uniform(1, 5))) for item in data.items]
     base.checked(data, partial=False)
     data.items = [replace(item, label=1 + 0.8 * (item.level - 1)) for item in data.items]
-    with pytest.raises(ValueError, match="as if the other way round"):
+    with pytest.raises(ValueError, match="as if the direction were reversed"):
         base.checked(data, partial=False)
 
 

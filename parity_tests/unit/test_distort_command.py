@@ -101,7 +101,7 @@ def test_seeds(small_photographs, tmp_path, distort, undisturbed):
     changed = [path for path in pictures if files[path] != undisturbed[path]]
     assert changed and all(path.startswith("GN/") for path in changed) and len(changed) == 15
     status, summary, err = distort(small_photographs, tmp_path, *FEW, "--seed", 2)
-    assert (status, summary) == (2, None) and "settings.json: seed: expected 2 as this run has it, got 1" in err
+    assert (status, summary) == (2, None) and "settings.json: seed: expected 2, the value of this run, got 1" in err
     status, _, err = distort(small_photographs, tmp_path, "--seed", 1, "--types", "GN", dataset="tid2013")
     assert status == 2 and 'set: expected "tid2013"' in err
     assert tree(tmp_path) == files
@@ -171,7 +171,7 @@ def test_recursive_takes_the_photographs_of_folders_inside(copied_photographs, t
     assert (status, summary["photographs"], summary["other_files"]) == (0, 3, 0) and "passed over" not in err
     assert sorted(os.listdir(tmp_path / "deep/GN/GN1")) == ["cat.bmp", "fig.bmp", "trip_day_1_moose.bmp"]
     status, _, err = distort(copied_photographs, copied_photographs / "out", *options, "--recursive")
-    assert status == 2 and "expected --out outside of --images with --recursive" in err
+    assert status == 2 and "expected a folder outside of --images with --recursive" in err
 
 
 def test_photographs_that_stay_where_the_original_has_them(copied_photographs, tmp_path, distort, undisturbed):

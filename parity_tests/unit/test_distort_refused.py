@@ -62,9 +62,9 @@ def test_unreadable_names_and_unnatural_ones(copied_photographs, tmp_path, disto
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--types", "XX"], "--types: expected of GB, GN, JPEG, JP2K, ours, all, got 'XX'"),
+        (["--types", "XX"], "--types: expected some of GB, GN, JPEG, JP2K, ours, all, got 'XX'"),
         (["--types", "ours"], "--types: expected at least one type, got none"),
-        (["--levels", "6"], "--levels: expected of 1..5, got '6'"),
+        (["--levels", "6"], "--levels: expected levels in 1..5, got '6'"),
         (["--levels", "0"], "got '0'"),
         (["--levels", "1-3"], "got '1-3'"),
         (["--images", "nowhere"], "nowhere: expected a folder to use, got: No such file or directory"),

@@ -44,7 +44,7 @@ def test_a_result_that_cannot_be_written(small_photographs, tmp_path, distort, u
     (tmp_path / "out/GB/GB3").unlink()
     (tmp_path / "out/GB/GB3/cat.bmp/in the way").mkdir(parents=True)
     status, summary, err = distort(small_photographs, tmp_path / "out", *FEW)
-    assert status == 1 and "GB3/cat.bmp: expected to write there, got: Is a directory" in summary["error"]
+    assert status == 1 and "GB3/cat.bmp: expected a file that can be written, got: Is a directory" in summary["error"]
     assert summary["error"] in err
     shutil.rmtree(tmp_path / "out/GB/GB3/cat.bmp")
     assert distort(small_photographs, tmp_path / "out", *FEW)[0] == 0

@@ -87,7 +87,7 @@ def test_a_network_that_runs_against_the_opinions_is_told_apart(evaluate, rated_
     lists.write_text(text)
     both = [result_of(weights, source=lists) for weights in (live, tid2013)]
     assert [row["label_lower_is_better"] for row in both] == [False, False]
-    against = [any("run against" in remark for remark in row["remarks"]) for row in both]
+    against = [any("have an unexpected sign against" in remark for remark in row["remarks"]) for row in both]
     assert sorted(against) == [False, True]  # equal scores, but the files state opposite directions
     assert against[0] == (both[0]["srocc"] > 0)
 

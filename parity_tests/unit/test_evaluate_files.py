@@ -70,7 +70,7 @@ def test_measures_that_one_of_two_evaluations_lacks(tmp_path, ends):
 
 def test_images_that_are_listed_more_than_once():
     summary = evaluate([*scored_images(), scored_images()[3]], Settings(bootstrap=Bootstrap(0))).summary
-    assert summary["n"] == 13 and "listed more than once, and counted as often: p3.png" in summary["remarks"]
+    assert summary["n"] == 13 and "listed more than once and counted each time: p3.png" in summary["remarks"]
 
 
 def change(key, value):

@@ -47,7 +47,7 @@ def test_photographs_that_cannot_be_used(given, capsys):
     assert "torn.jpg: " in line
     not_utf8 = os.fsdecode(bytes(photographs) + b"/\xff.jpg")
     shutil.copy(photographs / "cat.jpg", not_utf8)
-    assert "expected names in UTF-8, as lists are, got '\\udcff.jpg'" in refused(given, capsys)
+    assert "expected names in UTF-8, the encoding of the lists, got '\\udcff.jpg'" in refused(given, capsys)
     os.unlink(not_utf8)
     (photographs / "link.png").symlink_to("nowhere")
     assert "link.png: expected a photograph, got: No such file" in refused(given, capsys)

@@ -185,6 +185,6 @@ def test_index(levels_folder, tmp_path, capsys):
     assert main(["experiment", "index", "--out", str(tmp_path / "a b")]) == 2
     (tmp_path / "a b" / "experiment.json").write_text("[]")
     assert main(["experiment", "index", "--out", str(tmp_path)]) == 2
-    assert "as an experiment writes them" in capsys.readouterr().err
+    assert "verdicts.csv of an experiment, got" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):  # argparse's status for a missing option
         main(["experiment", "levels", "--out", str(tmp_path / "new")])

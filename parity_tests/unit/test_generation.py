@@ -191,8 +191,8 @@ def test_settings_must_agree(tmp_path):
     assert (written["set"], written["seed"]) == ("live", 3)
     assert written["types"]["JPEG"]["levels"] == [43, 12, 7, 4, 0] and "pillow" in written["versions"]
     changes = {
-        'set: expected "tid2013" as this run has it, got "live"': {**ours, "set": "tid2013"},
-        "seed: expected 4 as this run has it, got 3": {**ours, "seed": 4},
+        'set: expected "tid2013", the value of this run, got "live"': {**ours, "set": "tid2013"},
+        "seed: expected 4, the value of this run, got 3": {**ours, "seed": 4},
         'versions.pillow: expected "0"': {**ours, "versions": {**ours["versions"], "pillow": "0"}},
         "types.GN": {**ours, "types": {**ours["types"], "GN": None}},
     }
@@ -218,7 +218,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     settings.claim(tmp_path, current, ["GB"], [])  # an empty folder does not count as another user's
     (tmp_path / "settings.json").unlink()
     touch(tmp_path / "GB", ["mine.bmp"])
-    with pytest.raises(ValueError, match=r"got GB and no settings\.json"):
+    with pytest.raises(ValueError, match=r"got GB without settings\.json"):
         settings.claim(tmp_path, current, ["GB"], ["JPEG"])
     assert not (tmp_path / "JPEG").exists() and not (tmp_path / "settings.json").exists()
     (tmp_path / "settings.json").write_text("no JSON")

@@ -176,7 +176,7 @@ def no_gpu(monkeypatch):
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [({}, "none that build.py made"), ({gpu.build.SOURCE: "0"}, "made from other files than these")],
+    [({}, "no such image of build.py"), ({gpu.build.SOURCE: "0"}, "built from other versions of the files")],
 )
 def test_image_that_is_missing_or_stale(labels, message, no_gpu, monkeypatch, capsys):
     monkeypatch.setattr(gpu.engine, "answering", lambda: object())

@@ -58,9 +58,9 @@ UNUSUAL = {
     ),
     "16-bit colour": (deep, "PNG: 16 bits per channel", "16 bits per channel: reduced to 8"),
     "16-bit grey": (deep_grey, "PNG: grey; 16 bits per channel", "16 bits per channel: reduced to 8"),
-    "CMYK JPEG": (lambda p: saved(p.convert("CMYK"), "JPEG"), "CMYK", "CMYK converted without a colour profile"),
-    "CMYK TIFF": (lambda p: saved(p.convert("CMYK"), "TIFF"), "CMYK", "CMYK converted without a colour profile"),
-    "Lab TIFF": (lambda p: saved(p.convert("LAB"), "TIFF"), "Lab", "Lab converted to RGB"),
+    "CMYK JPEG": (lambda p: encoded(p.convert("CMYK"), "JPEG"), "CMYK", "CMYK converted without a colour profile"),
+    "CMYK TIFF": (lambda p: encoded(p.convert("CMYK"), "TIFF"), "CMYK", "CMYK converted without a colour profile"),
+    "Lab TIFF": (lambda p: encoded(p.convert("LAB"), "TIFF"), "Lab", "Lab converted to RGB"),
 }  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def test_levels_named_by_another_folder(make_lists, refuse_lists, data_set, tmp_
         (lambda f: None, ["--levels", "6"], "GB: expected 6 level folders GB1..GB6, got GB5"),
         (lambda f: None, ["--types", "GB", "MSL"], "MSL: expected the levels MSL1..MSL5, got no such folder"),
         (lambda f: None, ["--types", "GB", "GB"], "--types: expected each once, got GB GB"),
-        (lambda f: None, ["--name", "a/b"], "--name: expected a file's name, got 'a/b'"),
+        (lambda f: None, ["--name", "a/b"], "--name: expected a file name, got 'a/b'"),
         (lambda f: None, ["--train-references", "11"], "expected 1..10 train references of 11, got 11"),
     ],
 )

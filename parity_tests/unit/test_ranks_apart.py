@@ -73,7 +73,7 @@ def test_an_image_of_one_rank(images, tmp_path):
     reason = f"{images}/damaged.png: expected a whole image that OpenCV decodes, got a PNG that is corrupt or truncated"
     assert len(first[1]) == len(third[1]) == 1 and second[1] == []
     assert first[1][0].startswith(f"rankiqa: rank 2: {reason}")
-    assert first[1][0].endswith(f"at iteration 0; --resume goes on from {out / 'live-rank_iter_0.safetensors'}")
+    assert first[1][0].endswith(f"at iteration 0; --resume continues from {out / 'live-rank_iter_0.safetensors'}")
     assert third[1][0].startswith(f"rankiqa: {reason}") and third[1][0].endswith("(rank 2)")
     assert (out / "log.txt").read_text().endswith(f"{first[1][0]}\n")
 
@@ -93,7 +93,7 @@ def test_folders_that_are_not_shared(images, tmp_path):
     found = _by_ranks(2, tmp_path, lambda number: _line(images, outs[number], "list", "--resume", "latest"))
     assert [status for status, _ in found] == [1, 1]
     ((said,),) = [lines for _, lines in found if lines]
-    assert re.search(r"expected ranks that begin alike .* got rank 1 with another iteration: expected 2, got 0", said)
+    assert re.search(r"expected ranks that start alike .* got rank 1 with another iteration: expected 2, got 0", said)
     after = (outs[0] / "live-rank_iter_2.safetensors").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 

@@ -176,7 +176,7 @@ def test_a_snapshot_says_what_it_was_made_with(images, tmp_path):
                "freeze_batch_norm": True, "compile": True, "channels_last": True, "dropout": 0.1}  # fmt: skip
     for name, value in matters.items():
         recipe = Recipe(**{"optimizer": "adamw", "schedule": "cosine", name: value})
-        with pytest.raises(ValueError, match=f"a run can go on only as it began; recipe {name}: expected"):
+        with pytest.raises(ValueError, match=f"a run can only be resumed as it began; recipe {name}: expected"):
             trainer(images, recipe).restore(path)
     with pytest.raises(ValueError, match="max_iter: expected 7, got 6"):
         trainer(images, Recipe("adamw", "cosine"), preset=RANK.but(max_iter=7)).restore(path)

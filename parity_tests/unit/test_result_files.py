@@ -44,7 +44,7 @@ def test_files(folder, weights, expected, tmp_path, form, capsys):
     assert json.loads((tmp_path / f"out.{form}.settings.json").read_text())["crops"] == CROPS
     (images / "1.png").write_bytes((folder / "1.png").read_bytes())
     assert run(images, "--weights", weights, "--out", out, "--resume") == 1
-    assert "3 images are there already" in capsys.readouterr().err
+    assert "already contains 3 images" in capsys.readouterr().err
     rows = rows_by_name(read_rows(out))
     assert rows == {name: expected[name] for name in rows} and len(rows) == 4
     assert sorted(os.listdir(tmp_path)) == ["images", out.name, f"{out.name}.settings.json"]
@@ -100,7 +100,7 @@ def test_what_cannot_be_resumed(folder, weights, tmp_path, capsys):
     out = tmp_path / "o.jsonl"
     with ResultFile(out, "jsonl", {"seed": 1}) as file:
         file.append({"path": "a", "error": "x"})
-        with pytest.raises(ValueError, match="expected no other run that writes it"):
+        with pytest.raises(ValueError, match="expected a file that no other run is writing"):
             ResultFile(out, "jsonl", {"seed": 1})
     with pytest.raises(ValueError, match="seed 1, now 2"):
         ResultFile(out, "jsonl", {"seed": 2})

@@ -164,7 +164,8 @@ def test_dense(photograph, weights, capsys):
     assert rows[0]["score"] == pytest.approx(expected.score, rel=ROUNDING)
     assert rows[0]["median"] == pytest.approx(float(np.median(expected.map)), rel=ROUNDING)
     crops = rankiqa.score(rankiqa.load(weights), image, crops=3).score
-    assert f"compared with 3 crops on the first 2 images: difference {abs(crops - rows[0]['score']):.3g} on average" in err
+    difference = abs(crops - rows[0]["score"])
+    assert f"compared with 3 crops on the first 2 images: difference {difference:.3g} on average" in err
     assert main([*arguments, "--precision", "bf16", "--agreement", "0"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out.splitlines()[0])["score"] == pytest.approx(expected.score, rel=BFLOAT16)

@@ -72,7 +72,7 @@ def test_direction_and_size(page, tmp_path, monkeypatch):
     monkeypatch.setattr(score_page, "MOST", 10)
     score_page.write(tmp_path / "p.html", rows, [], title="t", lower_is_better=True)
     assert _Figures((tmp_path / "p.html").read_text()).scores == [29, 28, 27, 26, 25, 4, 3, 2, 1, 0]
-    assert "20 between the worst and the best are left out" in (tmp_path / "p.html").read_text()
+    assert "20 images between the worst and the best are left out" in (tmp_path / "p.html").read_text()
     image = np.random.default_rng(0).integers(0, 256, (1000, 1500, 3), np.uint8)  # noise gives the largest files
     for images, side in score_page.SIDES:
         assert score_page.side_for(images) == side

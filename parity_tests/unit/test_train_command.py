@@ -65,7 +65,7 @@ def test_finetune(images, tmp_path, capsys):
         (["--lr=-1"], "base_lr: expected a number, 0 or more, got -1"),
         (["--clip=-1"], "clip_gradients: expected a number"),
         (["--dropout", "1"], "dropout: expected a number, 0 or more and below 1, got 1"),
-        (["--resume", "--init", "x"], "--init: expected it without --resume"),
+        (["--resume", "--init", "x"], "--init: expected no --resume with it"),
     ],
 )
 def test_refusals(images, tmp_path, capsys, more, words):
@@ -75,7 +75,7 @@ def test_refusals(images, tmp_path, capsys, more, words):
 
 def test_more_refusals(images, tmp_path, capsys):
     assert main(arguments(images, tmp_path / "a", "--dropout", "0.1", arch="shallow")) == 2
-    assert "expected 0 of a network that is not timm's" in capsys.readouterr().err
+    assert "expected 0 for a network that is not timm's" in capsys.readouterr().err
     assert main(arguments(images, tmp_path / "b", arch="timm:none_such")) == 2
     assert "expected a network of timm, got 'none_such'" in capsys.readouterr().err
     with pytest.raises(SystemExit):

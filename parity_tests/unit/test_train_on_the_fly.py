@@ -67,14 +67,14 @@ def test_a_run_goes_on_as_it_began(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--train", "x"], "--distort: expected --photographs (and --test-photographs) in place of --train"),
+        (["--train", "x"], "--distort: expected --photographs (and --test-photographs) instead of --train"),
         (["--photographs", "none"], "none: expected a folder of photographs, got: No such file"),
         (["--set=groups=5"], "groups: expected at most the 4 types of wild, got 5"),
         (["--set=levels=7"], "levels: expected at most 6 of wild, pristine included, got 7"),
         (["--set=images=7"], "expected at least 7 photographs, got 6"),
         (["--combine", "2"], "combine: expected a share, 0..1, got 2"),
-        (["--scales", "0,1"], "scales: expected two factors, above 0"),
-        (["--types", "X"], "--types: expected of GB"),
+        (["--scales", "0,1"], "scales: expected two ascending factors, above 0"),
+        (["--types", "X"], "--types: expected some of GB"),
         (["--pairs", "all", "--pristine-above", "3"], "pristine_above: expected a level, 1..2, got 3"),
         (["--pairs", "vif", "--vif-gap", "1"], "vif_gap: expected a number above 0 and below 1, got 1"),
         (["--vif-gap", "0.2"], "vif_gap: expected 0.1 with the pairs type, got 0.2"),
@@ -102,11 +102,11 @@ def test_more_refusals(folder, tmp_path, capsys):
     assert run(["train", "live-rank", "--out", tmp_path / "b"]) == 2
     assert "expected --train LIST, or --distort SET --photographs DIR" in capsys.readouterr().err
     assert run(["train", "live-rank", "--out", tmp_path / "c", "--photographs", folder]) == 2
-    assert "--photographs: expected --distort SET beside it" in capsys.readouterr().err
+    assert "--photographs: expected --distort SET with it, got none" in capsys.readouterr().err
     assert (
         run(["train", "live-rank", "--out", tmp_path / "e", "--train", listed(folder, tmp_path), "--pairs", "vif"]) == 2
     )
-    assert "pairs: vif expects photographs that are distorted on the way (--distort), got" in capsys.readouterr().err
+    assert "pairs: vif expects photographs that are distorted on the fly (--distort), got" in capsys.readouterr().err
     assert run(["finetune", "live-ft", "--out", tmp_path / "d", "--distort", "wild", "--photographs", folder]) == 2
     assert "expected a list of images with opinions for live-ft, got photographs" in capsys.readouterr().err
     with pytest.raises(ValueError, match="pairs, loss_mean: expected a preset of ranking, got live-ft"):

@@ -67,7 +67,7 @@ def test_an_image_that_goes_bad(images, tmp_path, capsys, monkeypatch, how, work
     iteration = int(last_snapshot(out).stem.rpartition("_")[2])
     assert (
         iteration >= 5
-        and f"--resume goes on from {last_snapshot(out)}" in line
+        and f"--resume continues from {last_snapshot(out)}" in line
         and f"at iteration {iteration};" in line
     )
     shutil.copytree(kept, images, dirs_exist_ok=True)
@@ -146,7 +146,8 @@ def test_signals_to_the_whole_group(images, tmp_path, number):
     os.killpg(process.pid, number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1 and "Traceback" not in err
-    assert f"rankiqa: stopped; at iteration {last_snapshot(out).stem.rpartition('_')[2]}; --resume goes on from" in err
+    iteration = last_snapshot(out).stem.rpartition("_")[2]
+    assert f"rankiqa: stopped; at iteration {iteration}; --resume continues from" in err
     assert main(arguments(images, out, "--resume", max_iter=16, snapshot=0)) == 0
     assert same_end(out, tmp_path / "whole")
 
@@ -163,7 +164,7 @@ def test_a_full_disk(images, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(atomic_files.os, "replace", full)
     line = error_line(capsys, arguments(images, out), status=1)
-    assert "No space left on device" in line and f"--resume goes on from {out}/live-ft_iter_4.safetensors" in line
+    assert "No space left on device" in line and f"--resume continues from {out}/live-ft_iter_4.safetensors" in line
     assert sorted(path.name for path in out.iterdir()) == ["live-ft_iter_4.safetensors", "log.txt", "settings.json"]
     monkeypatch.undo()
     assert main(arguments(images, out, "--resume")) == 0
@@ -179,137 +180,6 @@ def test_files_that_may_not_grow(images, tmp_path):
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "File too large" in done.stderr.splitlines()[-1] and "there is no snapshot yet" in done.stderr
     assert not list(out.glob("*.safetensors")) and not list(out.glob(".*"))
-
-
-def test_places_that_cannot_be_written(images, tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    assert "expected a folder to write to (--out)" in refused(capsys, arguments(images, tmp_path / "file"))
-    assert "expected a folder to write to (--out)" in refused(capsys, arguments(images, tmp_path / "file" / "in"))
-    assert "expected a folder to write to (--out)" in refused(capsys, arguments(images, "/proc/none"))
-    (tmp_path / "log" / "log.txt").mkdir(parents=True)
-    assert "expected a folder to write to (--out)" in refused(capsys, arguments(images, tmp_path / "log"))
-
-
-def test_two_trainings_in_one_folder(images, tmp_path, capsys):
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "rankiqa", *arguments(images, out, max_iter=10000, snapshot=0)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr.readline()
-    assert "got one that is training now" in refused(capsys, arguments(images, out))
-    process.kill()
-    process.communicate()
-    # What an earlier one made is not written over
-    assert main(arguments(images, out, max_iter=2)) == 0
-    assert "--resume goes on from it; a new training takes another --out" in refused(capsys, arguments(images, out))
-
-
-def test_files_of_another_kind(images, tmp_path, capsys, write):
-    """A caffemodel, weights, a folder, nothing: what it is, and what to do."""
-    weights = write(tmp_path / "w.safetensors")
-    model = tmp_path / "m.caffemodel"
-    model.write_bytes(b"\n\x03net\xa2\x06\x08\n\x06conv11" * 99)
-    cases = [
-        (["--weights", model], "rankiqa convert MODEL.caffemodel"),
-        (["--resume", model], "rankiqa convert P.solverstate --out S.safetensors"),
-        (["--resume", weights], f"got only weights: --weights {weights} starts from them"),
-        (["--resume", tmp_path], "got a folder"),
-        (["--resume", tmp_path / "none"], "got no such file"),
-        (["--device", "cuda:77"], "--device cuda:77: expected a device that PyTorch can use, cpu"),
-        (["--device", "meta"], "--device meta: expected a device"),
-        (["--device", "nowhere"], "--device nowhere: expected a device"),
-        (["--set=max_iter=1" + "0" * 400], "max_iter: expected a whole number"),
-        (["--set=base_lr=1e999"], "base_lr: expected a number"),
-    ]
-    for more, words in cases:
-        assert words in refused(capsys, arguments(images, tmp_path / "out", *more)), more
-
-
-@pytest.mark.parametrize("option", ["--workers=-1", "--workers=100000", "--workers=x", "--cache-mb=-1", "--seed=-1"])
-def test_numbers_out_of_range(images, tmp_path, capsys, option):
-    with pytest.raises(SystemExit) as error:
-        main(arguments(images, tmp_path, option))
-    assert error.value.code == 2
-    assert "expected a whole number, 0.." in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("base_lr", [1e4, 1e30])
-def test_a_loss_that_is_not_finite(images, tmp_path, capsys, base_lr):
-    """No snapshot of spoilt weights; the last good one is named."""
-    out = tmp_path / "out"
-    assert main(arguments(images, out, max_iter=1)) == 0
-    path = last(out)
-    metadata, training, tensors = snapshots.read(path)
-    training["origin"]["settings"]["base_lr"] = base_lr
-    history = {k.removeprefix(snapshots.HISTORY): t for k, t in tensors.items() if k.startswith(snapshots.HISTORY)}
-    own = {key: tensor for key, tensor in tensors.items() if not key.startswith("solver.")}
-    snapshots.save(path, metadata, own, history, training, tensors[snapshots.RANDOM])
-    more = {"base_lr": base_lr, "max_iter": 60, "snapshot": 1}
-    line = refused(capsys, arguments(images, out, "--resume", **more), status=1)
-    assert "expected a finite loss" in line or "expected finite weights" in line
-    assert f"--resume goes on from {last(out)}" in line
-    rankiqa.load(last(out))  # refuses what is not finite
-
-
-def test_resume_compares_what_matters(images, tmp_path, capsys):
-    """Every setting that changes a weight is named, and what changes none may change."""
-    rank = PRESETS["live-rank"].but(list_groups=1, groups=1, levels=3, images=1, max_iter=1, display=0, test_interval=0)
-    found = read_list(images / "list.txt", images)
-
-    def begun(preset, **more):
-        return Trainer.from_preset(preset, "shallow", train=found, seed=3, log=lambda line: None, **more)
-
-    path = tmp_path / "s.safetensors"
-    first = begun(rank)
-    first.run()
-    snapshots.take(first, path)
-    matters = {"margin": 5.0, "base_lr": 1e-3, "gamma": 0.5, "stepsize": 7, "iter_size": 2, "clip_gradients": 10.0,
-               "momentum": 0.5, "weight_decay": 0.1, "ten_times": "all", "test_iter": 3, "images": 2}  # fmt: skip
-    for name, value in matters.items():
-        with pytest.raises(ValueError, match=f"a run can only be resumed as it began; .*{name}: expected"):
-            begun(rank.but(**{name: value})).restore(path)
-    with pytest.raises(ValueError, match="quirks sequential"):
-        begun(rank, quirks=Quirks(sequential=False)).restore(path)
-    with pytest.raises(ValueError, match="products: expected 1, got None"):
-        begun(rank, products=CaffeBlas(1)).restore(path)
-    with pytest.raises(ValueError, match="expected max_iter of at least its iteration, 1, got 0"):
-        begun(rank.but(max_iter=0)).restore(path)
-    begun(rank.but(max_iter=5, display=7, snapshot=3)).restore(path)
-    # An older snapshot says less of where it began
-    metadata, training, tensors = snapshots.read(path)
-    del training["origin"]["products"], training["origin"]["settings"]["margin"]
-    history = {k.removeprefix(snapshots.HISTORY): t for k, t in tensors.items() if k.startswith(snapshots.HISTORY)}
-    own = {key: tensor for key, tensor in tensors.items() if not key.startswith("solver.")}
-    snapshots.save(path, metadata, own, history, training, tensors[snapshots.RANDOM])
-    begun(rank.but(margin=5.0)).restore(path)
-
-
-def test_the_first_settings_are_kept(images, tmp_path):
-    out = tmp_path / "out"
-    for n, iterations in enumerate((1, 2, 3)):
-        assert main(arguments(images, out, *["--resume"] * bool(n), max_iter=iterations)) == 0
-    names = ["settings.json", "settings_resumed_1.json", "settings_resumed_2.json"]
-    assert [json.loads((out / name).read_text())["preset"]["max_iter"] for name in names] == [1, 2, 3]
-
-
-def test_damage_anywhere_in_a_snapshot(images, tmp_path, capsys):
-    """A byte changed, cut out or put in at any place: refused, by its name, and nothing of it is taken."""
-    out = tmp_path / "out"
-    assert main(arguments(images, out, max_iter=1)) == 0
-    data, path = last(out).read_bytes(), tmp_path / "damaged.safetensors"
-    random, one = np.random.default_rng(0), trainer(images)
-    before = [parameter.clone() for parameter in one.model.parameters()]
-    header = 8 + int.from_bytes(data[:8], "little")
-    for case in range(300):
-        at = int(random.integers(header if case % 2 else len(data)))
-        end = data[at + 1 :]
-        changed = [bytes([data[at] ^ 1 << int(random.integers(8))]) + end, end, b"0" + data[at:], b""][case % 4]
-        path.write_bytes(data[:at] + changed)
-        with pytest.raises(ValueError, match=r"damaged\.safetensors: expected") as error:
-            one.restore(path)
-        assert "\n" not in str(error.value)
-    assert all(torch.equal(a, b) for a, b in zip(before, one.model.parameters(), strict=True))
-    path.write_bytes(data)
-    one.restore(path)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("killed\nby signal"), ConnectionResetError("reset"), EOFError()])

@@ -35,7 +35,7 @@ def test_init_from_files(images, tmp_path, capsys):
         for key, value in state.items():
             assert torch.equal(start[f"net.{key}"], value) or key.startswith("classifier."), key
         assert start["net.classifier.weight"].shape == (1, source.num_features)
-    assert "its names are another implementation's; taken in order" in capsys.readouterr().err
+    assert "its names are those of another implementation; tensors were matched in order" in capsys.readouterr().err
     # Weights of an earlier run name their network, so that --arch is not needed
     own = tmp_path / "plain" / "live-rank_iter_0.safetensors"
     first, *rest = arguments(images, tmp_path / "own", "--set=max_iter=0", "--init", own)

@@ -59,12 +59,12 @@ def test_two_trainings_in_one_folder(images, tmp_path, capsys):
     command = [sys.executable, "-m", "rankiqa", *arguments(images, out, max_iter=10000, snapshot=0)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr.readline()
-    assert "got one that is training now" in error_line(capsys, arguments(images, out))
+    assert "got one in use" in error_line(capsys, arguments(images, out))
     process.kill()
     process.communicate()
     # A new training does not overwrite the files of an earlier one
     assert main(arguments(images, out, max_iter=2)) == 0
-    assert "--resume goes on from it; a new training takes another --out" in error_line(capsys, arguments(images, out))
+    assert "--resume continues it; a new training needs another --out" in error_line(capsys, arguments(images, out))
 
 
 def test_files_of_another_kind(images, tmp_path, capsys, write):
@@ -75,7 +75,7 @@ def test_files_of_another_kind(images, tmp_path, capsys, write):
     cases = [
         (["--weights", model], "rankiqa convert MODEL.caffemodel"),
         (["--resume", model], "rankiqa convert P.solverstate --out S.safetensors"),
-        (["--resume", weights], f"got weights alone: --weights {weights} starts from them"),
+        (["--resume", weights], f"got only weights: --weights {weights} starts from them"),
         (["--resume", tmp_path], "got a folder"),
         (["--resume", tmp_path / "none"], "got no such file"),
         (["--device", "cuda:77"], "--device cuda:77: expected a device that PyTorch can use, cpu"),

@@ -45,7 +45,7 @@ def test_a_loss_that_is_not_finite(images, tmp_path, capsys, base_lr):
     more = {"base_lr": base_lr, "max_iter": 60, "snapshot": 1}
     line = error_line(capsys, arguments(images, out, "--resume", **more), status=1)
     assert "expected a finite loss" in line or "expected finite weights" in line
-    assert f"--resume goes on from {last_snapshot(out)}" in line
+    assert f"--resume continues from {last_snapshot(out)}" in line
     rankiqa.load(last_snapshot(out))  # load refuses weights that are not finite
 
 
@@ -64,7 +64,7 @@ def test_resume_compares_what_matters(images, tmp_path, capsys):
     matters = {"margin": 5.0, "base_lr": 1e-3, "gamma": 0.5, "stepsize": 7, "iter_size": 2, "clip_gradients": 10.0,
                "momentum": 0.5, "weight_decay": 0.1, "ten_times": "all", "test_iter": 3, "images": 2}  # fmt: skip
     for name, value in matters.items():
-        with pytest.raises(ValueError, match=f"a run can go on only as it began; .*{name}: expected"):
+        with pytest.raises(ValueError, match=f"a run can only be resumed as it began; .*{name}: expected"):
             begun(rank.but(**{name: value})).restore(path)
     with pytest.raises(ValueError, match="quirks sequential"):
         begun(rank, quirks=Quirks(sequential=False)).restore(path)

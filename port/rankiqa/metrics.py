@@ -15,11 +15,12 @@ import scipy  # imports its submodules when they are first used
 from numpy.typing import ArrayLike
 
 NAMES = {4: "VQEG, 4 parameters", 5: "Sheikh et al. 2006, 5 parameters"}
-MOST_CALLS = 1000  # of the function that is fitted, for each start
-LIMIT = 50.0  # of a parameter in standard units, where the best fit has none
-PLACES, WIDTHS, KEPT = 13, (0.03, 0.1, 0.3, 1.0, 3.0), 6  # of the grid of starts, widths in interquartile ranges
-ROUNDING = np.finfo(np.float64).eps ** 0.75  # of a sequence's mean: scipy's measure of values that are all but equal
-FLAT = 1e-12  # a curve, in standard units, that rises by no more than rounding
+MOST_CALLS = 1000  # evaluations of the fitted function per start
+LIMIT = 50.0  # bound on parameters in standard units, used where the unbounded fit does not converge
+# Grid of starts: number of places, widths in interquartile ranges, number of curves kept
+PLACES, WIDTHS, KEPT = 13, (0.03, 0.1, 0.3, 1.0, 3.0), 6
+ROUNDING = np.finfo(np.float64).eps ** 0.75  # scipy's limit for nearly constant values, relative to their mean
+FLAT = 1e-12  # a curve that rises by no more than this, in standard units, is constant up to rounding
 
 
 def srocc(a: ArrayLike, b: ArrayLike) -> float:
@@ -45,10 +46,10 @@ def lcc(a: ArrayLike, b: ArrayLike) -> float:
     Raises:
         ValueError: As for `srocc`; also for values that differ only by rounding.
     """
-    # scipy only warns of these; a warning made an error holds for the whole process, other threads' calls included
+    # scipy only warns about these. Turning its warning into an error would change the filters of all threads.
     with np.errstate(all="ignore"):
-        nearly = [np.linalg.norm(values - values.mean()) < ROUNDING * abs(values.mean()) for values in _pair(a, b)]
-    if any(nearly):
+        constant = [np.linalg.norm(values - values.mean()) < ROUNDING * abs(values.mean()) for values in _pair(a, b)]
+    if any(constant):
         raise ValueError(
             "expected different values, got a sequence whose values differ by rounding only: no LCC is defined"
         )

@@ -229,13 +229,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Ranks, stack: contextlib.ExitStack) -> int:
-    """Train inside the ranks' process group, which `stack` ends; returns the exit status."""
+    """Train in the process group of the ranks, which `stack` ends, and return the exit status."""
     from rankiqa.training import snapshots
     from rankiqa.training.distributed import own_device, process_group
 
     group = None
     try:
-        name = own_device(ranks, options.device)  # before the device is tried: else each rank opens the first GPU, too
+        name = own_device(ranks, options.device)  # first: otherwise every rank would also open the first GPU
         group = stack.enter_context(process_group(ranks, arguments.usable_device(name, "float64")))
         trainer = _trainer(options, preset, log, ranks, group.device)
         if ranks.rank == 0:
@@ -258,7 +258,7 @@ def _train(options: argparse.Namespace, preset: Preset, log: _Log, ranks: Ranks,
         problem = group.line(error, _line(error, options.out))
     if ranks.rank == 0:
         last = snapshots.latest(options.out, preset.name)
-        way_out = f"--resume goes on from {last}" if last else "there is no snapshot yet"
+        way_out = f"--resume continues from {last}" if last else "there is no snapshot yet"
         problem = f"{problem}; at iteration {trainer.iteration}; {way_out}"
     if problem is not None:
         log(f"rankiqa: {problem}")

@@ -20,10 +20,10 @@ def data_uri(image: np.ndarray, side: int) -> str:
         side: The maximum length of the longer side in pixels. A larger image is scaled down by area averaging.
 
     Returns:
-        The URI; "" where OpenCV does not encode it.
+        The URI, or "" if OpenCV cannot encode the image.
 
     Raises:
-        ValueError: For an image of another form.
+        ValueError: The image is not uint8 (H, W, 3).
     """
     check_image(image)
     height, width = image.shape[:2]

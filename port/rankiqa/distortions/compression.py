@@ -12,8 +12,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from rankiqa.distortions.noise import white_noise
 
 BITS_PER_PIXEL = 24
-JPEG = b"\xff\xd8"  # a JPEG's first bytes
-BOXES = 85  # bytes of a .jp2 file around its codestream, as OpenJPEG writes them
+JPEG = b"\xff\xd8"  # the first bytes of a JPEG file
+BOXES = 85  # bytes of a .jp2 file outside its codestream, as OpenJPEG writes them
 NOISY_QUALITY = 25
 TRIES, CLOSE = 5, 0.03  # of the rate control: number of attempts, accepted relative error
 SMALLEST = 285  # bytes of a .jp2 file; below it, the boxes leave too little room for a picture
@@ -64,8 +64,8 @@ def _jpeg2000_file(image: np.ndarray, ratio: float) -> bytes:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """An encoded image as uint8 (H, W, 3), RGB."""
-    # The plugin itself: Image.open holds every file to a limit that belongs to the whole process
+    """Decode an image to uint8 (H, W, 3), RGB."""
+    # The plugin is called directly because Image.open applies a size limit of the whole process
     plugin = JpegImageFile if data.startswith(JPEG) else Jpeg2KImageFile
     with plugin(io.BytesIO(data)) as image:
         return np.array(image.convert("RGB"))

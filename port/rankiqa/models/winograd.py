@@ -1,10 +1,9 @@
-"""3 x 3 convolutions on the CPU with Winograd's algorithm, which needs fewer multiplications and rounds differently.
+"""3 x 3 convolutions by Winograd's algorithm, on the CPU: a quarter of the products, rounded differently.
 
-The computation is done by NNPACK, which is part of PyTorch's wheels for x86 and ARM. This module selects it, also for
-gradients. Outputs differ from PyTorch's usual ones in the last bits (about 1e-6 of the largest value). It is optional;
-the original has no such thing. Source of the algorithm: Lavin and Gray 2016.
+An option beside the original's way: outputs, and gradients of inputs and weights, differ from PyTorch's usual ones in
+the last bits (about 5e-6 of the largest). The arithmetic is in `winograd_tiles`.
 
-Shapes: N images, C channels, H x W pixels of the blob.
+Shapes: N images, C channels in, K channels out, H x W the blob.
 """
 
 from __future__ import annotations
@@ -17,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-FEWEST_CHANNELS = 16  # input channels; with fewer, the algorithm is not faster
-AT_ONCE = 48 * 64 * 224 * 224  # values whose transforms are in memory together: a minibatch of VGG-16's largest blob
+from rankiqa.models import winograd_tiles
+
+FEWEST_CHANNELS = 16  # of the input: with fewer, the transforms take longer than the products saved
 
 
-def apply_to(model: nn.Module) -> None:
-    """Make a network compute its 3 x 3 convolutions of stride 1 with Winograd's algorithm. Others stay unchanged.
+def apply_to(model: nn.Module, *, frozen: bool = False) -> None:
+    """Compute a network's 3 x 3 convolutions of stride 1 by Winograd's algorithm; other layers are left as they are.
 
     Args:
         model: A float32 network on the CPU.
@@ -30,14 +30,11 @@ def apply_to(model: nn.Module) -> None:
             forward pass. The weights must not change afterwards, and the network has no gradients.
 
     Raises:
-        ValueError: If the network is on another device, has another dtype or has no such convolution, or if PyTorch has
-            no NNPACK that supports this processor.
+        ValueError: For a network on another device, of another type or without such a convolution.
     """
     first = next(model.parameters())
     if first.device.type != "cpu" or first.dtype != torch.float32:
         raise ValueError(f"winograd: expected a float32 network on the CPU, got {first.dtype} on {first.device}")
-    if not (torch.backends.nnpack.is_available() and torch._nnpack_available()):
-        raise ValueError("winograd: expected a PyTorch with NNPACK and a processor that it supports, got none")
     chosen = [module for module in model.modules() if _suits(module)]
     if not chosen:
         raise ValueError(
@@ -82,21 +79,13 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (x, weight), grad, (down, across) = ctx.saved_tensors, grad.contiguous(), ctx.padding
-        d_x, (want_x, *want) = None, ctx.needs_input_grad[:3]
-        if want_x:  # the gradient of the input is also a convolution
-            rotated = weight.transpose(0, 1).flip(2, 3).contiguous()
-            d_x = _convolved(grad, rotated, None, (2 - down, 2 - across))
-        want[1] = want[1] and ctx.bias is not None
-        _, d_weight, d_bias = torch.ops.aten.convolution_backward(
-            grad, x, weight, ctx.bias, (1, 1), ctx.padding, (1, 1), False, (0, 0), 1, (False, *want)
-        )
+        (x, weight), (down, across) = ctx.saved_tensors, ctx.padding
+        d_x, d_weight, d_bias = None, None, None
+        if ctx.needs_input_grad[0]:  # a convolution, too: of the gradient with the weights turned round
+            turned = winograd_tiles.transformed_weights(weight.transpose(0, 1).flip(2, 3))
+            d_x = winograd_tiles.convolution(grad, turned, None, (2 - down, 2 - across))
+        if ctx.needs_input_grad[1]:
+            d_weight = winograd_tiles.weight_gradient(x, grad, ctx.padding)
+        if ctx.needs_input_grad[2]:
+            d_bias = grad.sum((0, 2, 3))
         return d_x, d_weight, d_bias, None
-
-
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
-    """Convolve a contiguous (N, C, H, W) blob, in parts if it is large."""
-    images = max(1, AT_ONCE // max(1, x[0].numel(), x[0, 0].numel() * len(weight)))
-    if len(x) <= images:
-        return torch._nnpack_spatial_convolution(x, weight, bias, padding)
-    return torch.cat([torch._nnpack_spatial_convolution(part, weight, bias, padding) for part in x.split(images)])

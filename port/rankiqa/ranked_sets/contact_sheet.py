@@ -63,7 +63,7 @@ def page(
         An iterator of texts.
 
     Raises:
-        ValueError: For an image of another form.
+        ValueError: The image is not uint8 (H, W, 3).
         MissingExtra: jinja2 (the extra `pages`) is not installed.
     """
     check_image(image)

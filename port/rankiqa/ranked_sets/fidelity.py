@@ -33,8 +33,8 @@ def visual_information_fidelity(image: np.ndarray, pristine: np.ndarray) -> floa
         The fidelity, at most 1.
 
     Raises:
-        ValueError: For images of another form or size.
-        MissingExtra: Without torchmetrics.
+        ValueError: The images have other shapes or dtypes, or are smaller than 41 pixels on a side.
+        MissingExtra: torchmetrics is not installed.
     """
     for picture in (image, pristine):
         check_image(picture)

@@ -41,10 +41,10 @@ def draw(
         score_range: The scores at the ends of the scale, (lowest, highest); None: the range of this image.
 
     Returns:
-        uint8 (H, W + the scale, 3), RGB.
+        uint8 (H, W + the scale's width, 3), RGB.
 
     Raises:
-        ValueError: For an image of another form, or of another size than the scores'.
+        ValueError: The image is not uint8 (H, W, 3), or its size does not fit the scores.
     """
     check_image(image)
     height, width = image.shape[:2]

@@ -24,11 +24,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rankiqa.caffe.layers import Dropout
 
 Aten = torch.ops.aten
-# The first rank looks at the lists' images, and writes snapshots, while the others wait; torch's own 10 to 30 minutes
-# would end a training of some million images before it begins. A rank that ends is noticed at once.
+# The other ranks wait while the first one checks the lists' images and writes snapshots. torch's default timeout of 10
+# to 30 minutes would end a training on millions of images before it starts. A rank that ends is noticed at once.
 LONGEST_WAIT = timedelta(days=1)
-ANSWER = timedelta(seconds=3)  # that a rank gives another to say what went wrong
-FIRST, OTHER = "what the first rank says", "what another rank says"
+ANSWER = timedelta(seconds=3)  # how long a rank waits for another rank's error message
+FIRST, OTHER = "message of the first rank", "message of another rank"  # keys of the store
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,12 @@ def own_device(ranks: Ranks, name: str) -> str:
 
 @dataclass(frozen=True)
 class Group:
-    """A rank among those that it can reach.
+    """A rank that is connected to the others.
 
     Attributes:
-        ranks: All of them.
-        device: This one's.
-        store: Where each tells the others what went wrong; None: there is one rank.
+        ranks: This rank's number and the number of ranks.
+        device: This rank's device.
+        store: Shared storage through which the ranks exchange error messages; None if there is only one rank.
     """
 
     ranks: Ranks
@@ -94,34 +94,34 @@ class Group:
     store: dist.Store | None = None
 
     def line(self, error: BaseException, own: str) -> str | None:
-        """What this rank says of an error; None where another rank says it.
+        """Return the message that this rank prints about an error, or None if another rank prints it.
 
-        An error that all ranks share is the first one's to say. When one rank ends, the others' collective operations
-        fail: the first says which rank's error that was.
+        The first rank prints an error that all ranks share. When one rank ends, the collective operations of the others
+        fail; then the first rank prints the other rank's message.
 
         Args:
-            error: That ends the training here.
-            own: It in words.
+            error: The error that ended the training on this rank.
+            own: Its message.
         """
         if self.store is None:
             return own
         lost = isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo/" in str(error))
         if self.ranks.rank == 0:
             if lost:
-                return self._heard(OTHER) or "expected all ranks until the end, got one that has ended"
-            self._tell(FIRST, own)
+                return self._message(OTHER) or "expected all ranks until the end, got one that has ended"
+            self._publish(FIRST, own)
             return own
         if lost:
             return None
-        self._tell(OTHER, f"rank {self.ranks.rank}: {own}")
-        return None if self._heard(FIRST) == own else own
+        self._publish(OTHER, f"rank {self.ranks.rank}: {own}")
+        return None if self._message(FIRST) == own else own
 
-    def _tell(self, key: str, line: str) -> None:
+    def _publish(self, key: str, line: str) -> None:
         assert self.store is not None
-        with contextlib.suppress(RuntimeError):  # its machine may be what ended
+        with contextlib.suppress(RuntimeError):  # the store's own machine may have failed
             self.store.set(key, line)
 
-    def _heard(self, key: str) -> str | None:
+    def _message(self, key: str) -> str | None:
         assert self.store is not None
         try:
             self.store.wait([key], ANSWER)
@@ -132,14 +132,14 @@ class Group:
 
 @contextlib.contextmanager
 def process_group(ranks: Ranks, device: torch.device) -> Iterator[Group]:
-    """Inside, the ranks can reach each other. Yields this rank, with its device: of GPUs, the one of its local number.
+    """Connect the ranks for the duration of the context.
 
     Args:
         ranks: From `ranks_of_environment`.
         device: The device on which the ranks train.
 
     Yields:
-        This rank's device. For GPUs, torchrun's LOCAL_RANK selects it.
+        This rank, with its device. For GPUs, torchrun's LOCAL_RANK selects the device.
     """
     if ranks.size == 1:
         yield Group(ranks, device)
@@ -216,11 +216,11 @@ class Share:
         dist.all_reduce(count)
         return bool(count.item())
 
-    def everyones(self, value: object) -> list[Any]:
-        """The value of each rank, in their order."""
-        found: list[Any] = [None] * self.ranks.size
-        dist.all_gather_object(found, value)
-        return found
+    def gather_objects(self, value: object) -> list[Any]:
+        """Return the values of all ranks, in the order of the ranks."""
+        values: list[Any] = [None] * self.ranks.size
+        dist.all_gather_object(values, value)
+        return values
 
     def wrap(self, model: nn.Module) -> DistributedDataParallel:
         """Wrap a network: gradients are summed over the ranks, and masks are the rows of a single process's masks."""

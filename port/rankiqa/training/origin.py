@@ -40,22 +40,22 @@ def differences(own: Mapping, theirs: Mapping, where: str = "") -> list[str]:
         if isinstance(own[key], Mapping):
             lines += differences(own[key], theirs[key], f"{where}{key} ")
         elif own[key] != theirs[key]:
-            found.append(f"{where}{key}: expected {own[key]}, got {theirs[key]}")
-    return sorted(found)
+            lines.append(f"{where}{key}: expected {own[key]}, got {theirs[key]}")
+    return sorted(lines)
 
 
 def check_alike(trainer: Trainer) -> None:
-    """Raise ValueError unless all ranks of a training begin at one iteration with one origin and the same weights.
+    """Raise ValueError unless all ranks start at the same iteration with the same origin and weights.
 
-    Each reads lists and snapshot by itself: machines that do not share a folder would train on from different weights.
+    Each rank reads lists and snapshot by itself, so ranks on machines without a shared folder could start differently.
     """
     if trainer.share is None:
         return
     own = {"iteration": trainer.iteration, **origin_of(trainer), "weights": digest(trainer.model)}
-    first, *others = trainer.share.everyones(own)
+    first, *others = trainer.share.gather_objects(own)
     for rank, theirs in enumerate(others, start=1):
-        if found := differences(first, theirs):
+        if different := differences(first, theirs):
             raise ValueError(
-                f"expected ranks that begin alike (--out and lists in folders that all share), got rank {rank} with "
-                f"another {'; '.join(found)}"
+                f"expected ranks that start alike (--out and lists in shared folders), got rank {rank} with "
+                f"another {'; '.join(different)}"
             )

@@ -31,8 +31,7 @@ class Recipe:
             and shift are still trained.
         compile: Whether to use torch.compile.
         channels_last: Whether to store weights and crops in channels-last memory.
-        winograd: Whether to compute 3 x 3 convolutions with Winograd's algorithm (CPU, float32). The gradients of their
-            weights do not use it.
+        winograd: Whether to compute 3 x 3 convolutions and their gradients with Winograd's algorithm (CPU, float32).
         dropout: Share of the values before the output layer that are set to 0; for timm's networks.
         drop_path: Share of residual blocks that are skipped in the last block (stochastic depth); for timm's networks.
         pairs: The pairs that the ranking loss compares. "type": versions of one distortion by their levels, also of

@@ -169,9 +169,10 @@ class Trainer:
         callbacks' `on_error`, so that a snapshot of this state can be resumed bit for bit.
 
         Raises:
-            FloatingPointError: For a loss that is not finite.
-            ValueError: For ranks that begin differently; DataError for an image that cannot be used (it names it).
-            OSError: For a snapshot that cannot be written.
+            FloatingPointError: If the loss is not finite.
+            ValueError: If the ranks of a distributed training start differently.
+            DataError: If an image cannot be used; it names the file.
+            OSError: If a snapshot cannot be written.
         """
         try:
             self._run(self.settings.max_iter if stop is None else min(stop, self.settings.max_iter))
