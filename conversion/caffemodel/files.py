@@ -63,8 +63,12 @@ def head(path: Path) -> bytes:
         CaffemodelError: If the file is empty or cannot be read.
     """
     try:
+        if not (path.is_file() or path.is_dir()) and path.exists():  # opening a pipe would wait for its writer
+            raise CaffemodelError(f"{path}: expected a model file, got a device or a pipe")
         with open(path, "rb") as file:
             start = file.read(_HEAD)
+    except CaffemodelError:
+        raise
     except FileNotFoundError:
         raise CaffemodelError(f"{path}: expected a model file, got no such file") from None
     except IsADirectoryError:
@@ -212,9 +216,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         CaffemodelError: If the file cannot be written.
     """
     path = Path(path)
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise CaffemodelError(f"{path}: expected an existing folder to write into, got {path.parent}")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise CaffemodelError(f"{path}: expected a file to write, got a folder")
     try:
         with atomic_files.replacing(path) as temporary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 from pathlib import Path
 
 from caffemodel import CaffemodelError, read, write
@@ -27,7 +28,7 @@ def show(options: argparse.Namespace) -> int:
 def _check_outputs(options: argparse.Namespace) -> None:
     """Raise CaffemodelError if an output would overwrite the input or has an unsuitable name."""
     for path in (options.out, options.onnx):
-        if path and path.exists() and options.model.exists() and path.samefile(options.model):
+        if path and os.path.exists(path) and os.path.exists(options.model) and path.samefile(options.model):
             raise CaffemodelError(f"{path}: expected another file to write than the model to read")
     suffixes = [(".safetensors", ".pt", ".pth"), (".caffemodel", ".h5")]  # the port's, Caffe's
     if options.to == "solverstate":

@@ -21,10 +21,12 @@ class FileDigest(threading.Thread):
         buffer = bytearray(BUFFER)
         view = memoryview(buffer)
         try:
+            if not self._path.is_file():  # opening a pipe would wait for its writer
+                raise OSError(f"{self._path}: expected a file")
             with open(self._path, "rb", buffering=0) as file:
                 while count := file.readinto(buffer):
                     self._digest.update(view[:count])
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no file can have
             self._error = error
 
     def hexdigest(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,7 @@ def to_net(path: Path, like: str) -> Net:
         raise CaffemodelError(f"{path}: expected finite float32 values, got others in {', '.join(spoiled)}")
     architecture = ARCHITECTURES[metadata["arch"]]
     nets = known_nets(architecture)
-    if like not in nets and not Path(like).exists():
+    if like not in nets and not os.path.exists(like):
         raise CaffemodelError(f"--like: expected one of {', '.join(nets)}, or a model file, got {like}")
     net = read(like) if like not in nets else None
     types: dict[str, str] = {}

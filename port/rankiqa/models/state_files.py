@@ -5,6 +5,7 @@ Training programs store them in several ways: next to an optimizer's state, or w
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -28,10 +29,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: For any other file. A file that contains code (a pickled module) is refused, and none of it runs.
     """
-    if path.is_dir():
-        raise ValueError(f"{path}: expected a state dict, got a folder")
-    if not path.exists():
-        raise ValueError(f"{path}: expected a state dict, got no such file")
+    if not os.path.isfile(path):  # opening a pipe would wait for its writer
+        what = "a folder" if os.path.isdir(path) else "a device or a pipe" if os.path.exists(path) else "no such file"
+        raise ValueError(f"{path}: expected a state dict, got {what}")
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _load(path)
     except (SafetensorError, OSError) as error:

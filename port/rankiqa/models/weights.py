@@ -59,7 +59,9 @@ def load(path: str | os.PathLike | None = None) -> Scorer:
 def file_of(path: str | os.PathLike) -> Path:
     """Return the weights file for a path: the path itself, or the file in a folder that `save_pretrained` wrote."""
     path = Path(path)
-    return path / "model.safetensors" if path.is_dir() and (path / "config.json").is_file() else path
+    inside = path / "model.safetensors"
+    folder = any(os.path.isfile(file) for file in (inside, path / "config.json"))
+    return inside if folder else path
 
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -74,10 +76,9 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     Raises:
         ValueError: If the file is missing, truncated or of another format.
     """
-    if path.is_dir():
-        raise ValueError(f"{path}: expected converted weights (.safetensors), got a folder")
-    if not path.exists():
-        raise ValueError(f"{path}: expected converted weights (.safetensors), got no such file")
+    if not os.path.isfile(path):  # opening a pipe would wait for its writer
+        what = "a folder" if os.path.isdir(path) else "a device or a pipe" if os.path.exists(path) else "no such file"
+        raise ValueError(f"{path}: expected converted weights (.safetensors), got {what}")
     try:
         with safe_open(path, framework="pt") as file:
             # The tensors are copied, because parameters must not change when the file does

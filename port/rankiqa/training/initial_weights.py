@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -88,15 +89,19 @@ def _from_torchvisions_vgg(model: Scorer, state: dict[str, Tensor], where: str) 
 
 def arch_of(path: str | Path | None) -> str | None:
     """Return the network's name from a weights file or snapshot of this package; None for anything else."""
+    if path is None or not os.path.isfile(weights.file_of(path)):  # opening a pipe would wait for its writer
+        return None
     try:
-        with safe_open(weights.file_of(path), framework="pt") as file:  # pyright: ignore[reportArgumentType]
+        with safe_open(weights.file_of(path), framework="pt") as file:
             metadata = file.metadata() or {}
             return metadata.get("arch") if metadata.get("format") == FORMAT else None
-    except (SafetensorError, OSError, TypeError):
+    except (SafetensorError, OSError):
         return None
 
 
 def _is_vgg(path: Path) -> bool:
+    if not os.path.isfile(path):
+        return False
     try:
         with safe_open(path, framework="pt") as file:
             return TORCHVISIONS_FIRST in file.keys()  # noqa: SIM118

@@ -1,0 +1,107 @@
+"""Model files under names of every kind: pipes, devices, too long or not UTF-8; nothing waits for them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_convert import arrays_of, model, run
+
+import rankiqa
+from rankiqa.models.network import Network
+from rankiqa.models.state_files import read_state
+from rankiqa.training.initial_weights import arch_of
+from rankiqa_convert.file_digest import FileDigest
+
+CONVERT = Path(__file__).resolve().parents[2] / "conversion" / "convert.py"
+LONG = "a" * 300
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder to work in, with a caffemodel, its weights and a pipe that nobody writes to."""
+    monkeypatch.chdir(tmp_path)
+    model(Path("m.caffemodel"), arrays_of())
+    os.mkfifo("pipe")
+    return tmp_path
+
+
+@contextlib.contextmanager
+def alarm(seconds=30):
+    """What waits for a pipe is interrupted by an error."""
+
+    def late(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(here, capsys):
+    assert run(capsys, "m.caffemodel", "--out", "w.safetensors")[0] == 0
+    for arguments in (
+        ("pipe", "--out", "new.safetensors"),
+        ("inspect", "pipe"),
+        ("w.safetensors", "--to", "caffemodel", "--like", "pipe", "--out", "new.caffemodel"),
+        ("m.caffemodel", "--net", "pipe", "--out", "new.safetensors"),
+    ):
+        with alarm():
+            status, _, said = run(capsys, *arguments)
+        assert (status, said.count("\n")) == (2, 1) and "pipe: expected a model file, got a device or a pipe" in said
+    assert not list(here.glob("*new*"))
+
+
+def test_the_port_waits_for_no_pipe(here):
+    code = "import sys, rankiqa; from rankiqa.models.state_files import read_state as read; "
+    code += (
+        "from rankiqa.training.initial_weights import arch_of; from pathlib import Path; assert not arch_of('pipe')\n"
+    )
+    code += (
+        "for call in (rankiqa.load, lambda p: read(Path(p))):\n try: call('pipe')\n except ValueError as e: print(e)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    assert done.stdout.count("got a device or a pipe\n") == 2, done.stderr
+
+
+def test_names_that_no_file_can_have(here, capsys):
+    assert run(capsys, "m.caffemodel", "--out", "w.safetensors")[0] == 0
+    for arguments in (
+        ("m.caffemodel", "--out", f"{LONG}.safetensors"),
+        (LONG, "--out", "new.safetensors"),
+        ("inspect", LONG),
+        ("w.safetensors", "--to", "caffemodel", "--like", LONG, "--out", "new.caffemodel"),
+        ("\ud800", "--out", "new.safetensors"),
+    ):
+        status, text, error = run(capsys, *arguments)
+        assert (status, text, error.count("\n")) == (2, "", 1), error
+    for name in (LONG, "a\0b", "\ud800"):
+        with pytest.raises(ValueError, match="no such file"):
+            rankiqa.load(name)
+        with pytest.raises(ValueError, match="no such file"):
+            read_state(Path(name))
+        assert arch_of(name) is None
+        digest = FileDigest(Path(name))
+        with pytest.raises((OSError, ValueError)):
+            digest.hexdigest()
+
+
+def test_a_folder_with_weights_alone_is_one_of_save_pretrained(here, capsys):
+    """huggingface_hub removes config.json before it saves: a save that fails must not take the old weights away."""
+    rankiqa.build("shallow").save_pretrained("folder")
+    Path("folder/config.json").unlink()
+    assert isinstance(rankiqa.load("folder"), Network)
+
+
+def test_convert_py_ends_on_one_line_whatever_the_system_says(here):
+    """A full disk under stdout, and a reader that left: as under `rankiqa convert`."""
+    command = f"exec {sys.executable} {CONVERT} inspect m.caffemodel --json >/dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr, done.stderr
