@@ -6,11 +6,13 @@ If a file does not fit, one error lists everything that differs.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from caffemodel import Blob, CaffemodelError, Net
+from caffemodel.message import text_of
 from rankiqa.models.architectures import ARCHITECTURES, SUFFIX, Architecture, Conv, known_nets
 from rankiqa.models.score_meaning import ScoreMeaning
 from rankiqa_convert.structure import check_types, differences, read_prototxt, states_structure, v2_layers
@@ -96,7 +98,7 @@ def _structure(
     else:
         problems = check_types(net, layer_types(architecture, fc))
     if prototxt is not None:
-        checked = f"checked against {prototxt.name}"
+        checked = f"checked against {text_of(os.fsencode(prototxt.name))}"
         problems += [
             f"{prototxt.name}: {text}" for text in differences(read_prototxt(prototxt), architecture, fc, until)
         ]

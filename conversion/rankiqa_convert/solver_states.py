@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import operator
+import os
 from pathlib import Path
 
 from caffemodel import (
@@ -17,6 +18,7 @@ from caffemodel import (
     write_solverstate,
 )
 from caffemodel.files import content_type, replacing
+from caffemodel.message import text_of
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.file_format import HISTORY
 from rankiqa_convert.recognise import recognise
@@ -96,7 +98,7 @@ def to_snapshot(
         tensors[name] = blob.float32().reshape(shape)
         tensors[HISTORY + name] = history.float32().reshape(shape)
     training = {"iteration": state.iter, "current_step": state.current_step}
-    metadata = {**describe(match), "source_name": path.name, "training": json.dumps(training)}
+    metadata = {**describe(match), "source_name": text_of(os.fsencode(path.name)), "training": json.dumps(training)}
     with replacing(out) as temporary:
         save_file(tensors, temporary, metadata)
     more = {"structure": match.structure, "meaning": meaning_dict(match.meaning)}
@@ -125,6 +127,11 @@ def to_solverstate(path: Path, like: str, out: Path) -> dict:
     name = out.name.replace(".solverstate", ".caffemodel")
     if name == out.name:
         raise CaffemodelError(f"{out}: expected a name that ends in .solverstate or .solverstate.h5")
+    model = out.with_name(name)
+    try:
+        str(model).encode()
+    except UnicodeEncodeError:
+        raise CaffemodelError(f"{out}: expected a path in UTF-8, since the state names its model in it") from None
     net = to_net(path, like)
     try:
         training = parse_json(metadata["training"])
@@ -145,7 +152,6 @@ def to_solverstate(path: Path, like: str, out: Path) -> dict:
     history = [
         array_blob(arrays[f"{HISTORY}{layer.name}.{part}"]) for layer in net.layers if layer.blobs for part in PARTS
     ]
-    model = out.with_name(name)
     write(net, model)
     state = SolverState(iteration, str(model), current_step, history)
     write_solverstate(state, out)

@@ -10,6 +10,7 @@ import numpy as np
 
 from caffemodel import Blob, CaffemodelError, Net, array_blob, read
 from caffemodel.files import head
+from caffemodel.message import text_of
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
@@ -83,7 +84,7 @@ def _header(summary: dict, source: Path, description: dict[str, str]) -> bytes:
     """Return a safetensors header: 8 bytes of length, then JSON, padded with spaces to a multiple of 8."""
     metadata = {
         **description,
-        "source_name": source.name,
+        "source_name": text_of(os.fsencode(source.name)),
         "source_sha256": summary["source_sha256"],
         "layers": json.dumps(summary["layers"]),
     }

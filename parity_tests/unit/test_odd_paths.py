@@ -8,9 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 from test_convert import arrays_of, model, run
+from test_structure import whole_model
 
 import rankiqa
+from caffemodel import SolverState, array_blob, write_solverstate
+from nets import net
+from prototxt import to_text
 from rankiqa.models.network import Network
 from rankiqa.models.state_files import read_state
 from rankiqa.training.initial_weights import arch_of
@@ -105,3 +110,30 @@ def test_convert_py_ends_on_one_line_whatever_the_system_says(here):
     command = f"exec {sys.executable} {CONVERT} inspect m.caffemodel --json >/dev/full"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=240)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr, done.stderr
+
+
+def test_a_name_that_is_not_utf8_does_not_spoil_the_weights(here, capsys):
+    """The weights file names its source, and JSON has no such bytes: the file was written, and could not be read."""
+    odd = os.fsdecode(b"m\xff\xe9.caffemodel")
+    whole_model(Path(odd), like="live-rank")
+    prototxt = Path(os.fsdecode(b"n\xff.prototxt"))
+    prototxt.write_text(to_text(net("shallow", "rank", "live", "deploy")))
+    status, _, error = run(capsys, odd, "--net", prototxt, "--out", "w.safetensors")
+    assert status == 0, error
+    metadata = safe_open("w.safetensors", framework="numpy").metadata()
+    assert (metadata["source_name"], metadata["structure"]) == (
+        r"m\xff\xe9.caffemodel",
+        r"checked against n\xff.prototxt",
+    )
+    assert isinstance(rankiqa.load("w.safetensors"), Network)
+    state = Path(os.fsdecode(b"s\xff.solverstate"))
+    history = [array_blob(a) for pair in arrays_of().values() for a in pair]
+    write_solverstate(SolverState(7, "m.caffemodel", 1, history), state)
+    assert run(capsys, state, "--out", "s.safetensors")[0] == 0
+    assert isinstance(rankiqa.load("s.safetensors"), Network)
+    before = sorted(here.iterdir())
+    for suffix in ("", ".h5"):  # the state would have to name its model
+        back = os.fsdecode(b"b\xff.solverstate") + suffix
+        status, _, error = run(capsys, "s.safetensors", "--to", "solverstate", "--like", "live-rank", "--out", back)
+        assert (status, error.count("\n")) == (2, 1) and "expected a path in UTF-8" in error
+    assert sorted(here.iterdir()) == before
