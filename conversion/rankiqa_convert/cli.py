@@ -57,8 +57,8 @@ def _convert_options(argv: list[str], prog: str) -> argparse.Namespace:
         parser.error(f"--to {options.to} needs --like and --out")
     if not options.to and (options.like or not (options.out or options.onnx)):
         parser.error("--out or --onnx is needed, and --like works only with --to")
-    if options.to and (options.start or options.net or options.trained_on):
-        parser.error("--for, --net and --trained-on work only without --to")
+    if options.to and (options.start or options.net or options.trained_on or options.arch or options.onnx):
+        parser.error("--arch, --onnx, --for, --net and --trained-on work only without --to")
     return options
 
 

@@ -17,6 +17,10 @@ from rankiqa_convert.inspect_model import inspect, table
 from rankiqa_convert.recognise import recognise, shared
 from rankiqa_convert.weights import read_safetensors, to_net, write_safetensors
 
+_STATE_DICTS = (".pt", ".pth")
+_FORMATS = {".safetensors", *_STATE_DICTS, ".caffemodel", ".solverstate", ".h5", ".hdf5", ".onnx", ".npz", ".npy",
+            ".prototxt", ".ckpt", ".bin", ".pkl", ".mat"}  # fmt: skip
+
 
 def show(options: argparse.Namespace) -> int:
     """Print the content of a model file and return the exit status."""
@@ -37,7 +41,22 @@ def _check_outputs(options: argparse.Namespace) -> None:
     if options.out and options.out.suffix in (*others, ".onnx", ".npz", ".prototxt"):
         raise CaffemodelError(f"{options.out}: expected a name that ends in {' or '.join(wanted)} (ONNX: --onnx)")
     if options.out and options.onnx and options.out.absolute() == options.onnx.absolute():
+    if options.out and options.onnx and os.path.realpath(options.out) == os.path.realpath(options.onnx):
         raise CaffemodelError(f"{options.out}: expected two files to write, got the same for --out and --onnx")
+    outputs = [path for path in (options.out, options.onnx) if path]
+    if options.to == "solverstate":
+        outputs.append(solver_states.model_beside(options.out))
+    inputs = [path for path in (options.model, options.net, options.like) if path and os.path.exists(path)]
+    for path in outputs:
+        if os.path.exists(path) and any(path.samefile(read) for read in inputs):
+            raise CaffemodelError(f"{path}: expected another file to write than those to read, got one of them")
+    ways = {None: (".safetensors", *_STATE_DICTS), "caffemodel": (".caffemodel", ".h5"),
+            "solverstate": (".solverstate", ".h5")}  # fmt: skip
+    for path, wanted in ((options.out, ways[options.to]), (options.onnx, (".onnx",))):
+        # a reader would take it for another format; in capitals, too, since the format is chosen by the name as it is
+        if path and path.suffix.lower() in _FORMATS and path.suffix not in wanted:
+            also = "" if options.to or path == options.onnx else " (ONNX: --onnx)"
+            raise CaffemodelError(f"{path}: expected a name that ends in {' or '.join(wanted)}{also}")
 
 
 def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
@@ -72,11 +91,11 @@ def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
         out = stack.enter_context(replacing(target))
         onnx = stack.enter_context(replacing(options.onnx)) if options.onnx and options.out else out
         plain = out
-        if target.suffix in (".pt", ".pth", ".onnx"):
+        if target.suffix in (*_STATE_DICTS, ".onnx"):
             plain = out.with_suffix(".weights.tmp")
             stack.callback(plain.unlink, missing_ok=True)
         summary = write_safetensors(match, options.model, digest, plain)
-        if target.suffix in (".pt", ".pth"):
+        if target.suffix in _STATE_DICTS:
             _state_dict(plain, out)
         if options.onnx:
             from rankiqa_convert.onnx_export import export

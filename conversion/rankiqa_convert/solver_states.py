@@ -105,6 +105,13 @@ def to_snapshot(
     return {"arch": match.arch.name, "head": match.head, "fc": list(match.fc), **training, **more}
 
 
+def model_beside(out: Path) -> Path:
+    """The model that is written with a solver's state. Raises CaffemodelError for a name that is no state's."""
+    if not out.name.endswith((".solverstate", ".solverstate.h5")):
+        raise CaffemodelError(f"{out}: expected a name that ends in .solverstate or .solverstate.h5")
+    return out.with_name(out.name.replace(".solverstate", ".caffemodel"))
+
+
 def to_solverstate(path: Path, like: str, out: Path) -> dict:
     """Convert a snapshot to Caffe's two files: a solver state and the model beside it.
 
@@ -124,10 +131,7 @@ def to_solverstate(path: Path, like: str, out: Path) -> dict:
     metadata, arrays = read_safetensors(path)
     if "training" not in metadata:
         raise CaffemodelError(f"{path}: expected a snapshot of a training, got weights alone, or another file")
-    name = out.name.replace(".solverstate", ".caffemodel")
-    if name == out.name:
-        raise CaffemodelError(f"{out}: expected a name that ends in .solverstate or .solverstate.h5")
-    model = out.with_name(name)
+    model = model_beside(out)
     try:
         str(model).encode()
     except UnicodeEncodeError:

@@ -154,7 +154,7 @@ def test_what_a_training_cannot_start_from(tmp_path, capsys):
     other = model(tmp_path / "other.caffemodel", {"ip": [np.zeros((1, 2), "f4"), np.zeros(1, "f4")]})
     assert "got none of them" in refused(capsys, tmp_path, other, "--for", "live-rank", "--arch", "shallow")
     status, _, err = run(capsys, source, "--to", "caffemodel", "--like", "live-ft", "--for", "live-ft", "--out", "x")
-    assert status == 2 and "--for, --net and --trained-on work only without --to" in err
+    assert status == 2 and "--arch, --onnx, --for, --net and --trained-on work only without --to" in err
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
