@@ -46,13 +46,18 @@ def write_solverstate(state: SolverState, path: str | os.PathLike) -> None:
         CaffemodelError: If the file cannot be written.
     """
     with replacing(path) as temporary:
-        if Path(path).suffix == ".h5":
-            from caffemodel import hdf5
+        put_state(state, path, temporary)
 
-            hdf5.write_solverstate(state, temporary)
-            return
-        message = FAST["SolverState"](iter=state.iter, learned_net=state.learned_net, current_step=state.current_step)
-        store = BlobStore()
-        for blob in state.history:
-            fill(message.history.add(), blob, store)
-        put(message, store, temporary)
+
+def put_state(state: SolverState, path: str | os.PathLike, temporary: Path) -> None:
+    """Write a solver's state into a temporary file, in the form that the name `path` asks for."""
+    if Path(path).suffix == ".h5":
+        from caffemodel import hdf5
+
+        hdf5.write_solverstate(state, temporary)
+        return
+    message = FAST["SolverState"](iter=state.iter, learned_net=state.learned_net, current_step=state.current_step)
+    store = BlobStore()
+    for blob in state.history:
+        fill(message.history.add(), blob, store)
+    put(message, store, temporary)

@@ -30,13 +30,18 @@ def write(net: Net, path: str | os.PathLike) -> None:
         CaffemodelError: If the file cannot be written.
     """
     with replacing(path) as temporary:
-        if Path(path).suffix == ".h5":
-            from caffemodel import hdf5  # imported here as in `read`
+        put_net(net, path, temporary)
 
-            hdf5.write_net(net, temporary)
-        else:
-            message, store = _message(net)
-            put(message, store, temporary)
+
+def put_net(net: Net, path: str | os.PathLike, temporary: Path) -> None:
+    """Write a net into a temporary file, in the form that the name `path` asks for."""
+    if Path(path).suffix == ".h5":
+        from caffemodel import hdf5  # imported here as in `read`
+
+        hdf5.write_net(net, temporary)
+    else:
+        message, store = _message(net)
+        put(message, store, temporary)
 
 
 def put(message, store: BlobStore, path: Path) -> None:

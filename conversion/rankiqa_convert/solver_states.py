@@ -8,21 +8,19 @@ import operator
 import os
 from pathlib import Path
 
-from caffemodel import (
-    CaffemodelError,
-    SolverState,
-    array_blob,
-    read,
-    read_solverstate,
-    write,
-    write_solverstate,
-)
+import numpy as np
+
+from caffemodel import CaffemodelError, SolverState, array_blob, read, read_solverstate
 from caffemodel.files import content_type, replacing
 from caffemodel.message import text_of
+from caffemodel.solverstate import put_state
+from caffemodel.write import put_net
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.file_format import HISTORY
 from rankiqa_convert.recognise import recognise
 from rankiqa_convert.weights import PARTS, describe, meaning_dict, read_safetensors, to_net
+
+LIMIT = 2**31  # Caffe's int
 
 
 def is_state(path: Path) -> bool:
@@ -97,6 +95,13 @@ def to_snapshot(
             raise CaffemodelError(f"{path}: history of {name}: expected {shape}, got {history.shape}")
         tensors[name] = blob.float32().reshape(shape)
         tensors[HISTORY + name] = history.float32().reshape(shape)
+    broken = [name for name, values in tensors.items() if not np.isfinite(values).all()]
+    if broken:
+        raise CaffemodelError(f"{path}: expected finite values, got nan or inf in {', '.join(broken)}")
+    if not (0 <= state.iter < LIMIT and 0 <= state.current_step < LIMIT):
+        raise CaffemodelError(
+            f"{path}: expected iter and current_step from 0 to {LIMIT - 1}, got {state.iter} and {state.current_step}"
+        )
     training = {"iteration": state.iter, "current_step": state.current_step}
     metadata = {**describe(match), "source_name": text_of(os.fsencode(path.name)), "training": json.dumps(training)}
     with replacing(out) as temporary:
@@ -140,23 +145,27 @@ def to_solverstate(path: Path, like: str, out: Path) -> dict:
     try:
         training = parse_json(metadata["training"])
         iteration, current_step = operator.index(training["iteration"]), operator.index(training["current_step"])
-        if not 0 <= iteration < 2**31 or not 0 <= current_step < 2**31:
+        if not 0 <= iteration < LIMIT or not 0 <= current_step < LIMIT:
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise CaffemodelError(f"{path}: expected a whole snapshot of a training, got a damaged one") from None
-    lacking = [
-        f"{layer.name}.{part}"
-        for layer in net.layers
-        if layer.blobs
-        for part in PARTS
-        if f"{HISTORY}{layer.name}.{part}" not in arrays
-    ]
+    layers = [layer for layer in net.layers if layer.blobs]
+    blobs = {f"{layer.name}.{PARTS[k] if k < 2 else k}": blob for layer in layers for k, blob in enumerate(layer.blobs)}
+    lacking = [name for name in blobs if HISTORY + name not in arrays]
     if lacking:
         raise CaffemodelError(f"{path}: expected the momentum of every layer, got none of {', '.join(lacking)}")
-    history = [
-        array_blob(arrays[f"{HISTORY}{layer.name}.{part}"]) for layer in net.layers if layer.blobs for part in PARTS
+    found = {HISTORY + name: arrays[HISTORY + name] for name in blobs}
+    wrong = [
+        name
+        for (name, values), blob in zip(found.items(), blobs.values(), strict=True)
+        if values.dtype != np.float32 or not blob.fits(values.shape) or not np.isfinite(values).all()
     ]
-    write(net, model)
-    state = SolverState(iteration, str(model), current_step, history)
-    write_solverstate(state, out)
+    if wrong:
+        raise CaffemodelError(
+            f"{path}: expected finite float32 momentum of the weights' shapes, got other values in {', '.join(wrong)}"
+        )
+    state = SolverState(iteration, str(model), current_step, [array_blob(values) for values in found.values()])
+    with replacing(out) as state_file, replacing(model) as model_file:  # both or none
+        put_net(net, model, model_file)
+        put_state(state, out, state_file)
     return {"model": str(model), "iteration": iteration, "current_step": current_step}

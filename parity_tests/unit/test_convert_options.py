@@ -37,7 +37,7 @@ def test_trained_on_says_nothing_else_than_for(here, capsys, claimed):
     """Without the output layer it was not looked at."""
     start = {name: pair for name, pair in arrays_of().items() if name != "fc1_m"}
     path, options = model(here / "start.caffemodel", start), ("--for", "live-rank", "--trained-on")
-    assert f"expected live-rank, as --for says, got {claimed}" in refused(capsys, here, path, *options, claimed)
+    assert f"expected live-rank, the net of --for, got {claimed}" in refused(capsys, here, path, *options, claimed)
     assert run(capsys, path, *options, "live-rank", "--out", "new.safetensors")[0] == 0
 
 
