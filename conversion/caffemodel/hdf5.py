@@ -6,6 +6,7 @@ A solver state has /iter, /learned_net, /current_step and /history/k.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import h5py
 import numpy as np
 
 from caffemodel.errors import CaffemodelError
-from caffemodel.net import Blob, Layer, Net, SolverState
+from caffemodel.net import MAX_COUNT, Blob, Layer, Net, SolverState
 
 
 @contextlib.contextmanager
@@ -55,12 +56,18 @@ def _blob(path: Path, dataset: h5py.Dataset) -> Blob:
     name, dtype = str(dataset.name), dataset.dtype
     if dtype not in (np.float32, np.float64):
         raise CaffemodelError(f"{path}: {name}: expected float or double values, got {dtype}")
+    shape = dataset.shape
+    if shape is None or math.prod(max(n, 1) for n in shape) > MAX_COUNT:  # null, or only claimed: HDF5 is sparse
+        raise CaffemodelError(f"{path}: {name}: expected at most {MAX_COUNT} values, got shape {shape}")
+    # what is claimed and not there costs nothing in the file, and memory when it is read
+    if dataset.id.get_storage_size() == 0 and math.prod(shape):
+        raise CaffemodelError(f"{path}: {name}: expected values, got none for shape {shape}")
 
     def read():
         with _open(path) as file:
             return _dataset(path, file, name)[()]
 
-    return Blob(dataset.shape, False, str(dtype), read)
+    return Blob(shape, False, str(dtype), read)
 
 
 def _numbered(path: Path, group: h5py.Group) -> list[Blob]:

@@ -9,12 +9,12 @@ import numpy as np
 from google.protobuf import unknown_fields
 
 from caffemodel.errors import CaffemodelError
-from caffemodel.net import Blob, Layer, Net, array_blob
+from caffemodel.net import MAX_COUNT, Blob, Layer, Net, array_blob
 from caffemodel.schema import FAST
 from caffemodel.upgrade import layer_type, padded_convolutions, version_of
 from caffemodel.wire import BlobStore
 
-MAX_AXES, MAX_COUNT = 32, 2**31 - 1  # Caffe's own limits (blob.cpp)
+MAX_AXES = 32  # Caffe's own limit (blob.hpp)
 _RAW = {0: "float64", 1: "float32", 2: "float16"}  # NVIDIA Caffe's raw_data_type
 
 

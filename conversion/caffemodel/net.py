@@ -13,6 +13,7 @@ import numpy as np
 from caffemodel.errors import CaffemodelError
 from caffemodel.wire import BlobStore
 
+MAX_COUNT = 2**31 - 1  # values of a blob: Caffe's own limit (blob.cpp)
 CHUNK = 1 << 18  # values processed at a time: one mebibyte of float32, which fits in the cache
 
 

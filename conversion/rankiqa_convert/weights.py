@@ -12,7 +12,7 @@ from caffemodel import Blob, CaffemodelError, Net, array_blob, read
 from caffemodel.files import head
 from caffemodel.message import text_of
 from rankiqa.data.input_spec import InputSpec
-from rankiqa.models.architectures import ARCHITECTURES, known_nets
+from rankiqa.models.architectures import ARCHITECTURES, Architecture, known_nets
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
 from rankiqa.models.score_meaning import KEYS, ScoreMeaning
 from rankiqa_convert.expected_layers import deploy_net
@@ -20,6 +20,7 @@ from rankiqa_convert.file_digest import FileDigest
 from rankiqa_convert.recognise import Match, layer_types
 
 PARTS = ("weight", "bias")
+_TYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}  # safetensors' names
 
 
 def write_safetensors(match: Match, source: Path, digest: FileDigest, target: Path) -> dict:
@@ -109,13 +110,37 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
         CaffemodelError: If the file is something else or cut off.
     """
     from safetensors import SafetensorError, safe_open  # imported here because converting from Caffe does not need it
+    from safetensors import SafetensorError, safe_open  # late: the way from Caffe does without
 
     head(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            keys = list(file.keys())
+            types = {key: file.get_slice(key).get_dtype() for key in keys}
+            strange = [f"{key} ({kind})" for key, kind in types.items() if kind not in _TYPES]
+            if strange:
+                raise CaffemodelError(f"{path}: expected real numbers of NumPy's types, got {', '.join(strange)}")
+            return file.metadata() or {}, {key: file.get_tensor(key) for key in keys}
+    except CaffemodelError:
+        raise
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise CaffemodelError(f"{path}: expected a safetensors file, got something else ({error})") from None
+
+
+def _network(metadata: dict[str, str], path: Path) -> Architecture:
+    """The network that a weights file says it is. Raises CaffemodelError for another version, or a contradiction."""
+    if metadata.get("format") != FORMAT or metadata.get("arch") not in ARCHITECTURES:
+        raise CaffemodelError(
+            f"{path}: expected weights of `rankiqa convert` or `rankiqa train`, got other metadata: {sorted(metadata)}"
+        )
+    if metadata.get("version") != VERSION:
+        raise CaffemodelError(f"{path}: expected format version {VERSION}, got {metadata.get('version')}")
+    architecture = ARCHITECTURES[metadata["arch"]]
+    expected = {"colour_order": InputSpec(architecture.crop).channel_order, "crop": str(architecture.crop)}
+    for key, value in expected.items():
+        if metadata.get(key, value) != value:
+            raise CaffemodelError(f"{path}: {key}: expected {value}, got {metadata[key]}")
+    return architecture
 
 
 def to_net(path: Path, like: str) -> Net:
@@ -132,14 +157,10 @@ def to_net(path: Path, like: str) -> Net:
     """
     metadata, arrays = read_safetensors(path)
     arrays = {name: array for name, array in arrays.items() if not name.startswith(SOLVER)}
-    if metadata.get("format") != FORMAT or metadata.get("arch") not in ARCHITECTURES:
-        raise CaffemodelError(
-            f"{path}: expected weights of `rankiqa convert` or `rankiqa train`, got other metadata: {sorted(metadata)}"
-        )
+    architecture = _network(metadata, path)
     spoiled = [name for name, a in arrays.items() if a.dtype != np.float32 or not np.isfinite(a).all()]
     if spoiled:
         raise CaffemodelError(f"{path}: expected finite float32 values, got others in {', '.join(spoiled)}")
-    architecture = ARCHITECTURES[metadata["arch"]]
     nets = known_nets(architecture)
     if like not in nets and not os.path.exists(like):
         raise CaffemodelError(f"--like: expected one of {', '.join(nets)}, or a model file, got {like}")

@@ -5,11 +5,15 @@ import json
 import h5py
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as torch_save
 
 import caffemodel
+import rankiqa
 from lib.convert_command import arrays_of, model, run
+from rankiqa_convert.weights import read_safetensors
 
 
 @pytest.fixture
@@ -77,3 +81,49 @@ def test_text_in_a_solverstate_ends_with_a_zero(tmp_path):
         assert (kind.get_size(), kind.get_strpad()) == (len(state.learned_net) + 1, h5py.h5t.STR_NULLTERM)
     again = caffemodel.read_solverstate(tmp_path / "s.solverstate.h5")
     assert (again.iter, again.learned_net, again.current_step) == (3, "snap_iter_3.caffemodel", 1)
+
+
+@pytest.mark.parametrize("change", [{"version": "2"}, {"crop": "224"}, {"colour_order": "RGB"}])
+def test_the_way_back_reads_the_metadata_as_strictly_as_the_port(capsys, shallow, tmp_path, change):
+    weights, back = tmp_path / "w.safetensors", tmp_path / "back.caffemodel"
+    assert run(capsys, shallow, "--out", weights)[0] == 0
+    metadata, arrays = read_safetensors(weights)
+    save_file(arrays, weights, metadata=metadata | change)
+    status, _, error = run(capsys, weights, "--to", "caffemodel", "--like", "live-rank", "--out", back)
+    ((key, value),) = change.items()
+    assert (status, error.count("\n")) == (2, 1) and key in error and f"got {value}" in error
+    with pytest.raises(ValueError, match=f"{key}.*got {value}"):
+        rankiqa.load(weights)
+    assert not back.exists()
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "complex64"])
+def test_tensors_of_types_that_numpy_does_not_know_are_named(capsys, tmp_path, name):
+    path = tmp_path / "w.safetensors"
+    torch_save({"conv1.weight": torch.zeros(2, 2), "conv1.bias": torch.zeros(2, dtype=getattr(torch, name))}, path)
+    for arguments in (("inspect", path), (path, "--to", "caffemodel", "--like", "live-ft", "--out", tmp_path / "b")):
+        status, text, error = run(capsys, *arguments)
+        assert (status, text, error.count("\n")) == (2, "", 1) and "got conv1.bias (" in error
+
+
+def _empty(file):
+    file.create_dataset("data/conv1/0", data=h5py.Empty("f4"))
+
+
+def _claimed(*shape):
+    """Values that a file of a few kilobytes claims to have."""
+    return lambda file: file.create_dataset("data/conv1/0", shape, "f4", chunks=(min(1 << 20, shape[0]), *shape[1:]))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(_empty, "got shape None"), (_claimed(1 << 40), "got shape (1099511627776,)"),
+     (_claimed(1 << 30), "expected values, got none for shape"), (_claimed(32, 3), "expected values, got none")],
+    ids=["null", "tebibytes", "gibibytes", "little"],
+)  # fmt: skip
+def test_hdf5_values_that_are_not_there(capsys, tmp_path, make, says):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        make(file)
+    for arguments in (("inspect", tmp_path / "m.h5"), (tmp_path / "m.h5", "--out", tmp_path / "w.safetensors")):
+        status, text, error = run(capsys, *arguments)
+        assert (status, text, error.count("\n")) == (2, "", 1) and says in error
