@@ -141,6 +141,8 @@ class Layer:
 class Net:
     """The content of a model file.
 
+    A net that was read is written from its message: change values with `Blob.assign` and everything else in `message`.
+
     Attributes:
         name: The net's name.
         format: "caffemodel" or "hdf5".
@@ -158,6 +160,20 @@ class Net:
     unknown: list[str] = field(default_factory=list)
     message: Any = None
     store: BlobStore = field(default_factory=BlobStore)
+
+    def __post_init__(self) -> None:
+        self._made_as = self._outline()
+
+    def _outline(self) -> list[tuple]:
+        layers = [(x.name, x.type, tuple(x.bottoms), tuple(x.tops), tuple(x.blobs)) for x in self.layers]
+        return [(self.name, "", (), (), ()), *layers]
+
+    def changed(self) -> list[str]:
+        """The names of what is no longer as the net was made: the net itself, layers that are other ones or gone."""
+        now = self._outline()
+        return sorted(
+            {name for name, *_ in (x for x in (*now, *self._made_as) if x not in now or x not in self._made_as)}
+        )
 
 
 @dataclass

@@ -55,6 +55,11 @@ def put(message, store: BlobStore, path: Path) -> None:
 def _message(net: Net):
     """Return (NetParameter, BlobStore) of a net; build them for a net from HDF5."""
     if net.message is not None:
+        if changed := net.changed():
+            raise CaffemodelError(
+                f"expected the layers as they were read, got changes in {', '.join(changed)}: values change by "
+                "Blob.assign, and all else in net.message"
+            )
         return net.message, net.store
     message, store = FAST["NetParameter"](name=net.name), BlobStore()
     for layer in net.layers:

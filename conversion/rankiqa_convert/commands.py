@@ -30,17 +30,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Raise CaffemodelError if an output would overwrite the input or has an unsuitable name."""
-    for path in (options.out, options.onnx):
-        if path and os.path.exists(path) and os.path.exists(options.model) and path.samefile(options.model):
-            raise CaffemodelError(f"{path}: expected another file to write than the model to read")
-    suffixes = [(".safetensors", ".pt", ".pth"), (".caffemodel", ".h5")]  # the port's, Caffe's
-    if options.to == "solverstate":
-        suffixes[1] = (".solverstate", ".h5")
-    wanted, others = reversed(suffixes) if options.to else suffixes
-    if options.out and options.out.suffix in (*others, ".onnx", ".npz", ".prototxt"):
-        raise CaffemodelError(f"{options.out}: expected a name that ends in {' or '.join(wanted)} (ONNX: --onnx)")
-    if options.out and options.onnx and options.out.absolute() == options.onnx.absolute():
+    """Raise CaffemodelError for an output that is also an input or the other output, or has the name of another format."""
     if options.out and options.onnx and os.path.realpath(options.out) == os.path.realpath(options.onnx):
         raise CaffemodelError(f"{options.out}: expected two files to write, got the same for --out and --onnx")
     outputs = [path for path in (options.out, options.onnx) if path]
@@ -53,7 +43,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
     ways = {None: (".safetensors", *_STATE_DICTS), "caffemodel": (".caffemodel", ".h5"),
             "solverstate": (".solverstate", ".h5")}  # fmt: skip
     for path, wanted in ((options.out, ways[options.to]), (options.onnx, (".onnx",))):
-        # a reader would take it for another format; in capitals, too, since the format is chosen by the name as it is
+        # A reader would take the file for another format. Upper case is refused, too: formats are chosen by exact names
         if path and path.suffix.lower() in _FORMATS and path.suffix not in wanted:
             also = "" if options.to or path == options.onnx else " (ONNX: --onnx)"
             raise CaffemodelError(f"{path}: expected a name that ends in {' or '.join(wanted)}{also}")

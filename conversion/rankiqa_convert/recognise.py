@@ -145,7 +145,7 @@ def shared(
     if target_fc[-1] in common:
         name = trained_on(net, path, architecture, target_fc, claimed)
     elif claimed in (None, like):
-        name = like  # without the file's output layer the score has no meaning yet; it gets that of the net that is trained
+        name = like  # without the file's output layer the score gets its meaning from the net that is trained
     else:
         raise CaffemodelError(f"{path}: --trained-on: expected {like}, the net of --for, got {claimed}")
     return Match(architecture, target_fc, _pairs(layers, common), structure, name)

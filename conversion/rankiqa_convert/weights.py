@@ -110,7 +110,6 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
         CaffemodelError: If the file is something else or cut off.
     """
     from safetensors import SafetensorError, safe_open  # imported here because converting from Caffe does not need it
-    from safetensors import SafetensorError, safe_open  # late: the way from Caffe does without
 
     head(path)
     try:

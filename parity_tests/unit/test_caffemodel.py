@@ -230,3 +230,26 @@ def test_hdf5_that_is_not_caffes(tmp_path):
         with pytest.raises(CaffemodelError, match="distinct layer names"):
             caffemodel.write(caffemodel.from_arrays("n", layers), tmp_path / "new.h5")
     assert not (tmp_path / "new.h5").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda net: setattr(net.layers[0], "name", "new"), lambda net: setattr(net.layers[0], "type", "New"),
+     lambda net: net.layers[0].tops.append("new"), lambda net: net.layers.pop(),
+     lambda net: setattr(net, "name", "new"),
+     lambda net: net.layers.append(caffemodel.Layer("new", "T")),
+     lambda net: net.layers[0].blobs.__setitem__(0, caffemodel.array_blob(np.zeros((2, 3), "f4")))],
+)  # fmt: skip
+def test_a_change_that_would_not_be_written_is_refused(tmp_path, change):
+    """The message is what is written, so that unknown fields stay; what changed beside it was lost without a word."""
+    net, out = read(tmp_path, v2(PACKED + SHAPE)), tmp_path / "new.caffemodel"
+    change(net)
+    with pytest.raises(CaffemodelError, match="expected the layers as they were read, got changes in"):
+        caffemodel.write(net, out)
+    assert not out.exists()
+    net = caffemodel.from_arrays("n", [("a", "T", [VALUES])])
+    net.message.layer[0].name = "b"
+    net.layers[0].blobs[0].assign(2 * VALUES)
+    caffemodel.write(net, out)
+    (layer,) = caffemodel.read(out).layers
+    assert (layer.name, layer.blobs[0].data.tobytes()) == ("b", (2 * VALUES).tobytes())
