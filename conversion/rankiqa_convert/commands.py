@@ -30,7 +30,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Raise CaffemodelError for an output that is also an input or the other output, or has the name of another format."""
+    """Raise CaffemodelError for an output that is also read or written otherwise, or named as another format."""
     if options.out and options.onnx and os.path.realpath(options.out) == os.path.realpath(options.onnx):
         raise CaffemodelError(f"{options.out}: expected two files to write, got the same for --out and --onnx")
     outputs = [path for path in (options.out, options.onnx) if path]

@@ -49,6 +49,15 @@ def whole_model(path, arch="shallow", like="live-rank", change=None):
     return path
 
 
+def small_solver_state(folder):
+    """Write a solver state of Shallow with its model beside it, and return its path."""
+    path = folder / "s.solverstate"
+    model(folder / "s.caffemodel", arrays_of())
+    history = [caffemodel.array_blob(a) for pair in arrays_of().values() for a in pair]
+    caffemodel.write_solverstate(caffemodel.SolverState(7, "s.caffemodel", 1, history), path)
+    return path
+
+
 def run(capsys, *args):
     """Run convert.py and return (exit status, stdout, stderr)."""
     try:

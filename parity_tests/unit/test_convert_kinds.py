@@ -8,14 +8,13 @@ import zipfile
 import numpy as np
 import pytest
 from safetensors import safe_open
-from test_convert import arrays_of, model, run
 
 import caffemodel
 import nets
 import prototxt
 import rankiqa
 from caffemodel.schema import FAST, FULL
-from lib.convert_command import whole_model
+from lib.convert_command import arrays_of, model, run, whole_model
 from lib.mutations import varint
 from rankiqa.models.architectures import ARCHITECTURES, known_nets
 from rankiqa.models.score_meaning import MEANINGS

@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_convert import arrays_of, model, refused, run
-from test_damaged_models import small_solver_state
+
+from lib.convert_command import arrays_of, model, refused, run, small_solver_state
 
 TO_STATE = ("--to", "solverstate", "--like", "live-rank", "--out")
 TO_MODEL = ("--to", "caffemodel", "--like", "live-rank", "--out")

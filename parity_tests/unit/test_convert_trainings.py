@@ -6,10 +6,9 @@ import h5py
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from test_convert import arrays_of, model, run
-from test_damaged_models import small_solver_state
 
 import caffemodel
+from lib.convert_command import arrays_of, model, run, small_solver_state
 from rankiqa_convert.weights import read_safetensors
 
 BACK = ("s.safetensors", "--to", "solverstate", "--like", "live-rank", "--out")

@@ -10,22 +10,13 @@ from functools import partial
 import pytest
 
 import caffemodel
-from lib.convert_command import arrays_of, model, old_model
+from lib.convert_command import arrays_of, model, old_model, small_solver_state
 from lib.fault_survey import counts, survey
 from lib.mutations import mutations
 from rankiqa_convert import cli as convert
 
 N = 200  # `scripts/fuzz` damages thousands
 SECONDS = 20.0
-
-
-def small_solver_state(folder):
-    """Write a solver state of Shallow with its model beside it, and return its path."""
-    path = folder / "s.solverstate"
-    model(folder / "s.caffemodel", arrays_of())
-    history = [caffemodel.array_blob(a) for pair in arrays_of().values() for a in pair]
-    caffemodel.write_solverstate(caffemodel.SolverState(7, "s.caffemodel", 1, history), path)
-    return path
 
 
 def _sources(folder):

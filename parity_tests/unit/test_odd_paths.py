@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from safetensors import safe_open
-from test_convert import arrays_of, model, run
-from test_structure import whole_model
 
 import rankiqa
 from caffemodel import SolverState, array_blob, write_solverstate
+from lib.convert_command import arrays_of, model, run, whole_model
 from nets import net
 from prototxt import to_text
 from rankiqa.models.network import Network
