@@ -12,10 +12,10 @@ from caffemodel import CaffemodelError, read, write
 from caffemodel.files import content_type, replacing
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa_convert import solver_states
+from rankiqa_convert.converted_weights import read_safetensors, to_net, write_safetensors
 from rankiqa_convert.file_digest import FileDigest
 from rankiqa_convert.inspect_model import inspect, table
 from rankiqa_convert.recognise import recognise, shared
-from rankiqa_convert.weights import read_safetensors, to_net, write_safetensors
 
 _STATE_DICTS = (".pt", ".pth")
 _FORMATS = {".safetensors", *_STATE_DICTS, ".caffemodel", ".solverstate", ".h5", ".hdf5", ".onnx", ".npz", ".npy",
@@ -88,7 +88,7 @@ def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
         if target.suffix in _STATE_DICTS:
             _state_dict(plain, out)
         if options.onnx:
-            from rankiqa_convert.onnx_export import export
+            from rankiqa_convert.table_to_onnx import export
 
             export(match, onnx)
     return summary

@@ -11,9 +11,9 @@ from caffemodel import Blob, CaffemodelError, Net, array_blob, read, read_solver
 from caffemodel.files import content_type
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.score_meaning import from_metadata
+from rankiqa_convert.converted_weights import PARTS, meaning_dict, read_safetensors
 from rankiqa_convert.recognise import recognise
 from rankiqa_convert.solver_states import is_state
-from rankiqa_convert.weights import PARTS, meaning_dict, read_safetensors
 
 
 def inspect(path: Path) -> dict:

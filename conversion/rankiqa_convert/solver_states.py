@@ -17,8 +17,8 @@ from caffemodel.solverstate import put_state
 from caffemodel.write import put_net
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.file_format import HISTORY
+from rankiqa_convert.converted_weights import PARTS, describe, meaning_dict, read_safetensors, to_net
 from rankiqa_convert.recognise import recognise
-from rankiqa_convert.weights import PARTS, describe, meaning_dict, read_safetensors, to_net
 
 LIMIT = 2**31  # Caffe's int
 

@@ -1,7 +1,7 @@
 """Short ranking trainings of a tiny timm network on images of noise."""
 
 from lib.noise_images import write_noise_list
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.trainer import Trainer
 

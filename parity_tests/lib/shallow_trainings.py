@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 
 from lib.noise_images import write_noise_list
 from rankiqa.cli import main
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.training import snapshots
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.trainer import Trainer

@@ -14,10 +14,10 @@ import rankiqa
 import sample_training
 from caffe_client import Live
 from lib.recordings import NotRecorded, VerifiedLive
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.data.order import FAITHFUL
 from rankiqa.models.architectures import ARCHITECTURES
-from rankiqa.scoring.score import score_crops
+from rankiqa.scoring.image_score import score_crops
 from rankiqa.training.trainer import Trainer
 
 CROPS = 5  # per held-out image

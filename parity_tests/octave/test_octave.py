@@ -19,7 +19,7 @@ import pytest
 
 import rankiqa
 from lib.tolerances import EXACT
-from octave import answers, inputs, questions, variants
+from octave import answers, distortion_questions, inputs, variants
 from octave.fixtures import reference_name  # noqa: F401 (a fixture)
 from octave.replayed import Replayed
 from octave_client import MATLAB_ONLY, ROWS, Job
@@ -45,7 +45,7 @@ def test_every_type_of_the_original_is_asked_or_named():
 
 @pytest.mark.parametrize(("dataset", "name"), ROWS)
 def test_every_pixel_is_the_same(either_octave, parity, dataset, name):
-    cases = questions.cases(dataset, name)
+    cases = distortion_questions.cases(dataset, name)
     for case, answer in zip(cases, either_octave.ask(f"{dataset}_{name}", [case.job for case in cases]), strict=True):
         ours, used = case.ours()
         parity.check(RUNG, case.name, answer.error(ours), EXACT)
@@ -55,7 +55,7 @@ def test_every_pixel_is_the_same(either_octave, parity, dataset, name):
 @pytest.mark.parametrize("key", variants.WRONG, ids=lambda key: " ".join(map(str, key)))
 def test_wrong_variants_are_caught(either_octave, parity, key):
     dataset, name, level, picture = key
-    cases = questions.cases(dataset, name)
+    cases = distortion_questions.cases(dataset, name)
     replies = either_octave.ask(f"{dataset}_{name}", [case.job for case in cases])
     wanted = f"{dataset} {name}{level} {picture}"
     ((case, answer),) = [pair for pair in zip(cases, replies, strict=True) if pair[0].name == wanted]
@@ -66,7 +66,7 @@ def test_wrong_variants_are_caught(either_octave, parity, key):
 
 @pytest.mark.parametrize("dataset", ["live", "tid2013"])
 def test_jpeg_has_the_same_tables_and_sampling(either_octave, parity, dataset):
-    cases = questions.cases(dataset, "JPEG")
+    cases = distortion_questions.cases(dataset, "JPEG")
     for case, answer in zip(cases, either_octave.ask(f"{dataset}_JPEG", [case.job for case in cases]), strict=True):
         for quality, check in ((case.value, parity.check), (case.value + 2, parity.must_fail)):
             ours = answers.jpeg_header(encode_jpeg(case.job.image, quality))
@@ -83,7 +83,7 @@ def test_the_same_with_octave_s_own_generator(live_octave, parity, name):
         pytest.skip(f"{name} is not in the table")
     image = inputs.cut("coffee", 20, 10, 75, 121)
     height, width = image.shape[:2]
-    case = questions.case("tid2013", name, 2, "coffee", image)
+    case = distortion_questions.case("tid2013", name, 2, "coffee", image)
     redraw = {
         "IN": [[1, height, width, 3]],
         "MGN": [[0, height, width, 1]] * 3,
@@ -96,11 +96,11 @@ def test_the_same_with_octave_s_own_generator(live_octave, parity, name):
     if name in ("NEPN", "BW"):  # whole numbers: take the middle of the interval that rounds to each
         low, high = np.array(redraw)[:, 1:3].T
         numbers = (numbers - low + 0.5) / (high - low + 1)
-    case = questions.case("tid2013", name, 2, "coffee", image, numbers)
+    case = distortion_questions.case("tid2013", name, 2, "coffee", image, numbers)
     parity.check(
         RUNG, f"tid2013 {name}2, Octave's own numbers", answers.Answer.of(picture).error(case.ours()[0]), EXACT
     )
-    other = questions.case("tid2013", name, 2, "coffee", image, numbers[::-1])
+    other = distortion_questions.case("tid2013", name, 2, "coffee", image, numbers[::-1])
     error = answers.Answer.of(picture).error(other.ours()[0])
     parity.must_fail(RUNG, f"tid2013 {name}2, Octave's own numbers backwards", error, EXACT)
 
@@ -112,7 +112,7 @@ def test_whole_photographs(live_octave, parity, dataset, name):
     levels = range(1, len(DATASETS[dataset][name].levels) + 1)
     for photograph in ("castle", "hedgehog"):
         image = rankiqa.read_image(PHOTOGRAPHS / f"{photograph}.jpg")
-        cases = [questions.case(dataset, name, level, photograph, image) for level in levels]
+        cases = [distortion_questions.case(dataset, name, level, photograph, image) for level in levels]
         for case, picture in zip(cases, live_octave.octave.ask([case.job for case in cases]), strict=True):
             error = answers.Answer.of(picture).error(case.ours()[0])
             parity.check(RUNG, f"{case.name} whole", error, EXACT)
@@ -138,7 +138,7 @@ def test_a_million_colours(live_octave, parity, name):
     """
     image = inputs.colours()
     for level in (1, 2, 3, 4):
-        case = questions.case("tid2013", name, level, "colours", image)
+        case = distortion_questions.case("tid2013", name, level, "colours", image)
         (picture,) = live_octave.octave.ask([case.job])
         answer, ours = answers.Answer.of(picture), case.ours()[0]
         if name == "CS":
@@ -162,7 +162,7 @@ def test_matlab_s_matrix_would_change_few_colours():
 
 
 def test_a_recording_answers_its_own_question_only():
-    jobs = [case.job for case in questions.cases("tid2013", "MSH")]
+    jobs = [case.job for case in distortion_questions.cases("tid2013", "MSH")]
     assert len(answers.Recorded().ask("tid2013_MSH", jobs)) == len(jobs)
     turned = Job(jobs[0].call, jobs[0].type, jobs[0].level, jobs[0].image[::-1].copy())
     with pytest.raises(answers.NotRecorded, match="another question"):
@@ -173,8 +173,10 @@ def test_a_recording_answers_its_own_question_only():
 
 def test_one_wrong_value_is_seen():
     """A recorded answer detects it by the digest, wherever the value is."""
-    case = questions.cases("tid2013", "MSH")[0]
-    (answer, *_) = answers.Recorded().ask("tid2013_MSH", [case.job for case in questions.cases("tid2013", "MSH")])
+    case = distortion_questions.cases("tid2013", "MSH")[0]
+    (answer, *_) = answers.Recorded().ask(
+        "tid2013_MSH", [case.job for case in distortion_questions.cases("tid2013", "MSH")]
+    )
     ours, _ = case.ours()
     ours[20, 30, 1] ^= 1
     assert answer.error(ours) >= 1

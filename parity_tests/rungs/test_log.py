@@ -8,7 +8,7 @@ import pytest
 import sample_training
 from caffe_client import Live
 from lib.tolerances import PRINTED
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.training.trainer import Trainer
 
 CHANGES = {

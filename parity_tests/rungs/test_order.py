@@ -65,7 +65,7 @@ def image_list(tmp_path):
     def make(name):
         path = tmp_path / f"{name}.txt"
         path.write_text(_list(name))
-        return rankiqa.data.lists.read_list(path, CROPS)
+        return rankiqa.data.image_lists.read_list(path, CROPS)
 
     return make
 
@@ -126,7 +126,7 @@ def test_last_batch_dropped(caffe, parity, tmp_path):
     job = {"name": "m", "kind": "minibatches", "net": "net.prototxt", "iterations": 60}
     answer = caffe.ask("order/live-ft_750", [job], {}, files)
     (tmp_path / "list.txt").write_text("".join(lines))
-    images = rankiqa.data.lists.read_list(tmp_path / "list.txt", CROPS)
+    images = rankiqa.data.image_lists.read_list(tmp_path / "list.txt", CROPS)
     _, digests = _fed(images, "live-ft", 60)
     parity.check("order", "live-ft, 750 lines: crops of 60 minibatches", _apart(answer, digests), EXACT)
     _, digests = _fed(images, "live-ft", 60, quirks=Quirks(last_batch_dropped=False))
@@ -160,7 +160,7 @@ def test_sane_order(image_list):
     for batch in itertools.islice(sampler, 300):
         seen.update(line for line, _ in batch)
     assert seen == set(range(LINES["live-rank"]))
-    turned = rankiqa.data.lists.ImageList("turned", images.paths, -images.labels, "")
+    turned = rankiqa.data.image_lists.ImageList("turned", images.paths, -images.labels, "")
     (batch,) = itertools.islice(RANK.order(turned, 0, SANE), 1)
     assert (np.diff(turned.labels[[line for line, _ in batch]].reshape(4, 6, 2), axis=1) > 0).all()
     (batch,) = itertools.islice(RANK.order(turned, 0, FAITHFUL), 1)
@@ -185,11 +185,11 @@ def test_bad_lists(tmp_path):
     for text, message in cases.items():
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
-            rankiqa.data.lists.read_list(path)
+            rankiqa.data.image_lists.read_list(path)
     with pytest.raises(ValueError, match=r"none\.txt: expected a list"):
-        rankiqa.data.lists.read_list(tmp_path / "none.txt")
+        rankiqa.data.image_lists.read_list(tmp_path / "none.txt")
     path.write_text("a.png 1\n" * 30)
-    images = rankiqa.data.lists.read_list(path)
+    images = rankiqa.data.image_lists.read_list(path)
     with pytest.raises(ValueError, match="expected at least 31 lines"):
         FINE_TUNE.order(images, 0, FAITHFUL)
     with pytest.raises(ValueError, match="4 distortions x 6 levels x at least 2 images, got 30 lines"):

@@ -8,7 +8,7 @@ import sample_training
 from caffe_client import Live
 from lib import trajectory
 from lib.tolerances import RESUMED
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.training import snapshots
 from rankiqa.training.trainer import Trainer
 from rankiqa_convert import cli as convert

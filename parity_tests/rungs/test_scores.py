@@ -13,7 +13,7 @@ import torch
 
 import rankiqa
 from lib.tolerances import CORRELATION, EXACT, LAYER, SCORE
-from rankiqa.scoring.score import score_crops
+from rankiqa.scoring.image_score import score_crops
 from sample_networks import CROPS, converted, deploy_text, photograph_crops, random_caffemodel
 
 PHOTOGRAPHS = sorted(CROPS.glob("*.png"))

@@ -11,7 +11,7 @@ from torch import nn
 import rankiqa
 from rankiqa.caffe.blas import CaffeBlas, _opencv_openblas
 from rankiqa.cli import main
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.trainer import Trainer
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file as torch_save
 import caffemodel
 import rankiqa
 from lib.convert_command import arrays_of, model, run
-from rankiqa_convert.weights import read_safetensors
+from rankiqa_convert.converted_weights import read_safetensors
 
 
 @pytest.fixture

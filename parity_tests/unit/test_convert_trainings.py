@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 import caffemodel
 from lib.convert_command import arrays_of, model, run, small_solver_state
-from rankiqa_convert.weights import read_safetensors
+from rankiqa_convert.converted_weights import read_safetensors
 
 BACK = ("s.safetensors", "--to", "solverstate", "--like", "live-rank", "--out")
 MOMENTUM = "solver.history.conv2.bias"

@@ -11,8 +11,8 @@ import torch
 import rankiqa
 from rankiqa.cli import main
 from rankiqa.data.views import ROUNDED_UP_FROM, views
-from rankiqa.models.sampling import ORIGINAL, Sampling, sampling_of
 from rankiqa.models.score_meaning import ScoreMeaning, from_metadata
+from rankiqa.models.score_sampling import ORIGINAL, Sampling, sampling_of
 from rankiqa.models.weights import SHIPPED
 
 TWO_SIZES = Sampling(crops=5, reductions=(1, 1.25), least_side=32, longest_side=500)

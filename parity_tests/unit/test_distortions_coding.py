@@ -14,7 +14,7 @@ from rankiqa.distortions import DATASETS, TID2013
 from rankiqa.distortions.compression import decode, encode_jpeg2000
 from rankiqa.distortions.palette import dithered, minimum_variance_palette
 from rankiqa.distortions.quantisation import otsu_thresholds
-from rankiqa.distortions.sampling import kept_pixels
+from rankiqa.distortions.sparse_sampling import kept_pixels
 
 PHOTOGRAPHS = Path(__file__).resolve().parent.parent / "photographs"
 LEVELS = (1, 2, 3, 4)

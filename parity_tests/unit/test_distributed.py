@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from rankiqa.caffe.layers import Dropout
 from rankiqa.caffe.random_stream import CaffeRandom
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.ranked_sets.on_the_fly import DistortionChoice, PristinePhotographs
 from rankiqa.training.distributed import ALONE, Ranks, Share
 from rankiqa.training.presets import PRESETS

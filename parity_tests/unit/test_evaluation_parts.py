@@ -11,7 +11,7 @@ from scipy import stats
 
 import rankiqa
 from rankiqa.cli import main
-from rankiqa.evaluation import presets
+from rankiqa.evaluation import upstream_evaluations
 from rankiqa.evaluation.agreement import Bootstrap, intervals, resamples
 from rankiqa.evaluation.distortion_types import origins
 from rankiqa.evaluation.rated_images import read as read_rated
@@ -124,7 +124,7 @@ def test_presets_are_upstreams_six():
     """The presets' lists and result files are those of upstream's evaluation scripts."""
     files = {
         (preset.dataset, preset.each, preset.net): (preset.list, f"results/{preset.dataset}/{preset.tag}_srocc.txt")
-        for preset in presets.PRESETS
+        for preset in upstream_evaluations.PRESETS
     }
     live, tid = "data/ft_live_test.txt", "data/ft_tid2013_test.txt"
     assert files == {

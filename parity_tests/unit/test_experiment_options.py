@@ -12,8 +12,8 @@ from tiny_experiments import PHOTOGRAPHS, command
 import rankiqa
 from rankiqa.cli import main
 from rankiqa.experiments import ablation, backbones, chosen_photographs, grid, measures, mining, ranked_data
+from rankiqa.experiments.budgets import SETTINGS
 from rankiqa.experiments.measures import Opinions
-from rankiqa.experiments.settings import SETTINGS
 
 
 @pytest.fixture

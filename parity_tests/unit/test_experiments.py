@@ -12,12 +12,12 @@ from tiny_experiments import command, rows_of
 
 import rankiqa
 from rankiqa.cli import main
+from rankiqa.data.image_lists import ImageList
 from rankiqa.data.input_spec import InputSpec
-from rankiqa.data.lists import ImageList
 from rankiqa.experiments import equal_pairs, levels, mining
-from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.budgets import SETTINGS
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.experiments.pairs import PairOrder, PairTask
-from rankiqa.experiments.settings import SETTINGS
 from rankiqa.training.trainer import Trainer
 
 

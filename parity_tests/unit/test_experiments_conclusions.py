@@ -8,9 +8,9 @@ from tiny_experiments import PHOTOGRAPHS
 
 import rankiqa
 from rankiqa.experiments import levels, mining, ranked_data
-from rankiqa.experiments.experiment import Experiment
-from rankiqa.experiments.held_out import HeldOut
-from rankiqa.experiments.settings import SETTINGS
+from rankiqa.experiments.budgets import SETTINGS
+from rankiqa.experiments.experiment_inputs import Experiment
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.training import snapshots
 
 

@@ -15,7 +15,7 @@ import pytest
 import rankiqa
 from rankiqa.data.folders import Kind
 from rankiqa.distortions import DATASETS
-from rankiqa.ranked_sets import make_files, names, settings
+from rankiqa.ranked_sets import make_files, names, set_description
 from rankiqa.ranked_sets.make_files import random_generator
 from rankiqa.ranked_sets.records import Record, read_record, record_bytes, record_path, remove_files
 
@@ -182,10 +182,10 @@ def test_a_record_that_is_none(tmp_path, text):
 
 
 def test_settings_must_agree(tmp_path):
-    ours = settings.settings("live", 3, DATASETS["live"])
+    ours = set_description.settings("live", 3, DATASETS["live"])
     folders = [*DATASETS["live"], "pristine_images"]
-    settings.claim(tmp_path / "new", ours, folders, ["GB/GB1"])
-    settings.claim(tmp_path / "new", ours, folders, ["GB/GB2"])
+    set_description.claim(tmp_path / "new", ours, folders, ["GB/GB1"])
+    set_description.claim(tmp_path / "new", ours, folders, ["GB/GB2"])
     assert (tmp_path / "new" / "GB" / "GB2").is_dir()
     written = json.loads((tmp_path / "new" / "settings.json").read_bytes())
     assert (written["set"], written["seed"]) == ("live", 3)
@@ -198,32 +198,36 @@ def test_settings_must_agree(tmp_path):
     }
     for words, changed in changes.items():
         with pytest.raises(ValueError, match="settings.json: " + words.replace("[", r"\[")):
-            settings.claim(tmp_path / "new", changed, folders, [])
-    assert settings.digest(ours) != settings.digest({**ours, "seed": 4}) != settings.digest({**ours, "set": "x"})
+            set_description.claim(tmp_path / "new", changed, folders, [])
+    assert (
+        set_description.digest(ours)
+        != set_description.digest({**ours, "seed": 4})
+        != set_description.digest({**ours, "set": "x"})
+    )
 
 
 def test_the_code_is_part_of_the_settings(monkeypatch, tmp_path):
     package = shutil.copytree(Path(rankiqa.__file__).parent, tmp_path / "rankiqa")
-    before = settings._code()
+    before = set_description._code()
     monkeypatch.setattr(rankiqa, "__file__", str(package / "__init__.py"))
-    assert settings._code() == before
+    assert set_description._code() == before
     with open(package / "distortions" / "noise.py", "a") as file:
         file.write("# changed\n")
-    assert settings._code() != before
+    assert set_description._code() != before
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     touch(tmp_path / "GB", [])
-    current = settings.settings("live", 0, DATASETS["live"])
-    settings.claim(tmp_path, current, ["GB"], [])  # an empty folder does not count as another user's
+    current = set_description.settings("live", 0, DATASETS["live"])
+    set_description.claim(tmp_path, current, ["GB"], [])  # an empty folder does not count as another user's
     (tmp_path / "settings.json").unlink()
     touch(tmp_path / "GB", ["mine.bmp"])
     with pytest.raises(ValueError, match=r"got GB without settings\.json"):
-        settings.claim(tmp_path, current, ["GB"], ["JPEG"])
+        set_description.claim(tmp_path, current, ["GB"], ["JPEG"])
     assert not (tmp_path / "JPEG").exists() and not (tmp_path / "settings.json").exists()
     (tmp_path / "settings.json").write_text("no JSON")
     with pytest.raises(ValueError, match="expected the settings of an earlier run"):
-        settings.claim(tmp_path, current, ["GB"], [])
+        set_description.claim(tmp_path, current, ["GB"], [])
 
 
 def test_the_folder_for_files_being_written(tmp_path):
@@ -233,10 +237,10 @@ def test_the_folder_for_files_being_written(tmp_path):
     working = touch(hidden / "run-working", ["part"])
     lock = os.open(working, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    with settings.temporary_folder(tmp_path) as first, settings.temporary_folder(tmp_path) as second:
+    with set_description.temporary_folder(tmp_path) as first, set_description.temporary_folder(tmp_path) as second:
         assert not killed.exists() and (working / "part").exists()
         assert first.is_dir() and second.is_dir() and first != second
     os.close(lock)
-    with settings.temporary_folder(tmp_path):
+    with set_description.temporary_folder(tmp_path):
         assert not working.exists()
     assert sorted(os.listdir(hidden)) == ["lock"]

@@ -14,7 +14,7 @@ import torch
 
 import rankiqa
 from rankiqa.cli import main
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.models.modes import IEEE, TF32
 from rankiqa.scoring import many
 from rankiqa.scoring.dense import score_dense

@@ -21,8 +21,8 @@ from rankiqa.models.modes import IEEE, TF32, float32_products
 from rankiqa.models.network import Network
 from rankiqa.scoring import ray_scoring
 from rankiqa.scoring.engines import TorchEngine
+from rankiqa.scoring.image_score import views_of
 from rankiqa.scoring.metric import Metric
-from rankiqa.scoring.score import views_of
 from rankiqa.training.distributed import Ranks, own_device
 from rankiqa.training.forward_pass import ForwardPass
 from rankiqa.training.presets import PRESETS

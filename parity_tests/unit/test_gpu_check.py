@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "scripts" / "checks"))
 import caffe_checks  # noqa: E402
 import comparisons  # noqa: E402
 import gpu  # noqa: E402
-from rows import Row, Table  # noqa: E402
+from check_rows import Row, Table  # noqa: E402
 
 from caffe_client import Answer, Array, CaffeError  # noqa: E402
 

@@ -16,7 +16,7 @@ from rankiqa.ranked_sets import contact_sheet
 from rankiqa.ranked_sets.fidelity import visual_information_fidelity
 from rankiqa.scoring.dense import DenseScore, score_dense
 from rankiqa.scoring.engines import engine_named
-from rankiqa.scoring.score import score_crops
+from rankiqa.scoring.image_score import score_crops
 from rankiqa.scoring.score_map import draw
 
 HEIGHT, WIDTH = 240, 260

@@ -1,6 +1,7 @@
 """Which package may import which. Imports in functions and for type checkers count as well."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,3 +113,19 @@ def test_the_control(tmp_path):
     """Negative control: imports in functions and by name are found."""
     (tmp_path / "a.py").write_text("def f():\n    from rankiqa import cli\n    import torch.nn\n")
     assert {"rankiqa.cli", "torch.nn"} <= set(imported(tmp_path / "a.py"))
+
+
+def test_no_two_modules_of_one_name():
+    """A name says which file is meant, except for the pairs below, each for its reason."""
+    same = {
+        "backbones",  # the experiment of that name, and the networks that it trains
+        "images",  # caffe_ref reads images by itself: it shares no code with the port
+        "layers",  # an old import path: rankiqa.layers names the public layers of rankiqa.caffe.layers
+    }
+    names = Counter(
+        path.stem
+        for folder in ("port", "conversion", "caffe_ref", "docker", "scripts", "parity_tests")
+        for path in (ROOT / folder).rglob("*.py")
+        if not path.stem.startswith("__") and path.name != "conftest.py"
+    )
+    assert {name for name, count in names.items() if count > 1} == same

@@ -13,7 +13,7 @@ import pytest
 
 from lib.lists_command import READERS, lines
 from rankiqa.cli import main
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.datasets import live
 from rankiqa.datasets.ranked_types import SETS
 

@@ -10,8 +10,8 @@ import pytest
 
 from lib.lists_command import NAMES, lines, ranked_lines
 from rankiqa.cli import main
+from rankiqa.data.image_lists import read_list
 from rankiqa.data.input_spec import InputSpec
-from rankiqa.data.lists import read_list
 from rankiqa.data.minibatches import minibatches
 from rankiqa.data.order import FAITHFUL
 from rankiqa.datasets.ranked_types import SETS

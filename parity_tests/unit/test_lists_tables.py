@@ -9,7 +9,7 @@ import pytest
 
 from lib.lists_command import lines
 from rankiqa.cli import main
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 
 COLUMNS = ["--image", "file", "--score", "opinion", "--higher"]
 

@@ -10,7 +10,7 @@ import torch
 
 import rankiqa
 from lib.rated_inputs import pictures
-from rankiqa.scoring import onnx_export
+from rankiqa.scoring import torch_to_onnx
 from rankiqa.scoring.dense import dense_forward
 
 ONNX_RTOL = 1e-4  # the other library adds in another order
@@ -44,7 +44,7 @@ def run_onnx(path, crops):
 @pytest.mark.parametrize("arch", ["shallow", "alexnet", pytest.param("vgg16", marks=pytest.mark.slow)])
 def test_onnx(arch, images, tmp_path):
     pytest.importorskip("onnxscript")
-    if torch.__version__ < onnx_export.OLDEST:
+    if torch.__version__ < torch_to_onnx.OLDEST:
         pytest.skip("this PyTorch cannot export live networks")
     torch.manual_seed(0)
     model = rankiqa.build(arch).train()
@@ -72,7 +72,7 @@ def test_onnx(arch, images, tmp_path):
 def test_dense_onnx_of_any_size(tmp_path):
     """Batch and size are free: a single score, a row of scores, and a map with partial pooling windows."""
     pytest.importorskip("onnxscript")
-    if torch.__version__ < onnx_export.OLDEST_DENSE:
+    if torch.__version__ < torch_to_onnx.OLDEST_DENSE:
         pytest.skip("this PyTorch cannot export with sizes left open")
     torch.manual_seed(0)
     model = rankiqa.build("shallow").train()
@@ -99,12 +99,12 @@ def test_dense_onnx_of_any_size(tmp_path):
 
 def test_torch_export_of_any_size(weights):
     """Batch and size are free for maps of at least two rows and columns (torch.export specialises a size of 1)."""
-    if torch.__version__ < onnx_export.OLDEST_DENSE:
+    if torch.__version__ < torch_to_onnx.OLDEST_DENSE:
         pytest.skip("this PyTorch cannot export with sizes left open")
     model = rankiqa.load(weights).eval()
     sizes = dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO)
     example = torch.zeros(2, 3, 300, 290)
-    program = torch.export.export(onnx_export.WholeImages(model).eval(), (example,), dynamic_shapes=(sizes,)).module()
+    program = torch.export.export(torch_to_onnx.WholeImages(model).eval(), (example,), dynamic_shapes=(sizes,)).module()
     for n, height, width in ((1, 263, 300), (3, 401, 262)):
         images = torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(0)) * 255
         torch.testing.assert_close(program(images), dense_forward(model, images), rtol=1e-4, atol=1e-4)
@@ -114,5 +114,5 @@ def test_export_onnx_refuses(tmp_path):
     with pytest.raises(ValueError, match=r"expected a network from rankiqa\.load, got Linear"):
         rankiqa.export_onnx(torch.nn.Linear(2, 1), tmp_path / "m.onnx")
     with pytest.raises(ValueError, match="dense: expected vgg16, alexnet or shallow, got Linear"):
-        onnx_export.WholeImages(torch.nn.Linear(2, 1))
+        torch_to_onnx.WholeImages(torch.nn.Linear(2, 1))
     assert list(Path(tmp_path).iterdir()) == []

@@ -12,10 +12,10 @@ import pytest
 from tiny_experiments import rows_of
 
 from rankiqa.cli import main
-from rankiqa.experiments import ablation, backbones, levels, mining, original, page
+from rankiqa.experiments import ablation, backbones, caffe_comparison, experiment_page, levels, mining
+from rankiqa.experiments.budgets import SETTINGS
+from rankiqa.experiments.experiment_page import Figure, Page, Table, image_key
 from rankiqa.experiments.overlap import OVERLAP_COLUMNS, histogram_rows, overlap_rows
-from rankiqa.experiments.page import Figure, Page, Table, image_key
-from rankiqa.experiments.settings import SETTINGS
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -101,13 +101,16 @@ def made_up_page(folder):
         for level in range(6) for path in photographs
     ]  # fmt: skip
     figures: list[Figure] = [levels._figure("GB", rows, histogram_rows(rows)), mining._papers()]
-    verdicts = [page.Verdict(True, "it is so.", "a.csv"), page.Verdict(False, "it is not so.", "b.csv")]
-    page.write(folder, Page(
+    verdicts = [
+        experiment_page.Verdict(True, "it is so.", "a.csv"),
+        experiment_page.Verdict(False, "it is not so.", "b.csv"),
+    ]
+    experiment_page.write(folder, Page(
         "A page", ["What was done."], verdicts, figures,
         [Table("Overlap.", "overlap.csv", OVERLAP_COLUMNS, overlap_rows(rows))],
         {image_key(row): (row["path"], row["photograph"]) for row in rows},
     ))  # fmt: skip
-    return folder / page.PAGE
+    return folder / experiment_page.PAGE
 
 
 def test_pages_of_experiments(opened, tmp_path):
@@ -165,13 +168,13 @@ def test_figures_of_the_other_experiments(opened, tmp_path):
     ]
     figures = [
         mining._figure(chosen, {method.name: curve for method in chosen}, "iteration", "iterations"),
-        ablation._figure(varied, "levels", 0), backbones._figure(bars), original._points(scored),
+        ablation._figure(varied, "levels", 0), backbones._figure(bars), caffe_comparison._points(scored),
     ]  # fmt: skip
-    page.write(
+    experiment_page.write(
         tmp_path,
         Page("A page", [], [], figures, [], {key: (str(path), key) for key in (path.stem, f"caffe GB {path}")}),
     )
-    shown = opened(tmp_path / page.PAGE)
+    shown = opened(tmp_path / experiment_page.PAGE)
     assert click_a_mark(shown, "mining_iteration") == path.stem
     shown.locator("dialog[open] button").click()
     assert click_a_mark(shown, "caffe_scores") == f"caffe GB {path}"

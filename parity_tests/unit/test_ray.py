@@ -15,7 +15,7 @@ import pytest
 from rankiqa.cli import main
 from rankiqa.data import ray_cluster
 from rankiqa.distortions import DATASETS
-from rankiqa.ranked_sets import ray_jobs, settings
+from rankiqa.ranked_sets import ray_jobs, set_description
 from rankiqa.ranked_sets.make_files import DistortionJob
 
 ray = pytest.importorskip("ray")
@@ -70,7 +70,7 @@ def alone(photographs, tmp_path_factory):
 
 
 def test_a_machine_that_cannot_take_part(photographs, tmp_path):
-    versions = settings.settings("live", 0, DATASETS["live"])["versions"]
+    versions = set_description.settings("live", 0, DATASETS["live"])["versions"]
     job = DistortionJob(
         images=str(photographs), out=str(tmp_path), dataset="live", types=("GB",), levels=(1,), seed=0, settings="",
         temporary=str(tmp_path / "run"), min_side=1, max_pixels=10**9, quick=False, pristine=True,

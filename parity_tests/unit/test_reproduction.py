@@ -18,9 +18,9 @@ PHOTOGRAPHS = ROOT / "parity_tests" / "photographs"
 sys.path.insert(0, str(SCRIPT))
 
 import caffe_training  # noqa: E402
-import chosen_photographs  # noqa: E402
 import compare  # noqa: E402
 import distorted_images  # noqa: E402
+import prepared_photographs  # noqa: E402
 import recorded_run  # noqa: E402
 import report_json  # noqa: E402
 import report_page  # noqa: E402
@@ -51,7 +51,7 @@ def folder(tmp_path):
 
 
 def test_the_default_photographs_split_by_thirds():
-    photographs, skipped = chosen_photographs.load(None)
+    photographs, skipped = prepared_photographs.load(None)
     assert len(photographs) == 30 and not skipped
     assert [photograph.held_out for photograph in photographs] == [False, False, True] * 10
     assert [photograph.name for photograph in photographs] == sorted(photograph.name for photograph in photographs)
@@ -69,7 +69,7 @@ def test_what_cannot_be_used_is_named_and_left_out(folder):
     cv2.imwrite(str(folder / "grey.png"), pixels[:, :, 0])
     (folder / "torn.jpg").write_bytes((folder / "bison.jpg").read_bytes()[:5000])
     (folder / "notes.txt").write_text("not an image")
-    photographs, skipped = chosen_photographs.load(folder)
+    photographs, skipped = prepared_photographs.load(folder)
     assert len(photographs) == 7  # including the grey one, which the original's reader accepts
     assert [line.split(":")[0] for line in skipped] == ["small.png", "torn.jpg", str(folder)]
     assert skipped[-1].endswith(": 1 other file (notes.txt)")
@@ -80,13 +80,13 @@ def test_large_photographs_are_reduced_and_names_are_fit_for_a_list(folder):
     large = np.random.RandomState(0).randint(0, 256, (700, 2000, 3)).astype(np.uint8)
     for name in ("a b.png", "a_b.jpg", "a(b).bmp"):
         cv2.imwrite(str(folder / name), large)
-    by_name = {photograph.name: photograph for photograph in chosen_photographs.load(folder)[0]}
+    by_name = {photograph.name: photograph for photograph in prepared_photographs.load(folder)[0]}
     assert {"a_b", "a_b_2", "a_b_"} < set(by_name)
     assert by_name["a_b_2"].pixels.shape == (300, 450, 3)
 
 
 def test_rank_lists_run_from_worst_to_pristine(tmp_path):
-    chosen = [photograph for photograph in chosen_photographs.load(None)[0] if photograph.number < 4]
+    chosen = [photograph for photograph in prepared_photographs.load(None)[0] if photograph.number < 4]
     images = distorted_images.make(chosen, tmp_path, 0)
     distorted_images.write_lists(images, tmp_path)
     lines = (tmp_path / "rank_train.txt").read_text().splitlines()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import rankiqa
-from rankiqa.scoring.score import score_crops
+from rankiqa.scoring.image_score import score_crops
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.data.text_files import number, read_lines, read_table, read_text
 from rankiqa.ranked_sets.pristine_selection import read_labels
 
@@ -137,7 +137,7 @@ def test_what_is_written_is_read(tmp_path_factory, rows, separator):
 
 
 def test_a_locale_that_is_not_utf8(write):
-    code = "import sys; from rankiqa.data.lists import read_list; print(ascii(read_list(sys.argv[1]).paths))"
+    code = "import sys; from rankiqa.data.image_lists import read_list; print(ascii(read_list(sys.argv[1]).paths))"
     environment = os.environ | {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     command = [sys.executable, "-c", code, str(write("é.bmp 3\n"))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)

@@ -16,7 +16,7 @@ import torch
 import rankiqa
 from rankiqa.caffe.log import SmoothedLoss
 from rankiqa.cli import main
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.models.architectures import ARCHITECTURES, Linear
 from rankiqa.models.weights import describe
 from rankiqa.training import snapshots

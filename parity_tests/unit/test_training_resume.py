@@ -10,7 +10,7 @@ import rankiqa
 from lib.shallow_trainings import arguments, error_line, last_snapshot, trainer, write_images
 from rankiqa.caffe.blas import CaffeBlas
 from rankiqa.cli import main
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.data.order import Quirks
 from rankiqa.training import snapshots
 from rankiqa.training.presets import PRESETS

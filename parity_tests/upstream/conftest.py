@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "caffe_ref"))
 
 import look_alikes  # noqa: E402
-import original  # noqa: E402
+import run_original  # noqa: E402
 
 import get_upstream  # noqa: E402
 from caffe_client import IMAGE, Live  # noqa: E402
@@ -46,7 +46,7 @@ def live(checkout, caffe):
 @pytest.fixture(scope="session")
 def run(live):
     """Return original.run for the default image."""
-    return partial(original.run, IMAGE)
+    return partial(run_original.run, IMAGE)
 
 
 @pytest.fixture(scope="session")
@@ -54,16 +54,16 @@ def ready(live, checkout, tmp_path_factory):
     """Return root/{data,models,results} with every data set, initial weights, and lists of upstream's generators."""
     root = tmp_path_factory.mktemp("original")
     data = look_alikes.layout(root, checkout)
-    assert original.run(IMAGE, root, "upstream_data").status == 0
+    assert run_original.run(IMAGE, root, "upstream_data").status == 0
     look_alikes.rank_live(data, images=10)
     look_alikes.rank_tid2013(data, images=5)
     look_alikes.tid2013(data)
     look_alikes.live(data)
     look_alikes.weights(root / "models")
-    for folder, script in original.GENERATORS:
-        result = original.run(IMAGE, root, "python", script, folder=folder, CAFFE_SEED=3)
+    for folder, script in run_original.GENERATORS:
+        result = run_original.run(IMAGE, root, "python", script, folder=folder, CAFFE_SEED=3)
         assert result.status == 0, result
     for path in (data / "rank_tid2013").glob("*.txt"):
         shutil.move(path, data / path.name)
-    original.own(root)
+    run_original.own(root)
     return root

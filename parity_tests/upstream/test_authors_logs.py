@@ -2,8 +2,8 @@
 
 import subprocess
 
-import original
 import pytest
+import run_original
 from authors_logs import END, LOGS, RENAMED, normalised, unexplained
 
 from caffe_client import IMAGE
@@ -15,7 +15,7 @@ def started(ready):
     logs = {}
     for log, (script, _) in LOGS.items():
         name = "rankiqa-start-" + log.split("/")[1]
-        command = original.command(IMAGE, ready, [script], limits=("--name", name))
+        command = run_original.command(IMAGE, ready, [script], limits=("--name", name))
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             lines = []
             for line in process.stdout:

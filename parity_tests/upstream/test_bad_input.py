@@ -7,8 +7,8 @@ import subprocess
 import time
 
 import look_alikes
-import original
 import pytest
+import run_original
 
 from caffe_client import IMAGE
 from sample_networks import random_caffemodel
@@ -139,7 +139,7 @@ def test_command_that_is_none(run, own):
 def test_dead_worker(ready):
     """Caffe ends with an error if workers are killed, as the system does when memory runs out."""
     name = "rankiqa-dead-worker"
-    command = original.command(IMAGE, ready, [RANK], limits=("--name", name))
+    command = run_original.command(IMAGE, ready, [RANK], limits=("--name", name))
     kill = (
         "import os\n"
         "numbers = [n for n in os.listdir('/proc') if n.isdigit()]\n"
@@ -156,6 +156,6 @@ def test_dead_worker(ready):
             if "Solver scaffolding done" in line:
                 subprocess.run(["docker", "exec", name, "python3", "-c", kill], check=True, capture_output=True)
                 start = time.monotonic()
-    result = original.Run(process.returncode, "".join(lines))
+    result = run_original.Run(process.returncode, "".join(lines))
     refused(result, "a worker process of the data layer died (SIGKILL")
     assert time.monotonic() - start < 120

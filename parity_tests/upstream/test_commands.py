@@ -11,8 +11,8 @@ from pathlib import Path
 
 import look_alikes
 import numpy as np
-import original
 import pytest
+import run_original
 import yaml
 from scipy.io import loadmat
 
@@ -26,7 +26,7 @@ AUTHOR = "/home/xialei/Project/CleanProject/Camera-ready-code/data/live"
 
 def is_mine(path):
     """Tell whether the user that ran the container owns a file."""
-    return path.stat().st_uid == (os.getuid() or original.USER)
+    return path.stat().st_uid == (os.getuid() or run_original.USER)
 
 
 def rank_lists(root, types, pristine_label, levels, reverse):
@@ -122,7 +122,7 @@ LOOK = "max_iter: 2 display: 1 average_loss: 1 test_iter: 1"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", original.TRAINS)
+@pytest.mark.parametrize("script", run_original.TRAINS)
 def test_train(run, ready, checkout, script):
     """Two iterations of VGG-16: the script prints the loss and writes a snapshot and a log that the user owns."""
     result = run(ready, script, CAFFE_SOLVER=LOOK, CAFFE_SEED=5)
@@ -155,14 +155,14 @@ def test_interrupt(ready):
     name, log = "rankiqa-interrupt", ready / "models" / "ft_live" / "log_live"
     environment = {"CAFFE_SOLVER": LOOK.replace("max_iter: 2", "max_iter: 1000")}
     words = ["./src/FT/live/train_live.sh"]
-    command = original.command(IMAGE, ready, words, limits=("--name", name), environment=environment)
+    command = run_original.command(IMAGE, ready, words, limits=("--name", name), environment=environment)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         lines = []
         for line in process.stdout:
             lines.append(line)
             if "Iteration 1 " in line:
                 subprocess.run(["docker", "kill", "-s", "INT", name], check=True, capture_output=True)
-    result = original.Run(process.returncode, "".join(lines))
+    result = run_original.Run(process.returncode, "".join(lines))
     assert result.status == 0, str(result)
     assert "Optimization stopped early" in result.output
     assert log.read_text() == result.output
@@ -232,9 +232,9 @@ def test_compose_names_every_command():
     services = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]
     original_s = [service for service in services.values() if service["image"] == IMAGE]
     commands = {(service.get("working_dir", "/opt/RankIQA"), *service["command"]) for service in original_s}
-    expected = {("/opt/RankIQA", script) for script in original.TRAINS}
+    expected = {("/opt/RankIQA", script) for script in run_original.TRAINS}
     expected |= {("/opt/RankIQA", "python", f"src/eval/{name}.py") for name in EVALS}
-    expected |= {(f"/opt/RankIQA/{folder}", "python", script) for folder, script in original.GENERATORS}
+    expected |= {(f"/opt/RankIQA/{folder}", "python", script) for folder, script in run_original.GENERATORS}
     expected |= {("/opt/RankIQA/data", "python", "rename_image_names.py"), ("/opt/RankIQA", "upstream_data")}
     assert commands == expected
     assert len(commands) == 15 + 1

@@ -7,8 +7,8 @@ from itertools import zip_longest
 
 import look_alikes
 import numpy as np
-import original
 import pytest
+import run_original
 
 from caffe_client import IMAGE
 from rankiqa.cli import main
@@ -27,7 +27,7 @@ def root(live, checkout, tmp_path_factory):
     """Return root with small data sets; one type of each ranked set has a level more than upstream uses."""
     root = tmp_path_factory.mktemp("lists")
     data = look_alikes.layout(root, checkout)
-    assert original.run(IMAGE, root, "upstream_data").status == 0
+    assert run_original.run(IMAGE, root, "upstream_data").status == 0
     look_alikes.rank_live(data, images=11, side=SIDE)
     look_alikes.rank_tid2013(data, images=6, side=SIDE)
     look_alikes.tid2013(data, side=SIDE)
@@ -41,7 +41,7 @@ def root(live, checkout, tmp_path_factory):
 
 def generated(root, script, lists, folder="data", **variables):
     """Run upstream's script; return {side: lines} of its lists."""
-    result = original.run(IMAGE, root, "python", script, folder=folder, **variables)
+    result = run_original.run(IMAGE, root, "python", script, folder=folder, **variables)
     assert result.status == 0, str(result)
     return {side: (root / folder / f"{lists}_{side}.txt").read_text().splitlines() for side in SIDES}
 

@@ -10,7 +10,7 @@ import pytest
 
 import rankiqa
 from rankiqa.cli import main
-from rankiqa.scoring.score import score_crops
+from rankiqa.scoring.image_score import score_crops
 from sample_networks import ROOT, converted, random_caffemodel
 
 REAL = Path(os.environ.get("RANKIQA_REAL") or ROOT.parent / "shared" / "real")

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from rankiqa.models.registry import build
     from rankiqa.models.score_meaning import ScoreMeaning
     from rankiqa.models.weights import load
+    from rankiqa.scoring.image_score import Score, score
     from rankiqa.scoring.many import score_many
     from rankiqa.scoring.metric import Metric, metric
-    from rankiqa.scoring.onnx_export import export_onnx
-    from rankiqa.scoring.score import Score, score
+    from rankiqa.scoring.torch_to_onnx import export_onnx
     from rankiqa.training.presets import PRESETS
     from rankiqa.training.trainer import Trainer
 

@@ -27,7 +27,7 @@ from rankiqa.distortions import LIVE
 from rankiqa.models import memory
 from rankiqa.scoring.blocked_layout import FIRST
 from rankiqa.scoring.engines import TorchEngine, engine_named
-from rankiqa.scoring.score import CHUNK
+from rankiqa.scoring.image_score import CHUNK
 from sample_networks import converted, deploy_text, random_caffemodel
 
 PARITY = Path(__file__).resolve().parents[2] / "parity_tests"

@@ -22,9 +22,9 @@ from rankiqa.models import memory
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "reproduction"))
 import caffe_training
-import chosen_photographs
 import compare
 import distorted_images
+import prepared_photographs
 
 
 def _say(line):
@@ -79,7 +79,7 @@ def measure(rounds):
     """Return ({SROCC or distance: value}, {median: seconds})."""
     memory.keep_freed()
     recipe = caffe_training.Recipe()
-    photographs, _ = chosen_photographs.load(None)
+    photographs, _ = prepared_photographs.load(None)
     by_engine = {"caffe": [], "port": [], "start": []}
     with engine.engine() as client:
         build.build(client)

@@ -32,7 +32,7 @@ def _preset(steps):
 def _port_process(arch, steps, folder, way):
     """Train and print the seconds of each iteration and this process's peak memory as JSON; runs in a new process."""
     from rankiqa import CaffeBlas
-    from rankiqa.data.lists import read_list
+    from rankiqa.data.image_lists import read_list
     from rankiqa.models import memory
     from rankiqa.training.recipe import Recipe
     from rankiqa.training.trainer import Trainer

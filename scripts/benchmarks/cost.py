@@ -25,7 +25,7 @@ import sample_training
 from rankiqa.cli.arguments import int_in_range, usable_device
 from rankiqa.cli.guard import guarded
 from rankiqa.data.atomic_files import check_target, replacing
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.models import memory
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.trainer import Trainer

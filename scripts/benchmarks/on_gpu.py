@@ -19,10 +19,10 @@ import rankiqa
 import sample_training
 from caffe_client import CaffeError, Live
 from rankiqa.cli.arguments import usable_device
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.models.modes import TF32, float32_products
 from rankiqa.scoring.engines import TorchBfloat16Engine, TorchEngine
-from rankiqa.scoring.score import CHUNK
+from rankiqa.scoring.image_score import CHUNK
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.recipe import Recipe
 from rankiqa.training.trainer import Trainer

@@ -12,9 +12,9 @@ import torch
 
 import sample_training
 from caffe_client import Live
+from rankiqa.data.image_lists import ImageList
 from rankiqa.data.images import read_image
-from rankiqa.data.lists import ImageList
-from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.experiments.training_runs import centred
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.models.scorer import Scorer

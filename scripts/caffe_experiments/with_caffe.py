@@ -24,13 +24,13 @@ from rankiqa.caffe.blas import CaffeBlas
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.cli import experiment
 from rankiqa.cli import main as rankiqa
+from rankiqa.data.image_lists import ImageList, read_list
 from rankiqa.data.json_text import parse_json
-from rankiqa.data.lists import ImageList, read_list
-from rankiqa.experiments import original
+from rankiqa.experiments import caffe_comparison
+from rankiqa.experiments.budgets import Settings
 from rankiqa.experiments.csv_tables import read_csv, write_csv
-from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.experiments.ranked_data import CLAIM, root_of
-from rankiqa.experiments.settings import Settings
 from rankiqa.experiments.training_runs import CURVE, EFFICIENT, Curve, start, trained
 from rankiqa.models.scorer import Scorer
 
@@ -90,15 +90,15 @@ def compare(caffe: Live, run: Run) -> None:
     """Train in Caffe and in the port; write OUT/caffe_curve.csv and OUT/caffe_scores.csv."""
     settings, preset = run.settings, run.settings.rank_preset(iterations=run.settings.iterations)
     model, curve = run.trained(EFFICIENT, None)
-    curves, scores = {original.PORT: curve}, {original.PORT: run.held_out.scores(model)}
+    curves, scores = {caffe_comparison.PORT: curve}, {caffe_comparison.PORT: run.held_out.scores(model)}
     try:
         products = CaffeBlas(THREADS)
     except ValueError as error:
         say(f"skipped: the port with {error}")
     else:
         say(f"the port with Caffe's matrix products: {settings.iterations} iterations")
-        model, curves[original.PRODUCTS] = run.trained(f"{EFFICIENT}_caffe_products", products)
-        scores[original.PRODUCTS] = run.held_out.scores(model)
+        model, curves[caffe_comparison.PRODUCTS] = run.trained(f"{EFFICIENT}_caffe_products", products)
+        scores[caffe_comparison.PRODUCTS] = run.held_out.scores(model)
     say(f"the original Caffe: {settings.iterations} iterations")
     answer = question.ask(
         caffe, settings.arch, preset, run.train, run.held_out,
@@ -107,8 +107,10 @@ def compare(caffe: Live, run: Run) -> None:
     )  # fmt: skip
     if not answer.same_start:
         raise RuntimeError(f"seed {run.seed}: expected Caffe to draw the port's initial weights, got others")
-    curves[original.CAFFE] = {n: float(run.held_out.losses(values).mean()) for n, values in answer.scores.items()}
-    scores[original.CAFFE] = answer.scores[max(answer.scores)]
+    curves[caffe_comparison.CAFFE] = {
+        n: float(run.held_out.losses(values).mean()) for n, values in answer.scores.items()
+    }
+    scores[caffe_comparison.CAFFE] = answer.scores[max(answer.scores)]
     images, held_out = run.held_out.images, run.held_out
     described = zip(images.paths, held_out.types, images.labels, held_out.names, answer.same_pixels, strict=True)
     rows = [
@@ -117,8 +119,8 @@ def compare(caffe: Live, run: Run) -> None:
         for line, (path, kind, level, name, same) in enumerate(described)
     ]
     steps = [{"iteration": n} | {name: losses[n] for name, losses in curves.items()} for n in sorted(curve)]
-    write_csv(run.out / original.SCORES, original.SCORE_COLUMNS, rows)
-    write_csv(run.out / original.CURVE, original.CURVE_COLUMNS, steps)
+    write_csv(run.out / caffe_comparison.SCORES, caffe_comparison.SCORE_COLUMNS, rows)
+    write_csv(run.out / caffe_comparison.CURVE, caffe_comparison.CURVE_COLUMNS, steps)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -133,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
     status = rankiqa(command)
     if status:
         return status
-    if (options.out / original.CURVE).exists():  # written last
+    if (options.out / caffe_comparison.CURVE).exists():  # written last
         return 0
     try:
         with engine.engine(install=not options.no_install) as client:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import docker
 import numpy as np
+from check_rows import Row
 from comparisons import compare_layers, compare_trainings
 from questions import TrainingQuestion
-from rows import Row
 
 import sample_training
 from caffe_client import CaffeError

@@ -19,9 +19,9 @@ from pathlib import Path
 import caffe_checks
 import docker
 import torch
+from check_rows import Row, Table
 from port_checks import check_port
 from questions import CROPS, LayersQuestion
-from rows import Row, Table
 
 import build
 import engine

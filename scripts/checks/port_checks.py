@@ -4,9 +4,9 @@ import copy
 
 import numpy as np
 import torch
+from check_rows import Row
 from comparisons import FORWARD, compare_layers, compare_trainings
 from questions import TrainingQuestion
-from rows import Row
 
 import rankiqa
 from rankiqa.models.modes import IEEE, TF32, float32_products

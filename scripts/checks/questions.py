@@ -17,7 +17,7 @@ import rankiqa
 import sample_training
 from caffe_client import Answer, Array
 from rankiqa.caffe.layers import Dropout
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.models.modes import full_float32
 from rankiqa.training.presets import PRESETS
 from rankiqa.training.recipe import FP32, Recipe

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import card_text
-import held_out
+import held_out_order
 import numpy as np
 import opinions
 import other_measures
-from tables import README, REAL, WORK, read_rows, write
+from card_tables import README, REAL, WORK, read_rows, write
 from tqdm import tqdm
 
 import rankiqa
@@ -71,7 +71,7 @@ def row_of(scored: Scored, resamples: int) -> dict:
     return row
 
 
-def of_held_out(versions: list[held_out.Version]) -> Iterable[Scored]:
+def of_held_out(versions: list[held_out_order.Version]) -> Iterable[Scored]:
     """Yield the scores and levels of each set and type."""
     for name in dict.fromkeys(version.set for version in versions):
         of_set = [version for version in versions if version.set == name]
@@ -79,7 +79,7 @@ def of_held_out(versions: list[held_out.Version]) -> Iterable[Scored]:
             some = [version for version in of_set if kind in ("all", version.type)]
             columns = [np.array([getattr(version, key) for version in some], float) for key in ("score", "level")]
             photographs = [version.photograph for version in some]
-            yield Scored(f"held-out, {name}", kind, OURS, *columns, photographs, held_out.pairs_right(some))
+            yield Scored(f"held-out, {name}", kind, OURS, *columns, photographs, held_out_order.pairs_right(some))
 
 
 def of_opinions(images: list[opinions.Opinion], tables: dict[str, dict[str, float]]) -> Iterable[Scored]:
@@ -127,7 +127,7 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/card", description=__doc__)
     parser.add_argument("--live", type=Path, default=REAL / "live", help="images of LIVE, with scores.csv")
     parser.add_argument("--clive", type=Path, default=REAL / "clive", help="LIVE In the Wild: Images/, Data/")
-    parser.add_argument("--photographs", type=Path, default=held_out.PHOTOGRAPHS, help="held-out photographs")
+    parser.add_argument("--photographs", type=Path, default=held_out_order.PHOTOGRAPHS, help="held-out photographs")
     parser.add_argument("--count", type=int, default=10, help="number of these photographs (default 10)")
     parser.add_argument("--held-out-crops", type=int, default=10, help="crops of each of their versions (default 10)")
     parser.add_argument("--resamples", type=int, default=1000, help="resamples for each interval (default 1000)")
@@ -159,7 +159,7 @@ def measured(model: Scorer, options: argparse.Namespace) -> tuple[list[dict], li
         ours[row["path"]] = sign * row["score"]
     tables = {OURS: ours, **(others(paths, options.work) if paths else {})}
     print("card: held-out photographs", file=sys.stderr)
-    versions, missing = held_out.versions(model, options.photographs, options.count, options.held_out_crops)
+    versions, missing = held_out_order.versions(model, options.photographs, options.count, options.held_out_crops)
     scored = [*of_opinions(images, tables), *of_held_out(versions)]
     return [row_of(one_set, options.resamples) for one_set in scored], [*absent, *missing]
 

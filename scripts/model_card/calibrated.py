@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import opinions
 import torch
-from tables import REAL, WORK, read_rows, write
+from card_tables import REAL, WORK, read_rows, write
 
 import rankiqa
-from rankiqa.data.lists import ImageList
+from rankiqa.data.image_lists import ImageList
 from rankiqa.metrics import lcc, srocc
 from rankiqa.models import memory, weights
 from rankiqa.models.efficientnet import NAME

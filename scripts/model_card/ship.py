@@ -10,14 +10,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import held_out
+import held_out_order
 from safetensors.torch import save_file
 
 import rankiqa
 from rankiqa.data.atomic_files import replacing
 from rankiqa.models import memory, weights
 from rankiqa.models.efficientnet import NAME
-from rankiqa.models.sampling import Sampling
+from rankiqa.models.score_sampling import Sampling
 from rankiqa.models.scorer import Scorer
 
 ABOUT = (
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--crops", type=int, default=30, help="random crops per image (default 30)")
     parser.add_argument("--least-side", type=int, default=32, help="smaller images are refused (default 32)")
     parser.add_argument("--longest-side", type=int, default=1024, help="larger images are reduced (default 1024)")
-    parser.add_argument("--photographs", type=Path, default=held_out.PHOTOGRAPHS, help="held-out photographs")
+    parser.add_argument("--photographs", type=Path, default=held_out_order.PHOTOGRAPHS, help="held-out photographs")
     parser.add_argument("--count", type=int, default=10, help="number of these photographs (default 10)")
     parser.add_argument("--about", default=ABOUT, help="a text about its training data and their licences")
     parser.add_argument("--out", type=Path, default=weights.SHIPPED)
@@ -72,9 +72,9 @@ def main(argv: list[str] | None = None) -> int:
         model = own_network(trained)
         model.meaning = replace(trained.meaning, about=options.about)
         model.sampling = Sampling(options.crops, tuple(options.reductions), options.least_side, options.longest_side)
-        versions, _ = held_out.versions(model, options.photographs, options.count, options.crops, sets=("wild",))
+        versions, _ = held_out_order.versions(model, options.photographs, options.count, options.crops, sets=("wild",))
         sign = 1 if model.lower_is_better else -1
-        pristine, worst = (sign * value for value in held_out.landmarks(versions))
+        pristine, worst = (sign * value for value in held_out_order.landmarks(versions))
         model.meaning = replace(model.meaning, landmarks=(pristine, worst))
         options.out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(options.out) as temporary:

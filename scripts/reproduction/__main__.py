@@ -11,8 +11,8 @@ from pathlib import Path
 
 import caffe_training
 import chain
-import chosen_photographs
 import compare
+import prepared_photographs
 import recorded_run
 import report_json
 import report_page
@@ -145,11 +145,11 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that an engine that we started is stopped
     progress = chain.Progress()
     try:
-        chosen, skipped = chosen_photographs.load(options.images)
+        chosen, skipped = prepared_photographs.load(options.images)
         for line in skipped:
             log_line(f"skipped: {line}")
         return compared(options, chosen, progress)
-    except (chosen_photographs.PhotographError, CannotRun, recorded_run.NoRecording) as error:
+    except (prepared_photographs.PhotographError, CannotRun, recorded_run.NoRecording) as error:
         log_line(str(error))
         return 2
     except (CaffeError, compare.ConversionError, build.BuildError, engine.NoEngine, DockerException) as error:

@@ -13,8 +13,8 @@ import compare
 import distorted_images
 import numpy as np
 import recorded_run
-from chosen_photographs import Photograph
 from compare import CaffeSide, Compared
+from prepared_photographs import Photograph
 
 from caffe_client import Live
 

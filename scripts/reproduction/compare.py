@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from chosen_photographs import CROP
 from distorted_images import LEVELS, PRISTINE, Image
+from prepared_photographs import CROP
 from safetensors.numpy import load_file
 
 import rankiqa
 from caffe_client import Answer, Live
-from rankiqa.scoring.score import score_crops
+from rankiqa.scoring.image_score import score_crops
 
 ROOT = Path(__file__).resolve().parents[2]
 CONVERT = ROOT / "conversion" / "convert.py"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from chosen_photographs import Photograph
+from prepared_photographs import Photograph
 from skimage.metrics import structural_similarity
 
 import rankiqa

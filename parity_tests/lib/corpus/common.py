@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from lib.corpus import plain
+from lib.corpus import uncompressed
 from lib.corpus.pictures import (
     HEIGHT,
     MODES,
@@ -147,7 +147,7 @@ def others() -> Iterator[tuple[str, bytes | None]]:
     yield "AVIF/animated", pillow(rgb, "AVIF", save_all=True, append_images=frames)
     yield "AVIF/ICC", pillow(rgb, "AVIF", icc_profile=profile())
     yield "BMP/DPI", pillow(rgb, "BMP", dpi=(300, 300))
-    yield from plain.bmps(image, alpha())
-    yield from plain.netpbms(image)
-    yield from plain.suns(image)
-    yield from plain.floats(image)
+    yield from uncompressed.bmps(image, alpha())
+    yield from uncompressed.netpbms(image)
+    yield from uncompressed.suns(image)
+    yield from uncompressed.floats(image)

@@ -139,11 +139,11 @@ def run(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, cluster: contextlib.ExitStack) -> int:
     """Make a ranked set. The connection to a Ray cluster ends with the stack `cluster`."""
     from rankiqa.distortions import DATASETS
-    from rankiqa.ranked_sets import ray_jobs, settings, worker_pool
+    from rankiqa.ranked_sets import ray_jobs, set_description, worker_pool
+    from rankiqa.ranked_sets.generation_run import Counts
+    from rankiqa.ranked_sets.generation_run import run as distort
     from rankiqa.ranked_sets.make_files import DistortionJob, WriteError, check_types, level_folder
     from rankiqa.ranked_sets.names import PRISTINE, count
-    from rankiqa.ranked_sets.run import Counts
-    from rankiqa.ranked_sets.run import run as distort
     from rankiqa.ranked_sets.worker_pool import WorkerLost
 
     table = DATASETS[options.dataset]
@@ -157,12 +157,12 @@ def _run(options: argparse.Namespace, cluster: contextlib.ExitStack) -> int:
             others = f" but {folder.passed_over.text()}" if folder.passed_over.total() else ""
             raise ValueError(f"{options.images}: expected a folder with photographs, got none{others}")
         pristine = not ((out / PRISTINE).exists() and os.path.samefile(images, out / PRISTINE))
-        run_settings = settings.settings(options.dataset, options.seed, table)
+        run_settings = set_description.settings(options.dataset, options.seed, table)
         folders = [level_folder(name, level) for name in types for level in levels]
         pristine_folder = [PRISTINE] * pristine
         check_types(options.dataset, types)
         ray = None if options.ray is None else cluster.enter_context(ray_cluster.connected(options.ray))
-        settings.claim(out, run_settings, [*table, *pristine_folder], [*folders, *pristine_folder])
+        set_description.claim(out, run_settings, [*table, *pristine_folder], [*folders, *pristine_folder])
     except OSError as error:
         print(f"rankiqa: {error.filename}: expected a folder to use, got: {error.strerror}", file=sys.stderr)
         return 2
@@ -171,10 +171,10 @@ def _run(options: argparse.Namespace, cluster: contextlib.ExitStack) -> int:
         return 2
     counts, begin, problem = Counts(), time.monotonic(), None
     try:
-        with settings.temporary_folder(out) as temporary:
+        with set_description.temporary_folder(out) as temporary:
             job = DistortionJob(
                 images=str(images), out=str(out), dataset=options.dataset, types=tuple(types), levels=tuple(levels),
-                seed=options.seed, settings=settings.digest(run_settings), temporary=str(temporary),
+                seed=options.seed, settings=set_description.digest(run_settings), temporary=str(temporary),
                 min_side=int(options.min_side), max_pixels=int(options.max_pixels), quick=options.quick,
                 pristine=pristine,
             )  # fmt: skip

@@ -132,7 +132,7 @@ def _add_preset(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate and return the exit status."""
-    from rankiqa.evaluation import against, evaluation, presets, scored_images
+    from rankiqa.evaluation import against, evaluation, scored_images, upstream_evaluations
     from rankiqa.evaluation.agreement import Bootstrap
 
     memory.keep_freed()
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
         )
         summary = evaluated.summary | about
         if preset is not None:
-            files = presets.write_results(preset, evaluated.images, options.results)
+            files = upstream_evaluations.write_results(preset, evaluated.images, options.results)
             mode = "each" if preset.each else "all"
             summary["preset"] = {"name": preset.dataset, "evaluates": mode, "net": preset.net, "files": files}
         if other is not None:
@@ -158,9 +158,9 @@ def run(options: argparse.Namespace) -> int:
         if options.per_image:
             scored_images.write(options.per_image, images, summary)
         if options.page:
-            from rankiqa.evaluation import page
+            from rankiqa.evaluation import evaluation_page
 
-            page.write(options.page, evaluated, summary)
+            evaluation_page.write(options.page, evaluated, summary)
     except (ValueError, RuntimeError, MemoryError) as error:  # RuntimeError: torch out of memory
         return _failed(error)
     except OSError as error:
@@ -182,7 +182,7 @@ def _failed(error: BaseException) -> int:
 
 def _preset(options: argparse.Namespace):
     """Return the preset that the options name, or None. Fill in its list if none is given."""
-    from rankiqa.evaluation import presets
+    from rankiqa.evaluation import upstream_evaluations
 
     if options.preset is None:
         given = [f"--{name}" for name in ("all", "each", "rank", "ft") if getattr(options, name)]
@@ -191,7 +191,9 @@ def _preset(options: argparse.Namespace):
         if options.list is None:
             raise ValueError("expected a LIST, or a --preset with one, got neither")
         return None
-    preset = presets.preset(options.preset, options.each, presets.RANK if options.rank else presets.FT)
+    preset = upstream_evaluations.preset(
+        options.preset, options.each, upstream_evaluations.RANK if options.rank else upstream_evaluations.FT
+    )
     options.list = preset.list if options.list is None else options.list
     return preset
 
@@ -205,9 +207,9 @@ def _check_files(options: argparse.Namespace) -> None:
     for path in filter(None, (options.per_image, options.page)):
         check_results_file(path, filter(None, (options.list, options.weights, options.against)))
     if options.page:
-        from rankiqa.evaluation import page
+        from rankiqa.evaluation import evaluation_page
 
-        page.check_installed()
+        evaluation_page.check_installed()
 
 
 def _scored(options: argparse.Namespace, preset) -> tuple[list, dict, bool | None]:

@@ -73,10 +73,10 @@ def run(options: argparse.Namespace) -> int:
     import importlib
     from dataclasses import replace
 
-    from rankiqa.experiments import chosen_photographs, page, ranked_data, training_runs
-    from rankiqa.experiments.experiment import Experiment
+    from rankiqa.experiments import chosen_photographs, experiment_page, ranked_data, training_runs
+    from rankiqa.experiments.budgets import SETTINGS
+    from rankiqa.experiments.experiment_inputs import Experiment
     from rankiqa.experiments.measures import Opinions
-    from rankiqa.experiments.settings import SETTINGS
     from rankiqa.models import memory
     from rankiqa.ranked_sets.make_files import WriteError
 
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     if options.iterations:
         settings = replace(settings, iterations=options.iterations, short=options.iterations)
     try:
-        page.check_installed()
+        experiment_page.check_installed()
         chosen = chosen_photographs.choose(photographs, settings)
         inputs = {
             "seed": options.seed,
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         with progress.bar(unit="file", desc="distorting", leave=False) as bar:
             data = ranked_data.make(out, photographs, settings, options.seed, bar.update)
         experiment = Experiment(out, settings, data, options.seed, options.init, opinions, _say)
-        page.write(out, module.run(experiment))
+        experiment_page.write(out, module.run(experiment))
     except (ValueError, FloatingPointError) as error:  # the same command would fail again
         _say(f"rankiqa: {_line(error, out)}")
         return 1
@@ -116,16 +116,16 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say("rankiqa: stopped; the same command resumes")
         return 130
-    print(out / page.PAGE)
+    print(out / experiment_page.PAGE)
     return 0
 
 
 def _index(out: Path) -> int:
     """Write the index page and return the exit status."""
-    from rankiqa.experiments import index, page
+    from rankiqa.experiments import experiment_page, index
 
     try:
-        page.check_installed()
+        experiment_page.check_installed()
         print(index.write(out))
     except (ValueError, OSError) as error:
         _say(f"rankiqa: {_line(error, out)}")

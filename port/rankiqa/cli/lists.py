@@ -95,11 +95,11 @@ def _rated(options: argparse.Namespace) -> tuple[dict, int, dict]:
     """Return the lines of a data set's lists by side, the decimals of a label and the summary."""
     import numpy as np
 
-    from rankiqa.datasets import base, splits
+    from rankiqa.datasets import data_set, splits
     from rankiqa.datasets.label_files import join
 
     module, rated_set = _read(options)
-    base.checked(rated_set, options.allow_partial)
+    data_set.checked(rated_set, options.allow_partial)
     if options.list == "ft-live":
         if not options.allow_partial:
             module.check_copies(rated_set)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rankiqa.cli import progress
 from rankiqa.cli.arguments import SEED, Lazy, check_results_file
 from rankiqa.data.atomic_files import replacing
-from rankiqa.data.headers.base import ImageError
+from rankiqa.data.headers.header import ImageError
 
 MIN_SIDE = 32  # the block size of BW
 

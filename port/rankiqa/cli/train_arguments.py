@@ -282,7 +282,7 @@ def sources_of(options: argparse.Namespace) -> tuple[Source, Source | None]:
         ValueError: A list or a folder cannot be used.
     """
     from rankiqa.cli.distort import types_of
-    from rankiqa.data.lists import read_list
+    from rankiqa.data.image_lists import read_list
     from rankiqa.distortions import DATASETS
     from rankiqa.ranked_sets.on_the_fly import DistortionChoice, PristinePhotographs
 

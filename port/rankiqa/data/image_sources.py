@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rankiqa.data.folders import PassedOver, find_images, is_image_name
+from rankiqa.data.image_lists import path_and_label
 from rankiqa.data.images import ImageError, read_bytes
-from rankiqa.data.lists import path_and_label
 from rankiqa.data.text_files import Line
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")

@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rankiqa.data.headers.base import Header
-from rankiqa.data.headers.base import ImageError as ImageError
+from rankiqa.data.headers.header import Header
+from rankiqa.data.headers.header import ImageError as ImageError
 from rankiqa.data.headers.inspect import inspect
 
 # Lower-case suffixes of the formats that `read_image` or `photographs.read_photograph` reads. They select the images of

@@ -24,9 +24,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from rankiqa.data.crops import crop_offsets, take_crops
+from rankiqa.data.image_lists import ImageList
 from rankiqa.data.images import ImageError, read_image
 from rankiqa.data.input_spec import InputSpec
-from rankiqa.data.lists import ImageList
 from rankiqa.data.order import FAITHFUL, Order, Quirks
 
 Item = tuple[Tensor, float]

@@ -12,7 +12,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from rankiqa.data.argsort_2017 import argsort_2017
-from rankiqa.data.lists import ImageList
+from rankiqa.data.image_lists import ImageList
 
 
 @dataclass(frozen=True)

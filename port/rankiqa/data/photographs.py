@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from rankiqa.data.headers.base import Header, ImageError
+from rankiqa.data.headers.header import Header, ImageError
 from rankiqa.data.headers.inspect import inspect
 from rankiqa.data.images import decode, one_line
 

@@ -73,7 +73,7 @@ def views(
         crop: Side of a crop in pixels.
         crops: Total number of crops. If it cannot be divided evenly, the first views get one more.
         rng: The random numbers; advanced by 2 `crops` draws.
-        reductions, least_side, longest_side: See `rankiqa.models.sampling.Sampling`.
+        reductions, least_side, longest_side: See `rankiqa.models.score_sampling.Sampling`.
 
     Raises:
         ImageError: If the image is too small.

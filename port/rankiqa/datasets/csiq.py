@@ -6,7 +6,7 @@ import re
 
 from rankiqa.data.text_files import read_lines
 from rankiqa.datasets import workbook
-from rankiqa.datasets.base import DataSet, Rated, RatedSet
+from rankiqa.datasets.data_set import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import images_below, join, locate, located
 
 SET = DataSet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rankiqa.data.text_files import read_table
-from rankiqa.datasets.base import DataSet, Rated, RatedSet
+from rankiqa.datasets.data_set import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, find, join, locate, parent
 
 SET = DataSet(

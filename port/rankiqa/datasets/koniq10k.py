@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from rankiqa.data.text_files import read_table
-from rankiqa.datasets.base import DataSet, Rated, RatedSet
+from rankiqa.datasets.data_set import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, find, join, listing, locate, located, parent
 
 SET = DataSet(

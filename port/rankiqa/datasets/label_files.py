@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from rankiqa.datasets.base import some
+from rankiqa.datasets.data_set import some
 
 DEEPEST = 2  # levels of folders that archives put around a data set
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from rankiqa.data.text_files import read_lines
 from rankiqa.datasets import live_labels, mat
-from rankiqa.datasets.base import DataSet, Rated, RatedSet, some
+from rankiqa.datasets.data_set import DataSet, Rated, RatedSet, some
 from rankiqa.datasets.label_files import Names, find, join, locate
 from rankiqa.datasets.live_labels import FOLDERS
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from rankiqa.data.lists import read_list
+from rankiqa.data.image_lists import read_list
 from rankiqa.datasets import mat
-from rankiqa.datasets.base import DataSet
+from rankiqa.datasets.data_set import DataSet
 from rankiqa.datasets.label_files import find, join
 
 FOLDERS = {"gblur": 174, "wn": 174, "jpeg": 233, "jp2k": 227, "fastfading": 174}  # in upstream's order

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rankiqa.datasets import mat
-from rankiqa.datasets.base import DataSet, Rated, RatedSet
+from rankiqa.datasets.data_set import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, find, join, locate, located
 
 SET = DataSet(

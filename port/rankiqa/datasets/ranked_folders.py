@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rankiqa.data.folders import Kind, list_folder
-from rankiqa.datasets.base import some
+from rankiqa.datasets.data_set import some
 from rankiqa.datasets.label_files import join, listing
 from rankiqa.ranked_sets.names import PRISTINE
 

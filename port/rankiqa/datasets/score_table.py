@@ -8,7 +8,7 @@ import os
 from rankiqa.data.folders import stored_name
 from rankiqa.data.text_files import number, read_table
 from rankiqa.datasets import workbook
-from rankiqa.datasets.base import DataSet, Rated, RatedSet
+from rankiqa.datasets.data_set import DataSet, Rated, RatedSet
 
 DECIMALS, MOST_DECIMALS = 4, 12  # decimals of a label: default, largest number
 MEASURES = {"better": "MOS", "worse": "DMOS"}  # meaning of a higher score: the measure with that direction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rankiqa.data.text_files import read_table
 from rankiqa.datasets import workbook
-from rankiqa.datasets.base import DataSet, Rated, RatedSet
+from rankiqa.datasets.data_set import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, join, locate, located
 
 SET = DataSet(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rankiqa.datasets.base import Rated, RatedSet
+from rankiqa.datasets.data_set import Rated, RatedSet
 
 ALL = "all"
 

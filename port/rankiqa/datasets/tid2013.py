@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from rankiqa.data.text_files import read_lines
-from rankiqa.datasets.base import DataSet, Rated, RatedSet
+from rankiqa.datasets.data_set import DataSet, Rated, RatedSet
 from rankiqa.datasets.label_files import Names, find, join, locate, located
 
 SET = DataSet(

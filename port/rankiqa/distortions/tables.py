@@ -24,7 +24,7 @@ from rankiqa.distortions.noise import (
 )
 from rankiqa.distortions.palette import colour_quantisation
 from rankiqa.distortions.quantisation import quantisation_noise
-from rankiqa.distortions.sampling import sparse_sampling
+from rankiqa.distortions.sparse_sampling import sparse_sampling
 from rankiqa.distortions.structured_noise import comfort_noise, correlated_noise, masked_noise
 from rankiqa.distortions.transmission import jpeg2000_errors, jpeg_errors
 from rankiqa.distortions.wild import WILD

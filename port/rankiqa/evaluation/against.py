@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rankiqa.datasets.base import some
+from rankiqa.datasets.data_set import some
 from rankiqa.evaluation.agreement import MEASURES, Bootstrap, measure, percentiles, resamples, resampling_unit
 from rankiqa.evaluation.evaluation import arrays
 from rankiqa.evaluation.scored_images import ScoredImage

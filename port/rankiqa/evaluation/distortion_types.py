@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from rankiqa.data.text_files import read_table
-from rankiqa.datasets.base import some
+from rankiqa.datasets.data_set import some
 
 AUTO, TID2013, FOLDER, NONE = "auto", "tid2013", "folder", "none"
 SOURCES = (AUTO, TID2013, FOLDER, NONE)

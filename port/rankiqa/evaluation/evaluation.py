@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rankiqa.datasets.base import some
+from rankiqa.datasets.data_set import some
 from rankiqa.evaluation.agreement import MEASURES, Agreement, Bootstrap, intervals, measure, resampling_unit
 from rankiqa.evaluation.scored_images import ScoredImage
-from rankiqa.evaluation.splits import over_splits
+from rankiqa.evaluation.split_measures import over_splits
 from rankiqa.metrics import NAMES, LogisticFit
 
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankiqa.data.image_lists import read_list
 from rankiqa.data.json_text import parse_json
-from rankiqa.data.lists import read_list
 from rankiqa.evaluation.distortion_types import AUTO, Origin, origins
 
 SIDES = ("test", "all", "validation", "train")  # in order of preference when no side is given

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rankiqa.experiments import grid
+from rankiqa.experiments.budgets import LEVELS
 from rankiqa.experiments.csv_tables import write_csv
-from rankiqa.experiments.experiment import Experiment
-from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.experiment_inputs import Experiment
+from rankiqa.experiments.experiment_page import COLOURS, Figure, Page, Table, Verdict, decimals
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION
-from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict, decimals
 from rankiqa.experiments.paper import ABLATION, published
-from rankiqa.experiments.settings import LEVELS
 
 LEVEL_COUNTS = (2, 3, 4, 5, 6)
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)

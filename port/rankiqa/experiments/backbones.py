@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rankiqa.experiments import grid
 from rankiqa.experiments.csv_tables import write_csv
-from rankiqa.experiments.experiment import Experiment
-from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.experiment_inputs import Experiment
+from rankiqa.experiments.experiment_page import COLOURS, Figure, Page, Table, Verdict
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION
-from rankiqa.experiments.page import COLOURS, Figure, Page, Table, Verdict
 from rankiqa.experiments.paper import published
 
 FT, RANK, BOTH = "fine-tuning only", "ranking only", "ranking + fine-tuning"

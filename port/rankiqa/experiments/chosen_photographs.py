@@ -9,7 +9,7 @@ from pathlib import Path
 from rankiqa.data.folders import Kind, scan
 from rankiqa.data.images import ImageError
 from rankiqa.data.photographs import MAX_PIXELS, read_photograph
-from rankiqa.experiments.settings import Settings
+from rankiqa.experiments.budgets import Settings
 from rankiqa.ranked_sets.names import output_name
 
 LEAST = 4  # smallest number of photographs: three for training, one held out

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rankiqa.caffe.random_stream import CaffeRandom
-from rankiqa.data.lists import ImageList
+from rankiqa.data.image_lists import ImageList
 from rankiqa.data.minibatches import Crops
 from rankiqa.data.order import RankOrder
 from rankiqa.experiments.csv_tables import read_csv, write_csv

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rankiqa.data.lists import ImageList
-from rankiqa.experiments.experiment import Experiment
-from rankiqa.experiments.held_out import HeldOut
+from rankiqa.data.image_lists import ImageList
+from rankiqa.experiments.budgets import LEVELS
+from rankiqa.experiments.experiment_inputs import Experiment
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.experiments.measures import held_out_rows, opinion_rows
-from rankiqa.experiments.settings import LEVELS
 from rankiqa.experiments.training_runs import trained
 from rankiqa.models.scorer import Scorer
 from rankiqa.training import snapshots

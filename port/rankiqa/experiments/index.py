@@ -9,7 +9,7 @@ from urllib.parse import quote
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.json_text import parse_json
 from rankiqa.experiments.csv_tables import read_csv
-from rankiqa.experiments.page import PAGE, VERDICTS, Verdict, rendered
+from rankiqa.experiments.experiment_page import PAGE, VERDICTS, Verdict, rendered
 from rankiqa.experiments.ranked_data import CLAIM
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from rankiqa.evaluation.agreement import resampling_unit
-from rankiqa.experiments import original
+from rankiqa.experiments import caffe_comparison
+from rankiqa.experiments.budgets import LEVELS, TYPES
 from rankiqa.experiments.csv_tables import write_csv
-from rankiqa.experiments.experiment import Experiment
-from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.experiment_inputs import Experiment
+from rankiqa.experiments.experiment_page import Figure, Page, Table, Verdict, decimals, image_key, plain
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION, held_out_rows, opinion_rows
 from rankiqa.experiments.overlap import (
     HISTOGRAM_COLUMNS,
@@ -15,8 +17,6 @@ from rankiqa.experiments.overlap import (
     ordered_share,
     overlap_rows,
 )
-from rankiqa.experiments.page import Figure, Page, Table, Verdict, decimals, image_key, plain
-from rankiqa.experiments.settings import LEVELS, TYPES
 from rankiqa.experiments.training_runs import CURVE, EFFICIENT, Curve, trained
 
 APART = 0.75  # smallest share of correctly ordered pairs of neighbouring levels; by chance it is a half
@@ -48,7 +48,7 @@ def run(experiment: Experiment) -> Page:
     write_csv(out / "overlap.csv", OVERLAP_COLUMNS, overlaps)
     histogram = histogram_rows(table)
     write_csv(out / "histogram.csv", HISTOGRAM_COLUMNS, histogram)
-    original_run = original.compared(out)
+    original_run = caffe_comparison.compared(out)
     opinions = opinion_rows("opinions", model, experiment.opinions, folder)
     rows = held_out_rows(HELD_OUT, model, held_out) + opinions
     unit = resampling_unit(held_out.names)

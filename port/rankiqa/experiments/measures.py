@@ -13,15 +13,15 @@ import numpy as np
 
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.image_check import check_images
+from rankiqa.data.image_lists import ImageList
 from rankiqa.data.json_text import parse_json
-from rankiqa.data.lists import ImageList
 from rankiqa.evaluation.agreement import Bootstrap
 from rankiqa.evaluation.evaluation import Settings as EvaluationSettings
 from rankiqa.evaluation.evaluation import evaluate
 from rankiqa.evaluation.rated_images import RatedImages, read
 from rankiqa.evaluation.scored_images import ScoredImage, score_images
 from rankiqa.experiments.chosen_photographs import LEAST_SIDE
-from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.models.scorer import Scorer
 
 RESAMPLES = 500

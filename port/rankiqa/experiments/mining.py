@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rankiqa.experiments import equal_pairs, original
+from rankiqa.experiments import caffe_comparison, equal_pairs
 from rankiqa.experiments.csv_tables import read_csv, write_csv
-from rankiqa.experiments.experiment import Experiment
-from rankiqa.experiments.held_out import HeldOut
+from rankiqa.experiments.experiment_inputs import Experiment
+from rankiqa.experiments.experiment_page import Figure, Page, Table, Verdict, lines, plain
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.experiments.measures import OPINION_COLUMNS, OPINIONS_CAPTION, opinion_rows
-from rankiqa.experiments.page import Figure, Page, Table, Verdict, lines, plain
 from rankiqa.experiments.pairs import HardestPairs, PairTask
 from rankiqa.experiments.paper import CURVES, published
 from rankiqa.experiments.training_runs import COLUMNS, CURVE, EFFICIENT, Curve, trained
@@ -84,7 +84,7 @@ def run(experiment: Experiment) -> Page:
     if rows:
         write_csv(out / "opinions.csv", OPINION_COLUMNS, rows)
         tables.append(Table(OPINIONS_CAPTION, "opinions.csv", OPINION_COLUMNS, rows))
-    original_run = original.compared(out)
+    original_run = caffe_comparison.compared(out)
     tables += original_run.tables
     names = {Path(path).stem: path for path in images_of(held_out)}
     return Page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rankiqa.experiments.settings import LEVELS
+from rankiqa.experiments.budgets import LEVELS
 
 BINS = 20
 HISTOGRAM_COLUMNS = ("type", "level", "low", "high", "share")

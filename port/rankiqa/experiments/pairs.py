@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rankiqa.data.lists import ImageList
+from rankiqa.data.image_lists import ImageList
 from rankiqa.data.order import FAITHFUL, Order, Quirks
 from rankiqa.losses import contrastive_loss
 from rankiqa.training.batches import TRAIN

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from rankiqa.data.atomic_files import replacing
+from rankiqa.data.image_lists import ImageList, read_list
 from rankiqa.data.json_text import parse_json
-from rankiqa.data.lists import ImageList, read_list
 from rankiqa.data.photographs import MAX_PIXELS
 from rankiqa.datasets import list_writer, ranked_folders
 from rankiqa.distortions import LIVE
+from rankiqa.experiments.budgets import LEVELS, TYPES, Settings
 from rankiqa.experiments.chosen_photographs import LEAST_SIDE, choose
-from rankiqa.experiments.settings import LEVELS, TYPES, Settings
-from rankiqa.ranked_sets import settings as set_settings
+from rankiqa.ranked_sets import set_description as set_settings
+from rankiqa.ranked_sets.generation_run import Counts, run
 from rankiqa.ranked_sets.make_files import DistortionJob, level_folder
 from rankiqa.ranked_sets.names import PRISTINE, output_name
-from rankiqa.ranked_sets.run import Counts, run
 from rankiqa.ranked_sets.worker_pool import WorkerLost
 
 CLAIM = "experiment.json"

@@ -14,11 +14,11 @@ from rankiqa.caffe.blas import CaffeBlas
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.atomic_files import replacing
 from rankiqa.data.extras import need
-from rankiqa.data.lists import ImageList
+from rankiqa.data.image_lists import ImageList
 from rankiqa.data.order import FAITHFUL
+from rankiqa.experiments.budgets import Settings
 from rankiqa.experiments.csv_tables import read_csv, write_csv
-from rankiqa.experiments.held_out import HeldOut
-from rankiqa.experiments.settings import Settings
+from rankiqa.experiments.held_out_images import HeldOut
 from rankiqa.models import weights
 from rankiqa.models.backbones import is_backbone
 from rankiqa.models.network import Network

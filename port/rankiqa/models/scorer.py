@@ -9,8 +9,8 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from rankiqa.data.input_spec import InputSpec
-from rankiqa.models.sampling import ORIGINAL, Sampling
 from rankiqa.models.score_meaning import ScoreMeaning
+from rankiqa.models.score_sampling import ORIGINAL, Sampling
 
 
 class Scorer(nn.Module, PyTorchModelHubMixin):

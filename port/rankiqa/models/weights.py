@@ -21,8 +21,8 @@ from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
 from rankiqa.models.network import Network
 from rankiqa.models.registry import build
-from rankiqa.models.sampling import sampling_of
 from rankiqa.models.score_meaning import from_metadata
+from rankiqa.models.score_sampling import sampling_of
 from rankiqa.models.scorer import Scorer
 
 SHIPPED = Path(__file__).parent / "shipped" / "wild_lite0.safetensors"  # CARD.md in this folder describes it

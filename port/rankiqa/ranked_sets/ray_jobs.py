@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 
 from rankiqa.distortions import DATASETS
-from rankiqa.ranked_sets import settings
+from rankiqa.ranked_sets import set_description
 from rankiqa.ranked_sets.make_files import DistortionJob
 from rankiqa.ranked_sets.worker_pool import POLL_SECONDS, WORKER_ENVIRONMENT, WorkerLost, peak_memory_kb
 
@@ -124,7 +124,7 @@ def check_machine(job: DistortionJob, versions: dict[str, str]) -> str | None:
     for folder in (job.images, job.temporary):
         if not Path(folder).is_dir():
             return f"{host}: expected the run's folders at the same paths on every machine, got no {folder}"
-    ours = settings.settings(job.dataset, job.seed, DATASETS[job.dataset])["versions"]
+    ours = set_description.settings(job.dataset, job.seed, DATASETS[job.dataset])["versions"]
     for name in dict.fromkeys([*versions, *ours]):
         if ours.get(name) != versions.get(name):
             return (

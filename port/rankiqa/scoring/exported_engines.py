@@ -21,8 +21,8 @@ from rankiqa.data.images import one_line
 from rankiqa.models.scorer import Scorer
 from rankiqa.models.weights import digest
 from rankiqa.scoring.dense import DenseScore
-from rankiqa.scoring.onnx_export import INPUT, export_onnx
-from rankiqa.scoring.score import CHUNK
+from rankiqa.scoring.image_score import CHUNK
+from rankiqa.scoring.torch_to_onnx import INPUT, export_onnx
 
 EXPORT = 1  # increase it when export_onnx changes its output for the same weights
 

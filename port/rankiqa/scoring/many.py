@@ -22,10 +22,10 @@ from torch import Tensor
 from rankiqa.data.image_sources import ImageSource, sources_of_all
 from rankiqa.data.images import decode_image
 from rankiqa.models.scorer import Scorer
-from rankiqa.scoring import score as single
+from rankiqa.scoring import image_score as single
 from rankiqa.scoring.engines import Engine, engine_named
+from rankiqa.scoring.image_score import CROPS, check_settings, summary
 from rankiqa.scoring.rows import Row, first_line
-from rankiqa.scoring.score import CROPS, check_settings, summary
 
 MODES = ("crops", "dense")
 WORKERS = 2

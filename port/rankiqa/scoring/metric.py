@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from rankiqa.data.input_spec import InputSpec
 from rankiqa.data.views import View
 from rankiqa.models.modes import full_float32
-from rankiqa.models.sampling import sampling_of_network
+from rankiqa.models.score_sampling import sampling_of_network
 from rankiqa.models.weights import load
-from rankiqa.scoring.score import CHUNK, check_settings, views_of
+from rankiqa.scoring.image_score import CHUNK, check_settings, views_of
 
 RANGE_SLACK = 1e-6  # tolerance beyond 0..1, for rounding in the conversion to float
 

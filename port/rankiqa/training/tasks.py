@@ -11,7 +11,7 @@ from typing import Protocol, Union
 import numpy as np
 from torch import Tensor
 
-from rankiqa.data.lists import ImageList
+from rankiqa.data.image_lists import ImageList
 from rankiqa.data.order import FineTuneOrder, Order, Quirks, RankOrder
 from rankiqa.losses import (
     euclidean_loss,

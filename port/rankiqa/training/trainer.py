@@ -126,7 +126,7 @@ class Trainer:
         Args:
             preset: A preset such as `PRESETS["live-rank"]`, or a modified one: `.but(max_iter=..)`.
             arch: vgg16, alexnet or shallow; or another name of `rankiqa.build`: timm:NAME, torchvision:NAME.
-            train: The training list (`rankiqa.data.lists.read_list`), or photographs to be distorted on the fly
+            train: The training list (`rankiqa.data.image_lists.read_list`), or photographs to be distorted on the fly
                 (`rankiqa.ranked_sets.on_the_fly`).
             test: The test list. Without one, there is no test phase, and no TEST net draws weights.
             seed: Caffe's random_seed and the seed of the data layers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from rankiqa.data.headers import jpeg, jpeg2000, plain, png, tiff, webp
-from rankiqa.data.headers.base import CutOff, Header, ImageError
+from rankiqa.data.headers.header import CutOff, Header, ImageError
 
 # Formats that the original's reader (OpenCV 4.5.1) does not read, or that current OpenCV reads differently
 _OTHERS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from rankiqa.data.headers.base import CutOff, Header, common_notes
+from rankiqa.data.headers.header import CutOff, Header, common_notes
 
 SIGNATURE = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the end of a scan: no stuffed 0xFF, restart marker or fill byte

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from rankiqa.data.headers.base import CutOff, Header, common_notes
+from rankiqa.data.headers.header import CutOff, Header, common_notes
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM = b"\xff\x4f\xff\x51"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from rankiqa.data.headers.base import ALPHA, CutOff, Header, common_notes
+from rankiqa.data.headers.header import ALPHA, CutOff, Header, common_notes
 
 SUN = b"\x59\xa6\x6a\x95"
 HDR = (b"#?RGBE", b"#?RADIANCE")

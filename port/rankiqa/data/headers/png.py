@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from rankiqa.data.headers.base import CutOff, Header, common_notes, exif_orientation, frames_note, orientation_note
+from rankiqa.data.headers.header import CutOff, Header, common_notes, exif_orientation, frames_note, orientation_note
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"IEND\xae\x42\x60\x82"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from rankiqa.data.headers.base import ALPHA, CutOff, Header, common_notes, frames_note
+from rankiqa.data.headers.header import ALPHA, CutOff, Header, common_notes, frames_note
 
 SIGNATURES = (b"II*\0", b"MM\0*")
 BIG = (b"II+\0", b"MM\0+")

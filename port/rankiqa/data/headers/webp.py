@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from rankiqa.data.headers.base import CutOff, Header, common_notes, exif_orientation, orientation_note
+from rankiqa.data.headers.header import CutOff, Header, common_notes, exif_orientation, orientation_note
 
 _ANIMATION, _EXIF, _ALPHA, _PROFILE = 0x02, 0x08, 0x10, 0x20
 

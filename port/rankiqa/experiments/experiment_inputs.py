@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rankiqa.experiments.budgets import Settings
 from rankiqa.experiments.measures import Opinions
 from rankiqa.experiments.ranked_data import RankedData
-from rankiqa.experiments.settings import Settings
 
 
 @dataclass(frozen=True)

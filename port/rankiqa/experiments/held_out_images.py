@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rankiqa.data.image_lists import ImageList
 from rankiqa.data.images import read_image
 from rankiqa.data.input_spec import InputSpec
-from rankiqa.data.lists import ImageList
 from rankiqa.data.minibatches import Crops
-from rankiqa.experiments.settings import LEVELS, TYPES
+from rankiqa.experiments.budgets import LEVELS, TYPES
 from rankiqa.losses import pair_ranking_loss
 from rankiqa.models.modes import evaluating, full_float32
 from rankiqa.models.scorer import Scorer

@@ -13,8 +13,8 @@ from rankiqa.data.crops import cut, take_crops
 from rankiqa.data.images import check_image
 from rankiqa.data.views import View, views
 from rankiqa.models.modes import evaluating, full_float32
-from rankiqa.models.sampling import CROPS as CROPS
-from rankiqa.models.sampling import sampling_of_network
+from rankiqa.models.score_sampling import CROPS as CROPS
+from rankiqa.models.score_sampling import sampling_of_network
 from rankiqa.models.scorer import Scorer
 
 CHUNK = 10  # crops per forward pass; limits the memory, and is fixed because the last bits of a score depend on it

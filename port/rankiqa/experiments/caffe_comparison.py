@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from rankiqa.experiments.budgets import TYPES
 from rankiqa.experiments.csv_tables import read_csv, write_csv
+from rankiqa.experiments.experiment_page import COLOURS, Figure, Table, Verdict, image_key, lines, plain
 from rankiqa.experiments.overlap import overlap_rows
-from rankiqa.experiments.page import COLOURS, Figure, Table, Verdict, image_key, lines, plain
-from rankiqa.experiments.settings import TYPES
 
 CAFFE, PORT, PRODUCTS = "caffe", "port", "port_caffe_products"
 ENGINES = {CAFFE: "original Caffe", PORT: "port", PRODUCTS: "port with Caffe's matrix products"}
