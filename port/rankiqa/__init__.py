@@ -63,8 +63,8 @@ _HOME = {
     "InputSpec": "data.input_spec",
     "crop_offsets": "data.crops",
     "take_crops": "data.crops",
-    "score": "scoring.score",
-    "Score": "scoring.score",
+    "score": "scoring.image_score",
+    "Score": "scoring.image_score",
     "score_many": "scoring.many",
     "CaffeRandom": "caffe.random_stream",
     "CaffeBlas": "caffe.blas",
@@ -80,7 +80,7 @@ _HOME = {
     "LogisticFit": "metrics",
     "metric": "scoring.metric",
     "Metric": "scoring.metric",
-    "export_onnx": "scoring.onnx_export",
+    "export_onnx": "scoring.torch_to_onnx",
     "distort": "distortions",
 }
 _PARTS = (
