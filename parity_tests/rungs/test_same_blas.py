@@ -81,6 +81,7 @@ def test_vgg16(caffe, products, parity, images, tmp_path):
     _check(parity, answer, "rank", trained["rank"], "vgg16")
 
 
+@pytest.mark.slow
 def test_alexnet(caffe, products, parity, images, tmp_path):
     """PyTorch's local response normalisation rounds differently, so that bits differ."""
     answer, presets = with_dropout(caffe, images, "alexnet")
