@@ -22,6 +22,7 @@ from rankiqa_convert.file_digest import FileDigest
 
 CONVERT = Path(__file__).resolve().parents[2] / "conversion" / "convert.py"
 LONG = "a" * 300
+HERE = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_the_port_waits_for_no_pipe(here):
     code += (
         "for call in (rankiqa.load, lambda p: read(Path(p))):\n try: call('pipe')\n except ValueError as e: print(e)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=HERE)
     assert done.stdout.count("got a device or a pipe\n") == 2, done.stderr
 
 
@@ -107,7 +108,7 @@ def test_a_folder_with_weights_alone_is_one_of_save_pretrained(here, capsys):
 def test_convert_py_ends_on_one_line_whatever_the_system_says(here):
     """A full disk under stdout, and a reader that left: as under `rankiqa convert`."""
     command = f"exec {sys.executable} {CONVERT} inspect m.caffemodel --json >/dev/full"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=240)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, env=HERE)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr, done.stderr
 
 

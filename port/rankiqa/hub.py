@@ -32,14 +32,19 @@ def rankiqa(path: str | os.PathLike | None = None, **options) -> Metric:
     return metric(path, **options)
 
 
-def rankiqa_network(arch: str = "vgg16", path: str | os.PathLike | None = None) -> nn.Module:
+def rankiqa_network(arch: str | None = None, path: str | os.PathLike | None = None) -> nn.Module:
     """Load a network from a weights file, or build one with new weights.
 
     Args:
-        arch: The architecture to build (see `rankiqa.build`); unused if `path` is given.
+        arch: The architecture to build (see `rankiqa.build`; None: vgg16), or the expected architecture of the file.
         path: A weights file, or None for new weights.
 
     Raises:
-        ValueError: See `rankiqa.load` and `rankiqa.build`.
+        ValueError: See `rankiqa.load` and `rankiqa.build`; also if the file has another network than `arch`.
     """
-    return build(arch) if path is None else load(path)
+    if path is None:
+        return build(arch or "vgg16")
+    model = load(path)
+    if arch not in (None, model.arch):
+        raise ValueError(f"{os.fspath(path)}: expected {arch}, got {model.arch}")
+    return model

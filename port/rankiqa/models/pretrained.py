@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import save_file
 
 from rankiqa.data.atomic_files import replacing
@@ -23,17 +25,20 @@ CONFIG, MODEL = "config.json", "model.safetensors"
 def save(model: Scorer, folder: Path) -> None:
     """Write both files of a network, each atomically."""
     metadata = weights.describe(model)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with replacing(folder / MODEL) as temporary:
-        save_file(tensors, temporary, metadata)
-    with replacing(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
+    state = model.state_dict()
+    # batch normalisation counts in whole numbers
+    expected = {name: value.to(torch.float32) if value.is_floating_point() else value for name, value in state.items()}
+    weights.check(state, expected, folder)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with replacing(folder / CONFIG) as config, replacing(folder / MODEL) as file:
+        save_file(tensors, file, metadata)
+        config.write_text(json.dumps(metadata, indent=1) + "\n", encoding="utf-8")
 
 
 def load(model_id: str, map_location: str = "cpu", **options: Any) -> Scorer:
     """Load the network of a folder, or of a repository on the Hugging Face hub, in eval mode.
 
-    Only the weights file is read; config.json is for people and for the hub.
+    Only the weights file is needed; config.json is for people and for the hub, but it must not contradict the weights.
 
     Args:
         model_id: A folder, or the repository's name on the hub.
@@ -43,9 +48,8 @@ def load(model_id: str, map_location: str = "cpu", **options: Any) -> Scorer:
     Raises:
         ValueError: As for `weights.load`.
     """
-    folder = Path(model_id)
-    if folder.is_dir():
-        path = folder / MODEL
+    if os.path.isdir(model_id):
+        path = Path(model_id)
     else:
         from huggingface_hub import hf_hub_download
 

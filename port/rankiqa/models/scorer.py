@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,27 @@ class Scorer(nn.Module, PyTorchModelHubMixin):
         from rankiqa.models import pretrained  # imported late to avoid a circular import
 
         pretrained.save(self, save_directory)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Scorer:
+        """The network of a folder that `save_pretrained` wrote, or of a repository on the Hugging Face hub.
+
+        Args:
+            pretrained_model_name_or_path: The folder, or the repository's name.
+            options: map_location; of a repository also huggingface_hub's.
+
+        Raises:
+            ValueError: As `rankiqa.load`, and for a path that is no folder.
+        """
+        name = pretrained_model_name_or_path
+        if not isinstance(name, (str, Path)):
+            raise ValueError(f"from_pretrained: expected a folder or a repository's name, got {type(name).__name__}")
+        if os.path.isdir(name):  # huggingface_hub would read config.json, which need not be whole
+            return cls._from_pretrained(model_id=str(name), map_location=options.get("map_location", "cpu"))
+        if os.path.exists(name) or str(name).startswith((".", "~", os.sep)):
+            what = "a file: rankiqa.load reads one" if os.path.exists(name) else "no such folder"
+            raise ValueError(f"{name}: expected a folder of save_pretrained, got {what}")
+        return super().from_pretrained(name, **options)
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Scorer:

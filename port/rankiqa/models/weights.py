@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rankiqa.data.json_text import parse_json
+from rankiqa.models import sampling, score_meaning
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
 from rankiqa.models.network import Network
@@ -39,14 +40,17 @@ def load(path: str | os.PathLike | None = None) -> Scorer:
 
     Raises:
         ValueError: For a missing file, a file of another format, or one that does not contain exactly the network's
-            parameters, all finite. The message names everything that is missing, unexpected or of a wrong shape.
+            parameters, all finite. The message names everything that is missing, unexpected or of a wrong shape. Also
+            for a folder whose config.json is damaged or belongs to other weights.
     """
     if path is None:
         path = SHIPPED
     if not isinstance(path, (str, os.PathLike)):
         raise ValueError(f"path: expected a string or a path, got {type(path).__name__}")
-    path = file_of(path)
+    given, path = Path(path), file_of(path)
     metadata, state = read(path)
+    if path != given:
+        _check_config(given / "config.json", metadata)
     model = _described(metadata, path)
     check(state, model.state_dict(), path)
     for key, value in describe(model).items():
@@ -99,6 +103,24 @@ def describe(model: Scorer) -> dict[str, str]:
         "colour_order": spec.channel_order, "crop": str(spec.crop), **model.meaning.metadata(),
         **model.sampling.metadata(),
     }  # fmt: skip
+
+
+def _check_config(path: Path, metadata: dict[str, str]) -> None:
+    """Raise ValueError for a config.json that is damaged, or says something else than the weights beside it."""
+    if not path.is_file():
+        return
+    try:
+        said = parse_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if not isinstance(said, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(said).__name__}")
+    ours = ("format", "version", "arch", "fc", "head", "colour_order", "crop", *score_meaning.KEYS, *sampling.KEYS)
+    stated = {key: said[key] for key in ours if said.get(key) is not None}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in stated.items()}
+    other = [f"{key} {text!r} and {metadata.get(key)!r}" for key, text in texts.items() if text != metadata.get(key)]
+    if other:
+        raise ValueError(f"{path}: expected what model.safetensors says, got {', '.join(other)}")
 
 
 def digest(model: Scorer) -> str:
