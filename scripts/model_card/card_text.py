@@ -8,21 +8,22 @@ from pathlib import Path
 
 from rankiqa.models.scorer import Scorer
 
-OPINIONS = """SROCC and LCC (without a fitted function) with 95% bootstrap intervals (of references where they are
-known, else of images); positive where the measure agrees with people. Of the measures BRISQUE alone, which learnt
-from LIVE, has seen opinions. Settings (iterations, pairs, the sizes that crops are taken from) were chosen on even
-images of LIVE In the Wild (by their place in AllImages_release, from 0); LIVE's images were looked at beside them.
-Nothing was chosen by the odd ones. They have been scored once for each version of the model that was to ship: two
-before this one, .603 and .617."""
-LEVELS = """The first {count} of `{photographs}`, none of them trained on, with every type and level of the tables,
-{crops} crops each: SROCC of the score to the level, and the share of a photograph's pairs of levels that are in
-order. Not every type is a loss of quality to people (mean shift, contrast), and the training had only those of
-wild."""
-CALIBRATED = """Fine-tuned on a random 80% of its images and measured on the rest, by image; mean and standard
-deviation over the splits. These weights are not shipped."""
+OPINIONS = """SROCC and LCC (without a fitted function) with 95% bootstrap intervals, resampled by reference where
+references are known and by image elsewhere. A positive value means that the measure agrees with people. Only BRISQUE
+has seen opinions: it was trained on LIVE. The settings of this model (iterations, pairs, sizes of the crops) were
+chosen on the even images of LIVE In the Wild (by their index in AllImages_release, from 0); results on LIVE's images
+were also seen at that time. No choice used the odd images. They were scored once for each version of the model that was
+meant to be shipped; the two earlier versions reached .603 and .617."""
+LEVELS = """The first {count} photographs of `{photographs}`, none of which was used in training, with every type and
+level of the three tables and {crops} crops per image. The columns give the SROCC between score and level, and the share
+of each photograph's pairs of levels that are ordered correctly. Some types hardly lower the quality that people see
+(mean shift, contrast), and only the types of wild were used in training."""
+CALIBRATED = """The model was fine-tuned on a random 80% of the images and measured on the rest. The table gives mean
+and standard deviation over the splits. These weights are not shipped."""
 PAIRS = {  # by the option --pairs of rankiqa train
-    "all": ", and pristine photographs above the versions of other types",
-    "vif": ", of different types by the crops' visual information fidelity (a full-reference measure: no opinions)",
+    "all": " Pristine photographs are ranked above the versions of other types.",
+    "vif": " Versions of different types are ranked by the visual information fidelity of their crops, which is a "
+    "full-reference measure that uses no opinions.",
 }
 NAMES = {"rankiqa": "this model", "niqe": "NIQE", "brisque": "BRISQUE"}
 
@@ -47,31 +48,32 @@ def text(
     sizes = f"{', '.join(first)} and {last}" if first else last
     parts = [
         "# Model card: wild_lite0",
-        "`scripts/card` writes this page; every number of its tables is in [card.csv](card.csv)"
+        "`scripts/card` writes this page. Every number in its tables is in [card.csv](card.csv)"
         + (" or [calibrated.csv](calibrated.csv)." if calibrated else "."),
         "## What it is",
         f"EfficientNet-Lite0 with one output ({sum(p.numel() for p in model.parameters()):,} parameters). "
-        f"The score: {model.meaning}. It is the mean over {sampling.crops} random crops of {model.crop} pixels, at "
-        f"{sizes} of its size; images of more than {sampling.longest_side} pixels a side are reduced first, those of "
-        f"{sampling.least_side} to {model.crop} pixels are continued by their mirror image, smaller ones are refused.",
+        f"The score: {model.meaning}. It is the mean over {sampling.crops} random crops of {model.crop} pixels, taken "
+        f"from the image at {sizes} of its size. Images with a side of more than {sampling.longest_side} pixels are "
+        f"reduced first. Images with a side of {sampling.least_side} to {model.crop} pixels are extended by "
+        "reflection, and smaller images are refused.",
         about,
         "## Training",
         *_training(folder),
         "## Real opinions",
         OPINIONS,
-        _opinions(real) if real else "Not measured: no set of opinions was there.",
+        _opinions(real) if real else "Not measured: no data set with opinions was available.",
         "## Held-out photographs",
         LEVELS.format(**held_out),
         _levels(ours),
         "## Calibrated on LIVE In the Wild",
         _calibrated(calibrated),
         "## What it is not good for",
-        "- It orders images. Its number is no MOS; scores of other models cannot be compared with it.\n"
-        "- Art, drawings, screens, text, medical and satellite images: it has seen photographs alone.\n"
-        "- Taste: composition and subject do not count. Intended blur (shallow focus, motion) is taken for a fault.\n"
-        "- Other than the ranked distortions (generated images, moire, rolling shutter, stitching) was not measured.\n"
-        "- Images continued by mirroring and images reduced from more than "
-        f"{sampling.longest_side} pixels were not compared with opinions.",
+        "- Absolute quality: the score orders images. It is not a MOS and not comparable with other models' scores.\n"
+        "- Art, drawings, screenshots, text, medical and satellite images: the model was trained on photographs only.\n"
+        "- Aesthetics: composition and subject do not count, and intended blur (shallow focus) lowers the score.\n"
+        "- Distortions that were not ranked (generated images, moire, rolling shutter, stitching) were not measured.\n"
+        "- Images that are extended by reflection, and images reduced from more than "
+        f"{sampling.longest_side} pixels, were not compared with opinions.",
     ]  # fmt: skip
     if missing:
         parts += [NOT_MEASURED, "\n".join(f"- {line}" for line in missing)]
@@ -120,20 +122,21 @@ def _training(folder: Path) -> list[str]:
     if settings.is_file():
         options = json.loads(settings.read_text(encoding="utf-8"))["options"]
         lines.append(
-            f"[Settings](training_settings.json), seed {options['seed']}; the command: `scripts/train_shipped_model`. "
-            "Ranked: versions of one type by their levels" + PAIRS.get(options["pairs"], "") + "."
+            f"Trained by `scripts/train_shipped_model` with seed {options['seed']} and these "
+            "[settings](training_settings.json). Versions of one type are ranked by their levels."
+            + PAIRS.get(options["pairs"], "")
         )
     log = folder / "training_log.txt"
     if log.is_file():
         content = log.read_text(encoding="utf-8")
         losses = re.findall(r"Iteration (\d+).*?loss = ([\d.e+-]+)", content)
-        last = f"; last loss shown {losses[-1][1]} at iteration {losses[-1][0]}" if losses else ""
+        last = f" shows a loss of {losses[-1][1]} at iteration {losses[-1][0]}" if losses else " has no iteration"
         minutes = sum(map(float, re.findall(r"iter/s, ([\d.e+-]+)s/", content))) / 60
-        lines.append(f"[Log](training_log.txt){last}; {minutes:.0f} minutes between its lines, on two cores.")
+        lines.append(f"The [log](training_log.txt){last}. The training took {minutes:.0f} minutes on two cores.")
     digests = folder / "digest.json"
     if digests.is_file():
         known = json.loads(digests.read_text(encoding="utf-8"))
-        lines.append(f"SHA-256 of the file `{known['file_sha256']}`, {known['bytes']:,} bytes.")
+        lines.append(f"The file has {known['bytes']:,} bytes; its SHA-256 is `{known['file_sha256']}`.")
     return lines
 
 
@@ -178,6 +181,6 @@ def _levels(rows: list[dict]) -> str:
 def _calibrated(rows: list[dict]) -> str:
     """Return the section about fine-tuning."""
     if not rows:
-        return "Not measured: `scripts/card_calibrated` does."
+        return "Not measured; `scripts/card_calibrated` measures it."
     names = ("start", "splits", "srocc_mean", "srocc_std", "lcc_mean", "lcc_std")
     return f"{CALIBRATED}\n\n{_table(list(names), [[row[name] for name in names] for row in rows])}"

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rankiqa.data.json_text import parse_json
-from rankiqa.models import sampling, score_meaning
+from rankiqa.models import score_meaning, score_sampling
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.models.file_format import FORMAT, SOLVER, VERSION
 from rankiqa.models.network import Network
@@ -110,13 +110,14 @@ def _check_config(path: Path, metadata: dict[str, str]) -> None:
     if not path.is_file():
         return
     try:
-        said = parse_json(path.read_bytes())
+        config = parse_json(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    if not isinstance(said, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(said).__name__}")
-    ours = ("format", "version", "arch", "fc", "head", "colour_order", "crop", *score_meaning.KEYS, *sampling.KEYS)
-    stated = {key: said[key] for key in ours if said.get(key) is not None}
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(config).__name__}")
+    own = ("format", "version", "arch", "fc", "head", "colour_order", "crop")
+    ours = (*own, *score_meaning.KEYS, *score_sampling.KEYS)
+    stated = {key: config[key] for key in ours if config.get(key) is not None}
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in stated.items()}
     other = [f"{key} {text!r} and {metadata.get(key)!r}" for key, text in texts.items() if text != metadata.get(key)]
     if other:
