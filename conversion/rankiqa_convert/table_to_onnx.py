@@ -1,4 +1,8 @@
-"""Export a recognised model as ONNX, node by node from the architecture table, with Caffe's layer names."""
+"""Export a recognised model as ONNX, node by node from the architecture table, with Caffe's layer names.
+
+`rankiqa.export_onnx` lets torch trace any network and also exports whole-image networks. This export needs neither
+torch nor onnxscript, takes a second, and uses an opset that older runtimes read.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 from rankiqa.caffe.pooling import pooled_size
 from rankiqa.data.extras import need
 from rankiqa.models.architectures import Conv, Norm, Pool
+from rankiqa_convert.converted_weights import describe
 from rankiqa_convert.recognise import Match
 
 OPSET = 17
@@ -18,7 +23,7 @@ def export(match: Match, target: Path) -> None:
     """Write a model as ONNX.
 
     Its input is "data" (N, 3, crop, crop), float32, BGR, 0..255. Its output (N, 1) has the name of Caffe's output
-    layer.
+    layer. Like a weights file, its metadata names the network and states what its score means.
 
     Args:
         match: The model.
@@ -81,5 +86,6 @@ def export(match: Match, target: Path) -> None:
     )
     model = helper.make_model(graph, producer_name="rankiqa", opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = 8  # the version of opset 17, so that older runtimes can read the file
+    helper.set_model_props(model, describe(match))
     onnx.checker.check_model(model)
     onnx.save(model, str(target))

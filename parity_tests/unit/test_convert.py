@@ -272,6 +272,9 @@ def test_onnx_computes_what_the_port_computes(tmp_path, capsys, arch):
     model(tmp_path / "m.caffemodel", arrays_of(arch))
     weights, graph = tmp_path / "w.safetensors", tmp_path / "m.onnx"
     assert run(capsys, tmp_path / "m.caffemodel", "--out", weights, "--onnx", graph)[0] == 0
+    said = safetensors.safe_open(weights, framework="numpy").metadata()
+    kept = runtime.InferenceSession(str(graph)).get_modelmeta().custom_metadata_map
+    assert kept["colour_order"] == "BGR" and kept.items() <= said.items()
     port, session = rankiqa.load(weights), runtime.InferenceSession(str(graph))
     for batch in (1, 3):
         x = np.random.default_rng(batch).integers(0, 256, (batch, 3, port.crop, port.crop)).astype(np.float32)

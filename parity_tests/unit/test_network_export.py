@@ -10,6 +10,8 @@ import torch
 
 import rankiqa
 from lib.rated_inputs import pictures
+from rankiqa.models.score_meaning import MEANINGS
+from rankiqa.models.weights import describe
 from rankiqa.scoring import torch_to_onnx
 from rankiqa.scoring.dense import dense_forward
 
@@ -48,6 +50,7 @@ def test_onnx(arch, images, tmp_path):
         pytest.skip("this PyTorch cannot export live networks")
     torch.manual_seed(0)
     model = rankiqa.build(arch).train()
+    model.meaning = MEANINGS["live-rank"]
     path = tmp_path / "m.onnx"
     rankiqa.export_onnx(model, path)
     assert model.training and os.listdir(tmp_path) == ["m.onnx"]
@@ -62,6 +65,9 @@ def test_onnx(arch, images, tmp_path):
         with torch.no_grad():
             turned = model(crops.flip(1)).numpy()
         assert np.abs(output - turned).max() > ONNX_RTOL * np.abs(expected).max()
+    import onnx
+
+    assert {prop.key: prop.value for prop in onnx.load(path).metadata_props} == describe(model)
     if importlib.util.find_spec("openvino"):
         import openvino
 
@@ -115,4 +121,11 @@ def test_export_onnx_refuses(tmp_path):
         rankiqa.export_onnx(torch.nn.Linear(2, 1), tmp_path / "m.onnx")
     with pytest.raises(ValueError, match="dense: expected vgg16, alexnet or shallow, got Linear"):
         torch_to_onnx.WholeImages(torch.nn.Linear(2, 1))
+    for network in (rankiqa.build("shallow").half(), rankiqa.build("shallow").to("meta")):
+        with pytest.raises(ValueError, match="expected float32 values, got torch"):
+            rankiqa.export_onnx(network, tmp_path / "m.onnx")
+    no = tmp_path / "no" / "m.onnx"
+    for path, message in ((None, "got NoneType"), (tmp_path, "got a folder"), (no, "no such folder")):
+        with pytest.raises(ValueError, match=message):
+            rankiqa.export_onnx(rankiqa.build("shallow"), path)
     assert list(Path(tmp_path).iterdir()) == []

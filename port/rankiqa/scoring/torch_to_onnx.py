@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rankiqa.caffe.layers import EMPTY, MaxPool2d
-from rankiqa.data.atomic_files import replacing
+from rankiqa.data.atomic_files import check_target, replacing
 from rankiqa.data.extras import need
 from rankiqa.models.modes import evaluating
 from rankiqa.models.network import FLATTEN, Network
 from rankiqa.models.scorer import Scorer
+from rankiqa.models.weights import describe
 
 INPUT, EXAMPLES = "data", 2  # Caffe's name; a batch of 2, since torch.export treats a size of 1 as constant
 OLDEST = "2.5"  # the first with dynamo= and dynamic_shapes= in torch.onnx.export
@@ -63,21 +64,28 @@ class WholeImages(nn.Module):
 def export_onnx(model: Scorer, path: str | os.PathLike, *, dense: bool = False) -> None:
     """Write a network as ONNX: input "data" (N, 3, crop, crop), output (N, 1) named after the output layer; any N.
 
-    The input is the network's own (`model.input_spec`): BGR 0..255 for the original's networks. Dropout is off.
+    The input is the network's own (`model.input_spec`): BGR 0..255 for the original's networks. Dropout is off. Like a
+    weights file, the file's metadata names the network and states what its score means.
 
     Args:
-        model: From `rankiqa.load` or `rankiqa.build`. It is not changed.
+        model: From `rankiqa.load` or `rankiqa.build`, with float32 values. It is not changed.
         path: The file, .onnx, which includes the weights.
         dense: Export for whole images instead: input (N, 3, H, W) of any size from the crop up, output maps of dense
             scores (N, 1, H', W'). The score of an image is the mean of its map.
 
     Raises:
-        ValueError: For another object, dense scores of a network that has none, PyTorch older than 2.5 (dense: 2.6), or
-            a missing extra `onnx`.
+        ValueError: For another object, values of another dtype or on the device meta, dense scores of a network that
+            has none, a path that cannot be a file, PyTorch older than 2.5 (dense: 2.6), or a missing extra `onnx`.
         OSError: The file cannot be written.
     """
     if not isinstance(model, Scorer):
         raise ValueError(f"model: expected a network from rankiqa.load, got {type(model).__name__}")
+    first = next(model.parameters())
+    if first.dtype != torch.float32 or first.is_meta:
+        raise ValueError(f"model: expected float32 values, got {first.dtype} on {first.device}")
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"path: expected a string or a path, got {type(path).__name__}")
+    check_target(path)  # before the work
     oldest = OLDEST_DENSE if dense else OLDEST
     if torch.__version__ < oldest:
         raise ValueError(f"export_onnx: expected PyTorch {oldest} or newer, got {torch.__version__}")
@@ -102,5 +110,6 @@ def export_onnx(model: Scorer, path: str | os.PathLike, *, dense: bool = False) 
             verbose=False,
         )
     assert program is not None  # guaranteed by dynamo=True without a file
+    program.model.metadata_props.update(describe(model))
     with replacing(path) as temporary:
         program.save(str(temporary), external_data=False)
