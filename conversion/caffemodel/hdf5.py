@@ -107,7 +107,8 @@ def _shape(layer: Layer, k: int) -> tuple[int, ...]:
     shape = layer.blobs[k].shape
     if not layer.blobs[k].legacy or layer.type not in ("Convolution", "Deconvolution", "InnerProduct"):
         return shape
-    return shape[3:] if k else shape[2:] if layer.type == "InnerProduct" else shape
+    ones = 3 if k else 2 if layer.type == "InnerProduct" else 0
+    return shape[ones:] if shape[:ones] == (1,) * ones else shape
 
 
 def write_net(net: Net, path: Path) -> None:

@@ -170,6 +170,9 @@ def _inputs(message, net):
     """Turn `input` fields into an Input layer; drop them if they have no sizes, as in old caffemodels."""
     if not message.input or not (message.input_shape or message.input_dim):
         return
+    given = len(message.input_shape) or len(message.input_dim) / 4
+    if given < len(message.input):
+        raise CaffemodelError(f"expected a size of each of the {len(message.input)} inputs, got {given:g}")
     shapes = FAST["InputParameter"]()
     for i in range(len(message.input)):
         dims = message.input_shape[i].dim if message.input_shape else message.input_dim[4 * i : 4 * i + 4]

@@ -28,8 +28,7 @@ from pathlib import Path
 
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa_convert.file_digest import FileDigest
-
-LONGEST = 8000  # characters of an error message that are printed
+from rankiqa_convert.one_line import one_line
 
 
 def _convert_options(argv: list[str], prog: str) -> argparse.Namespace:
@@ -83,12 +82,6 @@ def notes(summary: dict) -> list[str]:
 
         lines.append(unknown_reason(summary["fc"]))
     return lines
-
-
-def one_line(text: str) -> str:
-    """Return a message as one printable line of limited length: names in it come from files and may hold any text."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} .. ({len(text)} characters)"
 
 
 def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:

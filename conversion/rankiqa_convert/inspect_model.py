@@ -12,8 +12,11 @@ from caffemodel.files import content_type
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.score_meaning import from_metadata
 from rankiqa_convert.converted_weights import PARTS, meaning_dict, read_safetensors
+from rankiqa_convert.one_line import one_line
 from rankiqa_convert.recognise import recognise
 from rankiqa_convert.solver_states import is_state
+
+WIDEST = 60  # characters of the column of names
 
 
 def inspect(path: Path) -> dict:
@@ -101,7 +104,7 @@ def table(description: dict) -> str:
         f"{k} {v}" for k, v in description.items() if k in ("name", "iter", "learned_net", "current_step") and v != ""
     ]
     lines = [" ".join([description["format"], description["version"], *more])]
-    width = max([len(layer["name"]) for layer in description["layers"]] or [0])
+    width = min(WIDEST, max([len(layer["name"]) for layer in description["layers"]] or [0]))
     for layer in description["layers"]:
         first = f"{layer['name']:<{width}}  {layer['type']:<16}"
         for blob in layer["blobs"] or [None]:
@@ -119,4 +122,4 @@ def table(description: dict) -> str:
         lines.append("score: " + ", ".join(known))
     if description.get("differs"):
         lines.append(f"not RankIQA's: {description['differs']}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

@@ -205,14 +205,17 @@ def test_solverstate_of_every_encoding(tmp_path):
 
 def test_hdf5_of_an_old_file_has_the_shapes_that_caffe_wants(tmp_path):
     message = FAST["NetParameter"](name="old")
-    for name, kind, *shapes in (("c", 4, (2, 3, 1, 1), (1, 1, 1, 2)), ("f", 14, (1, 1, 2, 3), (1, 1, 1, 2))):
+    for name, kind, *shapes in (
+        ("c", 4, (2, 3, 1, 1), (1, 1, 1, 2)), ("f", 14, (1, 1, 2, 3), (1, 1, 1, 2)),
+        ("odd", 14, (2, 3, 1, 1), (2, 1, 1, 1))
+    ):  # fmt: skip
         layer = message.layers.add(name=name, type=kind)
         for shape in shapes:
             blob = layer.blobs.add(data=np.ones(shape, "<f4").tobytes())
             blob.num, blob.channels, blob.height, blob.width = shape
     caffemodel.write(read(tmp_path, message.SerializeToString()), tmp_path / "m.h5")
     shapes = [blob.shape for layer in caffemodel.read(tmp_path / "m.h5").layers for blob in layer.blobs]
-    assert shapes == [(2, 3, 1, 1), (2,), (2, 3), (2,)]
+    assert shapes == [(2, 3, 1, 1), (2,), (2, 3), (2,), (2, 3, 1, 1), (2, 1, 1, 1)]
 
 
 def test_hdf5_that_is_not_caffes(tmp_path):

@@ -152,6 +152,16 @@ def test_names_that_are_not_utf8(capsys, tmp_path, version):
     assert run(capsys, "inspect", path)[0] == 0
 
 
+def test_names_that_a_terminal_would_obey(capsys, tmp_path):
+    """A line for each blob, whatever a layer is called."""
+    name = "conv\x1b[2J\nconv2  Convolution\r" + "x" * 9000
+    path = model(tmp_path / "m.caffemodel", {name: [np.zeros(3, "f4")]})
+    status, text, _ = run(capsys, "inspect", path)
+    assert status == 0 and r"conv\x1b[2J\nconv2  Convolution\rxxx" in text
+    assert all(line.isprintable() and len(line) < 9000 for line in text.split("\n"))
+    assert json.loads(run(capsys, "inspect", path, "--json")[1])["layers"][0]["name"] == name
+
+
 # ---- what a score means
 
 

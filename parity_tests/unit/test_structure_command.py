@@ -64,3 +64,19 @@ def test_caffes_own_snapshots_are_accepted(capsys, tmp_path, name):
     path = Path(__file__).parents[1] / "recorded" / "reproduce" / f"{name}.caffemodel"
     status, text, _ = run(capsys, path, "--out", tmp_path / "w.safetensors", "--json")
     assert status == 0 and json.loads(text)["structure"] == "checked"
+
+
+@pytest.mark.parametrize("sizes", ["input_shape { dim: 1 dim: 3 dim: 227 dim: 227 }", "input_dim: 1 input_dim: 3"])
+def test_inputs_without_a_size(capsys, tmp_path, sizes):
+    """Fewer sizes than inputs are refused."""
+    path, net = whole_model(tmp_path / "m.caffemodel"), tmp_path / "n.prototxt"
+    net.write_text(f'input: "data" input: "label" {sizes} layer {{ name: "conv1" type: "Convolution" bottom: "data" }}')
+    status, text, error = run(capsys, path, "--net", net, "--out", tmp_path / "w.safetensors")
+    assert (status, text, error.count("\n")) == (2, "", 1) and "expected a size of each of the 2 inputs, got" in error
+    message = FULL["NetParameter"].FromString(path.read_bytes())
+    message.input.extend(["data", "label"])
+    message.input_dim.extend([1, 3, 227, 227])
+    path.write_bytes(message.SerializeToString())
+    for arguments in ((path, "--out", tmp_path / "w.safetensors"), ("inspect", path)):
+        status, text, error = run(capsys, *arguments)
+        assert "expected a size of each of the 2 inputs, got 1" in text + error and "Traceback" not in error
