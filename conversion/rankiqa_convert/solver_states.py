@@ -135,7 +135,7 @@ def to_solverstate(path: Path, like: str, out: Path) -> dict:
     """
     metadata, arrays = read_safetensors(path)
     if "training" not in metadata:
-        raise CaffemodelError(f"{path}: expected a snapshot of a training, got weights alone, or another file")
+        raise CaffemodelError(f"{path}: expected a training snapshot, got only weights or another file")
     model = model_beside(out)
     try:
         str(model).encode()

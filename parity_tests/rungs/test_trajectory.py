@@ -82,4 +82,4 @@ def test_with_dropout(caffe, parity, images, tmp_path, arch):
     short = {"rank": presets["rank"].but(max_iter=2)}
     other, _ = train_in_port(images, arch, short, tmp_path, prepare=without_test_net)["rank"]
     wrong = max(distances(*trajectory.both(answer, "rank", other)).values())
-    parity.must_fail("trajectory", f"wrong: {arch}, the TEST net's words not passed over", wrong, TRAINED_LOSS)
+    parity.must_fail("trajectory", f"wrong: {arch}, the TEST net's words not skipped", wrong, TRAINED_LOSS)

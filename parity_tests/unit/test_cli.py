@@ -57,7 +57,7 @@ def test_json(capsys, photograph, weights):
 def test_a_folder_with_bad_images(capsys, folder, weights):
     status, out, err = run(capsys, folder, "--weights", weights, "--json", "--crops", 2)
     rows = [json.loads(line) for line in out.splitlines()]
-    assert (status, err) == (1, f"rankiqa: {folder}: passed over 1 other file (notes.txt)\n")
+    assert (status, err) == (1, f"rankiqa: {folder}: ignored 1 other file (notes.txt)\n")
     assert [Path(row["path"]).name for row in rows] == ["a.png", "b.jpg", "c.jpg"]
     assert "another kind of file" in rows[0]["error"] and "truncated" in rows[2]["error"]
     assert set(rows[0]) == {"path", "error"}

@@ -165,10 +165,10 @@ def test_recursive_takes_the_photographs_of_folders_inside(copied_photographs, t
     os.rename(copied_photographs / "moose.jpg", copied_photographs / "trip" / "day.1" / "moose.jpg")
     options = ["--types", "GN", "--levels", 1]
     status, summary, err = distort(copied_photographs, tmp_path / "flat", *options)
-    assert (status, summary["photographs"], summary["passed_over"]["folder"]) == (0, 2, 1)
-    assert err.endswith(f"rankiqa: {copied_photographs}: passed over 1 folder (trip)\n")
+    assert (status, summary["photographs"], summary["ignored"]["folder"]) == (0, 2, 1)
+    assert err.endswith(f"rankiqa: {copied_photographs}: ignored 1 folder (trip)\n")
     status, summary, err = distort(copied_photographs, tmp_path / "deep", *options, "--recursive")
-    assert (status, summary["photographs"], summary["other_files"]) == (0, 3, 0) and "passed over" not in err
+    assert (status, summary["photographs"], summary["other_files"]) == (0, 3, 0) and "ignored" not in err
     assert sorted(os.listdir(tmp_path / "deep/GN/GN1")) == ["cat.bmp", "fig.bmp", "trip_day_1_moose.bmp"]
     status, _, err = distort(copied_photographs, copied_photographs / "out", *options, "--recursive")
     assert status == 2 and "expected a folder outside of --images with --recursive" in err

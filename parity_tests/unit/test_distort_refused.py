@@ -34,8 +34,8 @@ def test_what_is_no_photograph_is_refused_by_name(copied_photographs, tmp_path, 
     assert (summary["photographs"], summary["made"]["photographs"]) == (10, 3)
     assert tree(tmp_path / "out") == undisturbed
     last = err.splitlines()[-9:]
-    assert last[0] == f"rankiqa: {images}: passed over 1 other file (notes.txt)"
-    assert summary["other_files"] == summary["passed_over"]["other"] == 1
+    assert last[0] == f"rankiqa: {images}: ignored 1 other file (notes.txt)"
+    assert summary["other_files"] == summary["ignored"]["other"] == 1
     assert {line.split(": ")[1] for line in last[1:8]} == set(refused)
     assert last[8] == "rankiqa: refused 7 of 10 photographs"
     status, summary, _ = distort(images, tmp_path / "out", *FEW, "--min-side", 231)

@@ -124,7 +124,7 @@ def test_score_names_what_it_passes_over(weights, photograph, tmp_path, capsys):
     rows = {Path(row["path"]).name: row for row in map(json.loads, out.splitlines())}
     assert set(rows) == {"broken.png", "photo.jfif"}
     assert "expected an image, got no such file" in rows["broken.png"]["error"] and "score" in rows["photo.jfif"]
-    assert f"rankiqa: {tmp_path}: passed over" in err
+    assert f"rankiqa: {tmp_path}: ignored" in err
     assert "1 other file (notes.txt)" in err and "1 folder (inside)" in err
     Image.open(photograph).save(tmp_path / "inside" / "deep.png")
     (tmp_path / "broken.png").unlink()

@@ -62,9 +62,9 @@ def test_what_is_counted(tmp_path):
     os.symlink(tmp_path / "a.jpg", tmp_path / "link.png")
     os.symlink(tmp_path / "nowhere", tmp_path / "broken.png")
     count = names.count(tmp_path, (1, 1))
-    assert (count.photographs, count.shard, count.passed_over.total()) == (5, 5, 3)
-    assert sorted(count.passed_over.first[Kind.OTHER]) == ["noname", "notes.txt"]
-    assert count.passed_over.first[Kind.FOLDER] == ["inside.jpg"]
+    assert (count.photographs, count.shard, count.ignored.total()) == (5, 5, 3)
+    assert sorted(count.ignored.first[Kind.OTHER]) == ["noname", "notes.txt"]
+    assert count.ignored.first[Kind.FOLDER] == ["inside.jpg"]
     assert [name for name, _ in photographs_of(tmp_path)] == ["a", "b", "broken", "c", "link"]
 
 

@@ -18,7 +18,7 @@ from lib.pristine_sets import (
     write_waterloo,
 )
 from rankiqa.data import photographs
-from rankiqa.data.folders import PassedOver
+from rankiqa.data.folders import Ignored
 from rankiqa.data.images import read_image
 from rankiqa.ranked_sets import pristine_selection
 
@@ -79,7 +79,7 @@ def test_waterloo_says_what_is_wrong_by_name_and_goes_on(capsys, waterloo, tmp_p
     assert "expected 6 images" in why["00003.bmp .. 00004.bmp"]
     assert "at least 227 pixels, got 226 x 260" in why["00002.bmp"]
     assert "truncated" in why["00006.bmp"]
-    assert result["passed_over"] == 1 and result["written"] == 2
+    assert result["ignored"] == 1 and result["written"] == 2
     assert all(f"rankiqa: {name}: " in err for name in why) and "6 refused or missing" in err
     assert sidecar(out)["refused"] == result["refused"]
 
@@ -128,7 +128,7 @@ def test_places_choice_is_its_definition(tmp_path, monkeypatch):
     """Compare the choice of 356 of 365 scenes and 40 of 100 images with its definition, as plain loops."""
     labels = tmp_path / "places365_val.txt"
     known = many_labels(labels)
-    monkeypatch.setattr(pristine_selection, "_files", lambda folder: (sorted(known), PassedOver()))
+    monkeypatch.setattr(pristine_selection, "_files", lambda folder: (sorted(known), Ignored()))
     result = pristine_selection.places2(tmp_path, labels, scenes=356, per_scene=40, seed=7)
     expected = set()
     for scene in np.random.RandomState(7).permutation(np.arange(365))[:356]:
@@ -144,7 +144,7 @@ def test_places_choice_is_its_definition(tmp_path, monkeypatch):
 def test_places_choices_are_nested_and_the_seed_s(tmp_path, monkeypatch):
     labels = tmp_path / "places365_val.txt"
     known = many_labels(labels)
-    monkeypatch.setattr(pristine_selection, "_files", lambda folder: (sorted(known), PassedOver()))
+    monkeypatch.setattr(pristine_selection, "_files", lambda folder: (sorted(known), Ignored()))
 
     def choice(**options):
         return {name for name, _ in pristine_selection.places2(tmp_path, labels, **options).images}
@@ -172,7 +172,7 @@ def test_places_too_few_images_and_missing_files(capsys, places, tmp_path):
     status, text, err = prepare_places(capsys, places, tmp_path / "out", "--scenes", 3, "--per-scene", 5, "--json")
     result = json.loads(text)
     why = {row["image"]: row["error"] for row in result["refused"]}
-    assert status == 1 and result["written"] == 11 and result["passed_over"] == 1
+    assert status == 1 and result["written"] == 11 and result["ignored"] == 1
     assert set(why) == {"scene 0", "scene 5", "scene 164", "Places365_val_00000005.jpg"}
     assert why["scene 164"] == "expected 5 images, places365_val.txt has 4"
     assert "no such file" in why["Places365_val_00000005.jpg"] and "1 other file (Places365_val_00000099.jpg)" in err

@@ -54,7 +54,7 @@ def test_a_damaged_config_is_named(folder, call, content):
     [("version", "2"), ("arch", "vgg16"), ("fc", '["fc1"]'), ("lower_is_better", "false"), ("crops", "5")],
 )
 def test_a_config_of_other_weights_is_named(folder, call, key, value):
-    """It was passed over: the folder said one direction of the score, and the model had the other."""
+    """It was ignored: the folder said one direction of the score, and the model had the other."""
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {key: value}))
     with pytest.raises(ValueError, match=rf"config\.json: expected what model\.safetensors says, got {key} '"):

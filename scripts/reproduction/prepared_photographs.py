@@ -65,7 +65,7 @@ def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
     if folder is not None and not folder.is_dir():
         raise PhotographError(f"{folder}: expected a folder of photographs, got {_what(folder)}")
     try:
-        paths, passed_over = find_images([folder or DEFAULT])
+        paths, ignored = find_images([folder or DEFAULT])
     except ImageError as error:
         raise PhotographError(str(error)) from None
     usable, skipped = [], []
@@ -89,7 +89,7 @@ def load(folder: Path | None) -> tuple[list[Photograph], list[str]]:
             + (f" (skipped: {shown})" if skipped else "")
         )
     if folder is not None:
-        skipped += [f"{place}: {others.text()}" for place, others in passed_over.items()]
+        skipped += [f"{place}: {others.text()}" for place, others in ignored.items()]
     names = _names([path for path, _ in usable])
     return [
         Photograph(i, name, pixels, i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1)

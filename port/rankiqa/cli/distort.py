@@ -154,7 +154,7 @@ def _run(options: argparse.Namespace, cluster: contextlib.ExitStack) -> int:
         _check_apart(options, images, out)
         folder = count(images, options.shard, recursive=options.recursive)
         if not folder.photographs:
-            others = f" but {folder.passed_over.text()}" if folder.passed_over.total() else ""
+            others = f" but {folder.ignored.text()}" if folder.ignored.total() else ""
             raise ValueError(f"{options.images}: expected a folder with photographs, got none{others}")
         pristine = not ((out / PRISTINE).exists() and os.path.samefile(images, out / PRISTINE))
         run_settings = set_description.settings(options.dataset, options.seed, table)
@@ -216,7 +216,7 @@ def _report(options, counts, folder, seconds: float, types: list[str], levels: l
             "workers": options.workers or len(counts.peak_kb), "photographs": folder.shard,
             "made": {"photographs": counts.photographs, "files": counts.files},
             "skipped": {"photographs": counts.skipped_photographs, "files": counts.skipped_files},
-            "other_files": folder.passed_over.total(), "passed_over": folder.passed_over.by_kind(),
+            "other_files": folder.ignored.total(), "ignored": folder.ignored.by_kind(),
             "seconds": round(seconds, 3), "worker_peak_mb": peaks, "error": problem,
         }  # fmt: skip
         print(json.dumps(summary)[:-1], end=', "refused": [')  # streamed: there may be many
@@ -230,8 +230,8 @@ def _report(options, counts, folder, seconds: float, types: list[str], levels: l
             names = _some(counts.skipped_names, counts.skipped_photographs)
             print(f"  photographs with all files valid: {counts.skipped_photographs} ({names})")
         print(f"peak memory of each worker: {', '.join(map(str, peaks)) or 0} MB", flush=True)
-    if folder.passed_over.total():
-        print(f"rankiqa: {options.images}: passed over {folder.passed_over.text()}", file=sys.stderr)
+    if folder.ignored.total():
+        print(f"rankiqa: {options.images}: ignored {folder.ignored.text()}", file=sys.stderr)
     for row in counts.refusal_rows():
         print(f"rankiqa: {row['image']}: {row['error']}", file=sys.stderr)
     if counts.refused:

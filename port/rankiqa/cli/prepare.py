@@ -198,7 +198,7 @@ def _report(options, chosen, record: dict, counts: dict, refused: list[tuple[str
     if options.json:
         summary = {
             "set": options.collection, "images": str(options.images), "out": str(options.out), "selected": total,
-            "sidecar": sidecar, **counts, "passed_over": chosen.passed_over.total(), "selection_sha256": chosen.sha256,
+            "sidecar": sidecar, **counts, "ignored": chosen.ignored.total(), "selection_sha256": chosen.sha256,
             "settings": record["settings"], "refused": [{"image": name, "error": why} for name, why in refused],
             "error": problem,
         }  # fmt: skip
@@ -213,8 +213,8 @@ def _report(options, chosen, record: dict, counts: dict, refused: list[tuple[str
             "of them (--large scale, --large refuse)",
             file=sys.stderr,
         )
-    if chosen.passed_over.total():
-        print(f"rankiqa: skipped, not in the collection: {chosen.passed_over.text()}", file=sys.stderr)
+    if chosen.ignored.total():
+        print(f"rankiqa: ignored, not in the collection: {chosen.ignored.text()}", file=sys.stderr)
     for name, why in refused[:SHOWN]:
         print(f"rankiqa: {name}: {why}", file=sys.stderr)
     if len(refused) > SHOWN:

@@ -35,15 +35,13 @@ class Inputs:
     """
 
     def __init__(self, paths: list[str], *, recursive: bool, shard: tuple[int, int], twice: bool = False):
-        from rankiqa.data.folders import PassedOver
+        from rankiqa.data.folders import Ignored
         from rankiqa.data.image_sources import files_of, is_archive
 
         self.recursive, self.shard = recursive, shard
-        passed_over: dict[str, PassedOver] = {}
-        self.parts = [
-            None if path == STDIN else files_of(path, recursive=recursive, passed_over=passed_over) for path in paths
-        ]
-        self.notes = [f"{folder}: passed over {others.text()}" for folder, others in passed_over.items()]
+        ignored: dict[str, Ignored] = {}
+        self.parts = [None if path == STDIN else files_of(path, recursive=recursive, ignored=ignored) for path in paths]
+        self.notes = [f"{folder}: ignored {others.text()}" for folder, others in ignored.items()]
         files = list(self.files())
         self.total: int | None = None
         if STDIN not in paths and not any(map(is_archive, files)):

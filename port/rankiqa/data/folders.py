@@ -32,7 +32,7 @@ class Kind(enum.Enum):
 
 
 @dataclass
-class PassedOver:
+class Ignored:
     """The entries of a folder that are not images.
 
     Attributes:
@@ -151,7 +151,7 @@ def _kind(entry: os.DirEntry) -> Kind:
     return Kind.SPECIAL
 
 
-def list_folder(folder: str | os.PathLike, *, recursive: bool = False) -> tuple[list[str], PassedOver]:
+def list_folder(folder: str | os.PathLike, *, recursive: bool = False) -> tuple[list[str], Ignored]:
     """List the images of a folder, sorted by name. A folder's own images come before those of its subfolders.
 
     Args:
@@ -164,16 +164,16 @@ def list_folder(folder: str | os.PathLike, *, recursive: bool = False) -> tuple[
     Raises:
         OSError: If the folder cannot be listed.
     """
-    images, passed_over = [], PassedOver()
+    images, ignored = [], Ignored()
     for path, kind in sorted(scan(folder, recursive=recursive)):
         if kind is Kind.IMAGE:
             images.append(path)
         else:
-            passed_over.add(kind, path)
-    return sorted(images, key=lambda path: (path.split("/")[:-1], path)), passed_over
+            ignored.add(kind, path)
+    return sorted(images, key=lambda path: (path.split("/")[:-1], path)), ignored
 
 
-def find_images(paths: list[str | os.PathLike], *, recursive: bool = False) -> tuple[list[Path], dict[str, PassedOver]]:
+def find_images(paths: list[str | os.PathLike], *, recursive: bool = False) -> tuple[list[Path], dict[str, Ignored]]:
     """Find the images of files and folders.
 
     Args:
@@ -188,7 +188,7 @@ def find_images(paths: list[str | os.PathLike], *, recursive: bool = False) -> t
         ImageError: If a folder contains no images or cannot be listed.
     """
     images: list[Path] = []
-    passed_over: dict[str, PassedOver] = {}
+    ignored: dict[str, Ignored] = {}
     for path in paths:
         if not os.path.isdir(path):
             images.append(Path(path))
@@ -204,5 +204,5 @@ def find_images(paths: list[str | os.PathLike], *, recursive: bool = False) -> t
             raise ImageError(f"{path}: expected a folder with images ({' '.join(sorted(SUFFIXES))}), got {got}")
         images += [Path(path, name) for name in inside]
         if others.total():
-            passed_over[os.fspath(path)] = others
-    return images, passed_over
+            ignored[os.fspath(path)] = others
+    return images, ignored

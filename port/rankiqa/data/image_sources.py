@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rankiqa.data.folders import PassedOver, find_images, is_image_name
+from rankiqa.data.folders import Ignored, find_images, is_image_name
 from rankiqa.data.image_lists import path_and_label
 from rankiqa.data.images import ImageError, read_bytes
 from rankiqa.data.text_files import Line
@@ -77,7 +77,7 @@ def is_pattern(path: str | os.PathLike) -> bool:
 
 
 def files_of(
-    path: str | os.PathLike, *, recursive: bool = False, passed_over: dict[str, PassedOver] | None = None
+    path: str | os.PathLike, *, recursive: bool = False, ignored: dict[str, Ignored] | None = None
 ) -> list[str]:
     """Return the image files and archives of one path.
 
@@ -85,7 +85,7 @@ def files_of(
         path: A file, which is returned unchecked even if it does not exist; a folder, for its images; or a glob
             (`photos/**/*.jpg`), for the images and archives that match.
         recursive: Whether to read subfolders too.
-        passed_over: A dictionary to which {folder: skipped entries} is added.
+        ignored: A dictionary to which {folder: skipped entries} is added.
 
     Raises:
         ImageError: For a folder without images, a folder that cannot be listed, or a glob that matches nothing.
@@ -97,8 +97,8 @@ def files_of(
             raise ImageError(f"{path}: expected a glob that matches images or archives, got none")
         return names
     images, others = find_images([path], recursive=recursive)
-    if passed_over is not None:
-        passed_over.update(others)
+    if ignored is not None:
+        ignored.update(others)
     return [str(image) for image in images]
 
 

@@ -135,7 +135,7 @@ def _images(folder: str, prefix: str, remarks: list[str], partial: bool) -> dict
     if not paths:
         raise ValueError(f"{folder}: expected images, got none")
     if others.total():
-        remarks.append(f"{folder}: passed over {others.text()}")
+        remarks.append(f"{folder}: ignored {others.text()}")
     return paths
 
 

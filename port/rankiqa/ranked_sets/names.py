@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rankiqa.data.folders import Kind, PassedOver, scan
+from rankiqa.data.folders import Ignored, Kind, scan
 
 PRISTINE = "pristine_images"  # the folder of the undistorted images in a ranked set
 AT_ONCE = 16384  # names in memory at a time, about 5 MB
@@ -39,12 +39,12 @@ class FolderCount:
     Attributes:
         photographs: All photographs.
         shard: The photographs of the shard.
-        passed_over: The entries that are not photographs.
+        ignored: The entries that are not photographs.
     """
 
     photographs: int = 0
     shard: int = 0
-    passed_over: PassedOver = field(default_factory=PassedOver)
+    ignored: Ignored = field(default_factory=Ignored)
 
 
 def count(folder: Path, shard: tuple[int, int], *, recursive: bool = False) -> FolderCount:
@@ -67,7 +67,7 @@ def count(folder: Path, shard: tuple[int, int], *, recursive: bool = False) -> F
             counts.photographs += 1
             counts.shard += _hash(output_name(path)) % shard[1] == shard[0] - 1
         else:
-            counts.passed_over.add(kind, path)
+            counts.ignored.add(kind, path)
     return counts
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rankiqa.data.folders import Kind, PassedOver, is_image_name, list_folder
+from rankiqa.data.folders import Ignored, Kind, is_image_name, list_folder
 from rankiqa.data.text_files import read_lines
 
 WATERLOO = 4744  # images of the Waterloo Exploration Database (paper, section 4.1)
@@ -26,13 +26,13 @@ class Selection:
         images: (output name, file), sorted.
         settings: The settings that the choice depends on.
         refused: (name, reason).
-        passed_over: The other entries of the folder.
+        ignored: The other entries of the folder.
     """
 
     images: tuple[tuple[str, Path], ...]
     settings: dict
     refused: list[tuple[str, str]] = field(default_factory=list)
-    passed_over: PassedOver = field(default_factory=PassedOver)
+    ignored: Ignored = field(default_factory=Ignored)
 
     @property
     def sha256(self) -> str:
@@ -61,7 +61,7 @@ def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
     """
     numbered: dict[int, list[str]] = {}
     refused = []
-    names, passed_over = _files(folder)
+    names, ignored = _files(folder)
     last = f"{count:05d}.bmp"
     for name in names:
         match = re.fullmatch(r"([0-9]{5})\.bmp", name, re.IGNORECASE)
@@ -81,7 +81,7 @@ def waterloo(folder: Path, count: int = WATERLOO) -> Selection:
         missing = f"{first:05d}.bmp" if first == end else f"{first:05d}.bmp .. {end:05d}.bmp"
         which = "this number" if first == end else "these numbers"
         refused.append((missing, f"expected {count} images, got none of {which}"))
-    return Selection(tuple(images), {"count": count}, refused, passed_over)
+    return Selection(tuple(images), {"count": count}, refused, ignored)
 
 
 def places2(
@@ -118,7 +118,7 @@ def places2(
     if scenes is not None and scenes > len(by_scene):
         raise ValueError(f"{labels}: expected {scenes} scenes, got {len(by_scene)}")
     chosen = np.random.RandomState(seed).permutation(sorted(by_scene))[:scenes]
-    names, passed_over = _files(folder)
+    names, ignored = _files(folder)
     existing = set(names)
     images, refused = [], []
     for scene in sorted(map(int, chosen)):
@@ -138,8 +138,8 @@ def places2(
         "seed": seed,
     }  # fmt: skip
     for name in sorted(existing - known.keys()):
-        passed_over.add(Kind.OTHER, name)
-    return Selection(tuple(sorted(images)), settings, refused, passed_over)
+        ignored.add(Kind.OTHER, name)
+    return Selection(tuple(sorted(images)), settings, refused, ignored)
 
 
 def read_labels(path: Path) -> tuple[dict[str, int], str]:
@@ -170,7 +170,7 @@ def read_labels(path: Path) -> tuple[dict[str, int], str]:
     return known, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _files(folder: Path) -> tuple[list[str], PassedOver]:
+def _files(folder: Path) -> tuple[list[str], Ignored]:
     """Return a folder's images, sorted, and its other entries. Raise ValueError if it is not a folder."""
     try:
         return list_folder(folder)
