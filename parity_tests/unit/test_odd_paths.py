@@ -137,3 +137,11 @@ def test_a_name_that_is_not_utf8_does_not_spoil_the_weights(here, capsys):
         status, _, error = run(capsys, "s.safetensors", "--to", "solverstate", "--like", "live-rank", "--out", back)
         assert (status, error.count("\n")) == (2, 1) and "expected a path in UTF-8" in error
     assert sorted(here.iterdir()) == before
+
+
+def test_weights_that_may_not_be_read(here, capsys, monkeypatch):
+    """safetensors says that there is no such file."""
+    assert run(capsys, "m.caffemodel", "--out", "w.safetensors")[0] == 0
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read everything
+    with pytest.raises(ValueError, match=r"w\.safetensors: .* got a file that may not be read"):
+        rankiqa.load("w.safetensors")

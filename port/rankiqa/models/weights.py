@@ -83,6 +83,8 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not os.path.isfile(path):  # opening a pipe would wait for its writer
         what = "a folder" if os.path.isdir(path) else "a device or a pipe" if os.path.exists(path) else "no such file"
         raise ValueError(f"{path}: expected converted weights (.safetensors), got {what}")
+    if not os.access(path, os.R_OK):  # safetensors says "no such file"
+        raise ValueError(f"{path}: expected converted weights (.safetensors), got a file that may not be read")
     try:
         with safe_open(path, framework="pt") as file:
             # The tensors are copied, because parameters must not change when the file does
