@@ -6,12 +6,13 @@ import datasets_on_disk as on_disk
 import pytest
 
 from lib.lists_command import READERS, run_lists
-from rankiqa.datasets import clive, csiq, data_set, kadid10k, koniq10k, label_files, live, mlive, spaq, tid2013
+from rankiqa.datasets import clive, csiq, kadid10k, koniq10k, label_files, live, mlive, spaq, tid2013
+from rankiqa.datasets.data_set import checked
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_whole_set(data_set, name):
-    data = data_set.checked(READERS[name].read(str(data_set(name))), partial=False)
+    data = checked(READERS[name].read(str(data_set(name))), partial=False)
     published = READERS[name].SET
     assert len(data.items) == published.images
     assert len({item.reference for item in data.items}) == published.references
@@ -128,7 +129,7 @@ def test_koniq10k_scores_file(tmp_path):
     five = koniq10k.read(str(folder), column="MOS")
     assert (five.dataset.low, five.dataset.high) == (1, 5)
     assert [item.label for item in five.items[:2]] == [2.0, pytest.approx(2.02)]
-    data_set.checked(five, partial=False)
+    checked(five, partial=False)
 
 
 def test_koniq10k_without_its_split(tmp_path, capsys):

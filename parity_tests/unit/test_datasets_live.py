@@ -6,7 +6,8 @@ import datasets_on_disk as on_disk
 import pytest
 
 from lib.lists_command import run_lists
-from rankiqa.datasets import data_set, live, live_labels
+from rankiqa.datasets import live, live_labels
+from rankiqa.datasets.data_set import checked
 
 
 def test_live_without_info_takes_refnames_all(data_set, tmp_path):
@@ -60,7 +61,7 @@ def test_live_with_the_labels_of_the_authors_lists(tmp_path, capsys):
     (tmp_path / "ft_live_train.txt").write_text("".join(rows[:700]))
     (tmp_path / "ft_live_test.txt").write_text("".join(rows[700:]))
     lists = [str(tmp_path / f"ft_live_{side}.txt") for side in ("train", "test")]
-    data = data_set.checked(live.read(str(folder), "authors", authors_list=lists), partial=False)
+    data = checked(live.read(str(folder), "authors", authors_list=lists), partial=False)
     live.check_copies(data)
     for item in data.items:
         kind, name = item.path.split("/")
@@ -83,7 +84,7 @@ def test_a_part_of_live(data_set, copy_data_set, tmp_path):
     on_disk.change(folder / "wn" / "info.txt", r"(?s)^(?:.*?\n){100}", "")
     with pytest.raises(ValueError, match="expected the folders"):
         live.read(str(folder))
-    data = data_set.checked(live.read(str(folder), partial=True), partial=True)
+    data = checked(live.read(str(folder), partial=True), partial=True)
     kinds = [item.kind for item in data.items]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {"wn": 74, "jpeg": 233, "jp2k": 227, "fastfading": 174}
     expected = {item.path: item for item in live.read(str(data_set("ft-live"))).items}

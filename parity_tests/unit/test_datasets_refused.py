@@ -11,6 +11,7 @@ from scipy.io import loadmat, savemat
 from lib.lists_command import READERS, run_lists
 from rankiqa.cli import main
 from rankiqa.datasets import kadid10k, koniq10k
+from rankiqa.datasets.data_set import checked
 
 HOMES = {
     "ft-live": "live.ece.utexas.edu", "ft-tid2013": "ponomarenko.info", "csiq": "csiq", "mlive": "multidistorted",
@@ -150,10 +151,10 @@ def test_a_random_label_is_no_wrong_direction(data_set):
     data = kadid10k.read(str(data_set("kadid10k")))
     random = np.random.RandomState(0)
     data.items = [replace(item, label=float(random.uniform(1, 5))) for item in data.items]
-    data_set.checked(data, partial=False)
+    checked(data, partial=False)
     data.items = [replace(item, label=1 + 0.8 * (item.level - 1)) for item in data.items]
     with pytest.raises(ValueError, match="as if the direction were reversed"):
-        data_set.checked(data, partial=False)
+        checked(data, partial=False)
 
 
 def test_a_part_splits_in_proportion(tmp_path, capsys):
