@@ -1,11 +1,11 @@
-"""When one of several ranks fails, or begins unlike the others: every rank ends, and one line says why."""
+"""If one of several ranks fails or starts unlike the others, every rank ends, and one line says why."""
 
 import os
 import re
 import socket
+import subprocess
 import sys
 from datetime import timedelta
-from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -36,27 +36,27 @@ def images(tmp_path_factory):
     return folder
 
 
-def _rank(number, size, port, folder, line):
-    torch.set_num_threads(1)  # a fork has none of its parent's threads
-    os.environ |= {"RANK": str(number), "WORLD_SIZE": str(size), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
-    sys.stderr = open(folder / f"stderr{number}", "w", buffering=1)  # noqa: SIM115  until the fork ends
-    os._exit(main(line(number)))
+def _by_ranks(size, line):
+    """Run `rankiqa` in each of several ranks and return their (exit status, lines of rankiqa's).
 
-
-def _by_ranks(size, folder, line):
-    """[(exit status, lines of rankiqa's)] of each rank. line: of a rank's number, the command line."""
+    line: a function of a rank's number that returns its arguments.
+    """
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    context, folder = get_context("fork"), folder / "stderr"
-    folder.mkdir()
-    processes = [context.Process(target=_rank, args=(n, size, port, folder, line), daemon=True) for n in range(size)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(240)
-    said = [(folder / f"stderr{n}").read_text() for n in range(size)]
-    return [(p.exitcode, re.findall("rankiqa: .*", text)) for p, text in zip(processes, said, strict=True)]
+    common = {"WORLD_SIZE": str(size), "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+              "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # fmt: skip
+    runs = [
+        subprocess.Popen([sys.executable, "-m", "rankiqa", *line(n)], env={**os.environ, **common, "RANK": str(n)},
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for n in range(size)
+    ]  # fmt: skip
+    try:
+        texts = [run.communicate(timeout=240)[1] for run in runs]
+    finally:
+        for run in runs:
+            run.kill()
+    return [(run.returncode, re.findall("rankiqa: .*", text)) for run, text in zip(runs, texts, strict=True)]
 
 
 def _line(images, out, name="list", *words):
@@ -66,9 +66,9 @@ def _line(images, out, name="list", *words):
 
 
 def test_an_image_of_one_rank(images, tmp_path):
-    """The log has that rank's reason; what the others' collective operations failed with is nobody's."""
+    """The log has that rank's reason, not the errors of the other ranks' collective operations."""
     out = tmp_path / "out"
-    first, second, third = _by_ranks(3, tmp_path, lambda _: _line(images, out, "damaged"))
+    first, second, third = _by_ranks(3, lambda _: _line(images, out, "damaged"))
     assert [status for status, _ in (first, second, third)] == [1, 1, 1]
     reason = f"{images}/damaged.png: expected a whole image that OpenCV decodes, got a PNG that is corrupt or truncated"
     assert len(first[1]) == len(third[1]) == 1 and second[1] == []
@@ -79,18 +79,18 @@ def test_an_image_of_one_rank(images, tmp_path):
 
 
 def test_what_all_ranks_find_is_said_once(images, tmp_path):
-    found = _by_ranks(4, tmp_path, lambda _: _line(images, tmp_path / "out"))
+    found = _by_ranks(4, lambda _: _line(images, tmp_path / "out"))
     assert [status for status, _ in found] == [2] * 4
     said = [line for _, lines in found for line in lines]
     assert said == ["rankiqa: expected at most 3 ranks, the groups of a minibatch, got 4"]
 
 
 def test_folders_that_are_not_shared(images, tmp_path):
-    """A rank without the snapshot would train on from other weights, in other iterations."""
+    """A rank without the snapshot is refused; it would start from other weights."""
     outs = [tmp_path / "one", tmp_path / "another"]
     assert main(_line(images, outs[0], "list", "--set=max_iter=2")) == 0
     before = (outs[0] / "live-rank_iter_2.safetensors").stat()
-    found = _by_ranks(2, tmp_path, lambda number: _line(images, outs[number], "list", "--resume", "latest"))
+    found = _by_ranks(2, lambda number: _line(images, outs[number], "list", "--resume", "latest"))
     assert [status for status, _ in found] == [1, 1]
     ((said,),) = [lines for _, lines in found if lines]
     assert re.search(r"expected ranks that start alike .* got rank 1 with another iteration: expected 2, got 0", said)
@@ -99,7 +99,7 @@ def test_folders_that_are_not_shared(images, tmp_path):
 
 
 def test_the_first_rank_may_take_its_time(monkeypatch):
-    """It looks at the lists' images alone; torch's own limits are 10 (nccl) and 30 minutes."""
+    """Only the first rank checks the lists' images; torch's own timeouts are 10 (nccl) and 30 minutes."""
     asked = {}
     monkeypatch.setattr(dist, "rendezvous", lambda _: iter([(dist.HashStore(), 0, 2)]))
     monkeypatch.setattr(dist, "init_process_group", lambda *_, **options: asked.update(options))
