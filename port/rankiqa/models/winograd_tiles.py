@@ -2,11 +2,11 @@
 
 A tile of 4 x 4 outputs takes 36 products instead of 144. Tiles of the input (6 x 6, overlapping) and the weights are
 transformed by small fixed matrices, multiplied for each of the 36 places by one matrix product over all tiles and
-channels, and transformed back. The work is done in pieces of a few
-images, or of a few rows of tiles, which stay in the processor's cache.
+channels, and transformed back. The work is done in pieces of a few images, or of a few rows of tiles, which stay in the
+processor's cache.
 
 Source: Lavin and Gray 2016, Fast algorithms for convolutional neural networks. Ours, since PyTorch has the algorithm
-for outputs alone (NNPACK), where it is slower.
+for outputs only (NNPACK), where it is slower.
 
 Shapes: N images, C channels in, K channels out, H x W the blob, down x across tiles, T tiles of a piece. Blobs are
 stored channels last, (N, H, W, C), so that each sum runs over neighbouring values.
@@ -14,12 +14,13 @@ stored channels last, (N, H, W, C), so that each sum runs over neighbouring valu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Transform = Callable[[Sequence[Tensor], Sequence[Tensor]], None]
 PLACES = 36  # 6 x 6, of a transformed tile
 # The weights' transform, 6 x 3; those of inputs, outputs and gradients are written out below as sums
 _G = (
@@ -34,13 +35,13 @@ PIECE = 4_000_000  # values of a piece's transformed tiles (16 MB): measured on 
 
 
 def transformed_weights(weight: Tensor) -> Tensor:
-    """The transform of weights (K, C, 3, 3), as (36, K, C)."""
+    """Return the transform of weights (K, C, 3, 3), as (36, K, C)."""
     k, c = weight.shape[:2]
     return (_pairs() @ weight.reshape(k * c, 9).T).view(PLACES, k, c)
 
 
 def convolution(x: Tensor, transformed: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
-    """The convolution of x (N, C, H, W) with transformed weights (36, K, C); (N, K, H', W'), stored channels last.
+    """Return the convolution (N, K, H', W'), stored channels last, of x (N, C, H, W) with weights (36, K, C).
 
     Raises:
         ValueError: For a blob that is smaller than the kernel.
@@ -54,9 +55,8 @@ def convolution(x: Tensor, transformed: Tensor, bias: Tensor | None, padding: tu
     result = torch.empty((n, k, out_h, out_w), dtype=x.dtype, memory_format=torch.channels_last)
     stored = result.permute(0, 2, 3, 1)
     weights = transformed.transpose(1, 2)
-    tiles = _InputTiles(x, across, padding)
     for images, rows in _pieces(n, -(-out_h // 4), across * max(c, k)):
-        products = torch.bmm(tiles.of(images, rows), weights)
+        products = torch.bmm(_input_tiles(x, images, rows, across, padding), weights)
         m, down = images.stop - images.start, rows.stop - rows.start
         products = products.view(6, 6, m, down, across, k)
         piece = stored[images, 4 * rows.start : 4 * rows.stop]
@@ -74,50 +74,44 @@ def convolution(x: Tensor, transformed: Tensor, bias: Tensor | None, padding: tu
 
 
 def weight_gradient(x: Tensor, grad: Tensor, padding: tuple[int, int]) -> Tensor:
-    """The weights' gradient (K, C, 3, 3), from inputs (N, C, H, W) and the gradient (N, K, H', W') of the outputs."""
+    """Return the weights' gradient (K, C, 3, 3) for inputs (N, C, H, W) and the outputs' gradient (N, K, H', W')."""
     n, c = x.shape[:2]
     _, k, out_h, out_w = grad.shape
     across = -(-out_w // 4)
     total = x.new_zeros((PLACES, k, c))
-    tiles = _InputTiles(x, across, padding)
     for images, rows in _pieces(n, -(-out_h // 4), across * max(c, k)):
-        values = tiles.of(images, rows)
-        m, down = images.stop - images.start, rows.stop - rows.start
-        top = grad[images, :, 4 * rows.start : 4 * rows.stop].permute(0, 2, 3, 1)
-        top = F.pad(top, (0, 0, 0, 4 * across - out_w, 0, 4 * down - top.shape[1])).contiguous()
-        half = x.new_empty((6, m, down, 4 * across, k))
-        _gradients([top[:, row::4] for row in range(4)], half.unbind(0))
-        both = x.new_empty((6, 6, m, down, across, k))
-        _gradients([half[:, :, :, column::4] for column in range(4)], both.unbind(1))
-        total.baddbmm_(both.view(PLACES, -1, k).transpose(1, 2), values)
+        inputs = _input_tiles(x, images, rows, across, padding)
+        down = rows.stop - rows.start
+        piece = grad[images, :, 4 * rows.start : 4 * rows.stop].permute(0, 2, 3, 1)
+        piece = F.pad(piece, (0, 0, 0, 4 * across - out_w, 0, 4 * down - piece.shape[1])).contiguous()
+        total.baddbmm_(_tiles(piece, 4, down, across, _gradients).transpose(1, 2), inputs)
     return (_pairs().T @ total.view(PLACES, k * c)).T.reshape(k, c, 3, 3)
 
 
-class _InputTiles:
-    """Transformed tiles of an input (N, C, H, W), piece by piece."""
+def _input_tiles(x: Tensor, images: slice, rows: slice, across: int, padding: tuple[int, int]) -> Tensor:
+    """Return the transformed tiles (36, T, C) of a piece of an input (N, C, H, W)."""
+    (top, left), down = padding, rows.stop - rows.start
+    h, w = x.shape[2:]
+    first, last = max(0, 4 * rows.start - top), min(h, 4 * rows.stop + 2 - top)
+    above = max(0, top - 4 * rows.start)
+    below = 4 * down + 2 - above - (last - first)
+    piece = x[images, :, first:last].permute(0, 2, 3, 1)
+    piece = F.pad(piece, (0, 0, left, 4 * across + 2 - left - w, above, below)).contiguous()
+    return _tiles(piece, 6, down, across, _inputs)
 
-    def __init__(self, x: Tensor, across: int, padding: tuple[int, int]):
-        self.x, self.across, self.padding = x.permute(0, 2, 3, 1), across, padding
 
-    def of(self, images: slice, rows: slice) -> Tensor:
-        """The transformed tiles (36, T, C) of a piece."""
-        (top, left), across, down = self.padding, self.across, rows.stop - rows.start
-        (_, h, w, c), n = self.x.shape, images.stop - images.start
-        first, last = max(0, 4 * rows.start - top), min(h, 4 * rows.stop + 2 - top)
-        above = max(0, top - 4 * rows.start)
-        below = 4 * down + 2 - above - (last - first)
-        padded = F.pad(self.x[images, first:last], (0, 0, left, 4 * across + 2 - left - w, above, below)).contiguous()
-        half = padded.new_empty((6, n, down, 4 * across + 2, c))
-        last = 4 * down - 3
-        _inputs([padded[:, row : row + last : 4] for row in range(6)], half.unbind(0))
-        both = padded.new_empty((6, 6, n, down, across, c))
-        last = 4 * across - 3
-        _inputs([half[:, :, :, column : column + last : 4] for column in range(6)], both.unbind(1))
-        return both.view(PLACES, -1, c)
+def _tiles(piece: Tensor, size: int, down: int, across: int, transform: Transform) -> Tensor:
+    """Transform the tiles of size x size values, one every 4 rows and columns, of a piece (n, H, W, C): (36, T, C)."""
+    n, _, w, c = piece.shape
+    half = piece.new_empty((6, n, down, w, c))
+    transform([piece[:, row : row + 4 * down - 3 : 4] for row in range(size)], half.unbind(0))
+    both = piece.new_empty((6, 6, n, down, across, c))
+    transform([half[:, :, :, column : column + 4 * across - 3 : 4] for column in range(size)], both.unbind(1))
+    return both.view(PLACES, -1, c)
 
 
 def _pieces(n: int, down: int, values: int) -> Iterator[tuple[slice, slice]]:
-    """Images and rows of tiles that are computed together. values: of a row of tiles, at each place."""
+    """Yield the images and rows of tiles of each piece. values: the number in a row of tiles at each place."""
     rows = max(1, PIECE // (PLACES * values))
     images = max(1, rows // down)
     pieces = -(-down // rows)
@@ -132,7 +126,7 @@ def _pairs() -> Tensor:
     return torch.kron(matrix, matrix).float()  # (36, 9)
 
 
-def _inputs(d, out):
+def _inputs(d: Sequence[Tensor], out: Sequence[Tensor]) -> None:
     """Transform six rows (or columns) of inputs."""
     first, second = torch.sub(d[4], d[2], alpha=4), torch.sub(d[3], d[1], alpha=4)
     torch.add(first, second, out=out[1])
@@ -147,7 +141,7 @@ def _inputs(d, out):
     out[5].sub_(second, alpha=4)
 
 
-def _outputs(m, out):
+def _outputs(m: Sequence[Tensor], out: Sequence[Tensor]) -> None:
     """Transform six rows (or columns) of products into four of outputs."""
     plus, minus = m[1] + m[2], m[1] - m[2]
     torch.add(m[3], m[4], out=out[0])
@@ -159,7 +153,7 @@ def _outputs(m, out):
     out[3].add_(m[5])
 
 
-def _gradients(y, out):
+def _gradients(y: Sequence[Tensor], out: Sequence[Tensor]) -> None:
     """Transform four rows (or columns) of an output's gradient."""
     even, odd = y[0] + y[2], y[1] + y[3]
     torch.add(even, odd, out=out[1])
