@@ -95,7 +95,7 @@ def run(arguments, folder):
     root = os.getcwd()
     environment = {**os.environ, FAILURE: str(failure)}
     environment["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    # In its own process group, Caffe gets Ctrl-C only through us, and workers that outlive it can be killed.
+    # Caffe runs in its own process group. Ctrl-C reaches it only through this process, which can also kill its workers.
     process = subprocess.Popen([CAFFE, *arguments], env=environment, start_new_session=True)
     for number in FORWARDED:
         signal.signal(number, lambda got, _frame: process.send_signal(got))

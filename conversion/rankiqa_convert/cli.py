@@ -28,7 +28,7 @@ from pathlib import Path
 
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa_convert.file_digest import FileDigest
-from rankiqa_convert.one_line import one_line
+from rankiqa_convert.printable import printable
 
 
 def _convert_options(argv: list[str], prog: str) -> argparse.Namespace:
@@ -110,13 +110,13 @@ def main(argv: list[str] | None = None, prog: str = "rankiqa convert") -> int:
             return commands.show(options)
         summary = commands.to_port(options, digest) if digest else commands.to_caffe(options)
     except ValueError as error:  # CaffemodelError, or a missing extra
-        print(f"{prog}: {one_line(str(error))}", file=sys.stderr)
+        print(f"{prog}: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     if not options.to:
         for note in notes(summary):
-            print(f"{prog}: {one_line(str(options.model))}: {note}", file=sys.stderr)
+            print(f"{prog}: {printable(str(options.model))}: {note}", file=sys.stderr)
     if options.json:
         print(json.dumps(summary))
     elif not options.to:

@@ -12,7 +12,7 @@ from caffemodel.files import content_type
 from rankiqa.data.json_text import parse_json
 from rankiqa.models.score_meaning import from_metadata
 from rankiqa_convert.converted_weights import PARTS, meaning_dict, read_safetensors
-from rankiqa_convert.one_line import one_line
+from rankiqa_convert.printable import printable
 from rankiqa_convert.recognise import recognise
 from rankiqa_convert.solver_states import is_state
 
@@ -122,4 +122,4 @@ def table(description: dict) -> str:
         lines.append("score: " + ", ".join(known))
     if description.get("differs"):
         lines.append(f"not RankIQA's: {description['differs']}")
-    return "\n".join(map(one_line, lines))
+    return "\n".join(map(printable, lines))
