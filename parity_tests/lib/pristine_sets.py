@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from PIL import Image
 
 from rankiqa.cli import main
@@ -40,6 +41,18 @@ def write_places(root):
     labels = root / "places365_val.txt"
     labels.write_text("\n".join(lines) + "\n")
     return folder, labels
+
+
+@pytest.fixture
+def waterloo(tmp_path):
+    """A folder in Waterloo's layout."""
+    return write_waterloo(tmp_path / "pristine")
+
+
+@pytest.fixture
+def places(tmp_path):
+    """The folder and the labels of a set in Places2's layout."""
+    return write_places(tmp_path)
 
 
 def run(capsys, *arguments):

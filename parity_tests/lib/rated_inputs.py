@@ -1,6 +1,7 @@
 """Pictures and weights with a stated meaning of their score, for the tests of the metric."""
 
 import numpy as np
+import pytest
 import torch
 
 import rankiqa
@@ -13,16 +14,19 @@ def pictures(photograph):
     return np.stack([image, image[::-1], 255 - image])
 
 
-def as_batch(images):
-    """Return uint8 images (N, H, W, 3) as a float32 tensor (N, 3, H, W), 0..1."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+@pytest.fixture(scope="session")
+def metric_batch(photograph):
+    """The pictures as a float32 tensor (3, 3, 300, 450), RGB, 0..1."""
+    return torch.from_numpy(pictures(photograph)).permute(0, 3, 1, 2) / 255
 
 
-def lower_better_weights(write, folder):
-    """Write weights for which a lower score is better; write: the fixture of that name."""
-    return write(folder / "falling.safetensors", **MEANINGS["live-ft"].metadata())
+@pytest.fixture
+def falling(write, tmp_path):
+    """A weights file whose metadata says that a lower score is better."""
+    return write(tmp_path / "falling.safetensors", **MEANINGS["live-ft"].metadata())
 
 
-def higher_better_weights(write, folder):
-    """Write the same weights, for which a higher score is better; write: the fixture of that name."""
-    return write(folder / "rising.safetensors", **MEANINGS["tid2013-rank"].metadata())
+@pytest.fixture
+def rising(write, tmp_path):
+    """The same weights; the metadata says that a higher score is better."""
+    return write(tmp_path / "rising.safetensors", **MEANINGS["tid2013-rank"].metadata())

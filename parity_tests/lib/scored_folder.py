@@ -4,6 +4,7 @@ import os
 
 import cv2
 import numpy as np
+import pytest
 
 import rankiqa
 from rankiqa.cli import main
@@ -41,6 +42,18 @@ def single_rows(folder, network):
             if notes:
                 rows[path.name]["note"] = "; ".join(notes)
     return rows
+
+
+@pytest.fixture(scope="session")
+def scored_folder(tmp_path_factory):
+    """A folder with the images of `write_images`. Tests do not change it."""
+    return write_images(tmp_path_factory.mktemp("many"))
+
+
+@pytest.fixture(scope="session")
+def expected_rows(scored_folder, weights):
+    """The rows of `single_rows` for that folder and Shallow's weights."""
+    return single_rows(scored_folder, rankiqa.load(weights))
 
 
 def rows_by_name(rows):

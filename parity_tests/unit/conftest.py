@@ -17,6 +17,9 @@ import rankiqa
 from lib.distort_command import copied_photographs, distort, small_photographs, undisturbed  # noqa: F401
 from lib.evaluate_command import evaluate, evaluate_json  # noqa: F401
 from lib.lists_command import copy_data_set, data_set, make_lists, refuse_lists  # noqa: F401
+from lib.pristine_sets import places, waterloo  # noqa: F401
+from lib.rated_inputs import falling, metric_batch, rising  # noqa: F401
+from lib.scored_folder import expected_rows, scored_folder  # noqa: F401
 from rankiqa.cli import main
 
 PHOTOGRAPHS = Path(__file__).resolve().parents[1] / "photographs"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import rankiqa
-from lib.rated_inputs import as_batch, higher_better_weights, lower_better_weights, pictures
+from lib.rated_inputs import pictures
 
 
 @pytest.fixture(scope="module")
@@ -13,59 +13,44 @@ def images(photograph):
     return pictures(photograph)
 
 
-@pytest.fixture(scope="module")
-def batch(images):
-    return as_batch(images)
-
-
-@pytest.fixture
-def falling(write, tmp_path):
-    return lower_better_weights(write, tmp_path)
-
-
-@pytest.fixture
-def rising(write, tmp_path):
-    return higher_better_weights(write, tmp_path)
-
-
 CROPS = 12  # two chunks
 
 SCORE_RTOL = 1e-5  # v / 255 * 255 may change a pixel's last bit
 
 
-def test_equals_the_score_of_8_bit_images(weights, images, batch):
+def test_equals_the_score_of_8_bit_images(weights, images, metric_batch):
     model = rankiqa.load(weights)
     expected = [rankiqa.score(model, np.ascontiguousarray(image), crops=CROPS, seed=3).score for image in images]
-    scores = rankiqa.metric(weights, crops=CROPS, seed=3)(batch)
+    scores = rankiqa.metric(weights, crops=CROPS, seed=3)(metric_batch)
     assert scores.shape == (3,) and scores.dtype == torch.float32
     np.testing.assert_allclose(scores.numpy(), expected, rtol=SCORE_RTOL)
-    turned = rankiqa.metric(weights, crops=CROPS, seed=3)(batch.flip(1))
+    turned = rankiqa.metric(weights, crops=CROPS, seed=3)(metric_batch.flip(1))
     assert not np.allclose(turned.numpy(), expected, rtol=100 * SCORE_RTOL)  # BGR gives another score
-    assert not np.allclose(rankiqa.metric(weights, crops=CROPS)(batch).numpy(), expected, rtol=100 * SCORE_RTOL)
+    assert not np.allclose(rankiqa.metric(weights, crops=CROPS)(metric_batch).numpy(), expected, rtol=100 * SCORE_RTOL)
 
 
-def test_float32_whatever_is_around(weights, batch):
+def test_float32_whatever_is_around(weights, metric_batch):
     """Autocast changes no bit of a score; weights of another type are refused with a clear error."""
     metric = rankiqa.metric(weights, crops=2)
-    expected = metric(batch)
+    expected = metric(metric_batch)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(metric(batch), expected)
+        assert torch.equal(metric(metric_batch), expected)
     with pytest.raises(ValueError, match=r"metric: expected weights in float32, got torch\.bfloat16"):
-        metric.bfloat16()(batch)
+        metric.bfloat16()(metric_batch)
 
 
-def test_neither_batch_nor_neighbours_matter(weights, batch):
+def test_neither_batch_nor_neighbours_matter(weights, metric_batch):
     metric = rankiqa.metric(weights, crops=CROPS)
-    together = metric(batch)
-    assert torch.equal(together, torch.cat([metric(image[None]) for image in batch]))
-    assert torch.equal(metric(batch[[2, 0]]), together[[2, 0]])
-    assert torch.equal(metric.train()(batch), together)  # dropout stays off
+    together = metric(metric_batch)
+    assert torch.equal(together, torch.cat([metric(image[None]) for image in metric_batch]))
+    assert torch.equal(metric(metric_batch[[2, 0]]), together[[2, 0]])
+    assert torch.equal(metric.train()(metric_batch), together)  # dropout stays off
     torch.manual_seed(9)
-    assert torch.equal(metric(batch), together)
+    assert torch.equal(metric(metric_batch), together)
 
 
-def test_gradients_reach_the_image(falling, rising, batch):
-    small = batch[:1, :, :240, :240].clone().requires_grad_()
+def test_gradients_reach_the_image(falling, rising, metric_batch):
+    small = metric_batch[:1, :, :240, :240].clone().requires_grad_()
     metric = rankiqa.metric(falling, crops=2)
     metric(small).sum().backward()
     assert small.grad is not None and small.grad.abs().sum() > 0
@@ -73,9 +58,9 @@ def test_gradients_reach_the_image(falling, rising, batch):
     step = 1e-3 * small.grad / small.grad.abs().max()
     inside = (small.detach() - step).clamp(0, 1)
     assert metric(inside) < metric(small.detach())
-    values = [rankiqa.metric(path, crops=2, as_loss=True)(batch) for path in (falling, rising)]
+    values = [rankiqa.metric(path, crops=2, as_loss=True)(metric_batch) for path in (falling, rising)]
     assert values[0].shape == () and torch.equal(values[0], -values[1])
-    assert values[0].item() == pytest.approx(rankiqa.metric(falling, crops=2)(batch).mean().item())
+    assert values[0].item() == pytest.approx(rankiqa.metric(falling, crops=2)(metric_batch).mean().item())
 
 
 def test_what_the_score_means(weights, falling, rising):
@@ -87,17 +72,17 @@ def test_what_the_score_means(weights, falling, rising):
         rankiqa.metric(weights, as_loss=True)
 
 
-def test_a_network_that_is_given_stays_as_it_was(weights, batch):
+def test_a_network_that_is_given_stays_as_it_was(weights, metric_batch):
     model = rankiqa.load(weights).train()
     metric = rankiqa.metric(model, crops=2)
     assert model.training and all(parameter.requires_grad for parameter in model.parameters())
-    before = metric(batch[:1])
+    before = metric(metric_batch[:1])
     with torch.no_grad():
         model.conv1.weight.zero_()
-    assert torch.equal(metric(batch[:1]), before)
+    assert torch.equal(metric(metric_batch[:1]), before)
 
 
-def test_another_input_spec(batch):
+def test_another_input_spec(metric_batch):
     """The metric follows an input spec of RGB with mean and deviation, as backbones have."""
     from rankiqa.data.input_spec import InputSpec
 
@@ -112,9 +97,9 @@ def test_another_input_spec(batch):
         def forward(self, x):
             return (x.mean((2, 3)) * self.weights).sum(1, keepdim=True)
 
-    image = (batch[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+    image = (metric_batch[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     expected = rankiqa.score(Mean(), np.ascontiguousarray(image), crops=3).score
-    assert rankiqa.metric(Mean(), crops=3)(batch[:1]).item() == pytest.approx(expected, rel=SCORE_RTOL)
+    assert rankiqa.metric(Mean(), crops=3)(metric_batch[:1]).item() == pytest.approx(expected, rel=SCORE_RTOL)
 
 
 good = torch.rand(2, 3, 240, 250)

@@ -8,37 +8,22 @@ import pytest
 import torch
 
 import rankiqa
-from lib.rated_inputs import as_batch, higher_better_weights, lower_better_weights, pictures
 
 
-@pytest.fixture(scope="module")
-def batch(photograph):
-    return as_batch(pictures(photograph))
-
-
-@pytest.fixture
-def falling(write, tmp_path):
-    return lower_better_weights(write, tmp_path)
-
-
-@pytest.fixture
-def rising(write, tmp_path):
-    return higher_better_weights(write, tmp_path)
-
-
-def test_torchmetrics(falling, batch):
+def test_torchmetrics(falling, metric_batch):
     pytest.importorskip("torchmetrics")
     from rankiqa.scoring.torchmetrics_metric import RankIQA
 
     measure = RankIQA(falling, crops=2)
     assert measure.higher_is_better is False and measure.is_differentiable
-    expected = rankiqa.metric(falling, crops=2)(batch)
-    measure.update(batch[:2])
-    measure.update(batch[2:])
+    expected = rankiqa.metric(falling, crops=2)(metric_batch)
+    measure.update(metric_batch[:2])
+    measure.update(metric_batch[2:])
     assert measure.compute().item() == pytest.approx(expected.mean().item(), rel=1e-6)
     other = RankIQA(falling, crops=2)
-    other.update(batch[:1])
-    assert measure(batch[:1]).item() == pytest.approx(expected[0].item(), rel=1e-6)  # the score of this batch only
+    other.update(metric_batch[:1])
+    # the score of this batch only
+    assert measure(metric_batch[:1]).item() == pytest.approx(expected[0].item(), rel=1e-6)
     assert measure.total == 4
     measure.reset()
     assert measure.total == 0
@@ -74,22 +59,22 @@ def test_torchmetrics_over_ranks(falling, tmp_path):
     assert answers[0] == answers[1] == pytest.approx(expected, rel=1e-5)
 
 
-def test_pyiqa(falling, rising, write, tmp_path, batch):
+def test_pyiqa(falling, rising, write, tmp_path, metric_batch):
     pyiqa = pytest.importorskip("pyiqa", reason="pyiqa is not installed (its licence is its own)")
     rankiqa.pyiqa.register()
-    expected = rankiqa.metric(falling, crops=2)(batch)
+    expected = rankiqa.metric(falling, crops=2)(metric_batch)
     metric = pyiqa.create_metric("rankiqa", device="cpu", path=str(falling), crops=2)
-    assert torch.equal(metric(batch).squeeze(1), expected)
+    assert torch.equal(metric(metric_batch).squeeze(1), expected)
     assert metric.net.lower_better is True
     rankiqa.pyiqa.register(falling)
     rankiqa.pyiqa.register(rising, "rankiqa-tid2013")
     metric = pyiqa.create_metric("rankiqa", device="cpu", crops=2)
     assert metric.lower_better is True and metric.score_range == "~0, ~100"
-    assert torch.equal(metric(batch).squeeze(1), expected)
+    assert torch.equal(metric(metric_batch).squeeze(1), expected)
     assert pyiqa.create_metric("rankiqa-tid2013", device="cpu").lower_better is False
     assert {"rankiqa", "rankiqa-tid2013"} <= set(pyiqa.list_models("NR"))
     loss = pyiqa.create_metric("rankiqa", device="cpu", crops=2, as_loss=True)
-    image = batch[:1].clone().requires_grad_()
+    image = metric_batch[:1].clone().requires_grad_()
     loss(image).backward()
     assert image.grad.abs().sum() > 0
     with pytest.raises(ValueError, match="under another name"):
@@ -104,9 +89,9 @@ def test_pyiqa_that_is_missing(monkeypatch):
         rankiqa.pyiqa.register()
 
 
-def test_torch_hub(falling, batch):
+def test_torch_hub(falling, metric_batch):
     port = str(Path(__file__).resolve().parents[2] / "port")
     metric = torch.hub.load(port, "rankiqa", path=falling, crops=2, source="local")
-    assert torch.equal(metric(batch), rankiqa.metric(falling, crops=2)(batch))
+    assert torch.equal(metric(metric_batch), rankiqa.metric(falling, crops=2)(metric_batch))
     network = torch.hub.load(port, "rankiqa_network", path=falling, source="local")
     assert network.arch == "shallow"

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from lib.time_limit import time_limit
 from rankiqa.cli import CONVERT, _parser, guard, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,28 +109,10 @@ def _make_inputs(folder, weights):
     (folder / "settings.json").write_text("[[[")
 
 
-class _TimeIsUp(BaseException):
-    pass
-
-
-@contextlib.contextmanager
-def _limit(seconds):
-    def late(*_):
-        raise _TimeIsUp
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def _status(line):
     """Run a command line in this process; return (exit status, everything that it printed)."""
     out, err = io.StringIO(), io.StringIO()
-    with _limit(SECONDS), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with time_limit(SECONDS), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             status = main(line)
         except SystemExit as stop:  # argparse

@@ -1,8 +1,6 @@
 """Model files under names of every kind: pipes, devices, too long or not UTF-8; nothing waits for them."""
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +11,7 @@ from safetensors import safe_open
 import rankiqa
 from caffemodel import SolverState, array_blob, write_solverstate
 from lib.convert_command import arrays_of, model, run, whole_model
+from lib.time_limit import time_limit
 from nets import net
 from prototxt import to_text
 from rankiqa.models.network import Network
@@ -34,22 +33,6 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@contextlib.contextmanager
-def alarm(seconds=30):
-    """What waits for a pipe is interrupted by an error."""
-
-    def late(*_):
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def test_a_pipe_is_refused_and_not_waited_for(here, capsys):
     assert run(capsys, "m.caffemodel", "--out", "w.safetensors")[0] == 0
     for arguments in (
@@ -58,7 +41,7 @@ def test_a_pipe_is_refused_and_not_waited_for(here, capsys):
         ("w.safetensors", "--to", "caffemodel", "--like", "pipe", "--out", "new.caffemodel"),
         ("m.caffemodel", "--net", "pipe", "--out", "new.safetensors"),
     ):
-        with alarm():
+        with time_limit(30):
             status, _, said = run(capsys, *arguments)
         assert (status, said.count("\n")) == (2, 1) and "pipe: expected a model file, got a device or a pipe" in said
     assert not list(here.glob("*new*"))

@@ -17,23 +17,11 @@ from lib.pristine_sets import (
     prepare_waterloo,
     sidecar,
     write_picture,
-    write_places,
-    write_waterloo,
 )
 from rankiqa.cli import main
 from rankiqa.data.images import ImageError, read_image
 from rankiqa.ranked_sets import pristine_images
 from rankiqa.ranked_sets.worker_pool import WorkerLost
-
-
-@pytest.fixture
-def waterloo(tmp_path):
-    return write_waterloo(tmp_path / "pristine")
-
-
-@pytest.fixture
-def places(tmp_path):
-    return write_places(tmp_path)
 
 
 def test_any_number_of_workers_makes_the_same(capsys, places, tmp_path):

@@ -14,23 +14,11 @@ from lib.pristine_sets import (
     run,
     sidecar,
     write_picture,
-    write_places,
-    write_waterloo,
 )
 from rankiqa.data import photographs
 from rankiqa.data.folders import Ignored
 from rankiqa.data.images import read_image
 from rankiqa.ranked_sets import pristine_selection
-
-
-@pytest.fixture
-def waterloo(tmp_path):
-    return write_waterloo(tmp_path / "pristine")
-
-
-@pytest.fixture
-def places(tmp_path):
-    return write_places(tmp_path)
 
 
 def many_labels(path, scenes=365, per_scene=100):

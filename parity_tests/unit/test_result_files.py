@@ -9,44 +9,28 @@ import time
 
 import pytest
 
-import rankiqa
-from lib.scored_folder import CROPS, rows_by_name, run, single_rows, write_images
+from lib.scored_folder import CROPS, rows_by_name, run
 from rankiqa.scoring import result_files
 from rankiqa.scoring.result_files import FORMATS, ResultFile, read_rows
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_images(tmp_path_factory.mktemp("many"))
-
-
-@pytest.fixture(scope="module")
-def network(weights):
-    return rankiqa.load(weights)
-
-
-@pytest.fixture(scope="module")
-def expected(folder, network):
-    return single_rows(folder, network)
-
-
 @pytest.mark.parametrize("form", FORMATS)
-def test_files(folder, weights, expected, tmp_path, form, capsys):
+def test_files(scored_folder, weights, expected_rows, tmp_path, form, capsys):
     """Every format has the right rows; a second run adds the new images."""
     images = tmp_path / "images"
     images.mkdir()
     for name in ("0.png", "5.png", "text.png"):
-        (images / name).write_bytes((folder / name).read_bytes())
+        (images / name).write_bytes((scored_folder / name).read_bytes())
     out = tmp_path / f"out.{form}"
     assert run(images, "--weights", weights, "--out", out, "--workers", 1) == 1
     rows = rows_by_name(read_rows(out))
-    assert rows == {name: expected[name] for name in rows} and len(rows) == 3
+    assert rows == {name: expected_rows[name] for name in rows} and len(rows) == 3
     assert json.loads((tmp_path / f"out.{form}.settings.json").read_text())["crops"] == CROPS
-    (images / "1.png").write_bytes((folder / "1.png").read_bytes())
+    (images / "1.png").write_bytes((scored_folder / "1.png").read_bytes())
     assert run(images, "--weights", weights, "--out", out, "--resume") == 1
     assert "already contains 3 images" in capsys.readouterr().err
     rows = rows_by_name(read_rows(out))
-    assert rows == {name: expected[name] for name in rows} and len(rows) == 4
+    assert rows == {name: expected_rows[name] for name in rows} and len(rows) == 4
     assert sorted(os.listdir(tmp_path)) == ["images", out.name, f"{out.name}.settings.json"]
 
 
@@ -96,7 +80,7 @@ def test_killed_between_the_end_and_the_clean_up(tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == ["o.csv", "o.csv.settings.json"]
 
 
-def test_what_cannot_be_resumed(folder, weights, tmp_path, capsys):
+def test_what_cannot_be_resumed(scored_folder, weights, tmp_path, capsys):
     out = tmp_path / "o.jsonl"
     with ResultFile(out, "jsonl", {"seed": 1}) as file:
         file.append({"path": "a", "error": "x"})
@@ -104,7 +88,7 @@ def test_what_cannot_be_resumed(folder, weights, tmp_path, capsys):
             ResultFile(out, "jsonl", {"seed": 1})
     with pytest.raises(ValueError, match="seed 1, now 2"):
         ResultFile(out, "jsonl", {"seed": 2})
-    assert run(folder, "--weights", weights, "--out", out) == 2
+    assert run(scored_folder, "--weights", weights, "--out", out) == 2
     assert "expected the settings of the run" in capsys.readouterr().err
     good = file.part.read_bytes()
     for content, message in [(b"", "another file"), (b"no json\n", "another file"), (good + b"x\n" + good, "line 3")]:
@@ -127,10 +111,10 @@ def test_parquet_needs_its_package(monkeypatch, tmp_path):
     assert result_files.format_of("a.PQ") == "parquet" and result_files.format_of("a.txt") == "jsonl"
 
 
-def test_killed_runs(folder, weights, expected, tmp_path):
+def test_killed_runs(scored_folder, weights, expected_rows, tmp_path):
     """After two runs that were killed during scoring, the same command completes; every image has one row."""
     out = tmp_path / "o.csv"
-    command = [sys.executable, "-m", "rankiqa", "score", folder, "--weights", weights, "--crops", str(CROPS)]
+    command = [sys.executable, "-m", "rankiqa", "score", scored_folder, "--weights", weights, "--crops", str(CROPS)]
     for _ in range(2):
         before = out.with_name("o.csv.part").stat().st_size if out.with_name("o.csv.part").exists() else 0
         process = subprocess.Popen([*map(str, command), "--out", str(out)], stderr=subprocess.DEVNULL)
@@ -143,5 +127,5 @@ def test_killed_runs(folder, weights, expected, tmp_path):
         process.wait(60)
         if out.exists():  # the run finished before it was killed
             break
-    assert run(folder, "--weights", weights, "--out", out) == 1
-    assert rows_by_name(read_rows(out)) == expected
+    assert run(scored_folder, "--weights", weights, "--out", out) == 1
+    assert rows_by_name(read_rows(out)) == expected_rows
