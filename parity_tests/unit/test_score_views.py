@@ -11,6 +11,8 @@ import pytest
 
 import rankiqa
 from rankiqa.cli import main
+from rankiqa.data.image_sources import ImageSource
+from rankiqa.data.thumbnails import data_uri
 from rankiqa.scoring import score_page
 from rankiqa.scoring.dense import DenseScore, score_dense
 from rankiqa.scoring.score_map import BAR, MARGIN, draw, map_name
@@ -78,6 +80,21 @@ def test_direction_and_size(page, tmp_path, monkeypatch):
         assert score_page.side_for(images) == side
         assert images * len(score_page.data_uri(image, side)) < 250e6
     assert score_page.side_for(10**6) == score_page.SIDES[-1][1]
+
+
+def test_images_of_one_name(tmp_path):
+    """Members of an archive may share a name: each row shows its own picture."""
+    sources, uris = [], []
+    for colour in (0, 128, 255):
+        pixels = np.full((8, 8, 3), colour, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{colour}.png"), pixels)
+        sources.append(ImageSource("a.tar/x.png", str(tmp_path / f"{colour}.png")))
+        uris.append(data_uri(pixels, 480))
+    rows = [{"path": "a.tar/x.png", "score": score} for score in (2.0, 3.0, 1.0)]
+    score_page.write(tmp_path / "p.html", rows, sources, title="t", lower_is_better=True)
+    figures = _Figures((tmp_path / "p.html").read_text())
+    assert figures.scores == [3.0, 2.0, 1.0]
+    assert figures.pictures == [uris[1], uris[0], uris[2]] and len(set(uris)) == 3
 
 
 def test_page_in_a_browser(page):

@@ -27,8 +27,9 @@ Aten = torch.ops.aten
 # The other ranks wait while the first one checks the lists' images and writes snapshots. torch's default timeout of 10
 # to 30 minutes would end a training on millions of images before it starts. A rank that ends is noticed at once.
 LONGEST_WAIT = timedelta(days=1)
-ANSWER = timedelta(seconds=3)  # how long a rank waits for another rank's error message
-FIRST, OTHER = "message of the first rank", "message of another rank"  # keys of the store
+ANSWER = timedelta(seconds=10)  # how long a rank waits for another rank's error message
+# Keys of the store
+FIRST, OTHER, READ = "message of the first rank", "message of another rank", "the first rank's message was read by {}"
 
 
 @dataclass(frozen=True)
@@ -110,22 +111,34 @@ class Group:
             if lost:
                 return self._message(OTHER) or "expected all ranks until the end, got one that has ended"
             self._publish(FIRST, own)
+            # This process may contain the store: it must not end before ranks with the same error have read the message
+            self._wait([READ.format(rank) for rank in range(1, self.ranks.size)])
             return own
         if lost:
             return None
         self._publish(OTHER, f"rank {self.ranks.rank}: {own}")
-        return None if self._message(FIRST) == own else own
+        shared = self._message(FIRST) == own
+        self._publish(READ.format(self.ranks.rank), "")
+        return None if shared else own
 
     def _publish(self, key: str, line: str) -> None:
         assert self.store is not None
         with contextlib.suppress(RuntimeError):  # the store's own machine may have failed
             self.store.set(key, line)
 
+    def _wait(self, keys: list[str]) -> bool:
+        """Wait for keys of the store and return whether it has them."""
+        assert self.store is not None
+        try:
+            self.store.wait(keys, ANSWER)
+            return True
+        except RuntimeError:
+            return False
+
     def _message(self, key: str) -> str | None:
         assert self.store is not None
         try:
-            self.store.wait([key], ANSWER)
-            return self.store.get(key).decode()
+            return self.store.get(key).decode() if self._wait([key]) else None
         except RuntimeError:
             return None
 
