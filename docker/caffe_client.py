@@ -9,6 +9,7 @@ parity_tests/lib/recordings.py, not here.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ import containers
 IMAGE = "caffe_ref"
 CUDA_CACHE = "rankiqa_cuda_cache"  # a volume for the code that is compiled at first use on GPUs newer than the library
 SAMPLE = 512  # number of values that `Array.sampled` keeps
+AT_ONCE = 1 << 18  # values that are compared at once: their differences stay in a core's cache
 
 
 class CaffeError(RuntimeError):
@@ -34,6 +36,7 @@ class SampledError(RuntimeError):
     """The whole array was requested, but the answer has only a sample of it."""
 
 
+@functools.cache  # choosing from the millions of weights of a layer takes seconds
 def sample_places(size):
     """Return the indices of a flattened array that a sample keeps, as an int array; the same for each call.
 
@@ -41,8 +44,11 @@ def sample_places(size):
         size: The size of the array. Up to SAMPLE values, all are kept; otherwise SAMPLE of them.
     """
     if size <= SAMPLE:
-        return np.arange(size)
-    return np.sort(np.random.RandomState(size % 2**32).choice(size, SAMPLE, replace=False))
+        places = np.arange(size)
+    else:
+        places = np.sort(np.random.RandomState(size % 2**32).choice(size, SAMPLE, replace=False))
+    places.flags.writeable = False  # the next call returns the same array
+    return places
 
 
 class Array:
@@ -61,7 +67,7 @@ class Array:
     @classmethod
     def whole(cls, array):
         """Return an Array with all values of a numpy array."""
-        largest = np.abs(array, dtype=np.float64).max() if array.size else 0.0
+        largest = max(float(array.max()), -float(array.min())) if array.size else 0.0
         return cls(array.reshape(-1), None, array.shape, largest)
 
     def sampled(self):
@@ -83,15 +89,15 @@ class Array:
         ours = np.asarray(ours)
         if ours.shape != self.shape:
             return Difference(np.inf, f"expected Caffe's shape {self.shape}, got {ours.shape}")
-        at = np.arange(ours.size) if self.at is None else self.at
-        ours, caffe = ours.reshape(-1)[at].astype(np.float64), self.values.astype(np.float64)
+        ours = ours.reshape(-1) if self.at is None else ours.reshape(-1)[self.at]
         if not ours.size:
             return Difference(0.0, "no values")
-        distance = np.abs(ours - caffe)
-        worst = int(np.argmax(np.where(np.isnan(distance), np.inf, distance)))
-        where = tuple(int(n) for n in np.unravel_index(at[worst], self.shape))
-        detail = f"at {where}: ours {ours[worst]:.9g}, Caffe {caffe[worst]:.9g}, difference {distance[worst]:.3g}"
-        return Difference(distance[worst] / (self.largest or 1.0), detail)
+        worst = _worst(ours, self.values)
+        value, caffe = float(ours[worst]), float(self.values[worst])
+        distance = abs(value - caffe)
+        where = tuple(int(n) for n in np.unravel_index(worst if self.at is None else self.at[worst], self.shape))
+        detail = f"at {where}: ours {value:.9g}, Caffe {caffe:.9g}, difference {distance:.3g}"
+        return Difference(distance / (self.largest or 1.0), detail)
 
     def array(self):
         """Return the whole array in its shape.
@@ -102,6 +108,19 @@ class Array:
         if self.at is not None:
             raise SampledError(f"only {self.values.size} of {np.prod(self.shape)} values were recorded")
         return self.values.reshape(self.shape)
+
+
+def _worst(ours, caffes):
+    """Return the index at which two flat arrays differ most; a NaN differs more than any number."""
+    worst, largest = 0, -1.0
+    for first in range(0, ours.size, AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        distance = np.abs(ours[part].astype(np.float64) - caffes[part].astype(np.float64))
+        distance[np.isnan(distance)] = np.inf
+        k = int(distance.argmax())
+        if distance[k] > largest:
+            worst, largest = first + k, distance[k]
+    return worst
 
 
 class Difference(float):

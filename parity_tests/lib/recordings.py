@@ -14,6 +14,8 @@ from rankiqa.data.atomic_files import replacing
 
 FOLDER = Path(__file__).resolve().parents[1] / "recorded"
 RECORDED_RTOL = 1e-5  # another processor adds float32 values in another order
+# An idle thread of OpenBLAS sleeps after 2^12 instead of 2^26 clock ticks, which the other processes of tests can use
+THREADS_SLEEP = {"OPENBLAS_THREAD_TIMEOUT": "12"}
 
 
 class NotRecorded(RuntimeError):
@@ -72,11 +74,12 @@ class VerifiedLive(Live):
     Args:
         keep: save every answer as the new recording.
         verify: compare every answer with its recording; raise AssertionError if they differ.
+        environment: as Live's.
         options: those of Live.
     """
 
-    def __init__(self, client, keep=False, verify=True, **options):
-        super().__init__(client, **options)
+    def __init__(self, client, keep=False, verify=True, environment=None, **options):
+        super().__init__(client, environment={**THREADS_SLEEP, **(environment or {})}, **options)
         self.keep, self.verify = keep, verify
 
     def unverified(self, keep=False):

@@ -113,8 +113,9 @@ def _typical(answer, key, ours):
     """Return the median of |ours - caffe| over the mean of |caffe|."""
     array = answer[key]
     at = slice(None) if array.at is None else array.at
-    apart = np.abs(ours.reshape(-1)[at].astype(np.float64) - array.values)
-    return Difference(np.median(apart) / (np.abs(array.values, dtype=np.float64).mean() or 1.0), key)
+    apart = np.subtract(ours.reshape(-1)[at], array.values, dtype=np.float64)
+    median = np.median(np.abs(apart, out=apart), overwrite_input=True)
+    return Difference(median / (np.abs(array.values).mean(dtype=np.float64) or 1.0), key)
 
 
 @pytest.mark.parametrize("loss", ["ranking", "euclidean"])
