@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caffe_client import CUDA_CACHE, Array, CaffeError, Live, own_words
+from caffe_client import AT_ONCE, CUDA_CACHE, Array, CaffeError, Live, own_words
 
 
 def test_an_error_says_where():
@@ -13,6 +13,16 @@ def test_an_error_says_where():
     assert "(1, 1)" in error.detail and "ours -3" in error.detail and "Caffe -4" in error.detail
     assert np.isinf(caffe.error(np.zeros((2, 3))))
     assert np.isnan(caffe.error(np.full((2, 2), np.nan)))
+
+
+def test_an_error_in_any_part_of_a_large_array():
+    caffe, ours = np.ones(AT_ONCE * 2 + 5, np.float32), np.ones(AT_ONCE * 2 + 5, np.float32)
+    ours[AT_ONCE + 3], ours[7] = 2, 1.5
+    error = Array.whole(caffe).error(ours)
+    assert error == 1 and f"({AT_ONCE + 3},)" in error.detail
+    ours[-1] = np.nan
+    error = Array.whole(caffe).error(ours)
+    assert np.isnan(error) and f"({AT_ONCE * 2 + 4},)" in error.detail
 
 
 def test_caffes_own_words_are_found():
