@@ -2,10 +2,10 @@
 
 In a ratio A_over_B, higher is better for A: it is the time of B over the time of A.
 
-Times are per crop, in passes of ten crops as in `rankiqa score`, of thirty with the engine winograd (Caffe: one crop,
-as upstream does, and ten). The dense time is that of an image and is compared with thirty crops. OpenVINO is measured
-in bfloat16 only on a CPU that supports it. The agreement of the scores is measured on VGG-16's crops, and with the
-network that scripts/reproduce trained on distorted photographs.
+Times are per crop, in passes of ten crops as in `rankiqa score` (Caffe: one crop, as upstream does, and ten). The dense
+time is that of an image and is compared with thirty crops. OpenVINO is measured in bfloat16 only on a CPU that supports
+it. The agreement of the scores is measured on VGG-16's crops, and with the network that scripts/reproduce trained on
+distorted photographs.
 """
 
 import os
@@ -135,8 +135,8 @@ def _times(rounds, client, path, model):
     twin = torchvision.models.vgg16(num_classes=1).eval()
     channels_last = converted(path).to(memory_format=torch.channels_last)
     image = _photograph(PHOTOGRAPHS[0])
-    offsets = rankiqa.crop_offsets(*image.shape[:2], model.crop, CHUNK, np.random.RandomState(0))
-    crops = rankiqa.take_crops(image, offsets, model.input_spec)
+    offsets = rankiqa.crop_offsets(*image.shape[:2], model.crop, CROPS, np.random.RandomState(0))
+    crops = rankiqa.take_crops(image, offsets[:CHUNK], model.input_spec)
     engines = _engines(model)
     for _ in range(FIRST + 1):  # then the convolutions use oneDNN's layout, if its bits are the same
         reference = engines["port"].scores(crops)
