@@ -4,6 +4,7 @@
     build.py                     clone the original RankIQA at its pinned commit
     build.py --from PATH         use a checkout, bare mirror or archive instead
     build.py --without-upstream  Caffe and our layers only, for a machine without network
+    build.py --auto              clone it if its server is reached, otherwise like --without-upstream
     build.py --gpu               caffe_ref:gpu, compiled with CUDA (long)
     build.py --port              rankiqa, the port on the CPU, with Debian's PyTorch (--torch-index: another one)
 
@@ -272,6 +273,7 @@ def main(argv=None):
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--from", dest="place", metavar="PATH", help="checkout, bare mirror or archive of the original")
     origin.add_argument("--without-upstream", action="store_true", help="build without the original's files")
+    origin.add_argument("--auto", action="store_true", help="build without them only if they cannot be downloaded")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--gpu", action="store_true", help="build caffe_ref:gpu, with CUDA")
     which.add_argument("--port", action="store_true", help="build rankiqa, the port on the CPU")
@@ -281,7 +283,7 @@ def main(argv=None):
     parser.add_argument("--no-install", action="store_true", help="do not install or start a Docker engine")
     options = parser.parse_args(argv)
     image = PORT if options.port else GPU if options.gpu else IMAGE
-    upstream = WITHOUT if options.without_upstream else options.place
+    upstream = WITHOUT if options.without_upstream else AUTO if options.auto else options.place
     if options.port and upstream:
         parser.error("--port: the image of the port has no files of the original")
     if options.torch_index and not options.port:
