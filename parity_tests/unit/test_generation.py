@@ -210,10 +210,18 @@ def test_the_code_is_part_of_the_settings(monkeypatch, tmp_path):
     package = shutil.copytree(Path(rankiqa.__file__).parent, tmp_path / "rankiqa")
     before = set_description._code()
     monkeypatch.setattr(rankiqa, "__file__", str(package / "__init__.py"))
-    assert set_description._code() == before
-    with open(package / "distortions" / "noise.py", "a") as file:
-        file.write("# changed\n")
-    assert set_description._code() != before
+    changed = package / "distortions" / "noise.py"
+    text = changed.read_text()
+    for other, same in (
+        (text + "# a comment\n", True),
+        (text.replace('"""', '"""Also: ', 1), True),
+        (text.replace("\n\n\n", "\n\n\n\n"), True),
+        (text + "A = 1\n", False),
+        (text.replace("    return ", "    pass; return ", 1), False),
+    ):
+        assert other != text
+        changed.write_text(other)
+        assert (set_description._code() == before) is same
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):

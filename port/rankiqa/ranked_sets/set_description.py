@@ -6,10 +6,12 @@ import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import shutil
 import tempfile
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,8 +53,19 @@ def _code() -> str:
         package / "ranked_sets" / "make_files.py",
         *package.glob("distortions/*.py"),
     ]
-    text = b"".join(path.read_bytes() for path in sorted(sources))
-    return hashlib.sha256(text).hexdigest()[:16]
+    text = "".join(word for path in sorted(sources) for word in _words(path.read_text(encoding="utf-8")))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _words(source: str) -> Iterator[str]:
+    """Yield the words of Python code without comments, docstrings and layout, which do not change what it does."""
+    signs = {tokenize.INDENT: "{", tokenize.DEDENT: "}", tokenize.NEWLINE: ";"}
+    begins = True  # whether the word is the first of a statement
+    for word in tokenize.generate_tokens(io.StringIO(source).readline):
+        if word.type in (tokenize.COMMENT, tokenize.NL) or (begins and word.type == tokenize.STRING):
+            continue
+        yield signs.get(word.type, word.string)
+        begins = word.type in signs
 
 
 def digest(settings: dict) -> str:
