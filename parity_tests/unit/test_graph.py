@@ -58,7 +58,10 @@ def test_compile_has_no_graph_break(network, crops, scores):
 
 
 def test_a_training_step_compiles():
-    """Gradients agree, with MaxPool2d's ties and the in-place ReLU in the compiled graph."""
+    """Gradients agree, with MaxPool2d's ties and the in-place ReLU in the compiled graph.
+
+    The tolerance is for the first layer: the graph sums over every pixel, the network over pooled values alone.
+    """
     torch.manual_seed(0)
     network = rankiqa.build("shallow").train()
     crops = torch.rand(2, 3, network.crop, network.crop, generator=torch.Generator().manual_seed(1)) * 255
@@ -68,7 +71,7 @@ def test_a_training_step_compiles():
     torch._dynamo.reset()
     torch.compile(network, fullgraph=True, backend="aot_eager")(crops).sum().backward()
     for name, parameter in network.named_parameters():
-        torch.testing.assert_close(parameter.grad, plain[name], rtol=1e-6, atol=1e-6 * plain[name].abs().max().item())
+        torch.testing.assert_close(parameter.grad, plain[name], rtol=1e-5, atol=1e-5 * plain[name].abs().max().item())
 
 
 @pytest.mark.slow

@@ -40,6 +40,9 @@ class MaxPool2d(nn.Module):
         stride: Pixels, an int or a pair.
         pad: Pixels, an int or a pair; any padding smaller than the kernel.
 
+    Attributes:
+        same_as_torch: Whether torch's ceil_mode gives Caffe's output: without padding and gaps between windows.
+
     Raises:
         ValueError: For a kernel or stride below 1, or padding that is not smaller than the kernel.
 
@@ -53,15 +56,14 @@ class MaxPool2d(nn.Module):
         self.pad = _pair(pad, "pad", 0)
         if any(p >= k for p, k in zip(self.pad, self.kernel, strict=True)):
             raise ValueError(f"pad: expected less than the kernel {self.kernel}, got {self.pad}")
-        # Without padding and without gaps between windows, torch's ceil_mode gives Caffe's output
-        self._same_as_torch = not any(self.pad) and all(s <= k for s, k in zip(self.stride, self.kernel, strict=True))
+        self.same_as_torch = not any(self.pad) and all(s <= k for s, k in zip(self.stride, self.kernel, strict=True))
 
     def extra_repr(self) -> str:
         return f"kernel={self.kernel}, stride={self.stride}, pad={self.pad}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (N, C, H, W) to (N, C, H', W'). Raises ValueError if no window fits."""
-        if self._same_as_torch:
+        if self.same_as_torch:
             try:
                 if keeps_little(x):
                     return _MaxPool.apply(x, self.kernel, self.stride)[0]  # pyright: ignore[reportOptionalSubscript]
@@ -161,20 +163,26 @@ def _parts(x: Tensor) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, len(x), step))
 
 
+def pooled_with_places(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return torch's max pooling with ceil_mode of (N, C, H, W), and the indices (of H x W) of the maxima, as int32."""
+
+    def pool(part: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.ops.aten.max_pool2d_with_indices(part, kernel, stride, (0, 0), (1, 1), True)
+
+    shape = (len(x), *pool(x[:1])[0].shape[1:])
+    out = torch.empty(shape, memory_format=_layout(x))
+    places = torch.empty(shape, dtype=torch.int32, memory_format=_layout(x))
+    for part in _parts(x):
+        out[part], places[part] = pool(x[part])
+    return out, places
+
+
 class _MaxPool(torch.autograd.Function):
     """torch's max pooling with ceil_mode. It saves the indices of the maxima, as int32, and not the input."""
 
     @staticmethod
     def forward(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        def pool(part: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.ops.aten.max_pool2d_with_indices(part, kernel, stride, (0, 0), (1, 1), True)
-
-        shape = (len(x), *pool(x[:1])[0].shape[1:])
-        out = torch.empty(shape, memory_format=_layout(x))
-        places = torch.empty(shape, dtype=torch.int32, memory_format=_layout(x))
-        for part in _parts(x):
-            out[part], places[part] = pool(x[part])
-        return out, places
+        return pooled_with_places(x, kernel, stride)
 
     @staticmethod
     def setup_context(ctx, inputs, output):

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rankiqa.caffe.layers import LRN, Dropout, MaxPool2d, keeps_little
+from rankiqa.caffe.layers import LRN, Dropout, MaxPool2d
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.input_spec import InputSpec
+from rankiqa.models import first_layers
 from rankiqa.models.architectures import Architecture, Conv, Linear, Norm, Pool
 from rankiqa.models.score_meaning import ScoreMeaning
 from rankiqa.models.scorer import Scorer, check_input
 
 DROPOUT = 0.5
-PART = 12  # crops per part, see _first_in_parts
 FLATTEN = "flatten"  # the step from the last (C, H, W) blob to the first vector; Caffe has no such layer
 
 
@@ -108,20 +108,14 @@ class Network(Scorer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores (N, 1) of crops (N, 3, crop, crop). Use `check_input` to validate the input."""
         steps = self._steps_of_training if self.training else self.steps
-        if self.training and self._first_in_parts(x):
-            first, pool, *steps = steps
-            x = torch.cat([getattr(self, pool)(getattr(self, first)(part)) for part in x.split(PART)])
+        if self.training:
+            first, second, *others = steps
+            pair = getattr(self, first), getattr(self, second)
+            if first_layers.are_fused(x, *pair):
+                x, steps = first_layers.convolve_and_pool(x, *pair), others
         for name in steps:
             x = getattr(self, name)(x)  # torch.compile before 2.5 does not support get_submodule
         return x
-
-    def _first_in_parts(self, x: Tensor) -> bool:
-        """Return whether to convolve and pool the crops in parts, so that memory never holds the first, largest blob.
-
-        This needs PyTorch's own convolution: Caffe's products (`caffe.blas`) sum in their own order.
-        """
-        first, pool = (getattr(self, name) for name in self._steps_of_training[:2])
-        return keeps_little(x, first.weight) and isinstance(pool, MaxPool2d) and "forward" not in vars(first)
 
     def forward_layers(self, x: Tensor) -> dict[str, Tensor]:
         """Return the output of each of Caffe's layers, {layer name: blob} in Caffe's order, before in-place changes.
