@@ -115,7 +115,7 @@ def _worst(ours, caffes):
     worst, largest = 0, -1.0
     for first in range(0, ours.size, AT_ONCE):
         part = slice(first, first + AT_ONCE)
-        distance = np.abs(ours[part].astype(np.float64) - caffes[part].astype(np.float64))
+        distance = np.abs(np.subtract(ours[part], caffes[part], dtype=np.float64))
         distance[np.isnan(distance)] = np.inf
         k = int(distance.argmax())
         if distance[k] > largest:

@@ -4,7 +4,7 @@ The gradient of a pooled value goes to one pixel of the convolution's output, an
 weights' gradient is a sum over the pooled values, of the crop's pixels around that one pixel: for Shallow a sixteenth
 of the products of a gradient with every pixel.
 
-Shapes: N crops, C channels, H x W pixels; K channels out, H' x W' convolved, P pooled pixels; k x k the kernel.
+Shapes: N crops, C channels, H x W pixels; K channels out, H' x W' convolved; k x k the kernel.
 """
 
 from __future__ import annotations
