@@ -16,6 +16,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "recorded"
 RECORDED_RTOL = 1e-5  # another processor adds float32 values in another order
 # An idle thread of OpenBLAS sleeps after 2^12 instead of 2^26 clock ticks, which the other processes of tests can use
 THREADS_SLEEP = {"OPENBLAS_THREAD_TIMEOUT": "12"}
+SHARED_BYTES = 600 << 20  # of live answers, kept because tests that follow each other ask the same question
 
 
 class NotRecorded(RuntimeError):
@@ -69,7 +70,7 @@ class Recorded:
 
 
 class VerifiedLive(Live):
-    """Live Caffe whose answers are compared with the recordings, or replace them.
+    """Live Caffe whose answers are compared with the recordings, or replace them; the same question is asked once.
 
     Args:
         keep: save every answer as the new recording.
@@ -81,6 +82,7 @@ class VerifiedLive(Live):
     def __init__(self, client, keep=False, verify=True, environment=None, **options):
         super().__init__(client, environment={**THREADS_SLEEP, **(environment or {})}, **options)
         self.keep, self.verify = keep, verify
+        self._answers = {}  # {(case, digest): Answer}, the last question last
 
     def unverified(self, keep=False):
         """Return the same Caffe for answers that depend on this machine: not compared, and saved only if `keep`."""
@@ -89,15 +91,27 @@ class VerifiedLive(Live):
         return live
 
     def ask(self, case, jobs, arrays=None, files=None):
-        """Ask as Live.ask does, then compare or save the answer."""
-        answer = super().ask(case, jobs, arrays, files)
-        if self.keep:
-            save_recording(case, question_digest(jobs, arrays or {}, files or {}), answer)
-        elif self.verify:
-            stale = disagreements(answer, load_recording(case, question_digest(jobs, arrays or {}, files or {})))
-            if stale:
-                raise AssertionError(f"{case}: live Caffe's answer differs from the recording in {stale}")
+        """Ask as Live.ask does, then compare or save the answer. Callers must not change its arrays."""
+        if not (self.keep or self.verify):
+            return super().ask(case, jobs, arrays, files)
+        digest = question_digest(jobs, arrays or {}, files or {})
+        if (case, digest) not in self._answers:
+            answer = super().ask(case, jobs, arrays, files)
+            if self.keep:
+                save_recording(case, digest, answer)
+            else:
+                stale = disagreements(answer, load_recording(case, digest))
+                if stale:
+                    raise AssertionError(f"{case}: live Caffe's answer differs from the recording in {stale}")
+            self._answers[case, digest] = answer
+        answer = self._answers[case, digest] = self._answers.pop((case, digest))
+        while sum(map(_bytes, self._answers.values())) > SHARED_BYTES:
+            del self._answers[next(iter(self._answers))]
         return answer
+
+
+def _bytes(answer):
+    return sum(array.values.nbytes for array in answer.values())
 
 
 def disagreements(live, recorded):

@@ -8,6 +8,7 @@ therefore has two parts:
 - with the port's own choices, the typical (median) error of every parameter is within TYPICAL_GRADIENT.
 """
 
+import copy
 import json
 
 import numpy as np
@@ -43,10 +44,20 @@ def _loss_layer(kind, bottom, sizes):
 @pytest.fixture(scope="module")
 def question(caffe, tmp_path_factory):
     """Return a function: (arch, like, sizes, loss) -> (the port's network, crops, labels, Caffe's answer)."""
+    last = {}  # {(arch, like): (caffemodel, the port's network)}: tests of one network follow each other
+
+    def network(arch, like):
+        if (arch, like) not in last:
+            for path, _ in last.values():
+                path.unlink()
+            last.clear()
+            path = random_caffemodel(tmp_path_factory.mktemp(arch) / "random.caffemodel", arch, like, seed=1)
+            last[arch, like] = path, converted(path)
+        path, model = last[arch, like]
+        return path, copy.deepcopy(model)
 
     def ask(arch, like, sizes, loss):
-        path = random_caffemodel(tmp_path_factory.mktemp(arch) / "random.caffemodel", arch, like, seed=1)
-        model = converted(path)
+        path, model = network(arch, like)
         n = int(np.prod(sizes))
         arrays = {"data": photograph_crops(n, model.crop, seed=1)}
         arrays["label"] = np.random.RandomState(2).uniform(0, 100, n).astype(np.float32)
@@ -55,7 +66,6 @@ def question(caffe, tmp_path_factory):
         job.update(inputs={"data": "data", "label": "label"}, backward=True, **{"return": ["tops", "param_diffs"]})
         files = {"net.prototxt": with_batch(deploy_text(arch, like), n) + text, "random.caffemodel": path}
         answer = caffe.ask(f"gradients/{arch}_{loss}", [job], arrays, files)
-        path.unlink()
         return model, torch.from_numpy(arrays["data"]), arrays["label"], answer
 
     return ask
@@ -118,25 +128,19 @@ def _typical(answer, key, ours):
     return Difference(median / (np.abs(array.values).mean(dtype=np.float64) or 1.0), key)
 
 
-@pytest.mark.parametrize("loss", ["ranking", "euclidean"])
+@pytest.mark.parametrize("loss", ["ranking", "ranking by Winograd's algorithm", "euclidean"])
 @pytest.mark.parametrize(("arch", "like", "sizes"), TRAINED)
 def test_every_parameter(question, caffe, parity, arch, like, sizes, loss):
+    """`rankiqa train --winograd` passes at the same tolerances."""
+    case, (loss, *by_winograd) = f"{arch} {loss}", loss.split(maxsplit=1)
     model, x, labels, answer = question(arch, like, sizes, loss)
-    _compare(f"{arch} {loss}", model, x, labels, sizes, loss, answer, parity)
-    if arch == "shallow":
+    if by_winograd:
+        winograd.apply_to(model)
+    _compare(case, model, x, labels, sizes, loss, answer, parity)
+    if arch == "shallow" and not by_winograd:
         _mistakes_are_caught(model, x, labels, sizes, loss, answer, parity)
     if isinstance(caffe, Live):
-        _compare_with_choices(f"{arch} {loss}", model, x, labels, sizes, loss, answer, parity)
-
-
-@pytest.mark.parametrize(("arch", "like", "sizes"), TRAINED)
-def test_every_parameter_by_winograd(question, caffe, parity, arch, like, sizes):
-    """`rankiqa train --winograd` passes at the same tolerances."""
-    model, x, labels, answer = question(arch, like, sizes, "ranking")
-    winograd.apply_to(model)
-    _compare(f"{arch} ranking, Winograd", model, x, labels, sizes, "ranking", answer, parity)
-    if isinstance(caffe, Live):
-        _compare_with_choices(f"{arch} ranking, Winograd", model, x, labels, sizes, "ranking", answer, parity)
+        _compare_with_choices(case, model, x, labels, sizes, loss, answer, parity)
 
 
 def _compare(case, model, x, labels, sizes, loss, answer, parity):

@@ -82,7 +82,6 @@ def _fed(images, name, iterations=ITERATIONS, workers=0, **options):
     return np.array(labels), np.array(digests)
 
 
-@functools.cache  # several tests ask this question, and Caffe is slow to answer
 def _ask(caffe, name):
     files = {"net.prototxt": _net(name), "list.txt": _list(name), **{p.name: p for p in PHOTOGRAPHS}}
     job = {"name": "m", "kind": "minibatches", "net": "net.prototxt", "iterations": ITERATIONS}

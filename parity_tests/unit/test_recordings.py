@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from caffe_client import SAMPLE, Answer, Array, SampledError, question_digest
+from caffe_client import SAMPLE, Answer, Array, Live, SampledError, question_digest
 from lib import recordings
-from lib.recordings import NotRecorded, Recorded, disagreements, save_recording
+from lib.recordings import NotRecorded, Recorded, VerifiedLive, disagreements, save_recording
 
 
 def _answer():
@@ -38,6 +38,27 @@ def test_a_recording_answers_the_same_question(tmp_path, monkeypatch):
         Recorded().ask("folder/case", jobs, arrays, {"net": "other text"})
     with pytest.raises(NotRecorded, match="never recorded"):
         Recorded().ask("folder/none", jobs, arrays)
+
+
+def test_the_same_question_is_asked_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(recordings, "FOLDER", tmp_path)
+    _, answer = _answer()
+    asked = []
+    monkeypatch.setattr(Live, "ask", lambda self, case, *question: asked.append(case) or answer)
+    live = VerifiedLive(None)
+    for case in ("a", "b"):
+        save_recording(case, question_digest([case], {}, {}), answer)
+    for case in ("a", "a", "b", "a"):
+        assert live.ask(case, [case]) is answer
+    assert asked == ["a", "b"]
+    with pytest.raises(NotRecorded, match="another question"):
+        live.ask("a", ["other jobs"])
+    monkeypatch.setattr(recordings, "SHARED_BYTES", 0)
+    live.ask("a", ["a"])
+    live.ask("a", ["a"])
+    assert asked == ["a", "b", "a", "a"]
+    live.unverified().ask("a", ["a"])
+    assert len(asked) == 5
 
 
 def test_a_recording_that_live_caffe_contradicts_is_named():
