@@ -10,6 +10,7 @@ from pathlib import Path
 
 from caffemodel import CaffemodelError, read, write
 from caffemodel.files import content_type, replacing
+from rankiqa.data.atomic_files import temporary_name
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa_convert import solver_states
 from rankiqa_convert.converted_weights import read_safetensors, to_net, write_safetensors
@@ -82,7 +83,7 @@ def to_port(options: argparse.Namespace, digest: FileDigest) -> dict:
         onnx = stack.enter_context(replacing(options.onnx)) if options.onnx and options.out else out
         plain = out
         if target.suffix in (*_STATE_DICTS, ".onnx"):
-            plain = out.with_suffix(".weights.tmp")
+            plain = temporary_name(target.with_suffix(".weights"))
             stack.callback(plain.unlink, missing_ok=True)
         summary = write_safetensors(match, options.model, digest, plain)
         if target.suffix in _STATE_DICTS:

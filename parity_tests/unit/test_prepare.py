@@ -19,6 +19,7 @@ from lib.pristine_sets import (
     write_picture,
 )
 from rankiqa.cli import main
+from rankiqa.data.atomic_files import temporary_name
 from rankiqa.data.images import ImageError, read_image
 from rankiqa.ranked_sets import pristine_images
 from rankiqa.ranked_sets.worker_pool import WorkerLost
@@ -44,7 +45,10 @@ def test_a_second_run_makes_what_is_not_right(capsys, waterloo, tmp_path):
     (out / "00001.bmp").unlink()
     (out / "00002.bmp").write_bytes(before["00002.bmp"][:-1])
     (out / "00003.bmp").write_bytes(before["00003.bmp"][:-1] + bytes([before["00003.bmp"][-1] ^ 1]))
-    (out / ".00004.bmp.tmp").write_bytes(b"of a killed run")
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left = temporary_name(out / "00004.bmp").name.replace(f"-{os.getpid()}-", f"-{killed.pid}-")
+    (out / left).write_bytes(b"of a killed run")
     modified = (out / "00005.bmp").stat().st_mtime_ns
     status, text, _ = prepare_waterloo(capsys, waterloo, out, "--json")
     summary = json.loads(text)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rankiqa.cli import arguments, progress
 from rankiqa.cli.interrupts import stoppable
-from rankiqa.data.atomic_files import replacing, temporary_name
+from rankiqa.data.atomic_files import remove_abandoned, replacing, target_of
 from rankiqa.data.json_text import parse_json
 
 LARGE = ("keep", "scale", "refuse")
@@ -175,14 +175,13 @@ def _claim(out: Path, record: dict) -> None:
                 f"{sidecar}: {key}: expected {json.dumps(record[key])}, the value of this run, got "
                 f"{json.dumps(earlier.get(key))}; use another --out"
             )
-    temporary = {temporary_name(out / name).name for name in record["files"]}
+    temporary = {name for name in existing if target_of(name) in record["files"]}
     if others := sorted(existing - record["files"].keys() - temporary):
         raise ValueError(
             f"{out}: expected only images that this run makes, got {len(others)} other files, for example {others[0]}"
         )
     out.mkdir(parents=True, exist_ok=True)
-    for name in existing & temporary:  # of a killed run
-        os.unlink(out / name)
+    remove_abandoned(out)
     _write(sidecar, record | {"complete": False})
 
 

@@ -5,17 +5,67 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import platform
+import re
+import threading
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+TEMPORARY = re.compile(r"\.(?P<target>.+)\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+\.tmp", re.DOTALL)
+LONGEST = 200  # bytes of the target's name in a temporary name; file systems allow 255 in all
+
 
 def temporary_name(target: str | os.PathLike) -> Path:
-    """Return the path where a file is written before it is renamed: a hidden name in the same folder.
+    """Return the path where this thread writes a file before it is renamed: a hidden name in the same folder.
 
-    Folder scans skip hidden names, so they do not take it for an image.
+    Folder scans skip hidden names, so they do not take it for an image. The name states the machine, the process and
+    the thread, because two of them may write the same target at the same time.
     """
     target = Path(target)
-    return target.with_name(f".{target.name}.tmp")
+    name = f".{_shortened(target.name)}.{_host()}-{os.getpid()}-{threading.get_native_id()}.tmp"
+    return target.with_name(name)
+
+
+def target_of(name: str) -> str | None:
+    """Return the name of the file for which `name` is a temporary name, shortened if long; None if it is none."""
+    match = TEMPORARY.fullmatch(name)
+    return match["target"] if match else None
+
+
+def remove_abandoned(folder: str | os.PathLike, target: str | None = None) -> None:
+    """Remove a folder's temporary files of killed processes of this machine: those of the file `target`, or all."""
+    wanted = None if target is None else _shortened(target)
+    for name in os.listdir(folder):
+        match = TEMPORARY.fullmatch(name)
+        if not match or match["host"] != _host() or (wanted is not None and match["target"] != wanted):
+            continue
+        if not _runs(int(match["process"])):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+
+
+def _shortened(name: str) -> str:
+    data = os.fsencode(name)
+    if len(data) <= LONGEST:
+        return name
+    return f"{data[: LONGEST // 2].decode(errors='ignore')}-{zlib.crc32(data):08x}"
+
+
+def _host() -> str:
+    return f"{zlib.crc32(platform.node().encode(errors='surrogateescape')):08x}"
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # there, os.kill would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        pass
+    return True
 
 
 @contextlib.contextmanager
@@ -51,6 +101,8 @@ def replacing(target: str | os.PathLike) -> Iterator[Path]:
 def check_target(target: str | os.PathLike, inputs: Iterable[str | os.PathLike] = ()) -> None:
     """Check that `replacing` can write a file, before a computation whose results go there.
 
+    Temporary files that killed processes left for this target are removed.
+
     Args:
         target: The file to write.
         inputs: Files that are read. The target must not be one of them.
@@ -67,13 +119,11 @@ def check_target(target: str | os.PathLike, inputs: Iterable[str | os.PathLike] 
     check_no_input(target, inputs)
     if not target.absolute().parent.is_dir():
         raise ValueError(f"{target}: expected a file in a folder that exists, got no such folder")
-    temporary = temporary_name(target)
-    if temporary.exists():  # it belongs to a run that was killed or is still writing
-        return
     try:
-        _of_a_new_file(temporary)
+        _of_a_new_file(temporary_name(target))
     except OSError as error:
         raise ValueError(f"{target}: expected a file that can be written, got: {error.strerror}") from None
+    remove_abandoned(target.absolute().parent, target.name)
 
 
 def _is_device(target: str | os.PathLike) -> bool:

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from rankiqa.data.atomic_files import replacing
+from rankiqa.data.atomic_files import replacing, temporary_name
 
 SIDES = ("train", "validation", "test", "all")
 
@@ -118,7 +118,7 @@ class _Links:
     def make(self) -> None:
         for folder, link in self.made.items():
             os.makedirs(self.place, exist_ok=True)
-            temporary = f"{link}.tmp"
+            temporary = temporary_name(link)
             if os.path.lexists(temporary):
                 os.unlink(temporary)
             os.symlink(os.path.abspath(folder), temporary)

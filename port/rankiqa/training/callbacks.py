@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rankiqa.caffe import log
-from rankiqa.data.atomic_files import replacing
+from rankiqa.data.atomic_files import remove_abandoned, replacing
 from rankiqa.data.extras import need
 from rankiqa.training import snapshots
 
@@ -104,6 +104,7 @@ class Snapshots(Callback):
     def on_snapshot(self, trainer: Trainer) -> None:
         """Write the snapshot atomically."""
         self.out.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(self.out)
         path = self._path(trainer)
         snapshots.take(trainer, path)
         self.last = path
