@@ -168,11 +168,11 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def early_trainings(request, caffe, images):
-    """Return EarlyTrainings of Shallow in Caffe, for the CASE of each selected test module that uses this fixture."""
+    """Return EarlyTrainings of Shallow in Caffe: the parameter `training` of each selected test with this fixture."""
     from lib.trainings import EarlyTrainings
 
     chosen = [item for item in request.session.items if "early_trainings" in item.fixturenames]
-    trainings = EarlyTrainings(caffe, images, sorted({item.module.CASE for item in chosen}))
+    trainings = EarlyTrainings(caffe, images, sorted({item.callspec.params["training"] for item in chosen}))
     yield trainings
     trainings.end()
 

@@ -16,7 +16,6 @@ from caffe_client import IMAGE, Live
 from lib import trajectory
 from lib.tolerances import EXACT, ROUNDED_LOSS, TRAINED_LOSS, TRAINED_WEIGHTS
 from lib.trainings import (
-    ITERATIONS,
     THREADS,
     distances,
     held_out_scores,
@@ -27,7 +26,6 @@ from lib.trainings import (
 from rankiqa.caffe.blas import DIGESTS, CaffeBlas
 
 RECORDED_THREADS = 2  # the recordings were made on two cores
-CASE = "same_blas/shallow"
 FOLDER = "/usr/lib/x86_64-linux-gnu"
 # OpenBLAS in the image, after the libraries that it needs
 LIBRARIES = ("libquadmath.so.0.0.0", "libgfortran.so.5.0.0", "openblas-pthread/libopenblasp-r0.3.13.so")
@@ -46,18 +44,22 @@ def _check(parity, answer, task, losses_and_model, name):
         parity.check("same-blas", f"{name} {task}: {layer} at the end", error, EXACT)
 
 
-def test_shallow(early_trainings, parity, images, tmp_path):
+@pytest.mark.parametrize(
+    "training", ["same_blas/shallow_short", pytest.param("same_blas/shallow", marks=pytest.mark.slow)]
+)
+def test_shallow(early_trainings, parity, images, tmp_path, training):
     """Train at rates that learn, where other products' last bits grow to whole percents (test_trajectory.py)."""
-    presets, products = shallow_presets(CASE), CaffeBlas(THREADS)
+    presets, products = shallow_presets(training), CaffeBlas(THREADS)
+    name = f"shallow, {presets['rank'].solver.max_iter} iterations"
     trained = train_in_port(images, "shallow", presets, tmp_path, products=products)
-    answer = early_trainings.answer(CASE)
+    answer = early_trainings.answer(training)
     for task, losses_and_model in trained.items():
-        _check(parity, answer, task, losses_and_model, "shallow")
+        _check(parity, answer, task, losses_and_model, name)
     ours, levels = held_out_scores(trained["ft"][1].eval(), images)
     caffes = answer.array("s/scores")
-    parity.check("same-blas", "shallow: held-out scores", np.abs(ours - caffes).max() / np.ptp(caffes), EXACT)
+    parity.check("same-blas", f"{name}: held-out scores", np.abs(ours - caffes).max() / np.ptp(caffes), EXACT)
     srocc = [rankiqa.srocc(scores.mean(1), -levels) for scores in (ours, caffes)]
-    parity.check("same-blas", f"shallow: held-out SROCC, Caffe {srocc[1]:.3f}", abs(srocc[0] - srocc[1]), EXACT)
+    parity.check("same-blas", f"{name}: held-out SROCC, Caffe {srocc[1]:.3f}", abs(srocc[0] - srocc[1]), EXACT)
 
     def one_ulp(trainer):
         weight = trainer.model.conv1.weight.data.view(-1)
@@ -68,15 +70,15 @@ def test_shallow(early_trainings, parity, images, tmp_path):
         "one weight moved by one ulp": {"products": products, "prepare": one_ulp},
         "PyTorch's own products": {},
     }
-    for name, options in wrong.items():
+    for change, options in wrong.items():
         losses, _ = train_in_port(images, "shallow", short, tmp_path, **options)["rank"]
         apart = max(distances(*trajectory.both(answer, "rank", losses)).values())
-        parity.must_fail("same-blas", f"wrong: {name}", apart, ROUNDED_LOSS)
+        parity.must_fail("same-blas", f"wrong: {name}, {change}", apart, ROUNDED_LOSS)
 
 
 @pytest.mark.slow
 def test_vgg16(caffe, products, parity, images, tmp_path):
-    answer, presets = with_dropout(caffe, images, "vgg16")
+    answer, presets = with_dropout(caffe, images, "trajectory/vgg16")
     trained = train_in_port(images, "vgg16", presets, tmp_path, products=products)
     _check(parity, answer, "rank", trained["rank"], "vgg16")
 
@@ -84,10 +86,10 @@ def test_vgg16(caffe, products, parity, images, tmp_path):
 @pytest.mark.slow
 def test_alexnet(caffe, products, parity, images, tmp_path):
     """PyTorch's local response normalisation rounds differently, so that bits differ."""
-    answer, presets = with_dropout(caffe, images, "alexnet")
+    answer, presets = with_dropout(caffe, images, "trajectory/alexnet")
     losses, model = train_in_port(images, "alexnet", presets, tmp_path, products=products)["rank"]
     worst = max(distances(*trajectory.both(answer, "rank", losses)).values())
-    parity.check("same-blas", f"alexnet: loss of {ITERATIONS['alexnet']} iterations", worst, TRAINED_LOSS)
+    parity.check("same-blas", f"alexnet: loss of {len(losses)} iterations", worst, TRAINED_LOSS)
     for layer, error in trajectory.layer_errors(answer, "rank/param", model).items():
         parity.check("same-blas", f"alexnet: {layer} at the end", error, TRAINED_WEIGHTS)
 

@@ -14,20 +14,19 @@ from lib.tolerances import (
     TRAINED_LOSS,
     TRAINED_WEIGHTS,
 )
-from lib.trainings import distances, held_out_scores, shallow_presets, train_in_port, with_dropout
+from lib.trainings import DROPOUT, distances, held_out_scores, shallow_presets, train_in_port, with_dropout
 from rankiqa.caffe.random_stream import CaffeRandom
 from rankiqa.data.order import Quirks
 from rankiqa.models.architectures import ARCHITECTURES
 from rankiqa.models.network import fill
 
-CASE = "trajectory/shallow"
-
 
 @pytest.mark.slow
-def test_shallow(early_trainings, parity, images, tmp_path):
-    presets = shallow_presets(CASE)
+@pytest.mark.parametrize("training", ["trajectory/shallow"])
+def test_shallow(early_trainings, parity, images, tmp_path, training):
+    presets = shallow_presets(training)
     trained = train_in_port(images, "shallow", presets, tmp_path)  # before the answer: Caffe may still train
-    answer = early_trainings.answer(CASE)
+    answer = early_trainings.answer(training)
     for task, (losses, model) in trained.items():
         apart = distances(*trajectory.both(answer, task, losses))
         for n in (100, 300):
@@ -59,10 +58,18 @@ def test_shallow(early_trainings, parity, images, tmp_path):
         parity.must_fail("trajectory", f"wrong: {name}", apart, LOSS_IN_TRAINING)
 
 
-@pytest.mark.parametrize("arch", ["alexnet", pytest.param("vgg16", marks=pytest.mark.slow)])
-def test_with_dropout(caffe, parity, images, tmp_path, arch):
+@pytest.mark.parametrize(
+    "training",
+    [
+        "trajectory/alexnet_short",
+        pytest.param("trajectory/alexnet", marks=pytest.mark.slow),
+        pytest.param("trajectory/vgg16", marks=pytest.mark.slow),
+    ],
+)
+def test_with_dropout(caffe, parity, images, tmp_path, training):
     """Dropout masks agree, too; the rate drops during training, and the port skips the TEST net's random words."""
-    answer, presets = with_dropout(caffe, images, arch)
+    answer, presets = with_dropout(caffe, images, training)
+    arch = DROPOUT[training][0]
     losses, model = train_in_port(images, arch, presets, tmp_path)["rank"]
     apart = distances(*trajectory.both(answer, "rank", losses))
     parity.check(

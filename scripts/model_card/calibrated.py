@@ -82,7 +82,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if options.splits < 2:
             raise ValueError(f"--splits: expected 2 or more, got {options.splits}")
-        options.work.mkdir(parents=True, exist_ok=True)
+        for folder in (options.work, options.out):
+            folder.mkdir(parents=True, exist_ok=True)
         images = [image for image in opinions.clive(options.clive) if " all " in image.set]
         runs, file = read_rows(options.work / "runs.csv"), options.work / "runs.csv"
         for split in range(options.splits):
