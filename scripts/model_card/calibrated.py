@@ -31,6 +31,8 @@ from rankiqa.training.recipe import Recipe
 from rankiqa.training.trainer import Trainer
 
 RANKED, IMAGENET = "ranked, then fine-tuned", "ImageNet, then fine-tuned"
+DIFFERENCE = "difference of the two on the same split"
+MEASURES = ("srocc", "lcc")
 RUN_COLUMNS = ("start", "split", "weights_sha256", "iterations", "srocc", "lcc")
 COLUMNS = ("start", "splits", "srocc_mean", "srocc_std", "lcc_mean", "lcc_std")
 RECIPE = Recipe(optimizer="adamw", schedule="onecycle", freeze_batch_norm=True)
@@ -111,17 +113,23 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _summary(runs: list[dict[str, str]], options: argparse.Namespace) -> list[dict]:
-    """Return the rows of calibrated.csv: mean and standard deviation over the splits."""
-    rows = []
+    """Return the rows of calibrated.csv: mean and standard deviation over the splits, and those of the differences."""
+    rows, values = [], []
     for name, start in ((RANKED, options.weights), (IMAGENET, options.imagenet)):
         key = {"start": name, "iterations": str(options.iterations), "weights_sha256": digest(start)}
-        chosen = [run for run in runs if key.items() <= run.items() and int(run["split"]) < options.splits]
-        row: dict = {"start": name, "splits": len(chosen)}
-        for measure in ("srocc", "lcc"):
-            values = np.array([float(run[measure]) for run in chosen])
-            row |= {f"{measure}_mean": f"{values.mean():.4f}", f"{measure}_std": f"{values.std(ddof=1):.4f}"}
-        rows.append(row)
-    return rows
+        chosen = {int(run["split"]): run for run in runs if key.items() <= run.items()}
+        splits = range(options.splits)
+        values.append(np.array([[float(chosen[split][measure]) for measure in MEASURES] for split in splits]))
+        rows.append(_row(name, values[-1]))
+    return [*rows, _row(DIFFERENCE, values[0] - values[1])]
+
+
+def _row(name: str, values: np.ndarray) -> dict:
+    """Return a row of calibrated.csv from the values (splits, 2) of SROCC and LCC."""
+    row: dict = {"start": name, "splits": len(values)}
+    for k, measure in enumerate(MEASURES):
+        row |= {f"{measure}_mean": f"{values[:, k].mean():.4f}", f"{measure}_std": f"{values[:, k].std(ddof=1):.4f}"}
+    return row
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ level of the three tables and {crops} crops per image. The columns give the SROC
 of each photograph's pairs of levels that are ordered correctly. Some types hardly lower the quality that people see
 (mean shift, contrast), and only the types of wild were used in training."""
 CALIBRATED = """The model was fine-tuned on a random 80% of the images and measured on the rest. The table gives mean
-and standard deviation over the splits. These weights are not shipped."""
+and standard deviation over the splits. The splits share images, so that the deviations understate the uncertainty:
+a difference below its deviation is not shown to be one. These weights are not shipped."""
 PAIRS = {  # by the option --pairs of rankiqa train
     "all": " Pristine photographs are ranked above the versions of other types.",
     "vif": " Versions of different types are ranked by the visual information fidelity of their crops, which is a "
