@@ -53,7 +53,12 @@ def _shortened(name: str) -> str:
 
 
 def _host() -> str:
-    return f"{zlib.crc32(platform.node().encode(errors='surrogateescape')):08x}"
+    """Return a checksum of the machine's name and of what process ids mean here: containers may share the name."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        namespace = ""
+    return f"{zlib.crc32(os.fsencode(platform.node() + namespace)):08x}"
 
 
 def _runs(process: int) -> bool:
