@@ -1,6 +1,7 @@
 """Lists, images and random crops for the data layers, read as upstream does, but reproducible."""
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -43,7 +44,7 @@ class Crops:
     def __init__(self, crop, seed, cache_mb):
         self.crop, self.seed, self.count = crop, seed, 0
         self._cache, self._room = {}, cache_mb * 2**20
-        self._threads = ThreadPoolExecutor(max_workers=2)
+        self._threads, self._local = ThreadPoolExecutor(max_workers=2), threading.local()
 
     def _image(self, path):
         """Return an image as uint8 (H, W, 3) BGR, from the cache if possible."""
@@ -64,10 +65,17 @@ class Crops:
         height, width = image.shape[:2]
         if min(height, width) <= self.crop:
             raise ValueError(f"{path}: expected both sides above {self.crop} pixels, got {height} x {width} (H x W)")
-        random = np.random.RandomState([self.seed, number])
+        random = self._seeded(number)
         top = random.randint(height - self.crop)  # as upstream, never draw the last offset
         left = random.randint(width - self.crop)
         return image[top : top + self.crop, left : left + self.crop].transpose(2, 0, 1)
+
+    def _seeded(self, number):
+        """Return this thread's generator in the state of RandomState([seed, number]), whose creation takes longer."""
+        if not hasattr(self._local, "random"):
+            self._local.random = np.random.RandomState(0)
+        self._local.random.seed([self.seed, number])
+        return self._local.random
 
     def take(self, paths):
         """Return a crop of each path, in order, as float32 (N, 3, crop, crop)."""
