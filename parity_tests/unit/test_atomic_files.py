@@ -73,6 +73,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path, ended_process):
     running.write_text("x")
     remove_abandoned(tmp_path)
     assert {path.name for path in (running, elsewhere, users)} == set(os.listdir(tmp_path))
+    remove_abandoned(tmp_path / "none")  # nothing to list is no error
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, "\udcff" * 255, "a", "a.b\nc.tmp"])

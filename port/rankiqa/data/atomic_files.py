@@ -36,7 +36,11 @@ def target_of(name: str) -> str | None:
 def remove_abandoned(folder: str | os.PathLike, target: str | None = None) -> None:
     """Remove a folder's temporary files of killed processes of this machine: those of the file `target`, or all."""
     wanted = None if target is None else _shortened(target)
-    for name in os.listdir(folder):
+    try:
+        names = os.listdir(folder)
+    except OSError:  # a folder that may be written but not listed
+        return
+    for name in names:
         match = TEMPORARY.fullmatch(name)
         if not match or match["host"] != _host() or (wanted is not None and match["target"] != wanted):
             continue
